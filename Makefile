@@ -1,0 +1,51 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer: `make demo`, `make test`.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test test-slow test-gpu lint bench clean
+
+help:
+	@echo "make demo       search, export and train on the embedded synthetic market (3 minutes)"
+	@echo "make test       all tests but the slow ones"
+	@echo "make test-slow  the slow ones"
+	@echo "make test-gpu   core alone on a CUDA device, in the environment at hand (no Ray needed)"
+	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make bench      the benchmarks that README quotes"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("preset-search needs Python 3.11 or newer; name one with make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[search,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	rm -rf results/demo presets/demo.yaml checkpoints/demo
+	$(BIN)/preset-search run --name demo --trials 12
+	$(BIN)/preset-search export demo --as demo
+	$(BIN)/preset-train --preset demo --synthetic --output-dir checkpoints/demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+# Runs with the Python at hand: where the GPU is, torch is often installed already, for that GPU.
+test-gpu:
+	$(PYTHON) -m pytest -m gpu tests/gpu
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

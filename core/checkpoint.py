@@ -1,0 +1,48 @@
+"""Checkpoint files: tensors and plain values, loaded without unpickling code."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.errors import ConfigError
+from core.files import writing
+
+FORMAT_VERSION = 1
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Args:
+        path: the file.
+        content: nested dicts and lists of tensors, numbers, strings.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    with writing(path) as temporary:
+        torch.save({"format_version": FORMAT_VERSION, **content}, temporary)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU. Code in it is never run.
+
+    Raises:
+        ConfigError: the file is missing, damaged, hostile or of a newer format.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+        raise ConfigError(f"{path} is not a checkpoint of this program", "Train again") from None
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise ConfigError(
+            f"{path} has checkpoint format {version}, this program reads {FORMAT_VERSION}", "Train again, or upgrade"
+        )
+    return dict(content)

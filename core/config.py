@@ -1,0 +1,235 @@
+"""Settings: frozen, strict, each field documented where it is declared.
+
+A setting that is not declared here (or in `search.config`) does not exist: unknown keys are
+refused, and so are values of the wrong type (`"3"` is not `3`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.errors import ConfigError
+
+ModelSize = Literal["quick", "small", "large"]
+Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
+ClassWeights = Literal["none", "balanced", "sqrt"]
+RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class Config(BaseModel):
+    """Base of all settings: immutable, strict, closed."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class SyntheticConfig(Config):
+    """The embedded synthetic market: see `core.market.synthetic`."""
+
+    bars: int = Field(default=5000, ge=100, le=5_000_000)
+    """Bars of each symbol."""
+    symbols: tuple[str, ...] = Field(default=("SYNTHETIC",), min_length=1)
+    """Symbol names, all made of the same recipe with different seeds."""
+    signal: float = Field(default=0.5, ge=0.0, le=0.9)
+    """Share of the standard deviation of a one-bar return that the planted signal explains; 0 is a martingale."""
+    seed: int = Field(default=7, ge=0)
+    """Seed of the generator."""
+
+
+class DataConfig(Config):
+    """Which bars, and how they become windows, labels and splits. Exactly one source is named."""
+
+    files: tuple[Path, ...] = ()
+    """Bar files named `<exchange>_<SYMBOL>_<interval>.parquet`."""
+    symbols: tuple[str, ...] = ()
+    """Symbols to read from the store, for example BTCUSDT."""
+    synthetic: SyntheticConfig | None = None
+    """Settings of the embedded synthetic market."""
+    store: Path = Path("data")
+    """Folder of bar files that `symbols` are looked up in."""
+    interval: str = Field(default="5m", pattern=r"^[1-9]\d*[mhd]$")
+    """Bar length of the symbols read from the store, for example 5m, 15m, 1h."""
+    exchange: str | None = None
+    """Exchange whose files the store is searched for; needed only if it holds several."""
+    days: float | None = Field(default=None, gt=0)
+    """Use the last N days; all common days if not given."""
+    until: datetime | None = None
+    """End of the span (UTC); the newest instant common to all symbols if not given."""
+    window: int = Field(default=60, ge=2, le=4096)
+    """L: consecutive bars that one prediction sees."""
+    horizon: int = Field(default=3, ge=1, le=10_000)
+    """h: bars ahead that a label looks."""
+    label_quantiles: tuple[float, float] = (0.25, 0.75)
+    """Forward returns below the first quantile are SELL, above the second BUY; fitted on train, per symbol."""
+    val_fraction: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of the span's time used for validation."""
+    test_fraction: float = Field(default=0.15, gt=0, lt=0.5)
+    """Share of the span's time kept for the one reading of test."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if sum([bool(self.files), bool(self.symbols), self.synthetic is not None]) != 1:
+            raise ValueError("name exactly one source of data: files, symbols or synthetic")
+        low, high = self.label_quantiles
+        if not 0 < low < high < 1:
+            raise ValueError("label_quantiles must be two rising numbers between 0 and 1")
+        return self
+
+
+class ModelConfig(Config):
+    """The network: see `core.models.hybrid`."""
+
+    size: ModelSize = "quick"
+    """quick (about 0.1M parameters), small (about 1M), large (about 4M)."""
+    dropout: float = Field(default=0.4, ge=0.0, lt=1.0)
+    """Probability that an activation is dropped in training."""
+
+
+class LossConfig(Config):
+    """What is minimised: see `core.losses`."""
+
+    focal_gamma: float = Field(default=2.5, ge=0.0, le=10.0)
+    """Focusing exponent; 0 is cross-entropy."""
+    label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Probability mass spread evenly over the three classes."""
+    direction_weight: float = Field(default=1.0, gt=0.0)
+    """Weight of the direction loss."""
+    confidence_weight: float = Field(default=0.5, ge=0.0)
+    """Weight of the confidence loss."""
+    return_weight: float = Field(default=0.3, ge=0.0)
+    """Weight of the return loss."""
+
+
+class AugmentConfig(Config):
+    """Changes made to training windows, drawn anew for each sample: see `core.augment`."""
+
+    mixup_alpha: float = Field(default=0.2, ge=0.0, le=10.0)
+    """Both parameters of mixup's Beta distribution; 0 switches it off."""
+    time_mask: float = Field(default=0.1, ge=0.0, le=0.9)
+    """Longest masked stretch, as a share of the window; 0 switches it off."""
+    noise_std: float = Field(default=0.01, ge=0.0)
+    """Standard deviation of Gaussian noise, in units of the scaled features; 0 switches it off."""
+    feature_dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
+    """Probability that a whole feature of a sample is set to its median, 0; 0 switches it off."""
+
+
+class BalanceConfig(Config):
+    """How unequal classes are compensated: see `core.balance`."""
+
+    class_weights: ClassWeights = "balanced"
+    """none, balanced (n / (3 n_k)) or sqrt (its square root)."""
+
+
+class TrainerConfig(Config):
+    """The optimisation: see `core.trainer`."""
+
+    learning_rate: float = Field(default=5e-5, gt=0.0, le=1.0)
+    """Peak learning rate of AdamW."""
+    batch_size: int = Field(default=256, ge=1)
+    """Windows per optimizer step."""
+    weight_decay: float = Field(default=0.01, ge=0.0)
+    """Decoupled weight decay of the parameters of two and more dimensions."""
+    schedule: Schedule = "warm_restarts"
+    """How the learning rate changes over the epochs."""
+    epochs: int = Field(default=150, ge=1)
+    """Most epochs to train."""
+    patience: int | None = Field(default=20, ge=1)
+    """Epochs without improvement after which training ends; none switches early stopping off."""
+    clip_norm: float = Field(default=1.0, gt=0.0)
+    """Largest norm of the gradient of all parameters."""
+    metric: RankingMetric = "macro_f1"
+    """Validation metric that chooses the best epoch; higher is better."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of initialisation, batch order, dropout and augmentation."""
+
+
+class TrainingConfig(Config):
+    """All that one training needs beside its data."""
+
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
+    balance: BalanceConfig = BalanceConfig()
+    trainer: TrainerConfig = TrainerConfig()
+
+
+class _Loader(yaml.SafeLoader):
+    """`yaml.SafeLoader` that also reads `1e-4` as a number (YAML 1.1 wants `1.0e-4`)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?\d[\d_]*(?:\.[\d_]*)?[eE][-+]?\d+$"),
+    list("-+0123456789"),
+)
+
+C = TypeVar("C", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds one mapping, without ever running what it says.
+
+    Raises:
+        ConfigError: the file cannot be read, is no YAML, or holds no mapping.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path and its permissions") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first_line = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML ({first_line})", "Mend the file at the place named") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no settings", "Write it as lines of `key: value`")
+    return content
+
+
+def parse(cls: type[C], content: dict[str, Any], where: str) -> C:
+    """Make a config of plain YAML or JSON content.
+
+    Args:
+        cls: the config class.
+        content: mappings, lists, numbers, strings, dates.
+        where: what the content came from, for the message.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value does not fit; names every such place.
+    """
+    try:
+        # JSON mode is strict about types, yet turns lists into tuples and strings into paths.
+        return cls.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        problems = "; ".join(_problem(cls, item) for item in error.errors())
+        raise ConfigError(f"{where}: {problems}", "Mend these settings") from None
+
+
+def _problem(cls: type[BaseModel], item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(item["loc"][-1]), _keys(cls), n=1)
+        return f"unknown key {place!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
+    if item["type"] == "missing":
+        return f"{place!r} is missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{place!r}: {message}" if place else message
+
+
+def _keys(cls: type[BaseModel]) -> set[str]:
+    """Every key that `cls` or a config inside it knows."""
+    keys = set(cls.model_fields)
+    for field in cls.model_fields.values():
+        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                keys |= _keys(inner)
+    return keys

@@ -1,0 +1,51 @@
+"""The errors a user can cause and mend. Each says what was wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class PresetSearchError(Exception):
+    """Base of every error that ends a command with one line and exit code 2.
+
+    Args:
+        what: what is wrong and where, as a sentence without its full stop.
+        remedy: what the reader can do about it, as a sentence without its full stop.
+    """
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{what}. {remedy}.")
+
+    def __reduce__(self) -> tuple[type[PresetSearchError], tuple[str, str]]:
+        # Exceptions are rebuilt from `args`; ours hold the joined line, not the two halves.
+        return type(self), (self.what, self.remedy)
+
+
+class ConfigError(PresetSearchError):
+    """A setting, a name or a path that cannot be used."""
+
+
+class DataError(PresetSearchError):
+    """Market data that is missing, damaged or too little."""
+
+
+class NonFiniteLossError(PresetSearchError):
+    """The training loss became NaN or infinite.
+
+    Args:
+        step: optimizer steps taken before the failure.
+        epoch: the epoch, counted from 1, in which it happened.
+        config: the hyperparameters in use, for the message.
+    """
+
+    def __init__(self, step: int, epoch: int, config: str) -> None:
+        self.step = step
+        self.epoch = epoch
+        self.config = config
+        super().__init__(
+            f"The training loss is not finite at step {step} of epoch {epoch} ({config})",
+            "Lower the learning rate, or look for extreme feature values",
+        )
+
+    def __reduce__(self) -> tuple[type[NonFiniteLossError], tuple[int, int, str]]:  # type: ignore[override]
+        return type(self), (self.step, self.epoch, self.config)

@@ -1,0 +1,78 @@
+"""The losses of the three heads. Shapes: B samples, 3 classes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.config import LossConfig
+
+
+def smooth(targets: Tensor, smoothing: float) -> Tensor:
+    """Spread `smoothing` of the mass of targets `[B, 3]` evenly over the classes. Szegedy et al. 2016."""
+    return targets * (1 - smoothing) + smoothing / targets.shape[-1]
+
+
+def focal_loss(logits: Tensor, targets: Tensor, gamma: float, weights: Tensor) -> Tensor:
+    """Focal loss on soft targets: mean over B of sum_k q_k a_k (1 - p_k)^gamma (-log p_k).
+
+    Lin et al. 2017, arXiv:1708.02002; linear in q, so mixup of targets is mixup of losses.
+
+    Args:
+        logits: `[B, 3]`.
+        targets: q, class probabilities `[B, 3]`.
+        gamma: focusing exponent; 0 is cross-entropy.
+        weights: a, one a class, `[3]`.
+
+    Returns:
+        scalar.
+    """
+    log_p = functional.log_softmax(logits, dim=-1)
+    cost = -log_p
+    if gamma > 0:
+        # The slope of x^gamma at 0 is infinite for gamma < 1: keep 1 - p away from it.
+        tiny = torch.finfo(log_p.dtype).eps
+        cost = cost * (-torch.expm1(log_p)).clamp_min(tiny) ** gamma
+    return (targets * weights * cost).sum(-1).mean()
+
+
+class MultiTaskLoss(nn.Module):
+    """Direction (focal), confidence (BCE to 'was the call right') and return (Huber), weighted and added.
+
+    Class weights enter the direction loss only.
+    """
+
+    weights: Tensor
+
+    def __init__(self, config: LossConfig, weights: Tensor) -> None:
+        """Take the class weights `[3]`."""
+        super().__init__()
+        self.config = config
+        self.register_buffer("weights", weights)
+
+    def forward(
+        self, direction: Tensor, confidence: Tensor, forecast: Tensor, targets: Tensor, returns: Tensor, mixed: Tensor
+    ) -> Tensor:
+        """The loss of one batch.
+
+        Args:
+            direction: logits `[B, 3]`.
+            confidence: logits `[B]`.
+            forecast: forecast of the scaled return `[B]`.
+            targets: class probabilities `[B, 3]`.
+            returns: scaled forward returns `[B]`.
+            mixed: bool `[B]`; mixed rows have no right answer to be confident of and are skipped there.
+        """
+        config = self.config
+        loss = config.direction_weight * focal_loss(
+            direction, smooth(targets, config.label_smoothing), config.focal_gamma, self.weights
+        )
+        if config.confidence_weight > 0:
+            right = (direction.detach().argmax(-1) == targets.argmax(-1)).to(confidence.dtype)
+            each = functional.binary_cross_entropy_with_logits(confidence, right, reduction="none")
+            pure = (~mixed).to(each.dtype)
+            loss = loss + config.confidence_weight * (each * pure).sum() / pure.sum().clamp_min(1)
+        if config.return_weight > 0:
+            loss = loss + config.return_weight * functional.huber_loss(forecast, returns)
+        return loss

@@ -1,0 +1,1 @@
+"""Market data: bars, features, labels, and a synthetic market."""

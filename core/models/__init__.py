@@ -1,0 +1,1 @@
+"""The network: `hybrid.HybridCNNLSTM`, made of the layers in `layers`."""

@@ -1,0 +1,285 @@
+"""Trains one model: an epoch at a time, stoppable and resumable after each.
+
+The trainer owns every generator it draws from, so it neither reads nor disturbs the process's
+global random state and several trainers can share a process.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import lr_scheduler
+
+from core import metrics
+from core.augment import Augmenter
+from core.balance import class_weights
+from core.config import Device, TrainerConfig, TrainingConfig
+from core.dataset import Dataset
+from core.errors import ConfigError, NonFiniteLossError
+from core.losses import MultiTaskLoss
+from core.market.labels import CLASSES
+from core.models.hybrid import build
+
+EVALUATION_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch came to.
+
+    Attributes:
+        epoch: counted from 1.
+        score: ranking metric of this epoch on val.
+        value: best score so far.
+        best_epoch: the epoch that reached it.
+        metrics: all metrics of this epoch on val.
+        best_metrics: all metrics of the best epoch on val.
+        train_loss: mean training loss; comparable within one training only.
+        learning_rate: the one used in this epoch.
+        seconds: wall-clock time of training and evaluation.
+    """
+
+    epoch: int
+    score: float
+    value: float
+    best_epoch: int
+    metrics: dict[str, float]
+    best_metrics: dict[str, float]
+    train_loss: float
+    learning_rate: float
+    seconds: float
+
+    def as_row(self) -> dict[str, Any]:
+        """Plain values, for a table or JSON."""
+        return asdict(self)
+
+
+def resolve_device(device: Device) -> torch.device:
+    """The device to train on; `auto` takes the GPU if there is one.
+
+    Raises:
+        ConfigError: cuda is asked for and not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("There is no CUDA device here", "Use --device cpu")
+    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return torch.device(wanted)
+
+
+class Trainer:
+    """Trains a HybridCNNLSTM on a dataset.
+
+    Iterate over it for one EpochResult an epoch, until the epochs are spent or patience has run out.
+    """
+
+    def __init__(self, config: TrainingConfig, dataset: Dataset, device: torch.device) -> None:
+        """Build model, loss and optimizer.
+
+        Args:
+            config: the whole recipe.
+            dataset: where windows, labels and splits come from.
+            device: where everything lies and runs.
+
+        Raises:
+            ConfigError: the batch is larger than the train rows.
+        """
+        dataset.check_batch_size(config.trainer.batch_size)
+        self.config = config
+        self.device = device
+        self._window = dataset.window
+        self._features = _shared_tensor(dataset.features, device)
+        self._labels = _shared_tensor(dataset.labels, device)
+        self._returns = _shared_tensor(dataset.returns, device)
+        self._train = _shared_tensor(dataset.train, device)
+        self._val = _shared_tensor(dataset.val, device)
+        self._val_labels = dataset.labels[dataset.val]
+        self._steps_back = torch.arange(1 - dataset.window, 1, device=device)
+
+        model_seed, *draw_seeds = (
+            int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(4)
+        )
+        self.model = build(config.model, dataset.features.shape[1], dataset.window, model_seed, device)
+        self._order = torch.Generator(device).manual_seed(draw_seeds[0])
+        self._draws = torch.Generator(device).manual_seed(draw_seeds[1])
+        self._rng = np.random.default_rng(draw_seeds[2])
+        self._augment = Augmenter(config.augment, self._draws, self._rng)
+        weights = class_weights(dataset.labels[dataset.train], config.balance.class_weights)
+        self._loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=torch.float32)).to(device)
+        self._optimizer = _optimizer(self.model, config.trainer)
+        self._schedule = _schedule(self._optimizer, config.trainer)
+        self.epoch = 0
+        self.best: EpochResult | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the epochs are spent or patience has run out."""
+        config = self.config.trainer
+        if self.epoch >= config.epochs:
+            return True
+        waited = self.epoch - self.best.epoch if self.best else 0
+        return config.patience is not None and waited >= config.patience
+
+    def __iter__(self) -> Iterator[EpochResult]:
+        """Run the remaining epochs."""
+        while not self.finished:
+            yield self.run_epoch()
+
+    def run_epoch(self) -> EpochResult:
+        """Train one epoch and evaluate it on val.
+
+        Raises:
+            NonFiniteLossError: the loss became NaN or infinite.
+        """
+        started = time.perf_counter()
+        learning_rate = float(self._optimizer.param_groups[0]["lr"])
+        train_loss = self._train_epoch()
+        scores = metrics.evaluate(self._val_labels, self.probabilities(self._val))
+        score = scores[self.config.trainer.metric]
+        self.epoch += 1
+        # A score that val does not define (NaN) beats nothing and is beaten by any.
+        improved = self.best is None or math.isnan(self.best.value) or score > self.best.value
+        if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
+            self._schedule.step(score)
+        else:
+            self._schedule.step()
+        result = EpochResult(
+            epoch=self.epoch,
+            score=score,
+            value=score if improved or self.best is None else self.best.value,
+            best_epoch=self.epoch if improved or self.best is None else self.best.epoch,
+            metrics=scores,
+            best_metrics=scores if improved or self.best is None else self.best.metrics,
+            train_loss=train_loss,
+            learning_rate=learning_rate,
+            seconds=time.perf_counter() - started,
+        )
+        if improved:
+            self.best = result
+            self.best_weights = copy.deepcopy(self.model.state_dict())
+        return result
+
+    def probabilities(self, rows: Tensor) -> np.ndarray:
+        """Class probabilities, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
+        self.model.eval()
+        with torch.inference_mode():
+            parts = [self._predict(part).direction for part in torch.split(rows, EVALUATION_BATCH)]
+            return np.asarray(torch.cat(parts).double().softmax(-1).cpu().numpy())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the remaining epochs depend on."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "epoch": self.epoch,
+            "best": asdict(self.best) if self.best else None,
+            "best_weights": self.best_weights,
+            "random": {
+                "order": self._order.get_state(),
+                "draws": self._draws.get_state(),
+                "dropout": self.model.dropout.generator.get_state(),
+                "rng": self._rng.bit_generator.state,
+            },
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.epoch = state["epoch"]
+        self.best = EpochResult(**state["best"]) if state["best"] else None
+        self.best_weights = state["best_weights"]
+        self._order.set_state(state["random"]["order"])
+        self._draws.set_state(state["random"]["draws"])
+        self.model.dropout.generator.set_state(state["random"]["dropout"])
+        self._rng.bit_generator.state = state["random"]["rng"]
+
+    def _windows(self, rows: Tensor) -> Tensor:
+        """Gather the windows `[B, L, F]` that end at rows `[B]`."""
+        return self._features[rows.unsqueeze(1) + self._steps_back]
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def _predict(self, rows: Tensor) -> Any:
+        with self._autocast():
+            return self.model(self._windows(rows))
+
+    def _train_epoch(self) -> float:
+        """One pass over the train rows in random order; returns the mean loss."""
+        config = self.config.trainer
+        self.model.train()
+        order = self._train[torch.randperm(len(self._train), generator=self._order, device=self.device)]
+        losses = []
+        for rows in torch.split(order, config.batch_size):
+            loss = self._step(rows)
+            losses.append(loss.detach())
+            # Looking at the loss waits for the GPU, so there it is done once an epoch.
+            if self.device.type == "cpu" and not math.isfinite(losses[-1].item()):
+                break
+        total = torch.stack(losses)
+        if not bool(total.isfinite().all()):
+            step = int((~total.isfinite()).nonzero()[0])
+            described = ", ".join(f"{key}={value}" for key, value in config.model_dump().items())
+            raise NonFiniteLossError(step + 1, self.epoch + 1, described)
+        return float(total.mean())
+
+    def _step(self, rows: Tensor) -> Tensor:
+        targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(torch.float32)
+        batch = self._augment(self._windows(rows), targets, self._returns[rows])
+        with self._autocast():
+            direction, confidence, forecast = self.model(batch.windows)
+        loss: Tensor = self._loss(
+            direction.float(), confidence.float(), forecast.float(), batch.targets, batch.returns, batch.mixed
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.trainer.clip_norm)
+        self._optimizer.step()
+        return loss
+
+
+def _shared_tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    """A tensor over the array's own memory where the device allows; it is only ever read."""
+    with warnings.catch_warnings():
+        # Arrays from Ray's object store are read-only, which torch warns of and we respect.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)
+
+
+def _optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, not biases, norms."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, config: TrainerConfig
+) -> lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau:
+    """The learning rate over the epochs."""
+    match config.schedule:
+        case "constant":
+            return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+        case "cosine":
+            return lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
+        case "warm_restarts":
+            # SGDR, Loshchilov & Hutter 2017: restarts after 10, 30, 70, 150 epochs.
+            return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10, T_mult=2)
+        case "plateau":
+            return lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)

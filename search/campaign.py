@@ -1,0 +1,312 @@
+"""Runs a campaign: checks everything, searches with Ray Tune, trains the incumbent, writes what came of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+from ray import tune
+
+from core import api, baselines, metrics, preset
+from core.config import TrainingConfig
+from core.dataset import Dataset, prepare, read_bars
+from core.errors import ConfigError
+from core.files import check_writable, write_json, write_text
+from core.market.bars import Bars, common_span
+from core.trainer import resolve_device
+from search import progress, results
+from search.config import DRY_RUN_BARS, CampaignConfig
+from search.progress import Display, Recorder
+from search.results import TrialRecord
+from search.rungs import make_scheduler
+from search.searcher import make_searcher
+from search.trial import TrainingTrial, TrialJob
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A campaign that has been checked and can start.
+
+    Attributes:
+        config: the settings, shrunk if it is a dry run, model size resolved.
+        dataset: what trials see: train and val.
+        data: description of all the data, test included.
+        base: the recipe of a trial.
+        incumbent: the recipe of the incumbent.
+        folder: where results go; does not exist yet.
+    """
+
+    config: CampaignConfig
+    dataset: Dataset
+    data: dict[str, Any]
+    base: TrainingConfig
+    incumbent: TrainingConfig
+    folder: Path
+
+
+@dataclass(frozen=True)
+class CampaignOutcome:
+    """What a campaign came to; the content of `summary.json`.
+
+    Attributes:
+        winner: the winning row of the trials table, or None without a full-fidelity trial.
+        incumbent: the incumbent's record, or None if it was not trained.
+        yardsticks: by name, metrics on val of what needs no network: the majority class and, on the
+            synthetic market, one who knows its recipe.
+        counts: trials by status.
+        interrupted: whether the campaign was stopped by hand.
+        seconds: wall-clock time.
+        files: what was written.
+    """
+
+    winner: dict[str, Any] | None
+    incumbent: TrialRecord | None
+    yardsticks: dict[str, dict[str, float]]
+    counts: dict[str, int]
+    interrupted: bool
+    seconds: float
+    files: list[Path]
+
+
+def plan(config: CampaignConfig, root: Path) -> Plan:
+    """Check all that can be checked before anything is written or started.
+
+    Raises:
+        ConfigError: a name, a preset, a space, a folder or a size that cannot be used.
+        DataError: data that cannot be used.
+    """
+    folder = root / preset.check_name(config.name, "campaign")
+    if folder.exists():
+        raise ConfigError(f"{folder} already exists", "Choose another --name, or remove that folder")
+    check_writable(folder)
+    config.space.check()
+    base, incumbent = preset.load(config.base), preset.load(config.incumbent)
+    if config.dry_run:
+        config = config.shrunk()
+    config = config.model_copy(update={"model": config.model or api.default_size(resolve_device(config.device))})
+    dataset = prepare(_bars(config), config.data)
+    for batch_size in config.space.batch_size.values:
+        dataset.check_batch_size(batch_size)
+    base_config = base.training_config(size=config.model or "quick", metric=config.metric, seed=config.seed)
+    incumbent_config = incumbent.training_config(size=config.model or "quick", metric=config.metric, seed=config.seed)
+    dataset.check_batch_size(incumbent_config.trainer.batch_size)
+    epochs = min(incumbent_config.trainer.epochs, config.incumbent_epochs or incumbent_config.trainer.epochs)
+    return Plan(
+        config=config,
+        dataset=dataset.without_test(),
+        data=api.describe_data(dataset),
+        base=_with_trainer(base_config, epochs=config.max_epochs, patience=None, schedule=config.schedule),
+        incumbent=_with_trainer(incumbent_config, epochs=epochs),
+        folder=folder,
+    )
+
+
+def _with_trainer(config: TrainingConfig, **changes: Any) -> TrainingConfig:
+    return config.model_copy(update={"trainer": config.trainer.model_copy(update=changes)})
+
+
+def _bars(config: CampaignConfig) -> list[Bars]:
+    all_bars = read_bars(config.data)
+    longest = max(len(bars.frame) for bars in all_bars)
+    if config.dry_run and longest > DRY_RUN_BARS:
+        return common_span(all_bars, DRY_RUN_BARS * all_bars[0].seconds / 86_400, None)
+    return all_bars
+
+
+def run(planned: Plan) -> CampaignOutcome:
+    """Run a planned campaign. Ctrl-C ends it early; the trials that had ended are kept.
+
+    Raises:
+        ConfigError: another process took the name, or the folder cannot be written.
+    """
+    started = datetime.now(UTC)
+    folder = planned.folder
+    description = _describe(planned, started)
+    _take(folder)
+    raw = (folder.parent / ".ray" / planned.config.name).absolute()
+    try:
+        write_text(folder / results.CONFIG_FILE, description)
+        with _ray(), progress.progress_bar() as bar:
+            recorder, interrupted = _search(planned, raw, bar)
+            records = recorder.records
+            progress.write_tables(folder, records)
+            incumbent = None if interrupted else _train_incumbent(planned, raw, bar)
+    finally:
+        shutil.rmtree(raw, ignore_errors=True)
+        with suppress(OSError):  # another campaign may still be using it
+            raw.parent.rmdir()
+        if not (folder / results.TRIALS_FILE).exists():  # nothing came of it: leave the name free
+            shutil.rmtree(folder, ignore_errors=True)
+    return _conclude(planned, records, incumbent, interrupted, started)
+
+
+def _take(folder: Path) -> None:
+    """Make the campaign's folder; of two campaigns of one name, the second fails here."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(f"{folder} already exists", "Choose another --name, or remove that folder") from None
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made ({error.strerror})", "Choose a folder you may write to") from None
+
+
+def _describe(planned: Plan, started: datetime) -> str:
+    """The text of `campaign.yaml`."""
+    content = {
+        "config": planned.config.model_dump(mode="json", exclude_none=True),
+        "resolved": {
+            "started": started.isoformat(timespec="seconds"),
+            "data": planned.data,
+            "base_recipe": planned.base.model_dump(mode="json"),
+            "incumbent_recipe": planned.incumbent.model_dump(mode="json"),
+            "versions": {name: version(name) for name in ("preset-search", "torch", "ray", "optuna")},
+        },
+    }
+    return yaml.safe_dump(content, sort_keys=False, width=110)
+
+
+@contextmanager
+def _ray() -> Iterator[None]:
+    """A Ray cluster of this machine alone, for as long as the block lasts."""
+    # Tune's own tables, log files and per-trial loggers would only repeat what is recorded here.
+    os.environ.update(
+        RAY_AIR_NEW_OUTPUT="0", TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="0"
+    )
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        configure_logging=True,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _search(planned: Plan, raw: Path, bar: Any) -> tuple[Recorder, bool]:
+    """Run the trials; returns their recorder, and whether they were interrupted."""
+    config = planned.config
+    display = Display(bar, config.trials)
+
+    def ended(recorder: Recorder, record: TrialRecord) -> None:
+        display.end(recorder, record)
+        # After each trial, so that whatever ends this process, the ended trials are on disk.
+        progress.write_tables(planned.folder, recorder.records)
+
+    recorder = Recorder(config.max_epochs, display.epoch, ended)
+    tune_config = tune.TuneConfig(
+        search_alg=make_searcher(config.space, config.seed),
+        scheduler=make_scheduler(config.grace, config.reduction, config.max_epochs),
+        num_samples=config.trials,
+        reuse_actors=True,
+        trial_dirname_creator=lambda trial: str(trial.trial_id),
+    )
+    _fit(planned, planned.base, tune_config, recorder, raw / "trials", config.cpus_per_trial)
+    count = sum(record.status != results.INTERRUPTED for record in recorder.records)
+    return recorder, count < config.trials
+
+
+def _train_incumbent(planned: Plan, raw: Path, bar: Any) -> TrialRecord | None:
+    """Train the incumbent once, on all cores, by the same path as a trial."""
+    recipe = planned.incumbent
+    show = progress.incumbent_bar(bar, planned.config.incumbent, recipe.trainer.epochs)
+    recorder = Recorder(1, show, lambda *_: None)
+    tune_config = tune.TuneConfig(num_samples=1, trial_dirname_creator=lambda trial: str(trial.trial_id))
+    cores = int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
+    six = preset.load(planned.config.incumbent).hyperparameters.model_dump()
+    _fit(planned, recipe, tune_config, recorder, raw / "incumbent", max(cores, planned.config.cpus_per_trial), six)
+    ended = [record for record in recorder.records if record.status == results.COMPLETE]
+    return ended[0] if ended else None
+
+
+def _fit(
+    planned: Plan,
+    base: TrainingConfig,
+    tune_config: tune.TuneConfig,
+    recorder: Recorder,
+    raw: Path,
+    cpus: int,
+    fixed: dict[str, Any] | None = None,
+) -> None:
+    """Hand trials to Ray Tune and wait until they have ended."""
+    device = resolve_device(planned.config.device).type
+    job = TrialJob(base=base, device="cuda" if device == "cuda" else "cpu", threads=cpus)
+    request = {"cpu": float(cpus), "gpu": planned.config.gpus_per_trial if device == "cuda" else 0.0}
+    trainable = tune.with_parameters(TrainingTrial, job=job, dataset=planned.dataset)
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, request),
+        param_space=fixed or {},
+        tune_config=tune_config,
+        run_config=tune.RunConfig(
+            name=raw.name,
+            storage_path=str(raw.parent),
+            callbacks=[recorder],
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+
+
+def _conclude(
+    planned: Plan, records: list[TrialRecord], incumbent: TrialRecord | None, interrupted: bool, started: datetime
+) -> CampaignOutcome:
+    """Choose the winner and write `summary.json`."""
+    dataset = planned.dataset
+    trials = results.trials_table(records)
+    yardsticks = {"majority": baselines.majority(dataset, dataset.val)}
+    if planned.config.data.synthetic is not None:
+        yardsticks["bayes"] = baselines.bayes(dataset, planned.config.data.synthetic, dataset.val)
+    folder = planned.folder
+    outcome = CampaignOutcome(
+        winner=results.winner(trials),
+        incumbent=incumbent,
+        yardsticks={
+            name: metrics.evaluate(dataset.labels[dataset.val], probabilities)
+            for name, probabilities in yardsticks.items()
+        },
+        counts={str(status): int(count) for status, count in trials["status"].value_counts().items()},
+        interrupted=interrupted,
+        seconds=(datetime.now(UTC) - started).total_seconds(),
+        files=[
+            folder / name
+            for name in (results.CONFIG_FILE, results.TRIALS_FILE, results.CURVES_FILE, results.SUMMARY_FILE)
+        ],
+    )
+    last = incumbent.epochs[-1] if incumbent else None
+    write_json(
+        folder / results.SUMMARY_FILE,
+        {
+            "dry_run": planned.config.dry_run,
+            "interrupted": interrupted,
+            "seconds": round(outcome.seconds, 1),
+            "trials": outcome.counts,
+            "ranking_metric": planned.config.metric,
+            "note": "figures on val, which chose the winner: optimistic, not confirmed",
+            "winner": outcome.winner,
+            "incumbent": {
+                "preset": planned.config.incumbent,
+                "epochs": last["epoch"],
+                "best_epoch": last["best_epoch"],
+                "val": last["best_metrics"],
+            }
+            if last
+            else None,
+            **{name: {"val": scores} for name, scores in outcome.yardsticks.items()},
+        },
+    )
+    return outcome

@@ -1,0 +1,198 @@
+"""`preset-search`: find the hyperparameters, and export them as a preset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from core import console, preset
+from core.cli import (
+    DataOption,
+    DaysOption,
+    ExchangeOption,
+    HorizonOption,
+    IntervalOption,
+    StoreOption,
+    SymbolsOption,
+    UntilOption,
+    WindowOption,
+    data_settings,
+)
+from core.config import parse, read_yaml
+from core.console import Command
+from core.errors import ConfigError
+from search import results
+from search.config import CampaignConfig
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True, pretty_exceptions_enable=False)
+
+RUN_EPILOG = (
+    "Examples:\n\n"
+    "preset-search run --name try-it\n\n"
+    "preset-search run --data data/binance_BTCUSDT_5m.parquet data/binance_ETHUSDT_5m.parquet --days 30 "
+    "--trials 16 --name btc-eth-30d\n\n"
+    "preset-search run --symbols BTCUSDT ETHUSDT --store data --interval 5m --days 30 --name btc-eth-30d\n\n"
+    "preset-search run campaign.yaml --trials 64"
+)
+EXPORT_EPILOG = "Example:\n\npreset-search export btc-eth-30d --as btc_eth_30d"
+YARDSTICKS = {"majority": "majority class", "bayes": "best possible: recipe known"}
+RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
+
+
+@app.callback()
+def about() -> None:
+    """Search training hyperparameters with Ray Tune and Optuna; export the winner as a preset."""
+
+
+@app.command(cls=Command, epilog=RUN_EPILOG)
+def run(
+    campaign_file: Annotated[
+        Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="Settings of the campaign; flags override them.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the campaign and of its folder.")] = None,
+    data: DataOption = None,
+    symbols: SymbolsOption = None,
+    days: DaysOption = None,
+    until: UntilOption = None,
+    interval: IntervalOption = None,
+    store: StoreOption = None,
+    exchange: ExchangeOption = None,
+    window: WindowOption = None,
+    horizon: HorizonOption = None,
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Use the embedded synthetic market: the default when no data are named.")
+    ] = False,
+    trials: Annotated[int | None, typer.Option(help="Trials to run. Default: 16.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(help="Epochs of a trial at full fidelity. Default: 18.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Ranking metric. Default: macro_f1.")] = None,
+    incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: production_small.")] = None,
+    model: Annotated[str | None, typer.Option(help="quick, small or large. Default: quick; small on a GPU.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sampler and trainings. Default: 0.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="A small version of the same: 4 trials, 3 epochs, few bars.")
+    ] = False,
+    root: RootOption = results.ROOT,
+) -> None:
+    """Search for the best hyperparameters on the given bars.
+
+    Without data it searches the embedded synthetic market. Bars are read from files or from the
+    store; fetching them from an exchange is not built yet.
+    """
+    from search import campaign  # Ray takes seconds to import, and --help should not wait for it
+
+    source = data_settings(
+        data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
+        window=window, horizon=horizon, synthetic=synthetic,
+    )  # fmt: skip
+    flags = {
+        "name": name, "trials": trials, "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent,
+        "model": model, "seed": seed, "device": device, "dry_run": dry_run or None,
+    }  # fmt: skip
+    config = resolve(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
+    planned = campaign.plan(config, root)
+    _announce(planned)
+    _report(planned, campaign.run(planned))
+
+
+def resolve(campaign_file: Path | None, source: dict[str, Any], flags: dict[str, Any]) -> CampaignConfig:
+    """The settings of a campaign: the YAML's, overridden by the flags.
+
+    Args:
+        campaign_file: the campaign YAML, if any.
+        source: data settings named by flags.
+        flags: campaign settings named by flags.
+
+    Raises:
+        ConfigError: a setting is unknown, missing or does not fit.
+    """
+    content = read_yaml(campaign_file) if campaign_file else {}
+    where = str(campaign_file) if campaign_file else "command line"
+    data = content.get("data") or {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
+    kinds = ("files", "symbols", "synthetic")
+    if any(kind in source for kind in kinds):
+        data = {key: value for key, value in data.items() if key not in kinds}
+    data = {**data, **source}
+    if not any(kind in data for kind in kinds):
+        data["synthetic"] = {}
+    content = {**content, **flags, "data": data}
+    if "name" not in content:
+        raise ConfigError("The campaign has no name", "Add --name NAME")
+    return parse(CampaignConfig, content, where)
+
+
+def _announce(planned: Any) -> None:
+    """Say what is about to run."""
+    config, dataset = planned.config, planned.dataset
+    if dataset.is_synthetic:
+        console.err.print(f"[bold yellow]{console.SYNTHETIC_NOTICE}[/]")
+    console.err.print(
+        f"campaign {config.name}{' (dry run)' if config.dry_run else ''}: {config.trials} trials of up to "
+        f"{config.max_epochs} epochs, model {config.model}, on {', '.join(dataset.symbol_names)}, "
+        f"{dataset.span[0]} to {dataset.span[1]}: {len(dataset.train)} train and {len(dataset.val)} val windows "
+        f"({planned.data['rows']['test']} test windows stay unseen)"
+    )
+
+
+def _report(planned: Any, outcome: Any) -> None:
+    """Print the closing table, the paths and the next command."""
+    config, best, incumbent = planned.config, outcome.winner, outcome.incumbent
+    rows: list[tuple[str, dict[str, float], list[str]]] = []
+    if best:
+        values = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
+        rows.append((f"winner: trial #{best['number']}", values, [f"{best['best_epoch']} of {best['epochs']}"]))
+    if incumbent:
+        last = incumbent.epochs[-1]
+        cells = [f"{last['best_epoch']} of {last['epoch']}"]
+        rows.append((f"incumbent: {config.incumbent}", last["best_metrics"], cells))
+    rows.extend((YARDSTICKS[name], scores, [""]) for name, scores in outcome.yardsticks.items())
+    title = f"Validation window{' of the SYNTHETIC market' if planned.dataset.is_synthetic else ''}"
+    console.out.print(console.metrics_table(title, rows, ["best epoch"]))
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    console.out.print(f"Trials: {counts}. {outcome.seconds:.0f} s.")
+    console.out.print(
+        "The winner was chosen on these rows, as the best of many: its figures are optimistic. It is not confirmed."
+    )
+    if best and best[f"val_{config.metric}"] <= outcome.yardsticks["majority"][config.metric]:
+        console.out.print("[bold]No skill found:[/] the winner is no better than always calling the majority class.")
+    for path in outcome.files:
+        console.out.print(f"wrote {escape(str(path))}")
+    if outcome.interrupted:
+        console.out.print("Interrupted: the trials that had ended were kept, the incumbent was not trained.")
+    if best:
+        console.out.print(f"next: preset-search export {config.name} --as {config.name.replace('-', '_')}")
+    else:
+        console.out.print("No trial reached full fidelity, so there is no winner to export. Run with more trials.")
+    if outcome.interrupted:
+        raise typer.Exit(130)
+
+
+@app.command(cls=Command, epilog=EXPORT_EPILOG)
+def export(
+    name: Annotated[str, typer.Argument(help="Name of the campaign.")],
+    preset_name: Annotated[str, typer.Option("--as", help="Name of the preset to write.")],
+    root: RootOption = results.ROOT,
+    presets: Annotated[Path, typer.Option("--presets", help="Folder to write it to.")] = preset.USER_FOLDER,
+) -> None:
+    """Write a campaign's winner as a preset file, marked `not confirmed`."""
+    from search.export import make_preset
+
+    made = make_preset(results.folder(root, name), preset_name)
+    path = preset.save(made, presets)
+    console.out.print(f"wrote {escape(str(path))} (not confirmed)")
+    source = made.provenance["data"]
+    flags = "--synthetic" if source["synthetic"] else "--data FILE…"
+    named = preset_name if presets == preset.USER_FOLDER else path
+    console.out.print(
+        f"next: preset-train --preset {escape(str(named))} {flags} --output-dir checkpoints/{preset_name}"
+    )
+
+
+def main() -> None:
+    """Entry point of `preset-search`."""
+    console.run(app)

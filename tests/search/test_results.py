@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.errors import ConfigError
+from search import results
+from search.space import NAMES
+from tests.search.records import record
+
+
+def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
+    records = [
+        record(2, [0.3], results.FAILED),
+        record(0, [0.3, 0.4]),
+        record(1, [0.2], results.STOPPED),
+        record(3, [], results.INTERRUPTED),
+    ]
+    table = results.trials_table(records)
+    assert table["number"].tolist() == [0, 1, 2, 3]
+    assert table["status"].tolist() == ["complete", "stopped", "failed", "interrupted"]
+    assert table["epochs"].tolist() == [2, 1, 1, 0]
+    assert table["reason"].tolist() == ["", "said why", "said why", "said why"]
+    assert table["seconds"].tolist() == [4.0, 2.0, 2.0, 0.0]
+    assert table["value"].isna().tolist() == [False, False, True, True]
+    for name in NAMES:
+        assert table[name].tolist() == [records[place].six[name] for place in (1, 2, 0, 3)]
+
+
+def test_curves_have_a_row_a_trial_and_epoch() -> None:
+    table = results.curves_table([record(1, [0.2, 0.3]), record(0, [0.5])])
+    assert list(zip(table["number"], table["epoch"], table["score"], strict=True)) == [
+        (0, 1, 0.5),
+        (1, 1, 0.2),
+        (1, 2, 0.3),
+    ]
+
+
+def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:
+    results.write_table(tmp_path / results.TRIALS_FILE, results.trials_table([]))
+    table = results.read_trials(tmp_path)
+    assert len(table) == 0
+    assert set(NAMES) <= set(table.columns)
+    assert results.winner(table) is None
+
+
+def test_only_full_fidelity_can_win() -> None:
+    table = results.trials_table(
+        [record(0, [0.4]), record(1, [0.9], results.STOPPED), record(2, [0.8], results.FAILED), record(3, [0.5])]
+    )
+    won = results.winner(table)
+    assert won is not None
+    assert won["number"] == 3
+
+
+def test_a_value_that_is_not_finite_cannot_win() -> None:
+    won = results.winner(results.trials_table([record(0, [np.nan]), record(1, [0.1])]))
+    assert won is not None
+    assert won["number"] == 1
+
+
+def test_ties_go_to_the_lower_nll_then_to_the_earlier_trial() -> None:
+    tied = [record(0, [0.5], nll=1.2), record(1, [0.5], nll=1.1), record(2, [0.5], nll=1.1)]
+    won = results.winner(results.trials_table(tied))
+    assert won is not None
+    assert won["number"] == 1
+
+
+def test_a_missing_campaign_is_named_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / results.CONFIG_FILE).write_text("config: {}")
+    with pytest.raises(ConfigError, match=r"no campaign 'gone'.*other"):
+        results.folder(tmp_path, "gone")
+    with pytest.raises(ConfigError, match="cannot be the name"):
+        results.folder(tmp_path, "../other")
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "other columns"])
+def test_a_damaged_table_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / results.TRIALS_FILE
+    if damage == "truncated":
+        results.write_table(path, results.trials_table([record(0, [0.5])]))
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "other columns":
+        pd.DataFrame({"number": [1]}).to_parquet(path)
+    with pytest.raises(ConfigError, match=r"trials\.parquet cannot be read"):
+        results.read_trials(tmp_path)
