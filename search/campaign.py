@@ -60,7 +60,7 @@ class CampaignOutcome:
 
     Attributes:
         winner: the winning row of the trials table, or None without a full-fidelity trial.
-        incumbent: the incumbent's record, or None if it was not trained.
+        incumbent: the incumbent's record, or None if its training was not begun.
         yardsticks: by name, metrics on val of what needs no network: the majority class and, on the
             synthetic market, one who knows its recipe.
         counts: trials by status.
@@ -93,12 +93,13 @@ def plan(config: CampaignConfig, root: Path) -> Plan:
     base, incumbent = preset.load(config.base), preset.load(config.incumbent)
     if config.dry_run:
         config = config.shrunk()
-    config = config.model_copy(update={"model": config.model or api.default_size(resolve_device(config.device))})
+    size = config.model or api.default_size(resolve_device(config.device))
+    config = config.model_copy(update={"model": size})
     dataset = prepare(_bars(config), config.data)
     for batch_size in config.space.batch_size.values:
         dataset.check_batch_size(batch_size)
-    base_config = base.training_config(size=config.model or "quick", metric=config.metric, seed=config.seed)
-    incumbent_config = incumbent.training_config(size=config.model or "quick", metric=config.metric, seed=config.seed)
+    base_config = base.training_config(size=size, metric=config.metric, seed=config.seed)
+    incumbent_config = incumbent.training_config(size=size, metric=config.metric, seed=config.seed)
     dataset.check_batch_size(incumbent_config.trainer.batch_size)
     epochs = min(incumbent_config.trainer.epochs, config.incumbent_epochs or incumbent_config.trainer.epochs)
     return Plan(
@@ -134,6 +135,7 @@ def run(planned: Plan) -> CampaignOutcome:
     description = _describe(planned, started)
     _take(folder)
     raw = (folder.parent / ".ray" / planned.config.name).absolute()
+    shutil.rmtree(raw, ignore_errors=True)  # of a campaign that was killed
     try:
         write_text(folder / results.CONFIG_FILE, description)
         with _ray(), progress.progress_bar() as bar:
@@ -141,6 +143,7 @@ def run(planned: Plan) -> CampaignOutcome:
             records = recorder.records
             progress.write_tables(folder, records)
             incumbent = None if interrupted else _train_incumbent(planned, raw, bar)
+            interrupted |= incumbent is not None and incumbent.status == results.INTERRUPTED
     finally:
         shutil.rmtree(raw, ignore_errors=True)
         with suppress(OSError):  # another campaign may still be using it
@@ -220,16 +223,16 @@ def _search(planned: Plan, raw: Path, bar: Any) -> tuple[Recorder, bool]:
 
 
 def _train_incumbent(planned: Plan, raw: Path, bar: Any) -> TrialRecord | None:
-    """Train the incumbent once, on all cores, by the same path as a trial."""
+    """Train the incumbent once, on all cores, by the same path as a trial; None if it did not even start."""
     recipe = planned.incumbent
     show = progress.incumbent_bar(bar, planned.config.incumbent, recipe.trainer.epochs)
+    # The incumbent stops when its patience runs out: whenever it ends well, it is complete.
     recorder = Recorder(1, show, lambda *_: None)
     tune_config = tune.TuneConfig(num_samples=1, trial_dirname_creator=lambda trial: str(trial.trial_id))
     cores = int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
     six = preset.load(planned.config.incumbent).hyperparameters.model_dump()
     _fit(planned, recipe, tune_config, recorder, raw / "incumbent", max(cores, planned.config.cpus_per_trial), six)
-    ended = [record for record in recorder.records if record.status == results.COMPLETE]
-    return ended[0] if ended else None
+    return recorder.records[0] if recorder.records else None
 
 
 def _fit(
@@ -287,7 +290,7 @@ def _conclude(
             for name in (results.CONFIG_FILE, results.TRIALS_FILE, results.CURVES_FILE, results.SUMMARY_FILE)
         ],
     )
-    last = incumbent.epochs[-1] if incumbent else None
+    last = incumbent.epochs[-1] if incumbent and incumbent.status == results.COMPLETE else None
     write_json(
         folder / results.SUMMARY_FILE,
         {

@@ -146,7 +146,7 @@ def _report(planned: Any, outcome: Any) -> None:
     if best:
         values = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
         rows.append((f"winner: trial #{best['number']}", values, [f"{best['best_epoch']} of {best['epochs']}"]))
-    if incumbent:
+    if incumbent and incumbent.status == results.COMPLETE:
         last = incumbent.epochs[-1]
         cells = [f"{last['best_epoch']} of {last['epoch']}"]
         rows.append((f"incumbent: {config.incumbent}", last["best_metrics"], cells))
@@ -163,7 +163,9 @@ def _report(planned: Any, outcome: Any) -> None:
     for path in outcome.files:
         console.out.print(f"wrote {escape(str(path))}")
     if outcome.interrupted:
-        console.out.print("Interrupted: the trials that had ended were kept, the incumbent was not trained.")
+        console.out.print("Interrupted: the trials that had ended were kept, the incumbent was not trained to its end.")
+    elif incumbent and incumbent.status == results.FAILED:
+        console.out.print(f"The incumbent failed: {escape(incumbent.reason)}")
     if best:
         console.out.print(f"next: preset-search export {config.name} --as {config.name.replace('-', '_')}")
     else:
