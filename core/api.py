@@ -50,10 +50,10 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         ConfigError: the folder holds another outcome or cannot be written.
     """
+    check_writable(folder)
     taken = [name for name in (CHECKPOINT_FILE, METRICS_FILE) if (folder / name).exists()]
     if taken and not overwrite:
         raise ConfigError(f"{folder} already holds {' and '.join(taken)}", "Choose another folder, or add --overwrite")
-    check_writable(folder)
 
 
 def train(

@@ -24,7 +24,7 @@ def bayes(dataset: Dataset, config: SyntheticConfig, rows: np.ndarray) -> np.nda
     """What one who knows the synthetic market's recipe would predict: the best that any model can do.
 
     Args:
-        dataset: made from the synthetic market.
+        dataset: made from a synthetic market whose optimum is known, with labels of its returns.
         config: that market's settings.
         rows: `[N]`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,10 @@ def save(path: Path, content: dict[str, Any]) -> None:
         ConfigError: it cannot be written.
     """
     with writing(path) as temporary:
-        torch.save({"format_version": FORMAT_VERSION, **content}, temporary)
+        try:
+            torch.save({"format_version": FORMAT_VERSION, **content}, temporary)
+        except RuntimeError as error:  # torch's way of saying that the disk is full
+            raise OSError(28, f"{' '.join(str(error).split())[:100]}") from None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -38,10 +40,10 @@ def load(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError):
+    except Exception:  # torch lets out whatever damaged bytes lead its reader to
         raise ConfigError(f"{path} is not a checkpoint of this program", "Train again") from None
     version = content.get("format_version") if isinstance(content, dict) else None
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise ConfigError(
             f"{path} has checkpoint format {version}, this program reads {FORMAT_VERSION}", "Train again, or upgrade"
         )

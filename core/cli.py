@@ -9,10 +9,11 @@ import torch
 import typer
 from rich.markup import escape
 
-from core import api, console, preset
+from core import api, console, preset, report
 from core.config import DataConfig, Device, ModelSize, SyntheticConfig, parse
 from core.console import Command
 from core.dataset import load
+from core.errors import ConfigError
 from core.trainer import EpochResult, resolve_device
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -61,11 +62,11 @@ def choice(value: str, options: Any, flag: str) -> str:
     """Return `value` if it is one of a Literal's values.
 
     Raises:
-        typer.BadParameter: it is not.
+        ConfigError: it is not.
     """
     known = get_args(options)
     if value not in known:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=flag)
+        raise ConfigError(f"{flag} {value!r} is not known", f"Use one of {', '.join(known)}")
     return value
 
 
@@ -105,6 +106,8 @@ def train(
     dataset = load(data_config)
     if dataset.is_synthetic:
         console.err.print(f"[bold yellow]{console.SYNTHETIC_NOTICE}[/]")
+    for sentence in report.advice(dataset):
+        console.err.print(f"[bold yellow]advice:[/] {escape(sentence)}")
     console.err.print(
         f"{chosen.name} on {', '.join(dataset.symbol_names)}, {dataset.span[0]} to {dataset.span[1]}: "
         f"{len(dataset.train)} train and {len(dataset.val)} val windows, model {size}, {where} "

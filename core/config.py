@@ -22,6 +22,8 @@ ModelSize = Literal["quick", "small", "large"]
 Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
 ClassWeights = Literal["none", "balanced", "sqrt"]
 RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc"]
+LabelKind = Literal["quantile", "fixed", "triple_barrier"]
+Variance = Literal["constant", "garch", "regime"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -42,8 +44,59 @@ class SyntheticConfig(Config):
     """Symbol names, all made of the same recipe with different seeds."""
     signal: float = Field(default=0.5, ge=0.0, le=0.9)
     """Share of the standard deviation of a one-bar return that the planted signal explains; 0 is a martingale."""
+    variance: Variance = "constant"
+    """constant, garch (GARCH(1,1)) or regime (two states, calm and wild)."""
+    correlation: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Correlation of the unseen shocks of any two symbols."""
+    gaps: int = Field(default=0, ge=0)
+    """Outages of each symbol: stretches of 1 to 60 missing bars."""
+    outliers: int = Field(default=0, ge=0)
+    """Bars of each symbol in which the price jumps by 5 to 50 %."""
     seed: int = Field(default=7, ge=0)
     """Seed of the generator."""
+
+
+class LabelConfig(Config):
+    """What SELL, HOLD and BUY mean: see `core.market.labels`."""
+
+    kind: LabelKind = "quantile"
+    """quantile (borders fitted on train, per symbol), fixed (borders given) or triple_barrier (first touch)."""
+    quantiles: tuple[float, float] = (0.25, 0.75)
+    """quantile: forward returns below the first quantile are SELL, above the second BUY."""
+    fixed: tuple[float, float] = (-0.001, 0.001)
+    """fixed: the borders, in log return; in units of volatility if volatility_scaled."""
+    volatility_scaled: bool = False
+    """quantile and fixed: divide the return by the volatility known at t, so that HOLD is not a volatility forecast."""
+    volatility_span: int = Field(default=48, ge=2, le=5000)
+    """Bars over which that volatility is measured."""
+    barrier_width: float = Field(default=1.0, gt=0, le=100)
+    """triple_barrier: distance of the barriers, in units of the volatility of h bars."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.quantiles
+        if not 0 < low < high < 1:
+            raise ValueError("quantiles must be two rising numbers between 0 and 1")
+        if not self.fixed[0] < self.fixed[1]:
+            raise ValueError("fixed must be two rising numbers")
+        return self
+
+
+class TableConfig(Config):
+    """A finished feature table: features, label and return are taken as they are."""
+
+    files: tuple[Path, ...] = Field(min_length=1)
+    """Parquet files with a row a symbol and instant."""
+    features: tuple[str, ...] = Field(min_length=1)
+    """Columns that are features, by name or glob (`flow_*`)."""
+    label: str
+    """Column of labels: 0, 1, 2 or SELL, HOLD, BUY; empty where unknown."""
+    returns: str
+    """Column of forward log returns over the horizon; empty where unknown."""
+    timestamp: str = "timestamp"
+    """Column of bar openings, UTC."""
+    symbol: str = "symbol"
+    """Column of symbols."""
 
 
 class DataConfig(Config):
@@ -53,12 +106,14 @@ class DataConfig(Config):
     """Bar files named `<exchange>_<SYMBOL>_<interval>.parquet`."""
     symbols: tuple[str, ...] = ()
     """Symbols to read from the store, for example BTCUSDT."""
+    table: TableConfig | None = None
+    """A finished feature table."""
     synthetic: SyntheticConfig | None = None
     """Settings of the embedded synthetic market."""
     store: Path = Path("data")
     """Folder of bar files that `symbols` are looked up in."""
-    interval: str = Field(default="5m", pattern=r"^[1-9]\d*[mhd]$")
-    """Bar length of the symbols read from the store, for example 5m, 15m, 1h."""
+    interval: str = Field(default="5m", pattern=r"^[1-9]\d*[smhd]$")
+    """Bar length of the symbols read from the store, of a table and of the synthetic market, for example 5m, 1h."""
     exchange: str | None = None
     """Exchange whose files the store is searched for; needed only if it holds several."""
     days: float | None = Field(default=None, gt=0)
@@ -69,8 +124,12 @@ class DataConfig(Config):
     """L: consecutive bars that one prediction sees."""
     horizon: int = Field(default=3, ge=1, le=10_000)
     """h: bars ahead that a label looks."""
-    label_quantiles: tuple[float, float] = (0.25, 0.75)
-    """Forward returns below the first quantile are SELL, above the second BUY; fitted on train, per symbol."""
+    labels: LabelConfig = LabelConfig()
+    """What the labels mean."""
+    features: tuple[str, ...] = ()
+    """Further columns of the files that are features, by name or glob; columns not named are ignored."""
+    allow_lookahead: tuple[str, ...] = ()
+    """Named features that may correlate with the forward return as if they knew it, by name or glob."""
     val_fraction: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the span's time used for validation."""
     test_fraction: float = Field(default=0.15, gt=0, lt=0.5)
@@ -78,11 +137,11 @@ class DataConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if sum([bool(self.files), bool(self.symbols), self.synthetic is not None]) != 1:
-            raise ValueError("name exactly one source of data: files, symbols or synthetic")
-        low, high = self.label_quantiles
-        if not 0 < low < high < 1:
-            raise ValueError("label_quantiles must be two rising numbers between 0 and 1")
+        named = [bool(self.files), bool(self.symbols), self.table is not None, self.synthetic is not None]
+        if sum(named) != 1:
+            raise ValueError("name exactly one source of data: files, symbols, table or synthetic")
+        if self.table is not None and self.features:
+            raise ValueError("a table's features are named in its own settings")
         return self
 
 
@@ -167,11 +226,16 @@ class _Loader(yaml.SafeLoader):
     """`yaml.SafeLoader` that also reads `1e-4` as a number (YAML 1.1 wants `1.0e-4`)."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?\d[\d_]*(?:\.[\d_]*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """`yaml.SafeDumper` that puts quotes around a text that `_Loader` would read as a number."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?\d[\d_]*(?:\.[\d_]*)?[eE][-+]?\d+$"),
+        list("-+0123456789"),
+    )
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -186,12 +250,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path and its permissions") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         first_line = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML ({first_line})", "Mend the file at the place named") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings", "Write it as lines of `key: value`")
     return content
+
+
+def to_yaml(content: dict[str, Any]) -> str:
+    """The YAML of plain content, which `read_yaml` reads back unchanged; the same text everywhere."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)
 
 
 def parse(cls: type[C], content: dict[str, Any], where: str) -> C:
@@ -207,7 +276,11 @@ def parse(cls: type[C], content: dict[str, Any], where: str) -> C:
     """
     try:
         # JSON mode is strict about types, yet turns lists into tuples and strings into paths.
-        return cls.model_validate_json(json.dumps(content, default=str))
+        text = json.dumps(content, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: {error}", "Use plain keys and values, without references") from None
+    try:
+        return cls.model_validate_json(text)
     except ValidationError as error:
         problems = "; ".join(_problem(cls, item) for item in error.errors())
         raise ConfigError(f"{where}: {problems}", "Mend these settings") from None

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 from typer.core import TyperCommand
 
 from core.errors import PresetSearchError
@@ -22,6 +23,8 @@ from core.errors import PresetSearchError
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
 out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _WIDTH)
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 SYNTHETIC_NOTICE = "SYNTHETIC DATA: a made-up market with a planted signal. No figure here says anything of a real one."
 
 
@@ -57,15 +60,13 @@ def run(app: typer.Typer) -> None:
     try:
         app()
     except PresetSearchError as error:
-        err.print(f"[bold red]error:[/] {_escape(str(error))}")
+        # A Text, not markup: a message may quote anything, brackets and :smile: included.
+        err.print(Text.assemble(("error:", "bold red"), " ", " ".join(str(error).split())))
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("interrupted")
-        sys.exit(130)
-
-
-def _escape(text: str) -> str:
-    return " ".join(text.replace("[", r"\[").split())
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:
+            err.print("interrupted")
+        raise
 
 
 def progress_bar() -> Progress:

@@ -1,4 +1,4 @@
-"""From bars to a dataset: features, labels, splits, scaling. Windows are never materialised.
+"""From market data to a dataset: features, labels, splits, scaling. Windows are never materialised.
 
 Shapes: T rows (all symbols one after the other), F features, S symbols, L bars a window, h horizon.
 
@@ -9,35 +9,53 @@ No window or label crosses a gap, a symbol or the border of a split.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 from sklearn.preprocessing import RobustScaler
 
+from core import cache
 from core.config import DataConfig
 from core.errors import ConfigError, DataError
 from core.market import bars as bars_module
-from core.market import features, labels, synthetic
+from core.market import features, labels, rows, synthetic, table
 from core.market.bars import Bars
+from core.market.rows import Rows
+from core.splits import Borders, Span, main_borders
 
 LEAST_ROWS = 500
 """Fewest usable rows of val or test from which a figure means anything."""
 CLIP = 10.0
 """Scaled features are clipped to this many interquartile ranges."""
-EMBARGO_SHARE = 0.01
+LOOKAHEAD = 0.3
+"""A feature whose rank correlation with the forward return exceeds this on train is taken to look into the future."""
 
 
 @dataclass(frozen=True)
-class Borders:
-    """The instants, in epoch microseconds, at which every symbol is split.
+class Market:
+    """All rows of all symbols, before anything is fitted.
 
-    A label at t lies in a split if t >= start and its last bar t+h opens before stop.
+    Attributes:
+        rows: one entry a symbol.
+        feature_names: the columns of `rows[i].features`.
+        named: how many of them, at the end, are columns that the user named.
+        ignored: columns of the files that nobody named.
+        span: from the first bar to the end of the last.
+        fingerprint: SHA-256 of the input.
+        is_synthetic: whether it is made up.
     """
 
-    train: tuple[int, int]
-    val: tuple[int, int]
-    test: tuple[int, int]
+    rows: tuple[Rows, ...]
+    feature_names: tuple[str, ...]
+    named: int
+    ignored: tuple[str, ...]
+    span: Span
+    fingerprint: str
+    is_synthetic: bool
 
 
 @dataclass(frozen=True)
@@ -51,14 +69,16 @@ class Dataset:
         timestamps: int64 `[T]`, bar openings in epoch microseconds.
         symbols: int16 `[T]`, index into `symbol_names`.
         train, val, test: int64 `[N]`, rows at which a usable window ends.
-        thresholds: float64 `[S, 2]`, label borders in log return.
+        thresholds: float64 `[S, 2]`, label borders as fitted or given; zeros where labels have none.
         return_scale: float64 `[S]`.
         window: L.
         horizon: h.
         bar: length of a bar in microseconds.
         borders: the instants of the splits.
-        fingerprint: SHA-256 of the bars.
+        fingerprint: SHA-256 of the input.
         span: first and last bar opening, ISO 8601.
+        is_synthetic: whether the market is made up.
+        ignored: columns of the files that nobody named.
     """
 
     features: np.ndarray
@@ -80,6 +100,7 @@ class Dataset:
     fingerprint: str
     span: tuple[str, str]
     is_synthetic: bool
+    ignored: tuple[str, ...] = ()
 
     def without_test(self) -> Dataset:
         """The same dataset with no row of the test span in it: what trials may see."""
@@ -122,100 +143,156 @@ def read_bars(config: DataConfig) -> list[Bars]:
     if config.synthetic is not None:
         all_bars = synthetic.make(config.synthetic, config.interval)
     else:
-        paths = config.files or bars_module.find_in_store(
-            config.store, config.symbols, config.interval, config.exchange
-        )
-        all_bars = [bars_module.read(path) for path in paths]
+        all_bars = [bars_module.read(path, config.features) for path in _bar_files(config)]
     return bars_module.common_span(all_bars, config.days, config.until)
 
 
-def load(config: DataConfig) -> Dataset:
-    """Read the bars that a config names and prepare them.
+def _bar_files(config: DataConfig) -> Sequence[Path]:
+    if config.symbols:
+        return bars_module.find_in_store(config.store, config.symbols, config.interval, config.exchange)
+    return config.files
+
+
+def read_market(config: DataConfig) -> Market:
+    """Read what a config names, and compute what needs no fitting.
 
     Raises:
-        DataError: they are missing, damaged or too few.
+        ConfigError: a column that it names is not there.
+        DataError: data are missing, damaged or too few.
     """
-    return prepare(read_bars(config), config)
+    return _table_market(config) if config.table is not None else bars_market(read_bars(config), config)
 
 
-def split_borders(start: int, stop: int, bar: int, config: DataConfig) -> Borders:
-    """Cut a span of time into train, val and test.
-
-    Args:
-        start: opening of the first bar, in epoch microseconds.
-        stop: end of the last bar, likewise.
-        bar: length of a bar in microseconds.
-        config: shares, window and horizon.
-    """
-    bars = (stop - start) // bar
-    embargo = max(config.horizon, config.window - 1, int(np.ceil(EMBARGO_SHARE * bars))) * bar
-    val_start = start + round(bars * (1 - config.val_fraction - config.test_fraction)) * bar
-    test_start = start + round(bars * (1 - config.test_fraction)) * bar
-    return Borders((start, val_start), (val_start + embargo, test_start), (test_start + embargo, stop))
-
-
-@dataclass(frozen=True)
-class _Symbol:
-    """Features and forward returns of one symbol, before anything is fitted."""
-
-    timestamps: np.ndarray
-    features: np.ndarray
-    returns: np.ndarray
-    window_ok: np.ndarray
-
-
-def prepare(all_bars: Sequence[Bars], config: DataConfig) -> Dataset:
-    """Compute features and labels, split, and fit on train what is fitted.
-
-    Args:
-        all_bars: bars of each symbol, cut to one span.
-        config: window, horizon, labels, splits.
+def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
+    """Features, returns and labels of bars cut to one span.
 
     Raises:
-        DataError: too few usable rows.
+        ConfigError: a named column is not there, or clashes with a feature.
     """
+    named = bars_module.common_named(all_bars, config.features)
     # Features every symbol has: a column that one exchange records is no feature of them all.
     columns = set.intersection(*(set(bars.frame.columns) for bars in all_bars))
     chosen = features.available(sorted(columns))
-    raw = [_symbol(bars, chosen, config) for bars in all_bars]
-    bar = all_bars[0].seconds * 1_000_000
-    start = min(int(symbol.timestamps[0]) for symbol in raw)
-    stop = max(int(symbol.timestamps[-1]) for symbol in raw) + bar
-    borders = split_borders(start, stop, bar, config)
+    clash = sorted({feature.name for feature in chosen} & set(named))
+    if clash:
+        raise ConfigError(f"The named column(s) {', '.join(clash)} bear the name of a feature", "Rename them")
+    found = [rows.from_bars(bars, chosen, named, config) for bars in all_bars]
+    return Market(
+        rows=tuple(found),
+        feature_names=(*(feature.name for feature in chosen), *named),
+        named=len(named),
+        ignored=tuple(sorted({name for bars in all_bars for name in bars.ignored})),
+        span=_span(found, all_bars[0].seconds * 1_000_000),
+        fingerprint=bars_module.fingerprint(all_bars),
+        is_synthetic=all(bars.exchange == synthetic.EXCHANGE for bars in all_bars),
+    )
 
+
+def _table_market(config: DataConfig) -> Market:
+    assert config.table is not None  # the caller has looked
+    found, names, ignored, digest = table.read(config, config.table)
+    bar = bars_module.interval_seconds(config.interval) * 1_000_000
+    times = [pd.to_datetime(item.timestamps[[0, -1]], unit="us", utc=True) for item in found]
+    first, last = max(time[0] for time in times), min(time[1] for time in times)
+    start, stop = bars_module.resolve_span(first, last + pd.Timedelta(bar, "us"), config.days, config.until)
+    edges = pd.DatetimeIndex([start, stop]).as_unit("us").asi8
+    cut = [item.between(int(edges[0]), int(edges[1]), config.window) for item in found]
+    return Market(
+        rows=tuple(cut),
+        feature_names=names,
+        named=len(names),
+        ignored=ignored,
+        span=_span(cut, bar),
+        fingerprint=digest,
+        is_synthetic=False,
+    )
+
+
+def _span(found: Sequence[Rows], bar: int) -> Span:
+    return Span(
+        min(int(item.timestamps[0]) for item in found), max(int(item.timestamps[-1]) for item in found) + bar, bar
+    )
+
+
+def load(config: DataConfig) -> Dataset:
+    """Read what a config names and make the dataset of its main splits; from the cache if it was made before.
+
+    Raises:
+        ConfigError: a column that it names is not there.
+        DataError: data are missing, damaged or too few, or a named feature looks into the future.
+    """
+    paths = config.table.files if config.table is not None else _bar_files(config)
+    key = cache.key(config.model_dump_json(), paths)
+    stored = cache.read(key) if key else None
+    if stored is not None:
+        return _from_parts(*stored)
+    market = read_market(config)
+    dataset = fit(market, config, main_borders(market.span, config))
+    if key:
+        cache.write(key, *_to_parts(dataset))
+    return dataset
+
+
+def _to_parts(dataset: Dataset) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    values = {field.name: getattr(dataset, field.name) for field in fields(Dataset)}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    rest = {name: value for name, value in values.items() if name not in arrays}
+    return arrays, {**rest, "borders": asdict(dataset.borders)}
+
+
+def _from_parts(arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> Dataset:
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()}
+    values["borders"] = Borders(**{name: (start, stop) for name, (start, stop) in rest["borders"].items()})
+    return Dataset(**{**arrays, **values})
+
+
+def fit(market: Market, config: DataConfig, borders: Borders) -> Dataset:
+    """Split, and fit on train what is fitted.
+
+    Args:
+        market: rows of all symbols.
+        config: window, horizon, labels.
+        borders: where time is cut.
+
+    Raises:
+        DataError: too few usable rows, or a named feature looks into the future.
+    """
+    reach = config.horizon * market.span.bar
     offset = 0
-    parts: list[_Fitted] = []
-    rows: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
-    for bars, symbol in zip(all_bars, raw, strict=True):
-        usable = {name: _rows(symbol, getattr(borders, name), config.horizon * bar) for name in rows}
+    fitted: list[_Fitted] = []
+    splits: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
+    for item in market.rows:
+        usable = {name: _inside(item, getattr(borders, name), reach) for name in splits}
         if len(usable["train"]) < LEAST_ROWS:
-            raise _too_few(bars.symbol, "train", len(usable["train"]))
-        parts.append(_fit(symbol, usable["train"], config))
+            raise _too_few(item.symbol, "train", len(usable["train"]))
+        _check_lookahead(market, item, usable["train"], config.allow_lookahead)
+        fitted.append(_fit(item, usable["train"], config))
         for name, found in usable.items():
-            rows[name].append(found + offset)
-        offset += len(symbol.timestamps)
-    joined = {name: np.concatenate(found) for name, found in rows.items()}
+            splits[name].append(found + offset)
+        offset += len(item.timestamps)
+    joined = {name: np.concatenate(found) for name, found in splits.items()}
     for name in ("val", "test"):
         if len(joined[name]) < LEAST_ROWS:
             raise _too_few("the data", name, len(joined[name]))
     return Dataset(
-        features=np.concatenate([part.features for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        returns=np.concatenate([part.returns for part in parts]),
-        timestamps=np.concatenate([symbol.timestamps for symbol in raw]),
-        symbols=np.repeat(np.arange(len(raw), dtype=np.int16), [len(symbol.timestamps) for symbol in raw]),
+        features=np.concatenate([part.features for part in fitted]),
+        labels=np.concatenate([part.labels for part in fitted]),
+        returns=np.concatenate([part.returns for part in fitted]),
+        timestamps=np.concatenate([item.timestamps for item in market.rows]),
+        symbols=np.repeat(np.arange(len(fitted), dtype=np.int16), [len(item.timestamps) for item in market.rows]),
         **joined,
-        thresholds=np.array([part.thresholds for part in parts]),
-        return_scale=np.array([part.return_scale for part in parts]),
-        feature_names=tuple(feature.name for feature in chosen),
-        symbol_names=tuple(bars.symbol for bars in all_bars),
+        thresholds=np.array([part.thresholds for part in fitted]),
+        return_scale=np.array([part.return_scale for part in fitted]),
+        feature_names=market.feature_names,
+        symbol_names=tuple(item.symbol for item in market.rows),
         window=config.window,
         horizon=config.horizon,
-        bar=bar,
+        bar=market.span.bar,
         borders=borders,
-        fingerprint=bars_module.fingerprint(all_bars),
-        span=(_iso(start), _iso(stop - bar)),
-        is_synthetic=all(bars.exchange == synthetic.EXCHANGE for bars in all_bars),
+        fingerprint=market.fingerprint,
+        span=(_iso(market.span.start), _iso(market.span.stop - market.span.bar)),
+        is_synthetic=market.is_synthetic,
+        ignored=market.ignored,
     )
 
 
@@ -230,27 +307,27 @@ def _iso(microseconds: int) -> str:
     return pd.Timestamp(microseconds, unit="us", tz="UTC").isoformat()
 
 
-def _symbol(bars: Bars, chosen: Sequence[features.Feature], config: DataConfig) -> _Symbol:
-    """Features and forward returns, segment by segment."""
-    frame = bars.frame
-    timestamps = bars_module.microseconds(frame["timestamp"])
-    columns = {name: frame[name].to_numpy() for name in frame.columns[1:]} | {"seconds": timestamps // 1_000_000}
-    values = np.zeros((len(frame), len(chosen)))
-    returns = np.full(len(frame), np.nan)
-    window_ok = np.zeros(len(frame), dtype=bool)
-    for segment in bars_module.segments(bars):
-        part = {name: column[segment] for name, column in columns.items()}
-        values[segment], warmup = features.compute(part, chosen)
-        returns[segment] = labels.forward_returns(part["close"], config.horizon)
-        window_ok[segment][warmup + config.window - 1 :] = True
-    return _Symbol(timestamps, values, returns, window_ok)
-
-
-def _rows(symbol: _Symbol, border: tuple[int, int], reach: int) -> np.ndarray:
-    """Rows at which a window ends whose label lies wholly inside the border."""
+def _inside(item: Rows, border: tuple[int, int], reach: int) -> np.ndarray:
+    """Rows at which a whole window ends whose label lies wholly inside the border."""
     start, stop = border
-    inside = (symbol.timestamps >= start) & (symbol.timestamps + reach < stop)
-    return np.flatnonzero(inside & symbol.window_ok & ~np.isnan(symbol.returns))
+    inside = (item.timestamps >= start) & (item.timestamps + reach < stop)
+    return np.flatnonzero(inside & item.known)
+
+
+def _check_lookahead(market: Market, item: Rows, train: np.ndarray, allowed: Sequence[str]) -> None:
+    """Refuse a named feature that knows the forward return; our own are causal by test."""
+    first = len(market.feature_names) - market.named
+    for place in range(first, len(market.feature_names)):
+        name, values = market.feature_names[place], item.features[train, place]
+        if bars_module.is_named(name, allowed) or np.ptp(values) == 0 or np.ptp(item.returns[train]) == 0:
+            continue
+        correlation = float(spearmanr(values, item.returns[train]).statistic)
+        if abs(correlation) > LOOKAHEAD:
+            raise DataError(
+                f"Feature {name} of {item.symbol} has rank correlation {correlation:+.2f} with the return that "
+                f"follows it: it seems to look into the future (the bound is {LOOKAHEAD})",
+                f"Leave it out, or, if it is rightly so, add allow_lookahead: [{name}]",
+            )
 
 
 @dataclass(frozen=True)
@@ -262,17 +339,21 @@ class _Fitted:
     return_scale: float
 
 
-def _fit(symbol: _Symbol, train_rows: np.ndarray, config: DataConfig) -> _Fitted:
+def _fit(item: Rows, train: np.ndarray, config: DataConfig) -> _Fitted:
     """Fit scaler, thresholds and return scale on the train rows of one symbol; apply them to all its rows."""
-    scaler = RobustScaler().fit(symbol.features[train_rows])
-    scaled = np.clip(scaler.transform(symbol.features), -CLIP, CLIP)
-    thresholds = labels.quantile_thresholds(symbol.returns[train_rows], config.label_quantiles)
-    q25, q75 = np.quantile(symbol.returns[train_rows], (0.25, 0.75))
+    scaler = RobustScaler().fit(item.features[train])
+    scaled = np.clip(scaler.transform(item.features), -CLIP, CLIP)
+    thresholds = config.labels.fixed if config.labels.kind == "fixed" else (0.0, 0.0)
+    found = item.labels
+    if found is None:
+        thresholds = labels.quantile_thresholds(item.scores[train], config.labels.quantiles)
+        found = labels.by_thresholds(item.scores, *thresholds)
+    q25, q75 = np.quantile(item.returns[train], (0.25, 0.75))
     return_scale = float(max(q75 - q25, 1e-12))
     return _Fitted(
         scaled.astype(np.float32),
-        labels.by_thresholds(symbol.returns, *thresholds),
-        (np.nan_to_num(symbol.returns) / return_scale).astype(np.float32),
+        np.where(np.isnan(item.returns), labels.NO_LABEL, found).astype(np.int8),
+        (np.nan_to_num(item.returns) / return_scale).astype(np.float32),
         thresholds,
         return_scale,
     )

@@ -75,10 +75,10 @@ def check_writable(folder: Path) -> None:
     Raises:
         ConfigError: they cannot.
     """
-    existing = folder.absolute()
-    while not existing.exists():
-        existing = existing.parent
     try:
+        existing = folder.absolute()
+        while not existing.exists():
+            existing = existing.parent
         if not existing.is_dir():
             raise NotADirectoryError(20, "Not a directory")
         with tempfile.TemporaryFile(dir=existing):

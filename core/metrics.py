@@ -28,11 +28,18 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
             metrics.recall_score(labels, called, labels=np.unique(labels), average="macro", zero_division=0.0)
         ),
         "macro_f1": float(metrics.f1_score(labels, called, labels=_CLASSES, average="macro", zero_division=0.0)),
-        "mcc": float(metrics.matthews_corrcoef(labels, called)),
+        "mcc": matthews(labels, called),
         "auc": multiclass_auc(labels, probabilities),
         "direction_auc": direction_auc(labels, probabilities),
         "nll": float(metrics.log_loss(labels, probabilities, labels=_CLASSES)),
     }
+
+
+def matthews(labels: np.ndarray, called: np.ndarray) -> float:
+    """Matthews' correlation coefficient of labels and calls `[N]`; 0 where either knows one class only."""
+    if len(np.unique(labels)) < 2 or len(np.unique(called)) < 2:
+        return 0.0
+    return float(metrics.matthews_corrcoef(labels, called))
 
 
 def multiclass_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:

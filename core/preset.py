@@ -16,9 +16,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, StringConstraints
 
+from core import config
 from core.config import (
     AugmentConfig,
     BalanceConfig,
@@ -179,14 +179,15 @@ def _read(path: Path) -> Preset:
         raise ConfigError(
             f"{path} has schema version {version}, this program knows up to {SCHEMA_VERSION}", "Upgrade preset-search"
         )
-    return parse(Preset, content, str(path))
+    preset = parse(Preset, content, str(path))
+    if preset.name != path.stem:
+        raise ConfigError(f"{path} holds a preset that is named {preset.name!r}", "Give file and preset one name")
+    return preset
 
 
 def to_yaml(preset: Preset) -> str:
     """The text of a preset file: the same text for the same preset, everywhere."""
-    return yaml.safe_dump(
-        preset.model_dump(mode="json"), sort_keys=False, allow_unicode=True, default_flow_style=False, width=110
-    )
+    return config.to_yaml(preset.model_dump(mode="json"))
 
 
 def save(preset: Preset, folder: Path = USER_FOLDER) -> Path:
@@ -201,9 +202,9 @@ def save(preset: Preset, folder: Path = USER_FOLDER) -> Path:
     text = to_yaml(preset)
     if preset.name in shipped_names():
         raise ConfigError(f"{preset.name!r} is a shipped preset", "Choose another name")
+    if path.is_file() and path.read_bytes() == text.encode():
+        return path
     if path.exists():
-        if path.read_text(encoding="utf-8") == text:
-            return path
         raise ConfigError(f"{path} already holds another preset", "Choose another name, or remove that file")
     write_text(path, text)
     return path

@@ -148,7 +148,9 @@ class Trainer:
         score = scores[self.config.trainer.metric]
         self.epoch += 1
         # A score that val does not define (NaN) beats nothing and is beaten by any.
-        improved = self.best is None or math.isnan(self.best.value) or score > self.best.value
+        improved = (
+            self.best is None or score > self.best.value or (math.isnan(self.best.value) and not math.isnan(score))
+        )
         if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
             self._schedule.step(score)
         else:

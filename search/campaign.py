@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import yaml
 from ray import tune
 
 from core import api, baselines, metrics, preset
-from core.config import TrainingConfig
-from core.dataset import Dataset, prepare, read_bars
+from core.config import TrainingConfig, to_yaml
+from core.dataset import Dataset, load, read_market
 from core.errors import ConfigError
 from core.files import check_writable, write_json, write_text
-from core.market.bars import Bars, common_span
+from core.market import synthetic
 from core.trainer import resolve_device
 from search import progress, results
 from search.config import DRY_RUN_BARS, CampaignConfig
@@ -95,7 +94,7 @@ def plan(config: CampaignConfig, root: Path) -> Plan:
         config = config.shrunk()
     size = config.model or api.default_size(resolve_device(config.device))
     config = config.model_copy(update={"model": size})
-    dataset = prepare(_bars(config), config.data)
+    dataset = _dataset(config)
     for batch_size in config.space.batch_size.values:
         dataset.check_batch_size(batch_size)
     base_config = base.training_config(size=size, metric=config.metric, seed=config.seed)
@@ -116,12 +115,15 @@ def _with_trainer(config: TrainingConfig, **changes: Any) -> TrainingConfig:
     return config.model_copy(update={"trainer": config.trainer.model_copy(update=changes)})
 
 
-def _bars(config: CampaignConfig) -> list[Bars]:
-    all_bars = read_bars(config.data)
-    longest = max(len(bars.frame) for bars in all_bars)
-    if config.dry_run and longest > DRY_RUN_BARS:
-        return common_span(all_bars, DRY_RUN_BARS * all_bars[0].seconds / 86_400, None)
-    return all_bars
+def _dataset(config: CampaignConfig) -> Dataset:
+    """The campaign's dataset; for a dry run, that of its last few bars."""
+    data = config.data
+    if config.dry_run:
+        market = read_market(data)
+        days = DRY_RUN_BARS * market.span.bar / 86_400e6
+        if market.span.bars > DRY_RUN_BARS:
+            data = data.model_copy(update={"days": days})
+    return load(data)
 
 
 def run(planned: Plan) -> CampaignOutcome:
@@ -175,7 +177,7 @@ def _describe(planned: Plan, started: datetime) -> str:
             "versions": {name: version(name) for name in ("preset-search", "torch", "ray", "optuna")},
         },
     }
-    return yaml.safe_dump(content, sort_keys=False, width=110)
+    return to_yaml(content)
 
 
 @contextmanager
@@ -272,8 +274,12 @@ def _conclude(
     dataset = planned.dataset
     trials = results.trials_table(records)
     yardsticks = {"majority": baselines.majority(dataset, dataset.val)}
-    if planned.config.data.synthetic is not None:
-        yardsticks["bayes"] = baselines.bayes(dataset, planned.config.data.synthetic, dataset.val)
+    market = planned.config.data.synthetic
+    returns_labelled = (
+        planned.config.data.labels.kind != "triple_barrier" and not planned.config.data.labels.volatility_scaled
+    )
+    if market is not None and synthetic.has_known_optimum(market) and returns_labelled:
+        yardsticks["bayes"] = baselines.bayes(dataset, market, dataset.val)
     folder = planned.folder
     outcome = CampaignOutcome(
         winner=results.winner(trials),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from core import console, preset
+from core import console, preset, report
 from core.cli import (
     DataOption,
     DaysOption,
@@ -24,10 +24,12 @@ from core.cli import (
 from core.config import parse, read_yaml
 from core.console import Command
 from core.errors import ConfigError
-from search import results
+from search import data_cli, results
 from search.config import CampaignConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True, pretty_exceptions_enable=False)
+
+app.add_typer(data_cli.app, name="data")
 
 RUN_EPILOG = (
     "Examples:\n\n"
@@ -114,7 +116,7 @@ def resolve(campaign_file: Path | None, source: dict[str, Any], flags: dict[str,
     data = content.get("data") or {}
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
-    kinds = ("files", "symbols", "synthetic")
+    kinds = ("files", "symbols", "table", "synthetic")
     if any(kind in source for kind in kinds):
         data = {key: value for key, value in data.items() if key not in kinds}
     data = {**data, **source}
@@ -131,6 +133,8 @@ def _announce(planned: Any) -> None:
     config, dataset = planned.config, planned.dataset
     if dataset.is_synthetic:
         console.err.print(f"[bold yellow]{console.SYNTHETIC_NOTICE}[/]")
+    for sentence in report.advice(dataset):
+        console.err.print(f"[bold yellow]advice:[/] {escape(sentence)}")
     console.err.print(
         f"campaign {config.name}{' (dry run)' if config.dry_run else ''}: {config.trials} trials of up to "
         f"{config.max_epochs} epochs, model {config.model}, on {', '.join(dataset.symbol_names)}, "
@@ -171,7 +175,7 @@ def _report(planned: Any, outcome: Any) -> None:
     else:
         console.out.print("No trial reached full fidelity, so there is no winner to export. Run with more trials.")
     if outcome.interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(console.INTERRUPTED)
 
 
 @app.command(cls=Command, epilog=EXPORT_EPILOG)

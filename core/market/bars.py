@@ -2,7 +2,10 @@
 
 File contract: `<exchange>_<SYMBOL>_<interval>.parquet` with the columns `timestamp` (UTC, bar
 open), `open high low close volume`, and, where the exchange records it, the taker flow in
-`quote_volume trades taker_buy_base taker_buy_quote`. Gaps are legal.
+`quote_volume trades taker_buy_base taker_buy_quote`. An order-book file
+(`lob_<exchange>_<SYMBOL>_top20_1s_20180424.parquet`) has snapshots `bid_px_1 bid_sz_1 ask_px_1
+ask_sz_1 …` instead; its close is the mid price. Further columns are read where they are named.
+Gaps are legal.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,13 +24,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.errors import DataError
+from core.errors import ConfigError, DataError
+from core.market.checks import BOOK_COLUMN, PRICES, book_levels, find_problems, microseconds
 
-PRICES = ("open", "high", "low", "close")
 REQUIRED = ("timestamp", *PRICES, "volume")
 TAKER_FLOW = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
-_FILE_NAME = re.compile(r"(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)_(?P<interval>[1-9]\d*[mhd])\.parquet")
-_UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
+COMPLETE_KEY = b"preset_search.complete"
+"""Schema metadata of a file whose last bar is known to have closed."""
+_FILE_NAME = re.compile(
+    r"(?:lob_)?(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)(?:_top\d+)?_(?P<interval>[1-9]\d*[smhd])(?:_\d{8})?\.parquet"
+)
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,22 @@ class Bars:
     """The bars of one symbol: `frame` has a row a bar, ordered, without duplicates, on the grid.
 
     Its `timestamp` is in UTC; all other columns are float64.
+
+    Attributes:
+        exchange: where they were recorded.
+        symbol: for example BTCUSDT.
+        interval: for example 5m.
+        frame: the rows.
+        named: further columns in it that are features.
+        ignored: further columns of the file, which are not read.
     """
 
     exchange: str
     symbol: str
     interval: str
     frame: pd.DataFrame
+    named: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> int:
@@ -48,15 +66,35 @@ class Bars:
 
 
 def interval_seconds(interval: str) -> int:
-    """Seconds of an interval such as 5m, 1h, 1d."""
+    """Seconds of an interval such as 1s, 5m, 1h, 1d."""
     return int(interval[:-1]) * _UNIT_SECONDS[interval[-1]]
 
 
-def read(path: Path) -> Bars:
-    """Read and check one bar file. Its last bar is dropped: nothing in the file says that it had closed.
+def read(path: Path, named: Sequence[str] = ()) -> Bars:
+    """Read and check one file. Its last bar is dropped, unless the file says that it had closed.
+
+    Args:
+        path: the file.
+        named: further columns that are features, by name or glob.
 
     Raises:
         DataError: the file is missing, misnamed or damaged; names file, row and cure.
+    """
+    bars, complete = read_unchecked(path, named)
+    problems = find_problems(bars.frame, bars.seconds)
+    if problems:
+        first = problems[0]
+        raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.cure)
+    if "close" not in bars.frame:
+        bars = replace(bars, frame=_with_mid_price(bars.frame))
+    return bars if complete else replace(bars, frame=bars.frame.iloc[:-1])
+
+
+def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
+    """Read one file as it stands, and whether its last bar is known to have closed.
+
+    Raises:
+        DataError: the file is missing, misnamed, no Parquet, or has too few rows or wrong columns.
     """
     match = _FILE_NAME.fullmatch(path.name)
     if match is None:
@@ -64,83 +102,115 @@ def read(path: Path) -> Bars:
             f"{path}: the file's name does not tell exchange, symbol and interval",
             "Name it like binance_BTCUSDT_5m.parquet",
         )
-    frame = _read_columns(path)
-    bars = Bars(match["exchange"], match["symbol"], match["interval"], frame)
-    _check(bars, str(path))
-    return replace(bars, frame=bars.frame.iloc[:-1])
+    schema = read_schema(path)
+    own = _own_columns(path, schema.names)
+    further = [name for name in schema.names if name not in own and not BOOK_COLUMN.fullmatch(name)]
+    chosen = [name for name in further if is_named(name, named)]
+    frame = read_columns(path, [*own, *chosen])
+    if len(frame) < 2:
+        raise DataError(f"{path} holds {len(frame)} bars", "Provide at least two")
+    check_types(path, frame, "timestamp", list(frame.columns[1:]))
+    numbers: dict[str, str] = dict.fromkeys(frame.columns[1:], "float64")
+    bars = Bars(
+        match["exchange"],
+        match["symbol"],
+        match["interval"],
+        pd.DataFrame(frame.astype(numbers)),
+        tuple(chosen),
+        tuple(name for name in further if name not in chosen),
+    )
+    return bars, (schema.metadata or {}).get(COMPLETE_KEY) == b"true"
 
 
-def _read_columns(path: Path) -> pd.DataFrame:
+def is_named(column: str, names: Sequence[str]) -> bool:
+    """Whether a column is named by one of the names or globs."""
+    return any(fnmatchcase(column, name) for name in names)
+
+
+def _own_columns(path: Path, names: Sequence[str]) -> list[str]:
+    """The columns of the file contract that a file has.
+
+    Raises:
+        DataError: it has neither bars nor an order book.
+    """
+    levels = book_levels(names)
+    book = [f"{side}_{what}_{level + 1}" for level in range(levels) for side in ("bid", "ask") for what in ("px", "sz")]
+    missing = [name for name in REQUIRED if name not in names]
+    if not missing:
+        return [*REQUIRED, *(name for name in TAKER_FLOW if name in names), *book]
+    if book and "timestamp" in names:
+        return ["timestamp", *book]
+    raise DataError(
+        f"{path} lacks the column(s) {', '.join(missing)} (it has {', '.join(names)})",
+        f"Rename or add them: a bar file holds {', '.join(REQUIRED)}, an order-book file bid_px_1, bid_sz_1, ask_px_1, "
+        "ask_sz_1 and so on",
+    )
+
+
+def _with_mid_price(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(close=(frame["bid_px_1"] + frame["ask_px_1"]) / 2)
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """The columns of a Parquet file.
+
+    Raises:
+        DataError: it is missing, or no Parquet.
+    """
     try:
-        names = pq.read_schema(path).names
-        missing = [name for name in REQUIRED if name not in names]
-        if missing:
-            raise DataError(
-                f"{path} lacks the column(s) {', '.join(missing)} (it has {', '.join(names)})",
-                f"Rename or add them: a bar file holds {', '.join(REQUIRED)}",
-            )
-        frame = pq.read_table(path, columns=[*REQUIRED, *(n for n in TAKER_FLOW if n in names)]).to_pandas()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist", "Check the path") from None
+        return pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """These columns of a Parquet file, in this order.
+
+    Raises:
+        DataError: it is missing, or no Parquet.
+    """
+    try:
+        return pd.DataFrame(pq.read_table(path, columns=list(columns)).to_pandas(ignore_metadata=True))
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{path} does not exist", "Check the path")
+    return DataError(
+        f"{path} cannot be read as Parquet ({' '.join(str(error).split())[:300]})", "Fetch or write the file again"
+    )
+
+
+def check_types(path: Path, frame: pd.DataFrame, timestamp: str, numbers: Sequence[str]) -> None:
+    """Refuse a timestamp that is not in UTC or is missing in a row, and a number that is none.
+
+    Raises:
+        DataError: names the column.
+    """
+    dtype = frame[timestamp].dtype
+    if not isinstance(dtype, pd.DatetimeTZDtype) or str(dtype.tz) not in ("UTC", "+00:00", "Etc/UTC"):
         raise DataError(
-            f"{path} cannot be read as Parquet ({' '.join(str(error).split())})", "Fetch or write the file again"
-        ) from None
-    dtype = frame["timestamp"].dtype
-    if not isinstance(dtype, pd.DatetimeTZDtype) or str(dtype.tz) != "UTC":
-        raise DataError(
-            f"{path}: column timestamp is {dtype}, not a UTC timestamp", "Write it as timestamp with time zone UTC"
+            f"{path}: column {timestamp} is {dtype}, not a UTC timestamp", "Write it as timestamp with time zone UTC"
         )
-    for name in frame.columns[1:]:
+    if frame[timestamp].isna().any():
+        row = int(np.flatnonzero(frame[timestamp].isna())[0])
+        raise DataError(f"{path}: row {row} has no {timestamp}", "Remove or mend the row")
+    for name in numbers:
         if not pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
             raise DataError(f"{path}: column {name} is {frame[name].dtype}, not a number", "Write it as float64")
-    numbers: dict[str, str] = dict.fromkeys(frame.columns[1:], "float64")
-    return pd.DataFrame(frame.astype(numbers))
 
 
-def _check(bars: Bars, where: str) -> None:
-    """Refuse every kind of damage that would make a feature or a label lie."""
-    frame = bars.frame
-    if len(frame) < 2:
-        raise DataError(f"{where} holds {len(frame)} bars", "Provide at least two")
-    if frame["timestamp"].isna().any():
-        row = int(np.flatnonzero(frame["timestamp"].isna())[0])
-        raise DataError(f"{where}: row {row} has no timestamp", "Remove or mend the row")
-    opened = microseconds(frame["timestamp"])
-    step = np.diff(opened)
+def segments(timestamps: np.ndarray, seconds: int) -> list[slice]:
+    """The rows of each stretch without a gap, in order.
 
-    def refuse(bad: np.ndarray, problem: str, cure: str, offset: int = 0) -> None:
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0]) + offset
-            raise DataError(f"{where}: row {row} ({frame['timestamp'].iloc[row]}) {problem}", cure)
-
-    refuse(step == 0, "repeats the timestamp before it", "Remove the duplicate", offset=1)
-    refuse(step < 0, "is older than the row before it", "Sort the file by timestamp", offset=1)
-    refuse(
-        opened % (bars.seconds * 1_000_000) != 0,
-        f"does not lie on the {bars.interval} grid",
-        "Check the interval in the file's name, or resample",
-    )
-    for name in frame.columns[1:]:
-        refuse(~np.isfinite(frame[name].to_numpy()), f"has no finite {name}", "Remove the row: gaps are legal")
-    for name in PRICES:
-        refuse((frame[name] <= 0).to_numpy(), f"has a {name} that is not positive", "Remove the row: gaps are legal")
-    refuse((frame["volume"] < 0).to_numpy(), "has a negative volume", "Mend the row")
-    body_high = frame[["open", "close"]].max(axis=1)
-    body_low = frame[["open", "close"]].min(axis=1)
-    impossible = (frame["high"] < body_high) | (frame["low"] > body_low)
-    refuse(impossible.to_numpy(), "has open or close outside of low to high", "Mend or remove the row")
-
-
-def microseconds(timestamps: pd.Series) -> np.ndarray:
-    """UTC timestamps as int64 microseconds since 1970."""
-    return timestamps.to_numpy("datetime64[us]").astype(np.int64)
-
-
-def segments(bars: Bars) -> list[slice]:
-    """The rows of each stretch of bars without a gap, in order."""
-    breaks = np.flatnonzero(np.diff(microseconds(bars.frame["timestamp"])) != bars.seconds * 1_000_000) + 1
-    edges = [0, *breaks.tolist(), len(bars.frame)]
+    Args:
+        timestamps: int64 `[T]`, rising, in epoch microseconds.
+        seconds: length of a bar.
+    """
+    breaks = np.flatnonzero(np.diff(timestamps) != seconds * 1_000_000) + 1
+    edges = [0, *breaks.tolist(), len(timestamps)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
@@ -156,18 +226,12 @@ def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: 
         )
     paths = []
     for symbol in symbols:
-        found = sorted(
-            path
-            for path in store.glob(f"*_{symbol}_{interval}.parquet")
-            if (match := _FILE_NAME.fullmatch(path.name))
-            and match["symbol"] == symbol
-            and exchange in (None, match["exchange"])
-        )
+        found = stored(store, symbol, interval, exchange)
         if not found:
             raise DataError(
                 f"The store {store} has no {interval} bars of {symbol}{f' from {exchange}' if exchange else ''}",
-                f"Put <exchange>_{symbol}_{interval}.parquet there (the store is only read; fetching from an "
-                "exchange is not built yet), or name files with --data FILE…",
+                f"Put <exchange>_{symbol}_{interval}.parquet there, fetch it (preset-search data fetch --symbols "
+                f"{symbol} --interval {interval} --days N), or name files with --data FILE…",
             )
         if len(found) > 1:
             raise DataError(
@@ -177,6 +241,17 @@ def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: 
             )
         paths.append(found[0])
     return paths
+
+
+def stored(store: Path, symbol: str, interval: str, exchange: str | None) -> list[Path]:
+    """The store's files of one symbol and interval."""
+    return sorted(
+        path
+        for path in store.glob(f"*_{interval}.parquet")
+        if (match := _FILE_NAME.fullmatch(path.name))
+        and match["symbol"] == symbol
+        and exchange in (None, match["exchange"])
+    )
 
 
 def common_span(all_bars: Sequence[Bars], days: float | None, until: datetime | None) -> list[Bars]:
@@ -199,25 +274,39 @@ def common_span(all_bars: Sequence[Bars], days: float | None, until: datetime | 
         raise DataError(f"{', '.join(twice)} comes in more than one file", "Name each symbol once")
 
     bar = pd.Timedelta(seconds=all_bars[0].seconds)
-    start = max(bars.frame["timestamp"].iloc[0] for bars in all_bars)
-    end = min(bars.frame["timestamp"].iloc[-1] for bars in all_bars) + bar
+    first = max(bars.frame["timestamp"].iloc[0] for bars in all_bars)
+    last = min(bars.frame["timestamp"].iloc[-1] for bars in all_bars) + bar
+    start, end = resolve_span(first, last, days, until)
+    return [_cut(bars, start, end) for bars in all_bars]
+
+
+def resolve_span(
+    first: pd.Timestamp, last: pd.Timestamp, days: float | None, until: datetime | None
+) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """The span that `days` and `until` ask for, within what all symbols cover, from `first` to `last`.
+
+    Raises:
+        DataError: it is not covered.
+    """
+    start, end = first, last
     if until is not None:
         asked = pd.Timestamp(until if until.tzinfo else until.replace(tzinfo=UTC)).tz_convert("UTC")
+        if asked <= start:
+            raise DataError(f"The data begin at {start}, after --until {asked}", "Choose a later end")
         if asked > end:
             raise DataError(f"The data end at {end}, before --until {asked}", "Choose an earlier end")
         end = asked
     if days is not None:
-        asked_start = end - pd.Timedelta(days=days)
-        if asked_start < start:
-            covered = max((end - start).total_seconds() / 86_400, 0.0)
+        covered = max((end - start).total_seconds() / 86_400, 0.0)
+        if days > covered:
             raise DataError(
                 f"The files have {covered:.1f} days in common before {end}, not the {days:g} asked for",
                 "Ask for fewer days, or provide more data",
             )
-        start = asked_start
+        start = end - pd.Timedelta(days=days)
     if start >= end:
         raise DataError("The files have no time in common", "Use files that overlap in time")
-    return [_cut(bars, start, end) for bars in all_bars]
+    return start, end
 
 
 def _cut(bars: Bars, start: pd.Timestamp, end: pd.Timestamp) -> Bars:
@@ -226,6 +315,28 @@ def _cut(bars: Bars, start: pd.Timestamp, end: pd.Timestamp) -> Bars:
     if frame.empty:
         raise DataError(f"{bars.symbol} has no bars from {start} to {end}", "Choose another span, or leave it out")
     return replace(bars, frame=frame)
+
+
+def common_named(all_bars: Sequence[Bars], names: Sequence[str]) -> tuple[str, ...]:
+    """The further columns that are features of every symbol.
+
+    Raises:
+        ConfigError: a name matches no column, or a column that only some symbols have.
+    """
+    found = sorted({column for bars in all_bars for column in bars.named})
+    for name in names:
+        if not any(fnmatchcase(column, name) for column in found):
+            ignored = sorted({column for bars in all_bars for column in bars.ignored})
+            raise ConfigError(
+                f"No column of the files is named by features: {name}", f"There are: {', '.join(ignored) or 'none'}"
+            )
+    for bars in all_bars:
+        missing = sorted(set(found) - set(bars.named))
+        if missing:
+            raise ConfigError(
+                f"{bars.symbol} lacks the named feature(s) {', '.join(missing)}", "Name columns that every file has"
+            )
+    return tuple(found)
 
 
 def fingerprint(all_bars: Sequence[Bars]) -> str:

@@ -2,11 +2,13 @@
 
 The recipe, for each symbol: taker flow brings news x[t] ~ N(0, 1), visible in the bar as the share
 of taker buying. News acts for a while: pressure z[t] = phi z[t-1] + sqrt(1 - phi^2) x[t]. The next
-return follows it: r[t+1] = sigma (k z[t] + sqrt(1 - k^2) e[t+1]) with e ~ N(0, 1) unseen. With
-k = 0 (`signal=0`) prices are a martingale and nothing can be learned.
+return follows it: r[t+1] = sigma[t+1] (k z[t] + sqrt(1 - k^2) e[t+1]) with e ~ N(0, 1) unseen. With
+k = 0 (`signal: 0`) log prices are a martingale and no direction can be learned.
 
-Given the past, the return over h bars is normal with a known mean and variance, so the best
-possible classifier is known: see `bayes_probabilities`.
+The deviation sigma is constant, or a GARCH(1,1) (Bollerslev 1986), or switches between a calm and a
+wild regime; the last two can be forecast, though direction cannot. With a constant one, and without
+outliers, the return over h bars given the past is normal with a known mean and variance, so the best
+possible forecast is known: see `bayes_probabilities`.
 """
 
 from __future__ import annotations
@@ -22,19 +24,25 @@ from core.market.bars import Bars, interval_seconds
 EXCHANGE = "synthetic"
 PHI = 0.8
 SIGMA = 0.002
+GARCH_ALPHA, GARCH_BETA = 0.10, 0.88
+REGIME_FACTORS, REGIME_STAY = (0.5, 2.0), 0.995
+_LONGEST_GAP = 60
+_JUMPS = (0.05, 0.5)
 _START = pd.Timestamp("2024-01-01", tz="UTC")
 _FIRST_PRICE = 100.0
-
-
-def pressure(config: SyntheticConfig, symbol: int) -> np.ndarray:
-    """The hidden state z `[T]` of the given symbol, known from its bars up to t."""
-    news = _generators(config, symbol)[0].standard_normal(config.bars)
-    return np.asarray(lfilter([np.sqrt(1 - PHI**2)], [1.0, -PHI], news))
+_COMMON = 1_000_000
+"""Place of the common shocks among the seeds, beyond any symbol's."""
 
 
 def start_microseconds() -> int:
     """Opening of the first bar, in epoch microseconds."""
     return int(_START.timestamp()) * 1_000_000
+
+
+def pressure(config: SyntheticConfig, symbol: int) -> np.ndarray:
+    """The hidden state z `[T]` of the given symbol, known from its bars up to t."""
+    news = _streams(config, symbol)[0].standard_normal(config.bars)
+    return np.asarray(lfilter([np.sqrt(1 - PHI**2)], [1.0, -PHI], news))
 
 
 def make(config: SyntheticConfig, interval: str) -> list[Bars]:
@@ -44,23 +52,28 @@ def make(config: SyntheticConfig, interval: str) -> list[Bars]:
     ]
 
 
-def _generators(config: SyntheticConfig, symbol: int) -> list[np.random.Generator]:
-    """Independent streams for the news, the unseen shocks and the bars' looks of one symbol."""
-    seeds = np.random.SeedSequence([config.seed, symbol]).spawn(3)
+def _streams(config: SyntheticConfig, symbol: int) -> list[np.random.Generator]:
+    """Independent streams of one symbol: news, unseen shocks, the bars' looks, regimes, damage."""
+    seeds = np.random.SeedSequence([config.seed, symbol]).spawn(5)
     return [np.random.default_rng(seed) for seed in seeds]
 
 
 def _frame(config: SyntheticConfig, symbol: int, interval: str) -> pd.DataFrame:
-    news_stream, shock_stream, look_stream = _generators(config, symbol)
+    news_stream, shock_stream, look_stream, regime_stream, damage_stream = _streams(config, symbol)
     news = news_stream.standard_normal(config.bars)
-    z = pressure(config, symbol)
-    shocks = shock_stream.standard_normal(config.bars)
-    drift = np.concatenate([[0.0], config.signal * z[:-1]])
-    close = _FIRST_PRICE * np.exp(np.cumsum(SIGMA * (drift + np.sqrt(1 - config.signal**2) * shocks)))
+    drift = np.concatenate([[0.0], config.signal * pressure(config, symbol)[:-1]])
+    common = _streams(config, _COMMON)[0].standard_normal(config.bars)
+    own = shock_stream.standard_normal(config.bars)
+    shocks = np.sqrt(config.correlation) * common + np.sqrt(1 - config.correlation) * own
+    standard = drift + np.sqrt(1 - config.signal**2) * shocks
+    returns = _deviations(config, standard, regime_stream) * standard
+    where = damage_stream.choice(np.arange(1, config.bars), size=min(config.outliers, config.bars - 1), replace=False)
+    returns[where] += damage_stream.uniform(*_JUMPS, len(where)) * damage_stream.choice([-1, 1], len(where))
+    close = _FIRST_PRICE * np.exp(np.cumsum(returns))
     open_ = np.concatenate([[_FIRST_PRICE], close[:-1]])
     wick = 1 + SIGMA / 2 * look_stream.exponential(size=(2, config.bars))
     volume = 100 * np.exp(0.3 * look_stream.standard_normal(config.bars))
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "timestamp": _START + pd.to_timedelta(np.arange(config.bars) * interval_seconds(interval), unit="s"),
             "open": open_,
@@ -71,6 +84,36 @@ def _frame(config: SyntheticConfig, symbol: int, interval: str) -> pd.DataFrame:
             "taker_buy_base": volume * norm.cdf(news / 2),
         }
     )
+    return _with_gaps(frame, config.gaps, damage_stream)
+
+
+def _deviations(config: SyntheticConfig, standard: np.ndarray, stream: np.random.Generator) -> np.ndarray:
+    """Standard deviation of each return `[T]`, known one bar ahead."""
+    if config.variance == "constant":
+        return np.full(len(standard), SIGMA)
+    if config.variance == "regime":
+        switches = stream.random(len(standard)) > REGIME_STAY
+        return np.asarray(SIGMA * np.array(REGIME_FACTORS)[np.cumsum(switches) % 2])
+    variance = np.empty(len(standard))
+    latest = SIGMA**2
+    omega = SIGMA**2 * (1 - GARCH_ALPHA - GARCH_BETA)
+    for place, value in enumerate(standard):
+        variance[place] = latest
+        latest = omega + latest * (GARCH_ALPHA * value**2 + GARCH_BETA)
+    return np.sqrt(variance)
+
+
+def _with_gaps(frame: pd.DataFrame, gaps: int, stream: np.random.Generator) -> pd.DataFrame:
+    keep = np.ones(len(frame), dtype=bool)
+    for _ in range(gaps):
+        start = int(stream.integers(1, len(frame) - 1))
+        keep[start : min(start + int(stream.integers(1, _LONGEST_GAP + 1)), len(frame) - 1)] = False
+    return frame[keep].reset_index(drop=True)
+
+
+def has_known_optimum(config: SyntheticConfig) -> bool:
+    """Whether `bayes_probabilities` holds for this market."""
+    return config.variance == "constant" and config.outliers == 0
 
 
 def bayes_probabilities(z: np.ndarray, signal: float, horizon: int, low: float, high: float) -> np.ndarray:
@@ -89,7 +132,8 @@ def bayes_probabilities(z: np.ndarray, signal: float, horizon: int, low: float, 
     mean, deviation = forward_moments(z, signal, horizon)
     sell = norm.cdf((low - mean) / deviation)
     buy = norm.sf((high - mean) / deviation)
-    return np.stack([sell, 1 - sell - buy, buy], axis=1)
+    # Far out, the two tails round to a sum just over 1.
+    return np.stack([sell, np.maximum(1 - sell - buy, 0.0), buy], axis=1)
 
 
 def forward_moments(z: np.ndarray, signal: float, horizon: int) -> tuple[np.ndarray, float]:

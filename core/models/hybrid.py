@@ -100,6 +100,6 @@ def build(config: ModelConfig, features: int, window: int, seed: int, device: to
     """A freshly initialised model on a device; the same for the same seed, whatever the process drew before."""
     generator = torch.Generator(device).manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
         model = HybridCNNLSTM(config, features, window, generator)
     return model.to(device)

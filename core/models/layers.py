@@ -78,7 +78,7 @@ class AttentionPool(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Pool values `[B, L, D]` into a context `[B, D]`."""
         batch, steps, width = values.shape
-        keys, content = self.key_value(values + self.positions[:steps]).chunk(2, dim=-1)
+        keys, content = self.key_value(values + self.positions[-steps:]).chunk(2, dim=-1)
         query = self.query(values[:, -1])
 
         def split(tensor: Tensor) -> Tensor:

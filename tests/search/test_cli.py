@@ -72,7 +72,7 @@ def _bars(path: Path, bars: int, **columns: Any) -> None:
         (["run", "--name", "x", "--data", "few_BTCUSDT_5m.parquet"], "usable"),
         (["run", "--name", "x", "--data", "few_BTCUSDT_5m.parquet", "--days", "30"], "not the 30 asked for"),
         (["run", "--name", "x", "--symbols", "BTCUSDT", "--store", "none"], "The store none is not a folder"),
-        (["run", "--name", "x", "--symbols", "NONE", "--store", "."], "fetching from an exchange is not built yet"),
+        (["run", "--name", "x", "--symbols", "NONE", "--store", "."], "preset-search data fetch --symbols NONE"),
         (["run", "--name", "x", "--incumbent", "nobody"], "no preset 'nobody'"),
         (["run", "--name", "taken"], "already exists"),
         (["run", "--name", "x", "--metric", "loss"], "'metric'"),

@@ -1,0 +1,132 @@
+"""The rows of one symbol before anything is fitted: features, forward returns, and what labels are cut from.
+
+All of it is causal, segment by segment; nothing here knows of splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from core.config import DataConfig, LabelConfig
+from core.errors import DataError
+from core.market import bars as bars_module
+from core.market import features, labels
+from core.market.bars import Bars
+from core.market.checks import microseconds
+from core.market.features import Feature
+
+
+@dataclass(frozen=True)
+class Rows:
+    """T rows of one symbol.
+
+    Attributes:
+        symbol: its name.
+        timestamps: int64 `[T]`, bar openings in epoch microseconds.
+        features: float64 `[T, F]`.
+        returns: forward log returns `[T]`; NaN where the future is unknown.
+        scores: what quantile thresholds are fitted on, `[T]`: returns, perhaps in units of volatility.
+        labels: int8 `[T]` where labels need no fitting, else None.
+        window_ok: bool `[T]`, whether a whole window of valid features ends here.
+    """
+
+    symbol: str
+    timestamps: np.ndarray
+    features: np.ndarray
+    returns: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray | None
+    window_ok: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """Where, `[T]`, the window is whole and the label known."""
+        labelled = ~np.isnan(self.scores) if self.labels is None else self.labels != labels.NO_LABEL
+        return np.asarray(self.window_ok & labelled & ~np.isnan(self.returns))
+
+    def between(self, start: int, stop: int, window: int) -> Rows:
+        """The rows that open from start until before stop, in epoch microseconds, with whole windows of this length.
+
+        Raises:
+            DataError: there are none.
+        """
+        keep = (self.timestamps >= start) & (self.timestamps < stop)
+        if not keep.any():
+            raise DataError(f"{self.symbol} has no rows in the span asked for", "Choose another span, or leave it out")
+        changed = {
+            name: getattr(self, name)[keep] for name in ("timestamps", "features", "returns", "scores", "window_ok")
+        }
+        changed["window_ok"][: window - 1] = False  # theirs began before the cut
+        return replace(self, labels=None if self.labels is None else self.labels[keep], **changed)
+
+
+def from_bars(bars: Bars, chosen: Sequence[Feature], named: Sequence[str], config: DataConfig) -> Rows:
+    """Features, returns and labels of one symbol's bars.
+
+    Args:
+        bars: the bars.
+        chosen: features to compute.
+        named: further columns that are features as they stand.
+        config: window, horizon, labels.
+    """
+    frame = bars.frame
+    timestamps = microseconds(frame["timestamp"])
+    columns = {name: frame[name].to_numpy() for name in frame.columns[1:]} | {"seconds": timestamps // 1_000_000}
+    length = len(frame)
+    values = np.empty((length, len(chosen) + len(named)))
+    for place, name in enumerate(named):
+        values[:, len(chosen) + place] = columns[name]
+    returns, scores = np.full(length, np.nan), np.full(length, np.nan)
+    fixed = np.full(length, labels.NO_LABEL, dtype=np.int8)
+    window_ok = np.zeros(length, dtype=bool)
+    for segment in bars_module.segments(timestamps, bars.seconds):
+        part = {name: column[segment] for name, column in columns.items()}
+        values[segment, : len(chosen)], warmup = features.compute(part, chosen)
+        returns[segment] = labels.forward_returns(part["close"], config.horizon)
+        scores[segment] = _scores(part["close"], returns[segment], config)
+        if config.labels.kind == "triple_barrier":
+            fixed[segment] = _barrier_labels(part, config)
+        window_ok[segment][warmup + config.window - 1 :] = True
+    _check_finite(bars, values, window_ok, [*(feature.name for feature in chosen), *named])
+    ready = _fixed_labels(scores, fixed, config.labels)
+    return Rows(bars.symbol, timestamps, values, returns, scores, ready, window_ok)
+
+
+def _check_finite(bars: Bars, values: np.ndarray, window_ok: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse bars so extreme that a feature overflows: no NaN ever enters a dataset."""
+    bad = ~np.isfinite(values).all(axis=1) & window_ok
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        name = names[int(np.flatnonzero(~np.isfinite(values[row]))[0])]
+        raise DataError(
+            f"Feature {name} of {bars.symbol} is not finite at {bars.frame['timestamp'].iloc[row]}",
+            "Look for absurd prices or volumes there, and remove the row: gaps are legal",
+        )
+
+
+def _scores(close: np.ndarray, returns: np.ndarray, config: DataConfig) -> np.ndarray:
+    if not config.labels.volatility_scaled:
+        return returns
+    return np.asarray(returns / (labels.volatility(close, config.labels.volatility_span) * np.sqrt(config.horizon)))
+
+
+def _barrier_labels(part: features.Columns, config: DataConfig) -> np.ndarray:
+    # An order book has no high and low between its snapshots: the path is that of its mid price.
+    high, low = (part.get(name, part["close"]) for name in ("high", "low"))
+    settings = config.labels
+    return labels.triple_barrier(
+        high, low, part["close"], config.horizon, settings.volatility_span, settings.barrier_width
+    )
+
+
+def _fixed_labels(scores: np.ndarray, barrier: np.ndarray, config: LabelConfig) -> np.ndarray | None:
+    match config.kind:
+        case "quantile":
+            return None
+        case "fixed":
+            return labels.by_thresholds(scores, *config.fixed)
+        case "triple_barrier":
+            return barrier

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core import __version__, api, baselines, checkpoint, metrics
+from core.config import TrainingConfig, parse
+from core.dataset import Dataset
+from core.errors import ConfigError, NonFiniteLossError
+from core.models.hybrid import build
+from core.trainer import EpochResult
+from tests.core.samples import cut, recipe
+
+FILES = ["checkpoint.pt", "metrics.json"]
+
+
+@pytest.fixture(scope="module")
+def short(dataset: Dataset) -> Dataset:
+    return cut(dataset, train=128, val=200)
+
+
+def _train(dataset: Dataset, output: Path, **more: Any) -> api.Outcome:
+    return api.train(recipe(), dataset, output, device="cpu", **more)
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
+    return content
+
+
+def test_both_files_are_written_and_named(short: Dataset, tmp_path: Path) -> None:
+    seen: list[EpochResult] = []
+    outcome = _train(short, tmp_path / "new", on_epoch=seen.append)
+    assert outcome.files == [tmp_path / "new" / name for name in FILES]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == FILES
+    assert outcome.history == seen
+    assert [result.epoch for result in seen] == [1, 2, 3]
+    assert not outcome.interrupted
+
+
+def test_the_metrics_file_tells_all_that_a_reader_needs(short: Dataset, tmp_path: Path) -> None:
+    outcome = _train(short, tmp_path, about={"preset": {"name": "mine"}})
+    report = _report(tmp_path)
+    assert report["version"] == __version__
+    assert report["preset"] == {"name": "mine"}
+    assert parse(TrainingConfig, report["training"], "here") == recipe()
+    assert report["best_epoch"] == outcome.best.epoch
+    assert report["val"] == outcome.best.metrics
+    assert report["epochs"] == len(report["history"]) == 3
+    assert report["interrupted"] is False
+    assert report["data"] == api.describe_data(short)
+    assert report["data"]["rows"] == {"train": 128, "val": 200, "test": len(short.test)}
+    assert report["data"]["fingerprint"] == short.fingerprint
+    assert report["data"]["synthetic"] is True
+
+
+def test_the_majority_beside_it_is_of_the_same_rows(short: Dataset, tmp_path: Path) -> None:
+    outcome = _train(short, tmp_path)
+    expected = metrics.evaluate(short.labels[short.val], baselines.majority(short, short.val))
+    assert outcome.majority == expected == _report(tmp_path)["val_majority"]
+
+
+def test_what_is_not_defined_is_null_in_the_metrics_file(short: Dataset, tmp_path: Path) -> None:
+    labels = short.labels.copy()
+    labels[short.val] = np.minimum(labels[short.val], 1)
+    _train(replace(short, labels=labels), tmp_path)
+    assert _report(tmp_path)["val"]["auc"] is None
+
+
+def test_the_checkpoint_rebuilds_the_model_that_was_measured(short: Dataset, tmp_path: Path) -> None:
+    outcome = _train(short, tmp_path)
+    saved = checkpoint.load(tmp_path / "checkpoint.pt")
+    config = parse(TrainingConfig, saved["training"], "checkpoint")
+    window = saved["data"]["window"]
+    model = build(config.model, len(saved["data"]["features"]), window, 99, torch.device("cpu")).eval()
+    model.load_state_dict(saved["model"])
+    windows = torch.from_numpy(short.features[short.val[:, None] + np.arange(1 - window, 1)])
+    with torch.inference_mode():
+        probabilities = model(windows).direction.double().softmax(-1).numpy()
+    assert metrics.evaluate(short.labels[short.val], probabilities) == pytest.approx(outcome.best.metrics)
+    assert saved["epoch"] == outcome.best.epoch
+
+
+class _Interrupt:
+    """Presses Ctrl-C once an epoch has been reported."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __call__(self, result: EpochResult) -> None:
+        if result.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_keeps_what_it_reached_and_says_so(short: Dataset, tmp_path: Path) -> None:
+    outcome = _train(short, tmp_path, on_epoch=_Interrupt(1))
+    assert outcome.interrupted
+    assert [result.epoch for result in outcome.history] == [1]
+    report = _report(tmp_path)
+    assert report["interrupted"] is True
+    assert report["epochs"] == 1
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 1
+
+
+def test_an_interruption_before_the_first_epoch_writes_nothing(
+    short: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(trainer: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("core.trainer.Trainer._train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _train(short, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_training_that_fails_leaves_earlier_files_alone(short: Dataset, tmp_path: Path) -> None:
+    _train(short, tmp_path)
+    before = [(tmp_path / name).read_bytes() for name in FILES]
+    poisoned = replace(short, features=np.full_like(short.features, np.nan))
+    with pytest.raises(NonFiniteLossError):
+        _train(poisoned, tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in FILES] == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_earlier_outcome_is_not_replaced_unasked(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    with pytest.raises(ConfigError, match=f"already holds {name}") as caught:
+        api.check_output(tmp_path, overwrite=False)
+    assert "--overwrite" in caught.value.remedy
+    api.check_output(tmp_path, overwrite=True)
+
+
+def test_other_files_are_no_outcome(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    api.check_output(tmp_path, overwrite=False)
+
+
+@pytest.mark.parametrize("below", ["file", "file/new", "x" * 300], ids=["file", "below a file", "name too long"])
+def test_an_output_folder_that_cannot_be_made_is_refused_before_training(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        api.check_output(tmp_path / below, overwrite=False)
+
+
+@pytest.mark.parametrize(("device", "size"), [("cpu", "quick"), ("cuda", "small")])
+def test_the_default_size_suits_the_device(device: str, size: str) -> None:
+    assert api.default_size(torch.device(device)) == size

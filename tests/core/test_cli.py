@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core import checkpoint, cli
+from tests.core.samples import random_bars
+
+SYNTHETIC = "--preset quick_experiment --synthetic --window 16 --output-dir out"
+
+
+@pytest.fixture(autouse=True)
+def _own_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # A progress bar that thinks it has a terminal would draw over its lines.
+    monkeypatch.setenv("TERM", "dumb")
+
+
+class Run:
+    """Runs the command with a line of arguments; keeps what it printed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch = monkeypatch
+        self.capsys = capsys
+        self.out = self.err = ""
+
+    def __call__(self, line: str) -> int:
+        self.monkeypatch.setattr("sys.argv", ["preset-train", *line.split()])
+        code: object = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code
+        self.out, self.err = self.capsys.readouterr()
+        assert isinstance(code, int)
+        return code
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    return Run(monkeypatch, capsys)
+
+
+def test_a_training_on_synthetic_data_writes_its_files_and_says_what_they_are(run: Run) -> None:
+    assert run(f"{SYNTHETIC} --epochs 1 --seed 5") == 0
+    assert "SYNTHETIC DATA" in run.err
+    assert "majority class" in run.out
+    for name in ("checkpoint.pt", "metrics.json"):
+        assert f"wrote out/{name}" in run.out
+    report = json.loads(Path("out/metrics.json").read_text())
+    assert report["data"]["synthetic"] is True
+    assert report["data"]["window"] == 16
+    assert report["preset"]["name"] == "quick_experiment"
+    assert report["training"]["trainer"]["seed"] == 5
+    assert report["training"]["model"]["size"] == "quick"
+    assert report["epochs"] == 1
+    assert checkpoint.load(Path("out/checkpoint.pt"))["epoch"] == 1
+
+
+def test_bars_of_several_symbols_come_from_the_store(run: Run, tmp_path: Path) -> None:
+    for seed, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
+        random_bars(4100, seed, symbol).frame.to_parquet(tmp_path / f"binance_{symbol}_5m.parquet")
+    line = "--preset quick_experiment --symbols BTCUSDT ETHUSDT --store . --days 14 --window 8 --horizon 2"
+    assert run(f"{line} --epochs 1 --output-dir out") == 0
+    assert "SYNTHETIC" not in run.err
+    report = json.loads(Path("out/metrics.json").read_text())
+    assert report["data"]["symbols"] == ["BTCUSDT", "ETHUSDT"]
+    assert (report["data"]["window"], report["data"]["horizon"]) == (8, 2)
+    assert report["data_config"]["days"] == 14
+
+
+def test_a_training_stopped_by_hand_is_kept_and_said_to_be(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_epoch = cli.api.Trainer._train_epoch
+
+    def stopped_in_the_second(trainer: cli.api.Trainer) -> float:
+        if trainer.epoch == 1:
+            raise KeyboardInterrupt
+        return train_epoch(trainer)
+
+    monkeypatch.setattr(cli.api.Trainer, "_train_epoch", stopped_in_the_second)
+    assert run(f"{SYNTHETIC} --epochs 3") == 0
+    assert "Interrupted after epoch 1" in run.out
+    assert json.loads(Path("out/metrics.json").read_text())["interrupted"] is True
+
+
+def test_a_training_stopped_before_anything_is_learned_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(trainer: cli.api.Trainer) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.api.Trainer, "_train_epoch", stopped)
+    assert run(SYNTHETIC) == 130
+    assert run.err.splitlines()[-1] == "interrupted"
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("--preset quick_experimnt --synthetic --output-dir out", "Did you mean 'quick_experiment'?"),
+        ("--preset ../x --synthetic --output-dir out", "'../x' cannot be the name of a preset"),
+        ("--preset nothing.yaml --synthetic --output-dir out", "nothing.yaml cannot be read"),
+        ("--preset quick_experiment --output-dir out", "exactly one source of data"),
+        ("--preset quick_experiment --synthetic --symbols A --output-dir out", "exactly one source of data"),
+        ("--preset quick_experiment --data nothing.parquet --output-dir out", "nothing.parquet"),
+        ("--preset quick_experiment --symbols A --output-dir out", "The store data is not a folder"),
+        ("--preset quick_experiment --symbols A --store . --output-dir out", "has no 5m bars of A"),
+        (f"{SYNTHETIC} --interval 5x", "'interval'"),
+        (f"{SYNTHETIC} --days nan", "'days'"),
+        (f"{SYNTHETIC} --days -1", "'days'"),
+        (f"{SYNTHETIC} --days 10000", "not the 10000 asked for"),
+        (f"{SYNTHETIC} --days 1e9", "days in common"),
+        (f"{SYNTHETIC} --days 2", "usable train rows"),
+        (f"{SYNTHETIC} --until yesterday", "'until'"),
+        (f"{SYNTHETIC} --until 2030-01-01T00:00", "before --until 2030-01-01"),
+        (f"{SYNTHETIC} --window 1", "'window'"),
+        (f"{SYNTHETIC} --horizon 0", "'horizon'"),
+        (f"{SYNTHETIC} --device tpu", "auto, cpu, cuda"),
+        (f"{SYNTHETIC} --model huge", "quick, small, large"),
+        ("--preset quick_experiment --synthetic --output-dir file/out", "file/out cannot be written"),
+        ("--preset quick_experiment --synthetic --output-dir full", "full already holds metrics.json"),
+    ],
+    ids=lambda value: value.removeprefix(SYNTHETIC).strip() if value.startswith("--") else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run: Run, line: str, named: str) -> None:
+    Path("file").write_text("x")
+    Path("full").mkdir()
+    Path("full/metrics.json").write_text("{}")
+    assert run(line) == 2
+    assert run.err.startswith("error: ")
+    assert run.err.count("\n") == 1
+    assert named in run.err
+    assert run.out == ""
+    assert not Path("out").exists()
+    assert Path("full/metrics.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("--synthetic --output-dir out", "--preset"),
+        ("--preset quick_experiment --synthetic", "--output-dir"),
+        (f"{SYNTHETIC} --epochs 0", "--epochs"),
+        (f"{SYNTHETIC} --seed -1", "--seed"),
+        (f"{SYNTHETIC} --epochz 3", "--epochz"),
+        (f"{SYNTHETIC} stray", "stray"),
+    ],
+    ids=["no preset", "no folder", "no epochs", "negative seed", "unknown flag", "stray word"],
+)
+def test_a_line_that_does_not_parse_is_exit_code_2(run: Run, line: str, named: str) -> None:
+    assert run(line) == 2
+    assert named in run.err
+    assert not Path("out").exists()
+
+
+def test_a_batch_too_large_for_the_data_is_said_last(run: Run) -> None:
+    Path("big.yaml").write_text(
+        "name: big\nhyperparameters: {learning_rate: 1e-4, batch_size: 100000, weight_decay: 0.0, dropout: 0.0,"
+        " focal_gamma: 0.0, mixup_alpha: 0.0}"
+    )
+    assert run("--preset big.yaml --synthetic --window 16 --output-dir out") == 2
+    assert run.err.splitlines()[-1].startswith("error: A batch of 100000 is larger than")
+    assert not Path("out").exists()
+
+
+def test_an_earlier_outcome_is_replaced_when_asked(run: Run) -> None:
+    Path("out").mkdir()
+    Path("out/metrics.json").write_text("{}")
+    assert run(f"{SYNTHETIC} --epochs 1 --overwrite") == 0
+    assert json.loads(Path("out/metrics.json").read_text())["epochs"] == 1
+
+
+def test_help_shows_how_to_begin(run: Run) -> None:
+    assert run("--help") == 0
+    assert "--synthetic" in run.out
+    assert "Examples" in run.out
+
+
+def test_the_same_command_gives_the_same_model(run: Run) -> None:
+    weights = []
+    for folder in ("one", "two"):
+        assert run(f"--preset production_large --synthetic --window 8 --epochs 1 --output-dir {folder}") == 0
+        weights.append(checkpoint.load(Path(folder) / "checkpoint.pt")["model"])
+    assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from core import preset
+from core.config import TrainingConfig
+from core.errors import ConfigError
+from core.preset import Hyperparameters, Preset, PresetAugmentation, PresetTraining
+
+SIX = {
+    "learning_rate": 1e-4,
+    "batch_size": 64,
+    "weight_decay": 0.1 / 3,
+    "dropout": 0.2,
+    "focal_gamma": 1.5,
+    "mixup_alpha": 0.0,
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _preset(name: str = "mine", **fields: Any) -> Preset:
+    return Preset(name=name, hyperparameters=Hyperparameters(**SIX), **fields)
+
+
+def _write(path: Path, **fields: Any) -> str:
+    path.write_text(yaml.safe_dump({"schema_version": 1, "name": path.stem, "hyperparameters": SIX, **fields}))
+    return str(path)
+
+
+# The guide's recipes, figure by figure.
+GUIDE: dict[str, tuple[dict[str, float], PresetTraining]] = {
+    "production_small": (
+        {
+            "learning_rate": 5e-5,
+            "batch_size": 256,
+            "weight_decay": 0.01,
+            "dropout": 0.4,
+            "focal_gamma": 2.5,
+            "mixup_alpha": 0.2,
+        },
+        PresetTraining(epochs=150, label_smoothing=0.1),
+    ),
+    "production_large": (
+        {
+            "learning_rate": 1e-4,
+            "batch_size": 128,
+            "weight_decay": 0.005,
+            "dropout": 0.3,
+            "focal_gamma": 2.0,
+            "mixup_alpha": 0.1,
+        },
+        PresetTraining(epochs=100, label_smoothing=0.05),
+    ),
+    "quick_experiment": (
+        {
+            "learning_rate": 1e-4,
+            "batch_size": 128,
+            "weight_decay": 0.01,
+            "dropout": 0.4,
+            "focal_gamma": 2.5,
+            "mixup_alpha": 0.0,
+        },
+        PresetTraining(
+            epochs=30,
+            patience=10,
+            augmentation=PresetAugmentation(time_mask=0.0, noise_std=0.0, feature_dropout=0.0),
+        ),
+    ),
+    "conservative": (
+        {
+            "learning_rate": 3e-5,
+            "batch_size": 256,
+            "weight_decay": 0.02,
+            "dropout": 0.5,
+            "focal_gamma": 3.0,
+            "mixup_alpha": 0.2,
+        },
+        PresetTraining(label_smoothing=0.15),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GUIDE)
+def test_a_shipped_preset_holds_the_guides_values(name: str) -> None:
+    six, training = GUIDE[name]
+    loaded = preset.load(name)
+    assert loaded.name == name
+    assert loaded.hyperparameters.model_dump() == six
+    assert loaded.training == training
+    assert loaded.provenance == {}
+
+
+def test_exactly_the_guides_presets_are_shipped() -> None:
+    assert preset.shipped_names() == sorted(GUIDE)
+
+
+def test_what_a_preset_leaves_out_is_production_smalls() -> None:
+    assert _preset().training == preset.load("production_small").training
+    assert Preset.model_fields["training"].default == preset.load("production_small").training
+
+
+def test_the_settings_defaults_are_production_smalls_recipe() -> None:
+    made = preset.load("production_small").training_config(size="quick", metric="macro_f1", seed=0)
+    assert made == TrainingConfig()
+
+
+def test_a_training_recipe_takes_every_value_of_the_preset() -> None:
+    training = PresetTraining(
+        schedule="plateau",
+        epochs=7,
+        patience=None,
+        label_smoothing=0.25,
+        augmentation=PresetAugmentation(time_mask=0.3, noise_std=0.2, feature_dropout=0.15),
+    )
+    made = _preset(training=training).training_config(size="large", metric="mcc", seed=11)
+    assert made.model.model_dump() == {"size": "large", "dropout": 0.2}
+    assert (made.loss.focal_gamma, made.loss.label_smoothing) == (1.5, 0.25)
+    assert made.augment.model_dump() == {
+        "mixup_alpha": 0.0,
+        "time_mask": 0.3,
+        "noise_std": 0.2,
+        "feature_dropout": 0.15,
+    }
+    assert made.trainer.learning_rate == 1e-4
+    assert made.trainer.batch_size == 64
+    assert made.trainer.weight_decay == 0.1 / 3
+    assert (made.trainer.schedule, made.trainer.epochs, made.trainer.patience) == ("plateau", 7, None)
+    assert (made.trainer.metric, made.trainer.seed) == ("mcc", 11)
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest_and_all_known() -> None:
+    with pytest.raises(ConfigError) as caught:
+        preset.load("production_smal")
+    assert caught.value.what == "There is no preset 'production_smal'"
+    assert caught.value.remedy.startswith("Did you mean 'production_small'?")
+    assert all(name in caught.value.remedy for name in GUIDE)
+
+
+@pytest.mark.parametrize("name", ["../secret", "a/b", "/etc/passwd", "", ".hidden", "-x", "a b", "x" * 65, "a\n"])
+def test_a_name_is_never_a_path(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be the name of a preset"):
+        preset.load(name)
+    with pytest.raises(ConfigError, match="'name'"):
+        preset.parse(Preset, {"name": name, "hyperparameters": SIX}, "here")
+
+
+def test_presets_are_found_in_the_working_folder_and_by_path(tmp_path: Path) -> None:
+    path = preset.save(_preset())
+    assert path == Path("presets/mine.yaml")
+    assert preset.load("mine") == preset.load(str(tmp_path / path)) == _preset()
+    assert preset.list_names() == sorted([*GUIDE, "mine"])
+
+
+def test_no_file_of_the_working_folder_poses_as_a_shipped_preset(tmp_path: Path) -> None:
+    (tmp_path / "presets").mkdir()
+    _write(tmp_path / "presets" / "conservative.yaml")
+    assert preset.load("conservative").hyperparameters.learning_rate == 3e-5
+
+
+def test_a_file_that_bears_another_name_than_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="production_small"):
+        preset.load(_write(tmp_path / "mine.yaml", name="production_small"))
+
+
+rates = st.floats(min_value=0, max_value=1, exclude_min=True)
+
+
+@given(rate=rates, decay=st.floats(0, 1e300), gamma=st.floats(0, 10), text=st.text())
+@example(rate=1e-5, decay=5e-324, gamma=0.1 + 0.2, text="1e-4")
+@example(rate=1.0, decay=1e22, gamma=2.5, text="12e3")
+@example(rate=1.0, decay=0.0, gamma=0.0, text="yes: 'no' # 2024-01-01\n\t[x]")
+def test_saving_and_loading_changes_nothing(
+    tmp_path_factory: pytest.TempPathFactory, rate: float, decay: float, gamma: float, text: str
+) -> None:
+    six = Hyperparameters(**(SIX | {"learning_rate": rate, "weight_decay": decay, "focal_gamma": gamma}))
+    made = Preset(name="mine", description=text, hyperparameters=six, provenance={"commit": text, "seeds": [1, 2]})
+    path = preset.save(made, tmp_path_factory.mktemp("presets"))
+    assert preset.load(str(path)) == made
+
+
+def test_a_name_that_looks_like_a_number_survives_saving() -> None:
+    preset.save(_preset("1e5"))
+    assert preset.load("1e5") == _preset("1e5")
+
+
+def test_the_same_preset_may_be_saved_twice() -> None:
+    first = preset.save(_preset()).read_bytes()
+    assert preset.save(_preset()).read_bytes() == first
+
+
+def test_another_preset_is_never_overwritten() -> None:
+    path = preset.save(_preset())
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="already holds another preset"):
+        preset.save(_preset(description="changed"))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("obstacle", ["folder", "bytes"])
+def test_whatever_lies_in_the_way_is_refused_in_words(tmp_path: Path, obstacle: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.mkdir() if obstacle == "folder" else path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        preset.save(_preset(), tmp_path)
+
+
+def test_the_name_of_a_shipped_preset_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a shipped preset"):
+        preset.save(_preset("conservative"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_newer_schema_asks_for_an_upgrade(tmp_path: Path) -> None:
+    path = _write(tmp_path / "mine.yaml", schema_version=preset.SCHEMA_VERSION + 1, invented_later=True)
+    with pytest.raises(ConfigError, match="Upgrade preset-search"):
+        preset.load(path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"hyperparameters": SIX | {"learning_rate": 2.0}}, "hyperparameters.learning_rate"),
+        ({"hyperparameters": {**SIX, "momentum": 0.9}}, "hyperparameters.momentum"),
+        ({"hyperparameters": {k: v for k, v in SIX.items() if k != "dropout"}}, "'hyperparameters.dropout' is missing"),
+        ({"training": {"augmentation": {"time_mask": 2.0}}}, "training.augmentation.time_mask"),
+        ({"schema_version": 0}, "schema_version"),
+        ({"schema_version": "1"}, "schema_version"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_damaged_preset_names_file_and_place(tmp_path: Path, fields: dict[str, Any], named: str) -> None:
+    path = _write(tmp_path / "mine.yaml", **fields)
+    with pytest.raises(ConfigError) as caught:
+        preset.load(path)
+    assert path in caught.value.what
+    assert named in caught.value.what
