@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
 import torch
 import typer
 from rich.markup import escape
+from rich.progress import TaskID
 
 from core import api, console, preset, report
 from core.config import DataConfig, Device, ModelSize, SyntheticConfig, parse
 from core.console import Command
 from core.dataset import load
 from core.errors import ConfigError
+from core.market import store as store_module
 from core.trainer import EpochResult, resolve_device
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -28,9 +32,13 @@ SymbolsOption = Annotated[
 DaysOption = Annotated[float | None, typer.Option("--days", help="Use the last N days. Default: all.")]
 UntilOption = Annotated[str | None, typer.Option("--until", help="End of the span, ISO 8601, UTC. Default: newest.")]
 IntervalOption = Annotated[str | None, typer.Option("--interval", help="Bar length in the store. Default: 5m.")]
-StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of bar files (read only). Default: data.")]
-ExchangeOption = Annotated[str | None, typer.Option("--exchange", help="Which exchange's files, if several.")]
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of bar files. Default: data.")]
+ExchangeOption = Annotated[str | None, typer.Option("--exchange", help="Whose bars. Default: binance.")]
 WindowOption = Annotated[int | None, typer.Option("--window", help="Bars one prediction sees. Default: 60.")]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Fetch nothing that the store lacks.")]
+FeaturesOption = Annotated[
+    list[str] | None, typer.Option("--features", help="Further columns that are features; globs; several may follow.")
+]
 HorizonOption = Annotated[int | None, typer.Option("--horizon", help="Bars ahead a label looks. Default: 3.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
@@ -58,6 +66,43 @@ def data_settings(**flags: Any) -> dict[str, Any]:
     return settings
 
 
+def fetch_lacking(config: DataConfig) -> None:
+    """Fetch what the store lacks of the days that a config asks for, unless it is to stay offline.
+
+    Raises:
+        ConfigError: it is not said how much to fetch, or from where.
+        DataError: the exchange cannot be reached, or does not have it.
+    """
+    if config.offline or not config.symbols:
+        return
+    pieces = store_module.lacking(config, datetime.now(UTC))
+    if pieces:
+        fetch_pieces(config.store, config.exchange or store_module.DEFAULT_EXCHANGE, config.interval, pieces)
+
+
+def fetch_pieces(store: Path, exchange: str, interval: str, pieces: Sequence[store_module.Piece]) -> list[Path]:
+    """Fetch pieces of symbols' histories into a store, with a progress bar; returns the files.
+
+    Raises:
+        ConfigError: the exchange, the interval or the store cannot be used.
+        DataError: the exchange cannot be reached, or does not have it.
+    """
+    from core.market.exchange import Client
+    from core.market.fetch import fetch
+
+    paths = []
+    with console.progress_bar() as bar:
+        client = Client(exchange)
+        for symbol, start, end in pieces:
+            task = bar.add_task(f"fetching {symbol} {interval}", total=None)
+
+            def show(done: int, total: int, task: TaskID = task) -> None:
+                bar.update(task, completed=done, total=total)
+
+            paths.append(fetch(store, client, symbol, interval, start, end, on_progress=show))
+    return paths
+
+
 def choice(value: str, options: Any, flag: str) -> str:
     """Return `value` if it is one of a Literal's values.
 
@@ -83,6 +128,8 @@ def train(
     exchange: ExchangeOption = None,
     window: WindowOption = None,
     horizon: HorizonOption = None,
+    features: FeaturesOption = None,
+    offline: OfflineOption = False,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Use the embedded synthetic market.")] = False,
     model: Annotated[str | None, typer.Option(help="quick, small or large. Default: quick; small on a GPU.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs, instead of the preset's.", min=1)] = None,
@@ -96,10 +143,11 @@ def train(
     size = cast(ModelSize, choice(model, ModelSize, "--model")) if model else api.default_size(where)
     settings = data_settings(
         data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
-        window=window, horizon=horizon, synthetic=synthetic,
+        window=window, horizon=horizon, features=features, offline=offline, synthetic=synthetic,
     )  # fmt: skip
     data_config = parse(DataConfig, settings, "command line")
     api.check_output(output_dir, overwrite)
+    fetch_lacking(data_config)
     config = chosen.training_config(size=size, metric="macro_f1", seed=seed)
     if epochs is not None:
         config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"epochs": epochs})})

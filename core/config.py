@@ -114,8 +114,10 @@ class DataConfig(Config):
     """Folder of bar files that `symbols` are looked up in."""
     interval: str = Field(default="5m", pattern=r"^[1-9]\d*[smhd]$")
     """Bar length of the symbols read from the store, of a table and of the synthetic market, for example 5m, 1h."""
-    exchange: str | None = None
-    """Exchange whose files the store is searched for; needed only if it holds several."""
+    exchange: str | None = Field(default=None, pattern=r"^[a-z0-9]+$")
+    """Exchange of the store's files, needed if it holds several, and to fetch from; binance by default."""
+    offline: bool = False
+    """Whether what the store lacks must not be fetched from the exchange."""
     days: float | None = Field(default=None, gt=0)
     """Use the last N days; all common days if not given."""
     until: datetime | None = None

@@ -22,7 +22,7 @@ from core import cache
 from core.config import DataConfig
 from core.errors import ConfigError, DataError
 from core.market import bars as bars_module
-from core.market import features, labels, rows, synthetic, table
+from core.market import features, labels, rows, store, synthetic, table
 from core.market.bars import Bars
 from core.market.rows import Rows
 from core.splits import Borders, Span, main_borders
@@ -149,7 +149,7 @@ def read_bars(config: DataConfig) -> list[Bars]:
 
 def _bar_files(config: DataConfig) -> Sequence[Path]:
     if config.symbols:
-        return bars_module.find_in_store(config.store, config.symbols, config.interval, config.exchange)
+        return store.find_in_store(config.store, config.symbols, config.interval, config.exchange)
     return config.files
 
 

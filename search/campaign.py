@@ -85,9 +85,7 @@ def plan(config: CampaignConfig, root: Path) -> Plan:
         DataError: data that cannot be used.
     """
     folder = root / preset.check_name(config.name, "campaign")
-    if folder.exists():
-        raise ConfigError(f"{folder} already exists", "Choose another --name, or remove that folder")
-    check_writable(folder)
+    check_folder(folder)
     config.space.check()
     base, incumbent = preset.load(config.base), preset.load(config.incumbent)
     if config.dry_run:
@@ -109,6 +107,17 @@ def plan(config: CampaignConfig, root: Path) -> Plan:
         incumbent=_with_trainer(incumbent_config, epochs=epochs),
         folder=folder,
     )
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that a campaign can have this folder.
+
+    Raises:
+        ConfigError: the name is taken, or the folder cannot be written.
+    """
+    check_writable(folder)
+    if folder.exists():
+        raise ConfigError(f"{folder} already exists", "Choose another --name, or remove that folder")
 
 
 def _with_trainer(config: TrainingConfig, **changes: Any) -> TrainingConfig:

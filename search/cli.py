@@ -13,13 +13,16 @@ from core.cli import (
     DataOption,
     DaysOption,
     ExchangeOption,
+    FeaturesOption,
     HorizonOption,
     IntervalOption,
+    OfflineOption,
     StoreOption,
     SymbolsOption,
     UntilOption,
     WindowOption,
     data_settings,
+    fetch_lacking,
 )
 from core.config import parse, read_yaml
 from core.console import Command
@@ -64,6 +67,8 @@ def run(
     exchange: ExchangeOption = None,
     window: WindowOption = None,
     horizon: HorizonOption = None,
+    features: FeaturesOption = None,
+    offline: OfflineOption = False,
     synthetic: Annotated[
         bool, typer.Option("--synthetic", help="Use the embedded synthetic market: the default when no data are named.")
     ] = False,
@@ -81,20 +86,22 @@ def run(
 ) -> None:
     """Search for the best hyperparameters on the given bars.
 
-    Without data it searches the embedded synthetic market. Bars are read from files or from the
-    store; fetching them from an exchange is not built yet.
+    Without data it searches the embedded synthetic market. Bars are read from files, or from the
+    store, to which what is missing is fetched from the exchange first.
     """
     from search import campaign  # Ray takes seconds to import, and --help should not wait for it
 
     source = data_settings(
         data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
-        window=window, horizon=horizon, synthetic=synthetic,
+        window=window, horizon=horizon, features=features, offline=offline, synthetic=synthetic,
     )  # fmt: skip
     flags = {
         "name": name, "trials": trials, "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent,
         "model": model, "seed": seed, "device": device, "dry_run": dry_run or None,
     }  # fmt: skip
     config = resolve(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
+    campaign.check_folder(root / config.name)
+    fetch_lacking(config.data)
     planned = campaign.plan(config, root)
     _announce(planned)
     _report(planned, campaign.run(planned))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +12,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import console, report
-from core.cli import DaysOption, HorizonOption, UntilOption, data_settings
+from core.cli import DaysOption, FeaturesOption, HorizonOption, UntilOption, data_settings, fetch_pieces
 from core.config import DataConfig, parse
 from core.console import Command
 from core.dataset import Dataset, load
 from core.errors import DataError
+from core.market.store import DEFAULT_EXCHANGE
 from core.report import FileReport
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look market data over, and fetch them.")
 
+FETCH_EPILOG = (
+    "Example:\n\npreset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance"
+)
 CHECK_EPILOG = (
     "Examples:\n\n"
     "preset-search data check data/binance_BTCUSDT_5m.parquet data/binance_ETHUSDT_5m.parquet --days 30\n\n"
@@ -33,10 +38,7 @@ def check(
     days: DaysOption = None,
     until: UntilOption = None,
     horizon: HorizonOption = None,
-    features: Annotated[
-        list[str] | None,
-        typer.Option("--features", help="Further columns that are features; globs; several may follow."),
-    ] = None,
+    features: FeaturesOption = None,
 ) -> None:
     """Report what the files hold, what is wrong with them, and what their span can prove."""
     named = features or []
@@ -53,6 +55,25 @@ def check(
     settings = data_settings(data=files, days=days, until=until, horizon=horizon, features=features)
     dataset = load(parse(DataConfig, settings, "command line"))
     _print_span(dataset)
+
+
+@app.command(cls=Command, epilog=FETCH_EPILOG)
+def fetch(
+    symbols: Annotated[list[str], typer.Option("--symbols", help="Symbols like BTCUSDT; several may follow.")],
+    days: Annotated[float, typer.Option("--days", help="How many days back from --until.", min=0.001, max=36_500)],
+    interval: Annotated[str, typer.Option("--interval", help="Bar length: 1m, 5m, 1h, …")] = "5m",
+    until: UntilOption = None,
+    exchange: Annotated[str, typer.Option("--exchange", help="The exchange's name in ccxt.")] = DEFAULT_EXCHANGE,
+    store: Annotated[Path, typer.Option("--store", help="Folder of bar files.")] = Path("data"),
+) -> None:
+    """Fetch bars from an exchange into the store: only what is missing, and again from there if interrupted."""
+    settings = data_settings(symbols=symbols, days=days, interval=interval, until=until, exchange=exchange, store=store)
+    config = parse(DataConfig, settings, "command line")
+    end = config.until or datetime.now(UTC)
+    pieces = [(symbol, end - timedelta(days=days), end) for symbol in config.symbols]
+    for path in fetch_pieces(store, exchange, interval, pieces):
+        console.out.print(f"wrote {escape(str(path))}")
+    console.out.print(f"next: preset-search data check {escape(str(store))}/{exchange}_*_{interval}.parquet")
 
 
 def _files_table(reports: list[FileReport]) -> Table:

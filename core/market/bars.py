@@ -31,7 +31,7 @@ REQUIRED = ("timestamp", *PRICES, "volume")
 TAKER_FLOW = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 COMPLETE_KEY = b"preset_search.complete"
 """Schema metadata of a file whose last bar is known to have closed."""
-_FILE_NAME = re.compile(
+FILE_NAME = re.compile(
     r"(?:lob_)?(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)(?:_top\d+)?_(?P<interval>[1-9]\d*[smhd])(?:_\d{8})?\.parquet"
 )
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -96,7 +96,7 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
     Raises:
         DataError: the file is missing, misnamed, no Parquet, or has too few rows or wrong columns.
     """
-    match = _FILE_NAME.fullmatch(path.name)
+    match = FILE_NAME.fullmatch(path.name)
     if match is None:
         raise DataError(
             f"{path}: the file's name does not tell exchange, symbol and interval",
@@ -158,7 +158,10 @@ def read_schema(path: Path) -> pa.Schema:
         DataError: it is missing, or no Parquet.
     """
     try:
-        return pq.read_schema(path)
+        schema = pq.read_schema(path)
+        # A pandas index without a name, written along.
+        kept = [field for field in schema if not field.name.startswith("__index_level_")]
+        return pa.schema(kept, metadata=schema.metadata)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
 
@@ -212,46 +215,6 @@ def segments(timestamps: np.ndarray, seconds: int) -> list[slice]:
     breaks = np.flatnonzero(np.diff(timestamps) != seconds * 1_000_000) + 1
     edges = [0, *breaks.tolist(), len(timestamps)]
     return [slice(start, stop) for start, stop in pairwise(edges)]
-
-
-def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: str | None) -> list[Path]:
-    """The store's file of each symbol.
-
-    Raises:
-        DataError: a file is missing, or several exchanges have one and none was chosen.
-    """
-    if not store.is_dir():
-        raise DataError(
-            f"The store {store} is not a folder", "Name one with --store DIR, or bar files with --data FILE…"
-        )
-    paths = []
-    for symbol in symbols:
-        found = stored(store, symbol, interval, exchange)
-        if not found:
-            raise DataError(
-                f"The store {store} has no {interval} bars of {symbol}{f' from {exchange}' if exchange else ''}",
-                f"Put <exchange>_{symbol}_{interval}.parquet there, fetch it (preset-search data fetch --symbols "
-                f"{symbol} --interval {interval} --days N), or name files with --data FILE…",
-            )
-        if len(found) > 1:
-            raise DataError(
-                f"The store {store} has {interval} bars of {symbol} from several exchanges: "
-                + ", ".join(path.name for path in found),
-                "Choose one with --exchange",
-            )
-        paths.append(found[0])
-    return paths
-
-
-def stored(store: Path, symbol: str, interval: str, exchange: str | None) -> list[Path]:
-    """The store's files of one symbol and interval."""
-    return sorted(
-        path
-        for path in store.glob(f"*_{interval}.parquet")
-        if (match := _FILE_NAME.fullmatch(path.name))
-        and match["symbol"] == symbol
-        and exchange in (None, match["exchange"])
-    )
 
 
 def common_span(all_bars: Sequence[Bars], days: float | None, until: datetime | None) -> list[Bars]:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import DataError
-from core.market.bars import Bars, common_span, find_in_store, fingerprint, read, segments
+from core.market.bars import Bars, common_span, fingerprint, read, segments
 from core.market.checks import microseconds
+from core.market.store import find_in_store
 from tests.core.samples import random_bars, without_rows
 
 NAME = "binance_BTCUSDT_5m.parquet"

@@ -1,0 +1,9 @@
+"""Run every benchmark: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+from benchmarks import data
+
+for benchmark in (data,):
+    print(f"== {benchmark.__name__}: {(benchmark.__doc__ or '').splitlines()[0]}")
+    benchmark.main()

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core import dataset as dataset_module
+from core.config import DataConfig, parse
+from core.dataset import Dataset, load
+from core.errors import ConfigError, DataError, PresetSearchError
+from core.market.labels import BUY, HOLD, NO_LABEL, SELL
+
+ROWS = 700
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_module, "LEAST_ROWS", 20)
+    monkeypatch.setenv("PRESET_SEARCH_CACHE", "")
+
+
+def _table(seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    parts = []
+    for symbol in ("BBB", "AAA"):
+        returns = rng.normal(0, 0.01, ROWS)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "when": pd.date_range("2024-01-01", periods=ROWS, freq="1h", tz="UTC"),
+                    "ticker": symbol,
+                    "flow_1": rng.normal(0, 1, ROWS),
+                    "flow_2": returns * 0.1 + rng.normal(0, 0.01, ROWS),
+                    "other": 1.0,
+                    "y": np.where(returns > 0.005, "BUY", np.where(returns < -0.005, "SELL", "HOLD")),
+                    "r": returns,
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _load(folder: Path, frame: pd.DataFrame, **changes: Any) -> Dataset:
+    path = folder / "features.parquet"
+    frame.to_parquet(path)
+    settings = {"files": [str(path)], "features": ["flow_*"], "label": "y", "returns": "r"}
+    settings |= {"timestamp": "when", "symbol": "ticker", **changes.pop("table", {})}
+    content = {"table": settings, "interval": "1h", "window": 8, "horizon": 2, **changes}
+    return load(parse(DataConfig, content, "here"))
+
+
+def test_features_labels_and_returns_are_taken_as_they_are(tmp_path: Path) -> None:
+    frame = _table()
+    dataset = _load(tmp_path, frame)
+    assert dataset.symbol_names == ("AAA", "BBB")
+    assert dataset.feature_names == ("flow_1", "flow_2")
+    assert dataset.ignored == ("other",)
+    mine = frame[frame["ticker"] == "AAA"].reset_index(drop=True)
+    rows = np.concatenate([dataset.train, dataset.val, dataset.test])
+    rows = rows[dataset.symbols[rows] == 0]
+    codes = {"SELL": SELL, "HOLD": HOLD, "BUY": BUY}
+    assert dataset.labels[rows].tolist() == [codes[name] for name in mine["y"].to_numpy()[rows]]
+    scaled = mine["r"].to_numpy()[rows] / dataset.return_scale[0]
+    np.testing.assert_allclose(dataset.returns[rows], scaled, rtol=1e-6)
+
+
+def test_labels_may_be_numbers_and_empty_ones_are_left_out(tmp_path: Path) -> None:
+    frame = _table()
+    frame["y"] = frame["y"].map({"SELL": 0.0, "HOLD": 1.0, "BUY": 2.0})
+    frame.loc[[100, 101], "y"] = np.nan
+    frame.loc[102, "r"] = np.nan
+    dataset = _load(tmp_path, frame)
+    # The table holds BBB first; the dataset is ordered by symbol.
+    gone = {ROWS + 100, ROWS + 101, ROWS + 102}
+    assert not gone & set(dataset.train.tolist())
+    assert (dataset.labels[sorted(gone)] == NO_LABEL).all()
+
+
+def test_no_label_reaches_over_a_gap_whatever_the_table_says(tmp_path: Path) -> None:
+    frame = _table().drop(index=range(200, 210)).reset_index(drop=True)
+    dataset = _load(tmp_path, frame)
+    for row in np.concatenate([dataset.train, dataset.val, dataset.test]):
+        times = dataset.timestamps[row - dataset.window + 1 : row + dataset.horizon + 1]
+        assert (np.diff(times) == dataset.bar).all()
+
+
+def test_a_shorter_span_has_no_window_from_before_it(tmp_path: Path) -> None:
+    dataset = _load(tmp_path, _table(), days=20)
+    first_rows = [int(np.flatnonzero(dataset.symbols == symbol)[0]) for symbol in range(2)]
+    for symbol, first in enumerate(first_rows):
+        mine = dataset.train[dataset.symbols[dataset.train] == symbol]
+        assert mine.min() == first + dataset.window - 1
+
+
+def test_a_feature_that_knows_the_future_is_refused_unless_allowed_by_name(tmp_path: Path) -> None:
+    frame = _table()
+    frame["flow_2"] = frame["r"] + np.random.default_rng(1).normal(0, 0.01, len(frame))
+    with pytest.raises(DataError, match=r"Feature flow_2 of AAA has rank correlation .* look into the future"):
+        _load(tmp_path, frame)
+    assert "flow_2" in _load(tmp_path, frame, allow_lookahead=["flow_2"]).feature_names
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda frame: frame.drop(columns="y"), "no column 'y'"),
+        (lambda frame: frame.drop(columns=["flow_1", "flow_2"]), r"no column named by features: flow_\*"),
+        (lambda frame: frame.assign(y="UP"), "row 0 has the label 'UP'"),
+        (lambda frame: frame.assign(r=np.inf), "infinite r"),
+        (lambda frame: frame.assign(flow_1=np.nan), "AAA: row 0 .* has no finite flow_1"),
+        (lambda frame: frame.assign(flow_1="text"), "column flow_1 is"),
+        (lambda frame: frame.assign(when=frame["when"].dt.tz_localize(None)), "not a UTC timestamp"),
+        (lambda frame: pd.concat([frame, frame.iloc[[3]]]), "older than the row before"),
+        (lambda frame: frame.iloc[::-1], "older than the row before"),
+        (lambda frame: frame.iloc[:40], "usable"),
+    ],
+)
+def test_a_damaged_table_is_refused_in_words(tmp_path: Path, change: Any, said: str) -> None:
+    with pytest.raises(PresetSearchError, match=said):
+        _load(tmp_path, change(_table()))
+
+
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
+    content = {"table": {"files": ["gone.parquet"], "features": ["a"], "label": "y", "returns": "r"}}
+    with pytest.raises(DataError, match=r"gone\.parquet does not exist"):
+        load(parse(DataConfig, content, "here"))
+
+
+def test_a_tables_features_are_named_in_one_place_only() -> None:
+    content = {"table": {"files": ["a"], "features": ["a"], "label": "y", "returns": "r"}, "features": ["b"]}
+    with pytest.raises(ConfigError, match="named in its own settings"):
+        parse(DataConfig, content, "here")
