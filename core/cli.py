@@ -18,6 +18,8 @@ from core.console import Command
 from core.dataset import load
 from core.errors import ConfigError
 from core.market import store as store_module
+from core.market.exchange import Client
+from core.market.fetch import fetch
 from core.trainer import EpochResult, resolve_device
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
@@ -87,9 +89,6 @@ def fetch_pieces(store: Path, exchange: str, interval: str, pieces: Sequence[sto
         ConfigError: the exchange, the interval or the store cannot be used.
         DataError: the exchange cannot be reached, or does not have it.
     """
-    from core.market.exchange import Client
-    from core.market.fetch import fetch
-
     paths = []
     with console.progress_bar() as bar:
         client = Client(exchange)

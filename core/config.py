@@ -9,12 +9,12 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import ConfigError
 
@@ -25,6 +25,18 @@ RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "directio
 LabelKind = Literal["quantile", "fixed", "triple_barrier"]
 Variance = Literal["constant", "garch", "regime"]
 Device = Literal["auto", "cpu", "cuda"]
+
+
+def _instant(value: object) -> object:
+    """A date or an instant in words, in UTC unless it names a zone."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    return value
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
 
 
 class Config(BaseModel):
@@ -120,8 +132,8 @@ class DataConfig(Config):
     """Whether what the store lacks must not be fetched from the exchange."""
     days: float | None = Field(default=None, gt=0)
     """Use the last N days; all common days if not given."""
-    until: datetime | None = None
-    """End of the span (UTC); the newest instant common to all symbols if not given."""
+    until: Instant | None = None
+    """End of the span, a date or an instant, UTC unless it names a zone; the newest common to all if not given."""
     window: int = Field(default=60, ge=2, le=4096)
     """L: consecutive bars that one prediction sees."""
     horizon: int = Field(default=3, ge=1, le=10_000)

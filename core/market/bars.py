@@ -14,7 +14,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +29,7 @@ from core.market.checks import BOOK_COLUMN, PRICES, book_levels, find_problems, 
 
 REQUIRED = ("timestamp", *PRICES, "volume")
 TAKER_FLOW = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
-COMPLETE_KEY = b"preset_search.complete"
+COMPLETE = b"preset_search.complete"
 """Schema metadata of a file whose last bar is known to have closed."""
 FILE_NAME = re.compile(
     r"(?:lob_)?(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)(?:_top\d+)?_(?P<interval>[1-9]\d*[smhd])(?:_\d{8})?\.parquet"
@@ -119,7 +119,7 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
         tuple(chosen),
         tuple(name for name in further if name not in chosen),
     )
-    return bars, (schema.metadata or {}).get(COMPLETE_KEY) == b"true"
+    return bars, (schema.metadata or {}).get(COMPLETE) == b"true"
 
 
 def is_named(column: str, names: Sequence[str]) -> bool:
@@ -253,7 +253,7 @@ def resolve_span(
     """
     start, end = first, last
     if until is not None:
-        asked = pd.Timestamp(until if until.tzinfo else until.replace(tzinfo=UTC)).tz_convert("UTC")
+        asked = pd.Timestamp(until).tz_convert("UTC")
         if asked <= start:
             raise DataError(f"The data begin at {start}, after --until {asked}", "Choose a later end")
         if asked > end:

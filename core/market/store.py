@@ -77,8 +77,7 @@ def lacking(config: DataConfig, now: datetime) -> list[Piece]:
                 "Say how many days to fetch with --days N, or name files with --data FILE…",
             )
         return []
-    until = config.until if config.until is None or config.until.tzinfo else config.until.replace(tzinfo=UTC)
-    end = until or (min(last for _, last in spans) if len(spans) == len(held) else now)
+    end = config.until or (min(last for _, last in spans) if len(spans) == len(held) else now)
     start = end - pd.Timedelta(days=config.days)
     return [(symbol, start, end) for symbol, span in held.items() if span is None or span[0] > start or span[1] < end]
 

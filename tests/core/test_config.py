@@ -164,3 +164,22 @@ def test_every_setting_is_documented() -> None:
         if not field.description and kind is not TrainingConfig
     ]
     assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2024-03-02", datetime(2024, 3, 2, tzinfo=UTC)),
+        ("2024-03-02T12:30", datetime(2024, 3, 2, 12, 30, tzinfo=UTC)),
+        ("2024-03-02 12:30:00+02:00", datetime(2024, 3, 2, 10, 30, tzinfo=UTC)),
+        ("2024-03-02T12:30Z", datetime(2024, 3, 2, 12, 30, tzinfo=UTC)),
+    ],
+)
+def test_an_end_is_a_date_or_an_instant_in_utc_unless_it_names_a_zone(
+    tmp_path: Path, text: str, instant: datetime
+) -> None:
+    for content in ({"symbols": ["A"], "until": text}, _read(tmp_path, f"symbols: [A]\nuntil: {text}")):
+        until = parse(DataConfig, content, "here").until
+        assert until is not None
+        assert until == instant
+        assert until.tzinfo is not None

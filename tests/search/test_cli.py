@@ -71,8 +71,16 @@ def _bars(path: Path, bars: int, **columns: Any) -> None:
         (["run", "--name", "x", "--data", "less_BTCUSDT_5m.parquet"], "lacks the column(s) close"),
         (["run", "--name", "x", "--data", "few_BTCUSDT_5m.parquet"], "usable"),
         (["run", "--name", "x", "--data", "few_BTCUSDT_5m.parquet", "--days", "30"], "not the 30 asked for"),
-        (["run", "--name", "x", "--symbols", "BTCUSDT", "--store", "none"], "The store none is not a folder"),
-        (["run", "--name", "x", "--symbols", "NONE", "--store", "."], "preset-search data fetch --symbols NONE"),
+        (
+            ["run", "--name", "x", "--symbols", "BTCUSDT", "--store", "none", "--offline"],
+            "The store none is not a folder",
+        ),
+        (
+            ["run", "--name", "x", "--symbols", "NONE", "--store", ".", "--offline"],
+            "preset-search data fetch --symbols NONE",
+        ),
+        (["run", "--name", "x", "--symbols", "NONE", "--store", "."], "Say how many days to fetch with --days N"),
+        (["run", "--name", "x", "--until", "yesterday"], "'data.until'"),
         (["run", "--name", "x", "--incumbent", "nobody"], "no preset 'nobody'"),
         (["run", "--name", "taken"], "already exists"),
         (["run", "--name", "x", "--metric", "loss"], "'metric'"),
