@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections.abc import Hashable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -237,7 +238,15 @@ class TrainingConfig(Config):
 
 
 class _Loader(yaml.SafeLoader):
-    """`yaml.SafeLoader` that also reads `1e-4` as a number (YAML 1.1 wants `1.0e-4`)."""
+    """`yaml.SafeLoader` that reads `1e-4` as a number (YAML 1.1 wants `1.0e-4`) and each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a key that is set twice: YAML itself would let the last one win, unseen."""
+        keys = [str(key.value) for key, _ in node.value]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} is set twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 class _Dumper(yaml.SafeDumper):

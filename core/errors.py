@@ -33,7 +33,7 @@ class NonFiniteLossError(PresetSearchError):
     """The training loss became NaN or infinite.
 
     Args:
-        step: optimizer steps taken before the failure.
+        step: the step of that epoch, counted from 1, at which it happened.
         epoch: the epoch, counted from 1, in which it happened.
         config: the hyperparameters in use, for the message.
     """

@@ -32,6 +32,8 @@ def writing(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # or the machine may crash between the name and the content
         temporary.replace(path)
     except OSError as error:
         raise ConfigError(

@@ -14,6 +14,7 @@ from core.dataset import Dataset
 from core.market import bars as bars_module
 from core.market.checks import PRICES, find_problems, microseconds
 from core.market.labels import CLASSES, HOLD
+from core.market.orderbook import mid_price
 
 UNSTABLE_DAYS, ADVISED_DAYS = 7, 14
 MOST_HOLD = 0.80
@@ -79,7 +80,7 @@ def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
     absent = np.maximum(np.diff(np.unique(opened)) // (bars.seconds * 1_000_000) - 1, 0)
     prices = [name for name in (*PRICES, "bid_px_1", "ask_px_1") if name in frame]
     same = (frame[prices].diff().iloc[1:] == 0).all(axis=1)
-    mid = frame["close"] if "close" in frame else (frame["bid_px_1"] + frame["ask_px_1"]) / 2
+    close = frame["close"] if "close" in frame else mid_price(frame)
     return FileReport(
         path=path,
         symbol=bars.symbol,
@@ -94,7 +95,7 @@ def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
         duplicates=int(pd.Series(opened).duplicated().sum()),
         frozen=int(same.sum()),
         zero_volume=int((frame["volume"] == 0).sum()) if "volume" in frame else 0,
-        outliers=count_outliers(mid.to_numpy()),
+        outliers=count_outliers(np.asarray(close)),
         ignored=bars.ignored,
         problems=tuple(
             f"row {item.row} ({item.when}) {item.what}"

@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import ConfigError, DataError
-from core.market.checks import BOOK_COLUMN, PRICES, book_levels, find_problems, microseconds
+from core.market.checks import BOOK_COLUMN, PRICES, find_problems, microseconds
+from core.market.orderbook import level_columns, level_count, mid_price
 
 REQUIRED = ("timestamp", *PRICES, "volume")
 TAKER_FLOW = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
@@ -86,7 +87,7 @@ def read(path: Path, named: Sequence[str] = ()) -> Bars:
         first = problems[0]
         raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.cure)
     if "close" not in bars.frame:
-        bars = replace(bars, frame=_with_mid_price(bars.frame))
+        bars = replace(bars, frame=bars.frame.assign(close=mid_price(bars.frame)))
     return bars if complete else replace(bars, frame=bars.frame.iloc[:-1])
 
 
@@ -133,8 +134,7 @@ def _own_columns(path: Path, names: Sequence[str]) -> list[str]:
     Raises:
         DataError: it has neither bars nor an order book.
     """
-    levels = book_levels(names)
-    book = [f"{side}_{what}_{level + 1}" for level in range(levels) for side in ("bid", "ask") for what in ("px", "sz")]
+    book = level_columns(level_count(names))
     missing = [name for name in REQUIRED if name not in names]
     if not missing:
         return [*REQUIRED, *(name for name in TAKER_FLOW if name in names), *book]
@@ -145,10 +145,6 @@ def _own_columns(path: Path, names: Sequence[str]) -> list[str]:
         f"Rename or add them: a bar file holds {', '.join(REQUIRED)}, an order-book file bid_px_1, bid_sz_1, ask_px_1, "
         "ask_sz_1 and so on",
     )
-
-
-def _with_mid_price(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(close=(frame["bid_px_1"] + frame["ask_px_1"]) / 2)
 
 
 def read_schema(path: Path) -> pa.Schema:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from core.market.orderbook import level_count
 
 PRICES = ("open", "high", "low", "close")
 BOOK_COLUMN = re.compile(r"(?P<side>bid|ask)_(?P<what>px|sz)_(?P<level>[1-9]\d*)")
@@ -92,7 +94,7 @@ def _flow_suspects(frame: pd.DataFrame) -> Iterator[_Suspect]:
 
 
 def _book_suspects(frame: pd.DataFrame) -> Iterator[_Suspect]:
-    levels = book_levels(list(frame.columns))
+    levels = level_count(list(frame.columns))
     if not levels:
         return
     crossed = frame["bid_px_1"] >= frame["ask_px_1"]
@@ -102,13 +104,5 @@ def _book_suspects(frame: pd.DataFrame) -> Iterator[_Suspect]:
         sizes = frame[[f"{side}_sz_{level}" for level in range(1, levels + 1)]].to_numpy()
         yield np.any(prices <= 0, axis=1), f"has a {side} price that is not positive", _REMOVE
         yield np.any(sizes < 0, axis=1), f"has a negative {side} size", _REMOVE
-        unsorted = np.any(np.diff(prices, axis=1) * outward <= 0, axis=1)
+        unsorted = np.any(np.diff(prices, axis=1) * outward < 0, axis=1)
         yield unsorted, f"has {side} levels out of order", "Sort the levels outward from the best"
-
-
-def book_levels(columns: Sequence[str]) -> int:
-    """Levels of the order book for which price and size of both sides are among the columns, from 1 without a hole."""
-    level = 0
-    while all(f"{side}_{what}_{level + 1}" in columns for side in ("bid", "ask") for what in ("px", "sz")):
-        level += 1
-    return level

@@ -16,7 +16,7 @@ from core.market import bars as bars_module
 from core.market import features, labels
 from core.market.bars import Bars
 from core.market.checks import microseconds
-from core.market.features import Feature
+from core.market.feature import Columns, Feature
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _scores(close: np.ndarray, returns: np.ndarray, config: DataConfig) -> np.nd
     return np.asarray(returns / (labels.volatility(close, config.labels.volatility_span) * np.sqrt(config.horizon)))
 
 
-def _barrier_labels(part: features.Columns, config: DataConfig) -> np.ndarray:
+def _barrier_labels(part: Columns, config: DataConfig) -> np.ndarray:
     # An order book has no high and low between its snapshots: the path is that of its mid price.
     high, low = (part.get(name, part["close"]) for name in ("high", "low"))
     settings = config.labels

@@ -183,3 +183,9 @@ def test_an_end_is_a_date_or_an_instant_in_utc_unless_it_names_a_zone(
         assert until is not None
         assert until == instant
         assert until.tzinfo is not None
+
+
+def test_a_key_that_is_set_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="days is set twice"):
+        _read(tmp_path, "data:\n  days: 3\n  days: 4\n")
+    assert _read(tmp_path, "a: {days: 3}\nb: {days: 4}\n") == {"a": {"days": 3}, "b": {"days": 4}}

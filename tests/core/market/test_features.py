@@ -1,102 +1,184 @@
+"""What every feature promises. What each one says is tested in test_bar_features and test_orderbook."""
+
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.market import bars as bars_module
-from core.market import features
-from core.market.bars import Bars
+from core.market import features, orderbook
+from core.market.bars import read as read_bars
+from core.market.checks import find_problems, microseconds
 from core.market.features import FEATURES, Feature
-from tests.core.samples import random_bars
+from tests.core.market import made
+from tests.core.market.made import Columns
 
+EXACT = 1e-6
 WARMUP = max(feature.warmup for feature in FEATURES)
-by_name = pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+BARS = made.bars(WARMUP + 200)
+BOOK = made.book(WARMUP + 200)
+ON_BARS = features.available(list(BARS))
+ON_BOOKS = [feature for feature in FEATURES if feature not in ON_BARS]
+EXPONENTIAL = {"true_range_7", "relative_strength_7", "direction_7", "trend_7", "macd_6_13_5"}
+
+every = pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+COUNT = WARMUP + 200
+any_bars = st.tuples(st.just(COUNT), st.integers(0, 1000), made.prices, made.stretches)
+any_book = st.tuples(st.just(COUNT), st.integers(0, 1000), st.just(20), made.prices, st.sampled_from([1e-8, 1.0, 1e12]))
+units = st.tuples(st.sampled_from([1e-5, 0.37, 7e3]), st.sampled_from([1e-7, 3.3, 1e6]))
 
 
-def _columns(bars: Bars) -> dict[str, np.ndarray]:
-    frame = bars.frame
-    seconds = bars_module.microseconds(frame["timestamp"]) // 1_000_000
-    return {name: frame[name].to_numpy() for name in frame.columns[1:]} | {"seconds": seconds}
+def _of(feature: Feature) -> Columns:
+    return BARS if feature in ON_BARS else BOOK
 
 
-BARS = _columns(random_bars(200))
+def _assert_equal_after_warmup(part: Columns, full: Columns, chosen: list[Feature]) -> None:
+    for feature in chosen:
+        ours = feature.compute(part)[feature.warmup :]
+        np.testing.assert_allclose(
+            ours, feature.compute(full)[-len(ours) :], rtol=EXACT, atol=EXACT, err_msg=feature.name
+        )
 
 
-def _part(start: int, stop: int) -> dict[str, np.ndarray]:
-    return {name: column[start:stop] for name, column in BARS.items()}
+def _assert_finite(columns: Columns, chosen: list[Feature]) -> None:
+    for feature in chosen:
+        values = feature.compute(columns)
+        assert values.shape == columns["seconds"].shape
+        assert values.dtype == np.float64
+        assert np.isfinite(values).all(), feature.name
 
 
-@given(last=st.integers(WARMUP, 198), seed=st.integers(0, 1000))
-def test_no_feature_sees_bars_after_its_own(last: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    changed = {name: column.astype(float) for name, column in BARS.items()}
-    for column in changed.values():
-        column[last + 1 :] *= rng.uniform(0.1, 10, 199 - last)
-    before, _ = features.compute(BARS, FEATURES)
-    after, _ = features.compute(changed, FEATURES)
-    assert np.array_equal(before[: last + 1], after[: last + 1])
-    assert not np.array_equal(before[last + 1 :], after[last + 1 :])
+def _assert_causal(before: Columns, after: Columns, last: int, chosen: list[Feature]) -> None:
+    for feature in chosen:
+        old, new = feature.compute(before), feature.compute(after)
+        assert np.array_equal(old[: last + 1], new[: last + 1]), feature.name
+        early = feature.compute(made.part(before, 0, max(last, feature.warmup) + 1))
+        np.testing.assert_allclose(early, old[: len(early)], rtol=1e-9, atol=1e-9, err_msg=feature.name)
 
 
-@given(start=st.integers(0, 150), length=st.integers(WARMUP + 1, 200))
-def test_where_the_history_began_does_not_matter(start: int, length: int) -> None:
-    full, warmup = features.compute(BARS, FEATURES)
-    part, _ = features.compute(_part(start, start + length), FEATURES)
-    # To the last bit: no running sum carries the past along.
-    assert np.array_equal(part[warmup:], full[start + warmup : start + length])
+@given(last=st.integers(0, WARMUP + 197), seed=st.integers(1, 1000))
+def test_no_feature_of_bars_sees_what_comes_after(last: int, seed: int) -> None:
+    other = made.bars(len(BARS["seconds"]), seed)
+    changed = made.joined(made.part(BARS, 0, last + 1), made.part(other, last + 1))
+    _assert_causal(BARS, changed, last, ON_BARS)
 
 
-@by_name
-def test_the_declared_warmup_is_exactly_what_a_feature_needs(feature: Feature) -> None:
-    full = feature.compute(BARS)
-    part = feature.compute(_part(100, 200))
-    assert np.array_equal(part[feature.warmup :], full[100 + feature.warmup :])
-    if feature.warmup:
-        assert part[feature.warmup - 1] != full[100 + feature.warmup - 1]
+@given(last=st.integers(0, WARMUP + 197), seed=st.integers(1, 1000))
+def test_no_feature_of_books_sees_what_comes_after(last: int, seed: int) -> None:
+    other = made.book(len(BOOK["seconds"]), seed)
+    changed = made.joined(made.part(BOOK, 0, last + 1), made.part(other, last + 1))
+    _assert_causal(BOOK, changed, last, ON_BOOKS)
 
 
-@by_name
-def test_every_value_is_finite(feature: Feature) -> None:
-    calm = {name: np.full(100, value) for name, value in [("open", 5.0), ("high", 5.0), ("low", 5.0), ("close", 5.0)]}
-    silent = calm | {"volume": np.zeros(100), "taker_buy_base": np.zeros(100), "seconds": np.arange(100) * 300}
-    for bars in (BARS, silent):
-        values = feature.compute(bars)
-        assert values.shape == bars["close"].shape
-        assert np.isfinite(values).all()
+@every
+def test_every_feature_sees_its_own_row(feature: Feature) -> None:
+    columns, t = _of(feature), WARMUP + 100
+    make = made.bars if feature in ON_BARS else made.book
+    seen = False
+    for seed in range(1, 10):
+        other = make(t + 1, seed, price=300.0)
+        changed = {name: column.copy() for name, column in columns.items()}
+        for name in (*feature.needs, "seconds"):
+            changed[name][t] = other[name][t] + (seed if name == "seconds" else 0)
+        seen |= feature.compute(changed)[t] != feature.compute(columns)[t]
+    assert seen
 
 
-def _expected(name: str, t: int) -> float:
-    """Each feature at bar t, written out as its documentation says it."""
-    o, h, low, c, v = (BARS[key] for key in ("open", "high", "low", "close", "volume"))
-    kind, _, count = name.rpartition("_")
-    n = int(count) if count.isdigit() else 0
-    past = range(t - n + 1, t + 1)
-    taker = 2 * BARS["taker_buy_base"] / v - 1
-    day = 2 * np.pi * (BARS["seconds"][t] % 86_400) / 86_400
-    written = {
-        "return": lambda: np.log(c[t] / c[t - n]),
-        "volatility": lambda: np.log(np.sqrt(np.mean([np.log(c[i] / c[i - 1]) ** 2 for i in past])) + 1e-6),
-        "parkinson": lambda: np.log(
-            np.sqrt(np.mean([np.log(h[i] / low[i]) ** 2 for i in past]) / (4 * np.log(2))) + 1e-6
-        ),
-        "mean_gap": lambda: np.log(c[t] / np.mean([c[i] for i in past])),
-        "volume_surprise": lambda: np.log(1 + v[t]) - np.mean([np.log(1 + v[i]) for i in past]),
-        "taker_imbalance": lambda: np.mean([taker[i] for i in past]),
-        "close_in": lambda: (2 * c[t] - h[t] - low[t]) / (h[t] - low[t]),
-        "day": lambda: {"sin": np.sin, "cos": np.cos}[count](day),
-    }
-    assert o[t] > 0
-    return float(written[kind]())
+@given(drawn=any_bars, start=st.integers(0, 140))
+def test_no_feature_of_bars_depends_on_where_the_segment_began(drawn: tuple[Any, ...], start: int) -> None:
+    columns = made.bars(*drawn)
+    _assert_equal_after_warmup(made.part(columns, start), columns, ON_BARS)
 
 
-@by_name
-def test_a_feature_is_what_its_formula_says(feature: Feature) -> None:
-    for t in (WARMUP, 133):
-        assert feature.compute(BARS)[t] == pytest.approx(_expected(feature.name, t), rel=1e-9)
+@given(drawn=any_book, start=st.integers(0, 140))
+def test_no_feature_of_books_depends_on_where_the_segment_began(drawn: tuple[Any, ...], start: int) -> None:
+    columns = made.book(*drawn)
+    _assert_equal_after_warmup(made.part(columns, start), columns, ON_BOOKS)
+
+
+@every
+@pytest.mark.parametrize("after", ["ordinary", "calm", "ticking", "frozen"])
+@pytest.mark.parametrize("jump", [-made.JUMP, made.JUMP])
+def test_the_last_bars_give_what_all_history_gives(feature: Feature, after: str, jump: float) -> None:
+    """Even where the last thing before them was a jump in price with a flood of volume."""
+    recent = _of(feature)
+    if feature in ON_BARS:
+        calm_at_last = [(after, feature.warmup + 20), ("ordinary", 40)]
+        recent = made.bars(feature.warmup + 60, 1, 100.0, calm_at_last)
+        before = made.scaled(made.part(BARS, 0, 300), np.exp(-jump) * 100 / BARS["close"][299], 1e12)
+    else:
+        recent = made.part(BOOK, 0, feature.warmup + 60)
+        before = made.scaled(made.book(300, 1), np.exp(-jump), 1e12)
+    _assert_equal_after_warmup(recent, made.joined(before, recent), [feature])
+
+
+@every
+def test_the_warmup_is_no_longer_than_a_feature_needs(feature: Feature) -> None:
+    columns = _of(feature)
+    full, last = feature.compute(columns), feature.warmup - 1
+    if feature.warmup and feature.name not in EXPONENTIAL:
+        starts = range(60, 160, 5)
+        assert any(feature.compute(made.part(columns, start))[last] != full[start + last] for start in starts)
+    assert feature.warmup <= 250
+
+
+@given(drawn=any_bars)
+def test_features_of_bars_are_finite(drawn: tuple[Any, ...]) -> None:
+    _assert_finite(made.bars(*drawn), ON_BARS)
+
+
+@given(drawn=any_book)
+def test_features_of_books_are_finite(drawn: tuple[Any, ...]) -> None:
+    _assert_finite(made.book(*drawn), ON_BOOKS)
+
+
+@pytest.mark.parametrize("value", [0.1, 60_000.1, 1e-6])
+def test_bars_that_stand_still_are_neutral(value: float) -> None:
+    still = made.bars(WARMUP + 60, 0, value, [("frozen", 1)])
+    for feature in ON_BARS:
+        last = feature.compute(still)[-1]
+        if feature.name.startswith(("day_", "week_")):
+            continue
+        if feature.name.startswith(("volatility_48", "parkinson", "garman", "rogers", "true_range", "bollinger_width")):
+            assert last == pytest.approx(np.log(1e-6))
+        else:
+            assert last == pytest.approx(0.0, abs=0.01), feature.name
+
+
+@given(drawn=any_bars, unit=units)
+def test_features_of_bars_do_not_depend_on_units(drawn: tuple[Any, ...], unit: tuple[float, float]) -> None:
+    columns = made.bars(*drawn)
+    _assert_equal_after_warmup(made.scaled(columns, *unit), columns, ON_BARS)
+
+
+@given(drawn=any_book, unit=units)
+def test_features_of_books_do_not_depend_on_units(drawn: tuple[Any, ...], unit: tuple[float, float]) -> None:
+    columns = made.book(*drawn)
+    _assert_equal_after_warmup(made.scaled(columns, *unit), columns, ON_BOOKS)
+
+
+class _Watched(dict[str, np.ndarray]):
+    def __init__(self, columns: Columns) -> None:
+        super().__init__(columns)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+
+@every
+def test_a_feature_names_the_columns_that_it_reads(feature: Feature) -> None:
+    watched = _Watched(_of(feature))
+    feature.compute(watched)
+    assert watched.read - {"seconds"} <= set(feature.needs)
+    levels = [name for name in feature.needs if name[:3] in ("bid", "ask")]
+    assert levels or watched.read - {"seconds"} == set(feature.needs)
 
 
 def test_features_are_named_once_and_documented() -> None:
@@ -106,28 +188,63 @@ def test_features_are_named_once_and_documented() -> None:
         assert feature.source
 
 
-def test_a_feature_whose_column_is_missing_is_left_out() -> None:
-    plain = features.available(["open", "high", "low", "close", "volume"])
-    assert {feature.name for feature in FEATURES} - {feature.name for feature in plain} == {
-        "taker_imbalance_1",
-        "taker_imbalance_4",
-        "taker_imbalance_12",
+def test_plain_bars_have_thirty_to_forty_features() -> None:
+    plain = {feature.name for feature in features.available(made.PLAIN)}
+    assert 30 <= len(plain) <= 40
+    more = {feature.name for feature in ON_BARS} - plain
+    assert {name.rpartition("_")[0] for name in more} == {
+        "taker_imbalance",
+        "flow_agreement",
+        "flow_impact",
+        "trade_size_surprise",
+        "trades_surprise",
+        "traded_price_gap",
     }
-    assert features.available(list(BARS)) == list(FEATURES)
+
+
+def test_a_book_has_features_of_its_levels_and_of_its_mid_price_alone() -> None:
+    columns = ["timestamp", "close", *orderbook.level_columns(5)]
+    names = {feature.name for feature in features.available(columns)}
+    assert {"return_1", "relative_strength_7", "day_sin", "spread", "queue_imbalance_5", "order_flow_5_60"} <= names
+    assert not names & {"true_range_7", "body", "volume_surprise_48", "taker_imbalance_1", "queue_imbalance_10"}
 
 
 @pytest.mark.parametrize("length", [1, WARMUP, WARMUP + 1])
 def test_a_segment_is_usable_from_the_end_of_the_longest_warmup(length: int) -> None:
-    values, warmup = features.compute(_part(0, length), FEATURES)
-    assert values.shape == (length, len(FEATURES))
+    values, warmup = features.compute(made.part(BARS, 0, length), ON_BARS)
+    assert values.shape == (length, len(ON_BARS))
     assert warmup == min(length, WARMUP)
+    if length > WARMUP:
+        assert np.array_equal(values[:, 3], ON_BARS[3].compute(made.part(BARS, 0, length)))
 
 
 @pytest.mark.real_data
 def test_recorded_bars_give_the_same_features_from_short_history(shared_data: Path) -> None:
-    bars = _columns(bars_module.read(shared_data / "binance_BTCUSDT_1h.parquet"))
-    chosen = features.available(list(bars))
-    full, warmup = features.compute(bars, chosen)
+    recorded = read_bars(shared_data / "binance_BTCUSDT_5m.parquet")
+    seconds = microseconds(recorded.frame["timestamp"]) // 1_000_000
+    columns = {name: recorded.frame[name].to_numpy() for name in recorded.frame.columns[1:]} | {"seconds": seconds}
+    chosen = features.available(list(columns))
+    full, warmup = features.compute(columns, chosen)
     assert np.isfinite(full).all()
-    recent, _ = features.compute({name: column[-warmup - 60 :] for name, column in bars.items()}, chosen)
-    assert np.array_equal(recent[-60:], full[-60:])
+    for end in np.linspace(1000, len(seconds), 40).astype(int):
+        recent, _ = features.compute(made.part(columns, end - warmup - 60, end), chosen)
+        np.testing.assert_allclose(recent[-60:], full[end - 60 : end], rtol=EXACT, atol=EXACT)
+
+
+@pytest.mark.real_data
+def test_a_recorded_book_gives_the_same_features_from_short_history(shared_data: Path) -> None:
+    frame = pd.read_parquet(shared_data / "lob_coinbase_BTCUSD_top20_1s_20180424.parquet")
+    columns = {name: frame[name].to_numpy() for name in frame.columns[1:]}
+    assert orderbook.level_count(list(columns)) == 20
+    assert find_problems(frame, seconds=1) == []
+    columns |= {
+        "close": orderbook.mid_price(columns),
+        "seconds": microseconds(frame["timestamp"]) // 1_000_000,
+    }
+    chosen = features.available(list(columns))
+    assert set(ON_BOOKS) <= set(chosen)
+    full, warmup = features.compute(columns, chosen)
+    assert np.isfinite(full).all()
+    for end in np.linspace(600, len(frame), 20).astype(int):
+        recent, _ = features.compute(made.part(columns, end - warmup - 60, end), chosen)
+        np.testing.assert_allclose(recent[-60:], full[end - 60 : end], rtol=EXACT, atol=EXACT)
