@@ -105,7 +105,7 @@ def test_a_training_stopped_before_anything_is_learned_is_130(run: Run, monkeypa
         ("--preset quick_experiment --output-dir out", "exactly one source of data"),
         ("--preset quick_experiment --synthetic --symbols A --output-dir out", "exactly one source of data"),
         ("--preset quick_experiment --data nothing.parquet --output-dir out", "nothing.parquet"),
-        ("--preset quick_experiment --symbols A --output-dir out", "The store data is not a folder"),
+        ("--preset quick_experiment --symbols A --output-dir out", "Say how many days to fetch"),
         ("--preset quick_experiment --symbols A --store . --output-dir out", "has no 5m bars of A"),
         (f"{SYNTHETIC} --interval 5x", "'interval'"),
         (f"{SYNTHETIC} --days nan", "'days'"),
