@@ -55,7 +55,7 @@ class SyntheticConfig(Config):
     """Bars of each symbol."""
     symbols: tuple[str, ...] = Field(default=("SYNTHETIC",), min_length=1)
     """Symbol names, all made of the same recipe with different seeds."""
-    signal: float = Field(default=0.5, ge=0.0, le=0.9)
+    signal: float = Field(default=0.6, ge=0.0, le=0.9)
     """Share of the standard deviation of a one-bar return that the planted signal explains; 0 is a martingale."""
     variance: Variance = "constant"
     """constant, garch (GARCH(1,1)) or regime (two states, calm and wild)."""

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
-from sklearn.preprocessing import RobustScaler
 
 from core import cache
 from core.config import DataConfig
@@ -31,6 +30,8 @@ LEAST_ROWS = 500
 """Fewest usable rows of val or test from which a figure means anything."""
 CLIP = 10.0
 """Scaled features are clipped to this many interquartile ranges."""
+NARROW = 0.1
+"""An interquartile range below this share of the standard deviation says nothing of a feature's scale."""
 LOOKAHEAD = 0.3
 """A feature whose rank correlation with the forward return exceeds this on train is taken to look into the future."""
 
@@ -339,10 +340,22 @@ class _Fitted:
     return_scale: float
 
 
+def _scaler(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Median and interquartile range of each feature, `[F]` each.
+
+    Where hardly any row moves (returns of one second), the range is next to nothing beside the standard
+    deviation, which then takes its place; where no row does, 1.
+    """
+    low, center, high = np.quantile(features, (0.25, 0.5, 0.75), axis=0)
+    deviation = features.std(axis=0)
+    width = np.where(high - low < NARROW * deviation, deviation, high - low)
+    return center, np.where(np.ptp(features, axis=0) == 0, 1.0, width)
+
+
 def _fit(item: Rows, train: np.ndarray, config: DataConfig) -> _Fitted:
     """Fit scaler, thresholds and return scale on the train rows of one symbol; apply them to all its rows."""
-    scaler = RobustScaler().fit(item.features[train])
-    scaled = np.clip(scaler.transform(item.features), -CLIP, CLIP)
+    center, width = _scaler(item.features[train])
+    scaled = np.clip((item.features - center) / width, -CLIP, CLIP)
     thresholds = config.labels.fixed if config.labels.kind == "fixed" else (0.0, 0.0)
     found = item.labels
     if found is None:

@@ -1,10 +1,11 @@
 """Momentum and oscillators, each centred on 0; on log prices, so that the price level does not matter.
 
-TA-Lib computes what it computes within the contract of `Feature`: extremes, directional movement, Wilder's means,
-Aroon, MACD. Not so its RSI and ADX, quotients of means over all the past: in bars that stand still both means
-fade alike and the quotient never forgets; here it fades to 0 (`SMALLEST_MOVE`). Nor its CCI, money flow and ultimate
-oscillator, whose running sums keep the rounding errors of large bars that have left, and which have no floor either.
-Its CMO is its RSI, its Williams %R its fast stochastic: they are not repeated.
+TA-Lib computes what it computes within the contract of `Feature`: extremes, directional movement, true range,
+Wilder's means, Aroon, MACD. Not so its RSI and ADX, quotients of means over all the past: in bars that stand still both
+means fade alike and the quotient never forgets; here it fades to 0 (`SMALLEST_MOVE`). Nor its money flow and
+standard deviation, whose running sums keep the rounding errors of large bars that have left, its CCI, which magnifies
+rounding errors where prices hardly move, and its ultimate oscillator, which calls bars without range a
+strong fall. Its CMO is its RSI, its Williams %R its fast stochastic: they are not repeated.
 """
 
 from __future__ import annotations

@@ -84,7 +84,8 @@ def from_bars(bars: Bars, chosen: Sequence[Feature], named: Sequence[str], confi
     window_ok = np.zeros(length, dtype=bool)
     for segment in bars_module.segments(timestamps, bars.seconds):
         part = {name: column[segment] for name, column in columns.items()}
-        values[segment, : len(chosen)], warmup = features.compute(part, chosen)
+        with np.errstate(all="ignore"):  # absurd bars overflow; what comes of it is refused below
+            values[segment, : len(chosen)], warmup = features.compute(part, chosen)
         returns[segment] = labels.forward_returns(part["close"], config.horizon)
         scores[segment] = _scores(part["close"], returns[segment], config)
         if config.labels.kind == "triple_barrier":

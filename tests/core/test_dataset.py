@@ -53,10 +53,10 @@ def test_windows_and_labels_stay_in_their_segment_symbol_and_split(two: Dataset)
 
 
 @settings(max_examples=25)
-@given(gaps=st.lists(st.tuples(st.integers(1, 6900), st.integers(1, 40)), max_size=4))
+@given(gaps=st.lists(st.tuples(st.integers(1, 11_900), st.integers(1, 40)), max_size=4))
 def test_no_window_spans_a_gap_wherever_it_lies(gaps: list[tuple[int, int]]) -> None:
     dropped = np.unique([row for start, length in gaps for row in range(start, start + length)]).astype(int)
-    bars = without_rows(random_bars(7000), dropped)
+    bars = without_rows(random_bars(12_000), dropped)
     _check_windows_and_labels(prepare([bars], market_config()))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.market import features, orderbook
@@ -89,6 +89,10 @@ def test_every_feature_sees_its_own_row(feature: Feature) -> None:
     assert seen
 
 
+JUMPS_THEN_CALM = [("flood", 105), ("ordinary", 46), ("jumps", 28), ("calm", 154), ("ordinary", 44)]
+
+
+@example(drawn=(COUNT, 759543750, 1e6, JUMPS_THEN_CALM), start=18)
 @given(drawn=any_bars, start=st.integers(0, 140))
 def test_no_feature_of_bars_depends_on_where_the_segment_began(drawn: tuple[Any, ...], start: int) -> None:
     columns = made.bars(*drawn)
