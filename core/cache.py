@@ -15,6 +15,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def key(settings: str, paths: Sequence[Path]) -> str | None:
     if not paths or folder() is None:
         return None
     digest = hashlib.blake2b(digest_size=20)
-    digest.update(f"{_source_digest()} {np.__version__} {settings}".encode())
+    libraries = " ".join(version(name) for name in ("numpy", "pandas", "scipy", "TA-Lib"))
+    digest.update(f"{_source_digest()} {libraries} {settings}".encode())
     try:
         for path in paths:
             with path.open("rb") as file:
@@ -71,7 +73,7 @@ def read(entry: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
             arrays = {name: stored[name] for name in stored.files}
         rest: dict[str, Any] = json.loads(str(arrays.pop(_META)))
         os.utime(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
         return None
     return arrays, rest
 

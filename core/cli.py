@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import TaskID
 
 from core import api, console, preset, report
-from core.config import DataConfig, Device, ModelSize, SyntheticConfig, parse
+from core.config import DataConfig, Device, ModelSize, SyntheticConfig, parse, read_yaml
 from core.console import Command
 from core.dataset import load
 from core.errors import ConfigError
@@ -31,6 +31,10 @@ DataOption = Annotated[
 SymbolsOption = Annotated[
     list[str] | None, typer.Option("--symbols", help="Symbols to read from the store; several may follow.")
 ]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="A campaign's YAML, whose data settings are used; flags override them."),
+]
 DaysOption = Annotated[float | None, typer.Option("--days", help="Use the last N days. Default: all.")]
 UntilOption = Annotated[str | None, typer.Option("--until", help="End of the span, ISO 8601, UTC. Default: newest.")]
 IntervalOption = Annotated[str | None, typer.Option("--interval", help="Bar length in the store. Default: 5m.")]
@@ -43,6 +47,9 @@ FeaturesOption = Annotated[
 ]
 HorizonOption = Annotated[int | None, typer.Option("--horizon", help="Bars ahead a label looks. Default: 3.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+
+SOURCES = ("files", "symbols", "table", "synthetic")
+"""Settings of which a data config names exactly one."""
 
 EPILOG = (
     "Examples:\n\n"
@@ -68,6 +75,29 @@ def data_settings(**flags: Any) -> dict[str, Any]:
     return settings
 
 
+def data_config(settings: dict[str, Any], file: Path | None) -> DataConfig:
+    """The data settings of a campaign's YAML (its own, or `results/<name>/campaign.yaml`), overridden by flags.
+
+    Raises:
+        ConfigError: a setting is unknown or does not fit.
+    """
+    written: Any = {}
+    if file is not None:
+        content = read_yaml(file)
+        written = (content.get("config") or content) if isinstance(content.get("config", {}), dict) else {}
+        written = written.get("data") or {}
+        if not isinstance(written, dict):
+            raise ConfigError(f"{file}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
+    return parse(DataConfig, merge_sources(written, settings), str(file) if file else "command line")
+
+
+def merge_sources(written: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """Data settings of a file, overridden by those of flags; a source named by a flag replaces the file's."""
+    if any(kind in flags for kind in SOURCES):
+        written = {key: value for key, value in written.items() if key not in SOURCES}
+    return {**written, **flags}
+
+
 def fetch_lacking(config: DataConfig) -> None:
     """Fetch what the store lacks of the days that a config asks for, unless it is to stay offline.
 
@@ -79,10 +109,10 @@ def fetch_lacking(config: DataConfig) -> None:
         return
     pieces = store_module.lacking(config, datetime.now(UTC))
     if pieces:
-        fetch_pieces(config.store, config.exchange or store_module.DEFAULT_EXCHANGE, config.interval, pieces)
+        fetch_pieces(config.store, config.interval, pieces)
 
 
-def fetch_pieces(store: Path, exchange: str, interval: str, pieces: Sequence[store_module.Piece]) -> list[Path]:
+def fetch_pieces(store: Path, interval: str, pieces: Sequence[store_module.Piece]) -> list[Path]:
     """Fetch pieces of symbols' histories into a store, with a progress bar; returns the files.
 
     Raises:
@@ -91,14 +121,15 @@ def fetch_pieces(store: Path, exchange: str, interval: str, pieces: Sequence[sto
     """
     paths = []
     with console.progress_bar() as bar:
-        client = Client(exchange)
-        for symbol, start, end in pieces:
-            task = bar.add_task(f"fetching {symbol} {interval}", total=None)
+        clients = {exchange: Client(exchange) for exchange in sorted({piece.exchange for piece in pieces})}
+        for piece in pieces:
+            task = bar.add_task(f"fetching {piece.symbol} {interval} from {piece.exchange}", total=None)
 
             def show(done: int, total: int, task: TaskID = task) -> None:
                 bar.update(task, completed=done, total=total)
 
-            paths.append(fetch(store, client, symbol, interval, start, end, on_progress=show))
+            client = clients[piece.exchange]
+            paths.append(fetch(store, client, piece.symbol, interval, piece.start, piece.end, on_progress=show))
     return paths
 
 
@@ -118,6 +149,7 @@ def choice(value: str, options: Any, flag: str) -> str:
 def train(
     preset_name: Annotated[str, typer.Option("--preset", help="Name of a preset, or path of a .yaml file.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where checkpoint.pt and metrics.json go.")],
+    config_file: ConfigOption = None,
     data: DataOption = None,
     symbols: SymbolsOption = None,
     days: DaysOption = None,
@@ -144,13 +176,13 @@ def train(
         data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
         window=window, horizon=horizon, features=features, offline=offline, synthetic=synthetic,
     )  # fmt: skip
-    data_config = parse(DataConfig, settings, "command line")
+    data_settings_used = data_config(settings, config_file)
     api.check_output(output_dir, overwrite)
-    fetch_lacking(data_config)
+    fetch_lacking(data_settings_used)
     config = chosen.training_config(size=size, metric="macro_f1", seed=seed)
     if epochs is not None:
         config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"epochs": epochs})})
-    dataset = load(data_config)
+    dataset = load(data_settings_used)
     if dataset.is_synthetic:
         console.err.print(f"[bold yellow]{console.SYNTHETIC_NOTICE}[/]")
     for sentence in report.advice(dataset):
@@ -162,7 +194,7 @@ def train(
     )
     about = {
         "preset": chosen.model_dump(mode="json"),
-        "data_config": data_config.model_dump(mode="json", exclude_none=True),
+        "data_config": data_settings_used.model_dump(mode="json", exclude_none=True),
     }
     with console.progress_bar() as bar:
         task = bar.add_task("epoch", total=config.trainer.epochs)

@@ -33,7 +33,9 @@ def _instant(value: object) -> object:
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime) and value.tzinfo is None:
-        return value.replace(tzinfo=UTC)
+        value = value.replace(tzinfo=UTC)
+    if isinstance(value, datetime) and not 2000 <= value.year <= 2200:
+        raise ValueError(f"{value.year} is no year of a market that this program knows")
     return value
 
 
@@ -111,6 +113,12 @@ class TableConfig(Config):
     symbol: str = "symbol"
     """Column of symbols."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({self.label, self.returns, self.timestamp, self.symbol}) < 4:
+            raise ValueError("label, returns, timestamp and symbol must be four different columns")
+        return self
+
 
 class DataConfig(Config):
     """Which bars, and how they become windows, labels and splits. Exactly one source is named."""
@@ -125,13 +133,13 @@ class DataConfig(Config):
     """Settings of the embedded synthetic market."""
     store: Path = Path("data")
     """Folder of bar files that `symbols` are looked up in."""
-    interval: str = Field(default="5m", pattern=r"^[1-9]\d*[smhd]$")
+    interval: str = Field(default="5m", pattern=r"^[1-9]\d{0,3}[smhd]$")
     """Bar length of the symbols read from the store, of a table and of the synthetic market, for example 5m, 1h."""
     exchange: str | None = Field(default=None, pattern=r"^[a-z0-9]+$")
     """Exchange of the store's files, needed if it holds several, and to fetch from; binance by default."""
     offline: bool = False
     """Whether what the store lacks must not be fetched from the exchange."""
-    days: float | None = Field(default=None, gt=0)
+    days: float | None = Field(default=None, gt=0, le=36_500)
     """Use the last N days; all common days if not given."""
     until: Instant | None = None
     """End of the span, a date or an instant, UTC unless it names a zone; the newest common to all if not given."""
@@ -155,6 +163,8 @@ class DataConfig(Config):
         named = [bool(self.files), bool(self.symbols), self.table is not None, self.synthetic is not None]
         if sum(named) != 1:
             raise ValueError("name exactly one source of data: files, symbols, table or synthetic")
+        if self.table is not None and "horizon" not in self.model_fields_set:
+            raise ValueError("say the horizon: a table's labels look some bars ahead, and only you know how many")
         if self.table is not None and self.features:
             raise ValueError("a table's features are named in its own settings")
         return self

@@ -9,6 +9,7 @@ No window or label crosses a gap, a symbol or the border of a split.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from core.splits import Borders, Span, main_borders
 LEAST_ROWS = 500
 """Fewest usable rows of val or test from which a figure means anything."""
 CLIP = 10.0
-"""Scaled features are clipped to this many interquartile ranges."""
+"""Scaled features and returns are clipped to this many interquartile ranges."""
 NARROW = 0.1
 """An interquartile range below this share of the standard deviation says nothing of a feature's scale."""
 LOOKAHEAD = 0.3
@@ -66,7 +67,7 @@ class Dataset:
     Attributes:
         features: float32 `[T, F]`, scaled.
         labels: int8 `[T]`; NO_LABEL (-1) where the future is unknown.
-        returns: float32 `[T]`, forward log return over the symbol's robust train scale; 0 where unknown.
+        returns: float32 `[T]`, forward log return over the symbol's robust train scale, clipped; 0 where unknown.
         timestamps: int64 `[T]`, bar openings in epoch microseconds.
         symbols: int16 `[T]`, index into `symbol_names`.
         train, val, test: int64 `[N]`, rows at which a usable window ends.
@@ -144,11 +145,16 @@ def read_bars(config: DataConfig) -> list[Bars]:
     if config.synthetic is not None:
         all_bars = synthetic.make(config.synthetic, config.interval)
     else:
-        all_bars = [bars_module.read(path, config.features) for path in _bar_files(config)]
+        all_bars = [bars_module.read(path, config.features) for path in bar_files(config)]
     return bars_module.common_span(all_bars, config.days, config.until)
 
 
-def _bar_files(config: DataConfig) -> Sequence[Path]:
+def bar_files(config: DataConfig) -> Sequence[Path]:
+    """The files of bars that a config names; none for a table or the synthetic market.
+
+    Raises:
+        DataError: the store lacks one.
+    """
     if config.symbols:
         return store.find_in_store(config.store, config.symbols, config.interval, config.exchange)
     return config.files
@@ -222,14 +228,16 @@ def load(config: DataConfig) -> Dataset:
         ConfigError: a column that it names is not there.
         DataError: data are missing, damaged or too few, or a named feature looks into the future.
     """
-    paths = config.table.files if config.table is not None else _bar_files(config)
+    paths = config.table.files if config.table is not None else bar_files(config)
     key = cache.key(config.model_dump_json(), paths)
     stored = cache.read(key) if key else None
     if stored is not None:
-        return _from_parts(*stored)
+        with suppress(KeyError, TypeError, ValueError, AttributeError):  # damaged: made again below
+            return _from_parts(*stored)
     market = read_market(config)
     dataset = fit(market, config, main_borders(market.span, config))
-    if key:
+    # Not if a file was replaced while it was read.
+    if key and key == cache.key(config.model_dump_json(), paths):
         cache.write(key, *_to_parts(dataset))
     return dataset
 
@@ -247,25 +255,27 @@ def _from_parts(arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> Dataset:
     return Dataset(**{**arrays, **values})
 
 
-def fit(market: Market, config: DataConfig, borders: Borders) -> Dataset:
+def fit(market: Market, config: DataConfig, borders: Borders, least: int | None = None) -> Dataset:
     """Split, and fit on train what is fitted.
 
     Args:
         market: rows of all symbols.
         config: window, horizon, labels.
         borders: where time is cut.
+        least: fewest usable rows of train (of each symbol), val and test; `LEAST_ROWS` if not given.
 
     Raises:
         DataError: too few usable rows, or a named feature looks into the future.
     """
     reach = config.horizon * market.span.bar
+    least = LEAST_ROWS if least is None else least
     offset = 0
     fitted: list[_Fitted] = []
     splits: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
     for item in market.rows:
         usable = {name: _inside(item, getattr(borders, name), reach) for name in splits}
-        if len(usable["train"]) < LEAST_ROWS:
-            raise _too_few(item.symbol, "train", len(usable["train"]))
+        if len(usable["train"]) < least:
+            raise too_few(item.symbol, "train", len(usable["train"]))
         _check_lookahead(market, item, usable["train"], config.allow_lookahead)
         fitted.append(_fit(item, usable["train"], config))
         for name, found in usable.items():
@@ -273,8 +283,8 @@ def fit(market: Market, config: DataConfig, borders: Borders) -> Dataset:
         offset += len(item.timestamps)
     joined = {name: np.concatenate(found) for name, found in splits.items()}
     for name in ("val", "test"):
-        if len(joined[name]) < LEAST_ROWS:
-            raise _too_few("the data", name, len(joined[name]))
+        if len(joined[name]) < least:
+            raise too_few("the data", name, len(joined[name]))
     return Dataset(
         features=np.concatenate([part.features for part in fitted]),
         labels=np.concatenate([part.labels for part in fitted]),
@@ -297,10 +307,12 @@ def fit(market: Market, config: DataConfig, borders: Borders) -> Dataset:
     )
 
 
-def _too_few(where: str, split: str, found: int) -> DataError:
+def too_few(where: str, split: str, found: int) -> DataError:
+    """The error that says so."""
     return DataError(
         f"Only {found} usable {split} rows in {where}, at least {LEAST_ROWS} are needed",
-        "Use more days, a shorter interval or more symbols",
+        "Use more days, a shorter interval or more symbols, or data with fewer gaps: each costs the features' warm-up "
+        "and a window",
     )
 
 
@@ -317,10 +329,12 @@ def _inside(item: Rows, border: tuple[int, int], reach: int) -> np.ndarray:
 
 def _check_lookahead(market: Market, item: Rows, train: np.ndarray, allowed: Sequence[str]) -> None:
     """Refuse a named feature that knows the forward return; our own are causal by test."""
+    if market.named and np.ptp(item.returns[train]) == 0:
+        raise DataError(f"The forward return of {item.symbol} is the same in every train row", "Mend that column")
     first = len(market.feature_names) - market.named
     for place in range(first, len(market.feature_names)):
         name, values = market.feature_names[place], item.features[train, place]
-        if bars_module.is_named(name, allowed) or np.ptp(values) == 0 or np.ptp(item.returns[train]) == 0:
+        if bars_module.is_named(name, allowed) or np.ptp(values) == 0:
             continue
         correlation = float(spearmanr(values, item.returns[train]).statistic)
         if abs(correlation) > LOOKAHEAD:
@@ -352,6 +366,24 @@ def _scaler(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return center, np.where(np.ptp(features, axis=0) == 0, 1.0, width)
 
 
+def _return_scale(item: Rows, train: np.ndarray) -> float:
+    """Interquartile range of the forward returns on train; of those that are not 0, where most are.
+
+    Raises:
+        DataError: the price never moves.
+    """
+    returns = item.returns[train]
+    for some in (returns, returns[returns != 0]):
+        if len(some):
+            low, high = np.quantile(some, (0.25, 0.75))
+            if high - low > NARROW * float(np.median(np.abs(some))) > 0:
+                return float(high - low)
+    moved = float(np.abs(returns).max(initial=0.0))
+    if moved == 0:
+        raise DataError(f"The forward return of {item.symbol} is 0 in every train row", "Leave the symbol out")
+    return moved
+
+
 def _fit(item: Rows, train: np.ndarray, config: DataConfig) -> _Fitted:
     """Fit scaler, thresholds and return scale on the train rows of one symbol; apply them to all its rows."""
     center, width = _scaler(item.features[train])
@@ -361,12 +393,11 @@ def _fit(item: Rows, train: np.ndarray, config: DataConfig) -> _Fitted:
     if found is None:
         thresholds = labels.quantile_thresholds(item.scores[train], config.labels.quantiles)
         found = labels.by_thresholds(item.scores, *thresholds)
-    q25, q75 = np.quantile(item.returns[train], (0.25, 0.75))
-    return_scale = float(max(q75 - q25, 1e-12))
+    return_scale = _return_scale(item, train)
     return _Fitted(
         scaled.astype(np.float32),
         np.where(np.isnan(item.returns), labels.NO_LABEL, found).astype(np.int8),
-        (np.nan_to_num(item.returns) / return_scale).astype(np.float32),
+        np.clip(np.nan_to_num(item.returns) / return_scale, -CLIP, CLIP).astype(np.float32),
         thresholds,
         return_scale,
     )

@@ -152,7 +152,8 @@ def advice(dataset: Dataset) -> list[str]:
     if hold > MOST_HOLD:
         found.append(
             f"{hold:.0%} of the train labels are HOLD: always calling HOLD would look right. Use quantile labels, "
-            "or narrower borders, or a longer horizon."
+            "narrower borders or a longer horizon; if the labels are quantiles already, the price hardly moves: "
+            "leave frozen stretches out."
         )
     if dataset.ignored:
         found.append(f"Ignored columns, because features: names none of them: {', '.join(dataset.ignored)}.")

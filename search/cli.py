@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from core import console, preset, report
 from core.cli import (
+    SOURCES,
     DataOption,
     DaysOption,
     ExchangeOption,
@@ -23,6 +24,7 @@ from core.cli import (
     WindowOption,
     data_settings,
     fetch_lacking,
+    merge_sources,
 )
 from core.config import parse, read_yaml
 from core.console import Command
@@ -123,11 +125,8 @@ def resolve(campaign_file: Path | None, source: dict[str, Any], flags: dict[str,
     data = content.get("data") or {}
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
-    kinds = ("files", "symbols", "table", "synthetic")
-    if any(kind in source for kind in kinds):
-        data = {key: value for key, value in data.items() if key not in kinds}
-    data = {**data, **source}
-    if not any(kind in data for kind in kinds):
+    data = merge_sources(data, source)
+    if not any(kind in data for kind in SOURCES):
         data["synthetic"] = {}
     content = {**content, **flags, "data": data}
     if "name" not in content:
@@ -199,7 +198,7 @@ def export(
     path = preset.save(made, presets)
     console.out.print(f"wrote {escape(str(path))} (not confirmed)")
     source = made.provenance["data"]
-    flags = "--synthetic" if source["synthetic"] else "--data FILE…"
+    flags = "--synthetic" if source["synthetic"] else f"--config {root / name / results.CONFIG_FILE}"
     named = preset_name if presets == preset.USER_FOLDER else path
     console.out.print(
         f"next: preset-train --preset {escape(str(named))} {flags} --output-dir checkpoints/{preset_name}"

@@ -12,13 +12,24 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import console, report
-from core.cli import DaysOption, FeaturesOption, HorizonOption, UntilOption, data_settings, fetch_pieces
+from core import dataset as dataset_module
+from core.cli import (
+    ConfigOption,
+    DaysOption,
+    FeaturesOption,
+    HorizonOption,
+    UntilOption,
+    data_config,
+    data_settings,
+    fetch_pieces,
+)
 from core.config import DataConfig, parse
 from core.console import Command
-from core.dataset import Dataset, load
+from core.dataset import Dataset
 from core.errors import DataError
-from core.market.store import DEFAULT_EXCHANGE
+from core.market.store import DEFAULT_EXCHANGE, Piece
 from core.report import FileReport
+from core.splits import main_borders
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look market data over, and fetch them.")
 
@@ -28,22 +39,29 @@ FETCH_EPILOG = (
 CHECK_EPILOG = (
     "Examples:\n\n"
     "preset-search data check data/binance_BTCUSDT_5m.parquet data/binance_ETHUSDT_5m.parquet --days 30\n\n"
-    "preset-search data check data/*_1h.parquet --horizon 1"
+    "preset-search data check data/*_1h.parquet --horizon 1\n\n"
+    "preset-search data check --config campaign.yaml"
 )
 
 
 @app.command(cls=Command, epilog=CHECK_EPILOG)
 def check(
-    files: Annotated[list[Path], typer.Argument(help="Bar or order-book files.", metavar="FILE…")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Bar or order-book files.", metavar="FILE…", show_default=False)
+    ] = None,
+    config_file: ConfigOption = None,
     days: DaysOption = None,
     until: UntilOption = None,
     horizon: HorizonOption = None,
     features: FeaturesOption = None,
 ) -> None:
     """Report what the files hold, what is wrong with them, and what their span can prove."""
-    named = features or []
-    reports = [report.check_file(path, named) for path in files]
-    console.out.print(_files_table(reports))
+    settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
+    config = data_config(settings, config_file)
+    paths = dataset_module.bar_files(config)
+    reports = [report.check_file(path, config.features) for path in paths]
+    if reports:
+        console.out.print(_files_table(reports))
     for item in reports:
         if item.ignored:
             console.out.print(f"{escape(str(item.path))}: ignored columns: {escape(', '.join(item.ignored))}")
@@ -52,9 +70,13 @@ def check(
     damaged = [str(item.path) for item in reports if item.problems]
     if damaged:
         raise DataError(f"{len(damaged)} of {len(reports)} files cannot be used", "Mend the rows named above")
-    settings = data_settings(data=files, days=days, until=until, horizon=horizon, features=features)
-    dataset = load(parse(DataConfig, settings, "command line"))
+    market = dataset_module.read_market(config)
+    dataset = dataset_module.fit(market, config, main_borders(market.span, config), least=1)
     _print_span(dataset)
+    for name in ("train", "val", "test"):
+        rows = len(getattr(dataset, name))
+        if rows < dataset_module.LEAST_ROWS:
+            raise dataset_module.too_few("the data", name, rows)
 
 
 @app.command(cls=Command, epilog=FETCH_EPILOG)
@@ -70,8 +92,8 @@ def fetch(
     settings = data_settings(symbols=symbols, days=days, interval=interval, until=until, exchange=exchange, store=store)
     config = parse(DataConfig, settings, "command line")
     end = config.until or datetime.now(UTC)
-    pieces = [(symbol, end - timedelta(days=days), end) for symbol in config.symbols]
-    for path in fetch_pieces(store, exchange, interval, pieces):
+    pieces = [Piece(exchange, symbol, end - timedelta(days=days), end) for symbol in config.symbols]
+    for path in fetch_pieces(store, interval, pieces):
         console.out.print(f"wrote {escape(str(path))}")
     console.out.print(f"next: preset-search data check {escape(str(store))}/{exchange}_*_{interval}.parquet")
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import ConfigError, DataError
-from core.market.checks import BOOK_COLUMN, PRICES, find_problems, microseconds
+from core.market.checks import PRICES, find_problems, microseconds
 from core.market.orderbook import level_columns, level_count, mid_price
 
 REQUIRED = ("timestamp", *PRICES, "volume")
@@ -33,7 +33,7 @@ TAKER_FLOW = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 COMPLETE = b"preset_search.complete"
 """Schema metadata of a file whose last bar is known to have closed."""
 FILE_NAME = re.compile(
-    r"(?:lob_)?(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)(?:_top\d+)?_(?P<interval>[1-9]\d*[smhd])(?:_\d{8})?\.parquet"
+    r"(?:lob_)?(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)(?:_top\d+)?_(?P<interval>[1-9]\d{0,3}[smhd])(?:_\d{8})?\.parquet"
 )
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -105,8 +105,14 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
         )
     schema = read_schema(path)
     own = _own_columns(path, schema.names)
-    further = [name for name in schema.names if name not in own and not BOOK_COLUMN.fullmatch(name)]
+    further = [name for name in schema.names if name not in own]
     chosen = [name for name in further if is_named(name, named)]
+    reserved = sorted({"seconds", *REQUIRED, *TAKER_FLOW} & set(chosen))
+    if reserved:
+        raise DataError(
+            f"{path}: the column(s) {', '.join(reserved)} cannot be features by name, for the program uses the name(s)",
+            "Rename them in the file",
+        )
     frame = read_columns(path, [*own, *chosen])
     if len(frame) < 2:
         raise DataError(f"{path} holds {len(frame)} bars", "Provide at least two")
@@ -270,7 +276,8 @@ def resolve_span(
 
 def _cut(bars: Bars, start: pd.Timestamp, end: pd.Timestamp) -> Bars:
     opened = bars.frame["timestamp"]
-    frame = bars.frame[(opened >= start) & (opened < end)].reset_index(drop=True)
+    closed = opened + pd.Timedelta(seconds=bars.seconds)
+    frame = bars.frame[(opened >= start) & (closed <= end)].reset_index(drop=True)
     if frame.empty:
         raise DataError(f"{bars.symbol} has no bars from {start} to {end}", "Choose another span, or leave it out")
     return replace(bars, frame=frame)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,10 @@ import pandas as pd
 from core.market.orderbook import level_count
 
 PRICES = ("open", "high", "low", "close")
-BOOK_COLUMN = re.compile(r"(?P<side>bid|ask)_(?P<what>px|sz)_(?P<level>[1-9]\d*)")
+
+
+ABSURD = 1e100
+"""No price, volume or feature is larger; its square would still be a number."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def _suspects(frame: pd.DataFrame, seconds: int) -> Iterator[_Suspect]:
     off_grid = opened % (seconds * 1_000_000) != 0
     yield off_grid, f"does not lie on the grid of {seconds} s", "Check the interval in the file's name, or resample"
     for name in frame.columns[1:]:
-        yield ~np.isfinite(frame[name].to_numpy()), f"has no finite {name}", _REMOVE
+        values = frame[name].to_numpy()
+        yield ~np.isfinite(values), f"has no finite {name}", _REMOVE
+        yield np.isfinite(values) & (np.abs(values) > ABSURD), f"has an absurd {name}", _REMOVE
     for name in PRICES:
         if name in frame:
             yield (frame[name] <= 0).to_numpy(), f"has a {name} that is not positive", _REMOVE

@@ -26,8 +26,8 @@ from core.files import writing
 from core.market.bars import COMPLETE, REQUIRED, interval_seconds
 from core.market.checks import microseconds
 from core.market.exchange import Client, Row, Span
+from core.market.store import COVERED
 
-COVERED = b"preset_search.covered"
 _PAGES_PER_WRITE = 50  # some seconds of fetching; writing millions of bars takes two
 
 

@@ -90,15 +90,16 @@ def from_bars(bars: Bars, chosen: Sequence[Feature], named: Sequence[str], confi
         scores[segment] = _scores(part["close"], returns[segment], config)
         if config.labels.kind == "triple_barrier":
             fixed[segment] = _barrier_labels(part, config)
+        values[segment][:warmup] = 0.0  # not valid yet, and in no window
         window_ok[segment][warmup + config.window - 1 :] = True
-    _check_finite(bars, values, window_ok, [*(feature.name for feature in chosen), *named])
+    _check_finite(bars, values, [*(feature.name for feature in chosen), *named])
     ready = _fixed_labels(scores, fixed, config.labels)
     return Rows(bars.symbol, timestamps, values, returns, scores, ready, window_ok)
 
 
-def _check_finite(bars: Bars, values: np.ndarray, window_ok: np.ndarray, names: Sequence[str]) -> None:
+def _check_finite(bars: Bars, values: np.ndarray, names: Sequence[str]) -> None:
     """Refuse bars so extreme that a feature overflows: no NaN ever enters a dataset."""
-    bad = ~np.isfinite(values).all(axis=1) & window_ok
+    bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         name = names[int(np.flatnonzero(~np.isfinite(values[row]))[0])]

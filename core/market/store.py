@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -11,11 +13,21 @@ import pyarrow.parquet as pq
 
 from core.config import DataConfig
 from core.errors import ConfigError, DataError
-from core.market.bars import FILE_NAME, interval_seconds
+from core.market.bars import COMPLETE, FILE_NAME, interval_seconds
 
 DEFAULT_EXCHANGE = "binance"
-Piece = tuple[str, datetime, datetime]
-"""Bars of a symbol from an instant to another."""
+COVERED = b"preset_search.covered"
+"""Schema metadata of a fetched file: the spans asked for, a JSON list of [start, end) in epoch milliseconds."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Bars of a symbol to be fetched from an exchange, from an instant to another."""
+
+    exchange: str
+    symbol: str
+    start: datetime
+    end: datetime
 
 
 def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: str | None) -> list[Path]:
@@ -59,39 +71,75 @@ def stored(store: Path, symbol: str, interval: str, exchange: str | None) -> lis
 
 
 def lacking(config: DataConfig, now: datetime) -> list[Piece]:
-    """What a store lacks of the days that a config asks for: symbol, start and end of each missing piece.
+    """What a store lacks of the days that a config asks for.
 
     The days end at `until`, or, where every symbol has a file, at the newest instant common to all: a
-    store that holds enough is not topped up just because time has passed.
+    store that holds enough is not topped up just because time has passed. A hole counts as lacking
+    unless the exchange was asked for it before, or the file was not made by fetching.
 
     Raises:
         ConfigError: a symbol has no file, and no days say how much of it to fetch.
+        DataError: several exchanges have a symbol's file, and none was chosen.
     """
     held = {symbol: _held(config, symbol) for symbol in config.symbols}
-    spans = [span for span in held.values() if span is not None]
+    known = [item for item in held.values() if item is not None]
     if config.days is None:
-        missing = [symbol for symbol, span in held.items() if span is None]
+        missing = [symbol for symbol, item in held.items() if item is None]
         if missing:
             raise ConfigError(
                 f"The store {config.store} has no {config.interval} bars of {', '.join(missing)}",
                 "Say how many days to fetch with --days N, or name files with --data FILE…",
             )
         return []
-    end = config.until or (min(last for _, last in spans) if len(spans) == len(held) else now)
-    start = end - pd.Timedelta(days=config.days)
-    return [(symbol, start, end) for symbol, span in held.items() if span is None or span[0] > start or span[1] < end]
+    end = config.until or (min(item.end for item in known) if len(known) == len(held) else now)
+    start = end - timedelta(days=config.days)
+    default = config.exchange or DEFAULT_EXCHANGE
+    return [
+        Piece(item.exchange if item else default, symbol, start, end)
+        for symbol, item in held.items()
+        if item is None or not item.covers(start, end)
+    ]
 
 
-def _held(config: DataConfig, symbol: str) -> tuple[datetime, datetime] | None:
-    """From the first bar's opening to the last bar's end in the store's file of a symbol; None without a file."""
+@dataclass(frozen=True)
+class _Held:
+    """What a store has of one symbol: its exchange, and the spans that are known to be all there is."""
+
+    exchange: str
+    spans: tuple[tuple[datetime, datetime], ...]
+
+    @property
+    def end(self) -> datetime:
+        return self.spans[-1][1]
+
+    def covers(self, start: datetime, end: datetime) -> bool:
+        return any(first <= start and end <= last for first, last in self.spans)
+
+
+def _held(config: DataConfig, symbol: str) -> _Held | None:
     paths = stored(config.store, symbol, config.interval, config.exchange)
-    if len(paths) != 1:
+    if not paths:
         return None
+    if len(paths) > 1:
+        find_in_store(config.store, [symbol], config.interval, config.exchange)  # says which there are
+    match = FILE_NAME.fullmatch(paths[0].name)
+    exchange = match["exchange"] if match else DEFAULT_EXCHANGE
     try:
-        column = pq.read_table(paths[0], columns=["timestamp"]).column("timestamp").to_pandas()
+        table = pq.read_table(paths[0], columns=["timestamp"])
+        opened = pd.to_datetime(table.column("timestamp").to_pandas(), utc=True)
+        metadata = table.schema.metadata or {}
+        spans = json.loads(metadata.get(COVERED, b"[]"))
     except (OSError, KeyError, ValueError):
-        return datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)  # reading it will say what is wrong
-    if column.empty:
+        # Damaged: reading it will say how. Fetching must not paper over it.
+        return _Held(exchange, ((datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),))
+    if spans:
+        return _Held(exchange, tuple((_instant(first), _instant(last)) for first, last in sorted(spans)))
+    if opened.empty:
         return None
-    first, last = pd.to_datetime(column.min(), utc=True), pd.to_datetime(column.max(), utc=True)
-    return first, last + pd.Timedelta(seconds=interval_seconds(config.interval))
+    # A file of unknown origin may end in a bar that had not closed, which the reader drops.
+    bar = timedelta(seconds=interval_seconds(config.interval)) if metadata.get(COMPLETE) == b"true" else timedelta()
+    return _Held(exchange, ((opened.min().to_pydatetime(), opened.max().to_pydatetime() + bar),))
+
+
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,11 @@ from core.market import bars as bars_module
 from core.market import labels
 from core.market.checks import find_problems, microseconds
 from core.market.rows import Rows
+
+ABSURD_RETURN = 50.0
+"""No log return is larger: it would be a factor of 10^21."""
+_PATH, _ROW = "__path__", "__row__"
+"""Where a row came from, for messages."""
 
 
 def read(config: DataConfig, table: TableConfig) -> tuple[list[Rows], tuple[str, ...], tuple[str, ...], str]:
@@ -26,9 +32,8 @@ def read(config: DataConfig, table: TableConfig) -> tuple[list[Rows], tuple[str,
         ConfigError: a column that the settings name is not there.
         DataError: a file is missing or damaged.
     """
-    frames = [_read_file(path, table) for path in table.files]
     names, ignored = _feature_names(table.files[0], table)
-    joined = pd.concat(frames, ignore_index=True)
+    joined = pd.concat([_read_file(path, names, table) for path in table.files], ignore_index=True)
     found = [
         _rows(str(symbol), frame.reset_index(drop=True), names, config, table)
         for symbol, frame in joined.groupby(table.symbol, sort=True)
@@ -51,28 +56,43 @@ def _feature_names(path: Path, table: TableConfig) -> tuple[tuple[str, ...], tup
     return names, tuple(name for name in columns if name not in names)
 
 
-def _read_file(path: Path, table: TableConfig) -> pd.DataFrame:
+def _read_file(path: Path, names: tuple[str, ...], table: TableConfig) -> pd.DataFrame:
     present = bars_module.read_schema(path).names
-    for name in (table.timestamp, table.symbol, table.label, table.returns):
+    wanted = [table.timestamp, table.symbol, table.label, table.returns, *names]
+    for name in wanted:
         if name not in present:
             raise ConfigError(f"{path} has no column {name!r}", f"Name one that it has: {', '.join(present)}")
-    names, _ = _feature_names(path, table)
-    frame = bars_module.read_columns(path, [table.timestamp, table.symbol, table.label, table.returns, *names])
+    frame = bars_module.read_columns(path, wanted)
+    if frame.empty:
+        raise DataError(f"{path} has no rows", "Leave it out, or write it again")
     bars_module.check_types(path, frame, table.timestamp, [table.returns, *names])
+    frame[table.symbol] = _symbols(path, frame[table.symbol])
     frame[table.label] = _labels(path, frame[table.label])
     numbers: dict[str, str] = dict.fromkeys((table.returns, *names), "float64")
-    return pd.DataFrame(frame.astype(numbers))
+    frame = pd.DataFrame(frame.astype(numbers))
+    frame[_PATH], frame[_ROW] = str(path), np.arange(len(frame))
+    return frame
+
+
+def _symbols(path: Path, column: pd.Series) -> pd.Series:
+    for row, value in enumerate(column):
+        if not isinstance(value, str) or not value:
+            raise DataError(f"{path}: row {row} has the symbol {value!r}", "Write a name there")
+    return column.astype(str)
 
 
 def _labels(path: Path, column: pd.Series) -> pd.Series:
     """Labels as int8; NO_LABEL where empty."""
-    codes = {name: code for code, name in enumerate(labels.CLASSES)} | {code: code for code in range(3)}
-    known = column.dropna()
-    strange = known[~known.isin(list(codes))]
-    if len(strange):
-        row = strange.index[0]
-        raise DataError(f"{path}: row {row} has the label {strange.iloc[0]!r}", "Use 0, 1, 2 or SELL, HOLD, BUY")
-    return column.map(codes).fillna(labels.NO_LABEL).astype("int8")
+    codes: dict[Any, int] = {name: code for code, name in enumerate(labels.CLASSES)} | {code: code for code in range(3)}
+    found = []
+    for row, value in enumerate(column.astype(object)):
+        if value is None or value is pd.NA or value != value:
+            found.append(labels.NO_LABEL)
+            continue
+        if not isinstance(value, (str, int, float)) or isinstance(value, bool) or value not in codes:
+            raise DataError(f"{path}: row {row} has the label {value!r}", "Use 0, 1, 2 or SELL, HOLD, BUY")
+        found.append(codes[value])
+    return pd.Series(found, dtype="int8")
 
 
 def _rows(symbol: str, frame: pd.DataFrame, names: tuple[str, ...], config: DataConfig, table: TableConfig) -> Rows:
@@ -81,10 +101,16 @@ def _rows(symbol: str, frame: pd.DataFrame, names: tuple[str, ...], config: Data
     problems = find_problems(checked, seconds)
     if problems:
         first = problems[0]
-        raise DataError(f"The table's {symbol}: row {first.row} ({first.when}) {first.what}", first.cure)
+        where = f"{frame[_PATH].iloc[first.row]}: row {frame[_ROW].iloc[first.row]} ({symbol}, {first.when})"
+        raise DataError(f"{where} {first.what}", first.cure)
     returns = frame[table.returns].to_numpy()
-    if np.isinf(returns).any():
-        raise DataError(f"The table's {symbol} has an infinite {table.returns}", "Mend it, or leave it empty")
+    absurd = np.flatnonzero(np.abs(returns) > ABSURD_RETURN)
+    if len(absurd):
+        row = int(absurd[0])
+        raise DataError(
+            f"{frame[_PATH].iloc[row]}: row {frame[_ROW].iloc[row]} has the {table.returns} {returns[row]:g}",
+            "Log returns are small numbers: mend it, or leave it empty",
+        )
     timestamps = microseconds(checked["timestamp"])
     window_ok = np.zeros(len(frame), dtype=bool)
     found = frame[table.label].to_numpy(copy=True)

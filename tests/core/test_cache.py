@@ -71,7 +71,7 @@ def test_a_change_of_the_code_makes_it_anew(place: Path, config: DataConfig, mon
     assert cache.key("{}", config.files) != before
 
 
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "other bytes"])
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "other bytes", "an array", "other content", "a list"])
 def test_a_damaged_entry_is_made_anew(
     place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
@@ -82,6 +82,12 @@ def test_a_damaged_entry_is_made_anew(
         entry.write_bytes(content[: len(content) // 2])
     elif damage == "emptied":
         entry.write_bytes(b"")
+    elif damage == "an array":
+        with entry.open("wb") as file:
+            np.save(file, np.zeros(3))
+    elif damage in ("other content", "a list"):
+        with entry.open("wb") as file:
+            np.savez(file, meta_json=np.array("{}" if damage == "other content" else "[]"))
     else:
         middle = len(content) // 2
         entry.write_bytes(content[:middle] + bytes(100) + content[middle + 100 :])

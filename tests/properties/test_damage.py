@@ -109,6 +109,7 @@ def _load(folder: Path, frame: pd.DataFrame, label: LabelConfig) -> None:
 def _assert_sound(dataset: Dataset) -> None:
     for name in ("features", "returns", "thresholds", "return_scale"):
         assert np.isfinite(getattr(dataset, name)).all(), name
+    assert np.abs(dataset.returns).max() <= dataset_module.CLIP
     for rows in (dataset.train, dataset.val, dataset.test):
         assert (dataset.labels[rows] >= 0).all()
 
@@ -137,6 +138,29 @@ def test_any_damage_ends_in_a_sound_dataset_or_in_one_error(
 @pytest.mark.parametrize("name", DAMAGES)
 def test_each_damage_alone(tmp_path: Path, name: str) -> None:
     _load(tmp_path, DAMAGES[name](CLEAN.copy(), np.random.default_rng(0)), LabelConfig())
+
+
+@pytest.mark.parametrize("row", [5, 120, 239, 240, 245, 700, 1190])
+@pytest.mark.parametrize("value", [1.5e307, 1.7e308, 1e99])
+@pytest.mark.parametrize("column", ["volume", "close"])
+def test_a_number_near_the_end_of_all_numbers(tmp_path: Path, row: int, value: float, column: str) -> None:
+    frame = CLEAN.drop(index=range(400, 420)).copy()
+    frame.loc[row, column] = value
+    frame.loc[row, "high"] = max(frame.loc[row, "high"], frame.loc[row, "close"])
+    _load(tmp_path, frame, LabelConfig())
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.999, 1.0])
+def test_a_market_that_hardly_moves(tmp_path: Path, share: float) -> None:
+    frozen = np.random.default_rng(0).random(BARS) < share
+    frame = CLEAN.copy()
+    prices = ["open", "high", "low", "close"]
+    close = frame["close"].where(~frozen).ffill().fillna(100.0)
+    for name in prices:
+        frame[name] = close
+    frame["volume"] = np.where(frozen, 0.0, frame["volume"])
+    frame["taker_buy_base"] = np.where(frozen, 0.0, frame["taker_buy_base"])
+    _load(tmp_path, frame, LabelConfig())
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\0" * 100 + b"PAR1", bytes(range(256)) * 50])

@@ -364,3 +364,23 @@ def test_recorded_bars_pass_every_check(shared_data: Path) -> None:
     cut = common_span([read(path) for path in found], 30, None)
     assert [len(bars.frame) for bars in cut] == [720, 720]
     assert len(_spans(cut)) == 1
+
+
+def test_a_bar_that_closes_after_until_is_left_out() -> None:
+    (cut,) = common_span([random_bars(288)], None, datetime(2024, 3, 1, 12, 4, tzinfo=UTC))
+    assert cut.frame["timestamp"].iloc[-1] == pd.Timestamp("2024-03-01 11:55Z")
+
+
+@pytest.mark.parametrize("name", ["seconds", "trades"])
+def test_a_column_that_bears_a_name_of_ours_cannot_be_named(tmp_path: Path, name: str) -> None:
+    frame = _frame().assign(seconds=1.0)
+    path = _write(tmp_path, frame.assign(trades=1.0) if name == "trades" else frame)
+    if name == "trades":  # one of ours already, and read as such
+        assert "trades" in read(path, named=["tr*"]).frame
+    else:
+        with pytest.raises(DataError, match="cannot be features by name"):
+            read(path, named=["sec*"])
+
+
+def test_levels_beyond_a_hole_in_the_book_are_listed_as_ignored(tmp_path: Path) -> None:
+    assert read(_write(tmp_path, _frame().assign(bid_sz_30=1.0))).ignored == ("bid_sz_30",)

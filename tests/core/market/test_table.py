@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from core import dataset as dataset_module
 from core.config import DataConfig, parse
@@ -109,13 +112,19 @@ def test_a_feature_that_knows_the_future_is_refused_unless_allowed_by_name(tmp_p
         (lambda frame: frame.drop(columns="y"), "no column 'y'"),
         (lambda frame: frame.drop(columns=["flow_1", "flow_2"]), r"no column named by features: flow_\*"),
         (lambda frame: frame.assign(y="UP"), "row 0 has the label 'UP'"),
-        (lambda frame: frame.assign(r=np.inf), "infinite r"),
-        (lambda frame: frame.assign(flow_1=np.nan), "AAA: row 0 .* has no finite flow_1"),
+        (lambda frame: frame.assign(r=np.inf), r"features\.parquet: row 700 has the r inf"),
+        (lambda frame: frame.assign(flow_1=np.nan), r"features\.parquet: row 700 \(AAA, .*\) has no finite flow_1"),
         (lambda frame: frame.assign(flow_1="text"), "column flow_1 is"),
         (lambda frame: frame.assign(when=frame["when"].dt.tz_localize(None)), "not a UTC timestamp"),
         (lambda frame: pd.concat([frame, frame.iloc[[3]]]), "older than the row before"),
         (lambda frame: frame.iloc[::-1], "older than the row before"),
         (lambda frame: frame.iloc[:40], "usable"),
+        (lambda frame: frame.iloc[:0], "has no rows"),
+        (lambda frame: frame.assign(ticker=None), "row 0 has the symbol None"),
+        (lambda frame: frame.assign(ticker=[["A"]] * len(frame)), "row 0 has the symbol"),
+        (lambda frame: frame.assign(r=0.5), "forward return of AAA is the same in every train row"),
+        (lambda frame: frame.assign(r=1e30), "row 700 has the r 1e"),
+        (lambda frame: frame.assign(flow_1=1.7e308), "has an absurd flow_1"),
     ],
 )
 def test_a_damaged_table_is_refused_in_words(tmp_path: Path, change: Any, said: str) -> None:
@@ -124,12 +133,63 @@ def test_a_damaged_table_is_refused_in_words(tmp_path: Path, change: Any, said: 
 
 
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
-    content = {"table": {"files": ["gone.parquet"], "features": ["a"], "label": "y", "returns": "r"}}
+    table = {"files": ["gone.parquet"], "features": ["a"], "label": "y", "returns": "r"}
+    content = {"table": table, "horizon": 3}
     with pytest.raises(DataError, match=r"gone\.parquet does not exist"):
         load(parse(DataConfig, content, "here"))
 
 
 def test_a_tables_features_are_named_in_one_place_only() -> None:
-    content = {"table": {"files": ["a"], "features": ["a"], "label": "y", "returns": "r"}, "features": ["b"]}
+    content = {
+        "table": {"files": ["a"], "features": ["a"], "label": "y", "returns": "r"},
+        "features": ["b"],
+        "horizon": 3,
+    }
     with pytest.raises(ConfigError, match="named in its own settings"):
         parse(DataConfig, content, "here")
+
+
+def test_labels_may_be_a_category_with_empty_ones(tmp_path: Path) -> None:
+    frame = _table()
+    frame.loc[100, "y"] = None
+    dataset = _load(tmp_path, frame.assign(y=frame["y"].astype("category")))
+    assert dataset.labels[ROWS + 100] == NO_LABEL
+
+
+def test_the_horizon_of_a_tables_labels_must_be_said() -> None:
+    table = {"files": ["a"], "features": ["a"], "label": "y", "returns": "r"}
+    with pytest.raises(ConfigError, match="say the horizon"):
+        parse(DataConfig, {"table": table}, "here")
+
+
+def test_a_column_cannot_play_two_parts() -> None:
+    table = {"files": ["a"], "features": ["a"], "label": "y", "returns": "y"}
+    with pytest.raises(ConfigError, match="four different columns"):
+        parse(DataConfig, {"table": table, "horizon": 3}, "here")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    column=st.sampled_from(["when", "ticker", "flow_1", "other", "y", "r"]),
+    value=st.sampled_from([None, np.nan, np.inf, -1.0, 0, 3, 1e-300, 1e300, "", "text", True, pd.Timestamp(0), [1]]),
+    rows=st.sampled_from([slice(0, 1), slice(699, 701), slice(None), slice(0, 0), slice(100, 900, 3)]),
+)
+def test_any_damage_ends_in_a_sound_dataset_or_in_one_error(
+    tmp_path_factory: pytest.TempPathFactory, column: str, value: Any, rows: slice
+) -> None:
+    frame = _table().astype({column: object})
+    cells = frame[column].tolist()
+    cells[rows] = [value] * len(cells[rows])
+    frame[column] = pd.Series(cells, dtype=object)
+    try:
+        frame = frame.infer_objects()
+        dataset = _load(tmp_path_factory.mktemp("table"), frame)
+    except PresetSearchError as error:
+        told = str(error)
+    except (pa.ArrowException, OverflowError):
+        return  # such a column cannot even be written
+    else:
+        assert np.isfinite(dataset.features).all()
+        assert np.isfinite(dataset.returns).all()
+        return
+    assert "\n" not in told
