@@ -205,6 +205,8 @@ def train(
 
         outcome = api.train(config, dataset, output_dir, device=cast(Device, where.type), about=about, on_epoch=show)
     _report(chosen.name, outcome)
+    if outcome.interrupted:
+        raise typer.Exit(console.INTERRUPTED)
 
 
 def _report(name: str, outcome: api.Outcome) -> None:

@@ -67,7 +67,7 @@ class SyntheticConfig(Config):
     """Outages of each symbol: stretches of 1 to 60 missing bars."""
     outliers: int = Field(default=0, ge=0)
     """Bars of each symbol in which the price jumps by 5 to 50 %."""
-    seed: int = Field(default=7, ge=0)
+    seed: int = Field(default=7, ge=0, le=2**32 - 1)
     """Seed of the generator."""
 
 
@@ -233,7 +233,7 @@ class TrainerConfig(Config):
     """Largest norm of the gradient of all parameters."""
     metric: RankingMetric = "macro_f1"
     """Validation metric that chooses the best epoch; higher is better."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of initialisation, batch order, dropout and augmentation."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 
 from core import api, baselines, metrics, preset
@@ -24,7 +26,8 @@ from core.files import check_writable, write_json, write_text
 from core.market import synthetic
 from core.trainer import resolve_device
 from search import progress, results
-from search.config import DRY_RUN_BARS, CampaignConfig
+from search.config import CampaignConfig, dry_run_bars
+from search.incumbent import IncumbentTraining
 from search.progress import Display, Recorder
 from search.results import TrialRecord
 from search.rungs import make_scheduler
@@ -59,7 +62,7 @@ class CampaignOutcome:
 
     Attributes:
         winner: the winning row of the trials table, or None without a full-fidelity trial.
-        incumbent: the incumbent's record, or None if its training was not begun.
+        incumbent: the incumbent's record.
         yardsticks: by name, metrics on val of what needs no network: the majority class and, on the
             synthetic market, one who knows its recipe.
         counts: trials by status.
@@ -69,7 +72,7 @@ class CampaignOutcome:
     """
 
     winner: dict[str, Any] | None
-    incumbent: TrialRecord | None
+    incumbent: TrialRecord
     yardsticks: dict[str, dict[str, float]]
     counts: dict[str, int]
     interrupted: bool
@@ -87,6 +90,7 @@ def plan(config: CampaignConfig, root: Path) -> Plan:
     folder = root / preset.check_name(config.name, "campaign")
     check_folder(folder)
     config.space.check()
+    _check_resources(config)
     base, incumbent = preset.load(config.base), preset.load(config.incumbent)
     if config.dry_run:
         config = config.shrunk()
@@ -109,6 +113,15 @@ def plan(config: CampaignConfig, root: Path) -> Plan:
     )
 
 
+def _check_resources(config: CampaignConfig) -> None:
+    """Refuse a trial that this machine has no room for: it would wait for ever."""
+    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    if config.cpus_per_trial > cpus:
+        raise ConfigError(f"cpus_per_trial is {config.cpus_per_trial}, this machine has {cpus}", "Ask for fewer")
+    if resolve_device(config.device).type == "cuda" and config.gpus_per_trial > gpus:
+        raise ConfigError(f"gpus_per_trial is {config.gpus_per_trial:g}, this machine has {gpus}", "Ask for fewer")
+
+
 def check_folder(folder: Path) -> None:
     """Make sure that a campaign can have this folder.
 
@@ -129,8 +142,9 @@ def _dataset(config: CampaignConfig) -> Dataset:
     data = config.data
     if config.dry_run:
         market = read_market(data)
-        days = DRY_RUN_BARS * market.span.bar / 86_400e6
-        if market.span.bars > DRY_RUN_BARS:
+        bars = dry_run_bars(data)
+        days = bars * market.span.bar / 86_400e6
+        if market.span.bars > bars:
             data = data.model_copy(update={"days": days})
     return load(data)
 
@@ -147,21 +161,25 @@ def run(planned: Plan) -> CampaignOutcome:
     _take(folder)
     raw = (folder.parent / ".ray" / planned.config.name).absolute()
     shutil.rmtree(raw, ignore_errors=True)  # of a campaign that was killed
+    records: list[TrialRecord] = []
     try:
         write_text(folder / results.CONFIG_FILE, description)
         with _ray(), progress.progress_bar() as bar:
-            recorder, interrupted = _search(planned, raw, bar)
-            records = recorder.records
-            progress.write_tables(folder, records)
-            incumbent = None if interrupted else _train_incumbent(planned, raw, bar)
-            interrupted |= incumbent is not None and incumbent.status == results.INTERRUPTED
+            records, incumbent = _search(planned, raw, bar)
     finally:
         shutil.rmtree(raw, ignore_errors=True)
         with suppress(OSError):  # another campaign may still be using it
             raw.parent.rmdir()
-        if not (folder / results.TRIALS_FILE).exists():  # nothing came of it: leave the name free
+        if not _ended(records):  # nothing came of it: leave the name free
             shutil.rmtree(folder, ignore_errors=True)
+    if not _ended(records):
+        raise KeyboardInterrupt
+    interrupted = _ended(records) < planned.config.trials or incumbent.status == results.INTERRUPTED
     return _conclude(planned, records, incumbent, interrupted, started)
+
+
+def _ended(records: list[TrialRecord]) -> int:
+    return sum(record.status != results.INTERRUPTED for record in records)
 
 
 def _take(folder: Path) -> None:
@@ -204,66 +222,63 @@ def _ray() -> Iterator[None]:
         logging_level=logging.ERROR,
         configure_logging=True,
     )
+    # Being told to end is as good as Ctrl-C: what had ended is kept.
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, before)
         ray.shutdown()
 
 
-def _search(planned: Plan, raw: Path, bar: Any) -> tuple[Recorder, bool]:
-    """Run the trials; returns their recorder, and whether they were interrupted."""
+def _search(planned: Plan, raw: Path, bar: Any) -> tuple[list[TrialRecord], TrialRecord]:
+    """Run the trials and the incumbent; returns their records. Ctrl-C ends both."""
     config = planned.config
     display = Display(bar, config.trials)
+    device = resolve_device(config.device).type
+    gpus = config.gpus_per_trial if device == "cuda" else 0.0
+    incumbent = IncumbentTraining(
+        _job(planned, planned.incumbent),
+        planned.dataset,
+        preset.load(config.incumbent).hyperparameters.model_dump(),
+        gpus,
+        progress.incumbent_bar(bar, config.incumbent, planned.incumbent.trainer.epochs),
+    )
 
     def ended(recorder: Recorder, record: TrialRecord) -> None:
         display.end(recorder, record)
         # After each trial, so that whatever ends this process, the ended trials are on disk.
         progress.write_tables(planned.folder, recorder.records)
 
-    recorder = Recorder(config.max_epochs, display.epoch, ended)
-    tune_config = tune.TuneConfig(
-        search_alg=make_searcher(config.space, config.seed),
-        scheduler=make_scheduler(config.grace, config.reduction, config.max_epochs),
-        num_samples=config.trials,
-        reuse_actors=True,
-        trial_dirname_creator=lambda trial: str(trial.trial_id),
-    )
-    _fit(planned, planned.base, tune_config, recorder, raw / "trials", config.cpus_per_trial)
-    count = sum(record.status != results.INTERRUPTED for record in recorder.records)
-    return recorder, count < config.trials
+    recorder = Recorder(config.max_epochs, display.epoch, ended, incumbent.poll)
+    try:
+        _fit(planned, recorder, raw, gpus)
+        if _ended(recorder.records) == config.trials:
+            incumbent.wait()
+    except KeyboardInterrupt:  # a second one, or one that Tune was not there to take
+        pass
+    progress.write_tables(planned.folder, recorder.records)
+    return recorder.records, incumbent.record
 
 
-def _train_incumbent(planned: Plan, raw: Path, bar: Any) -> TrialRecord | None:
-    """Train the incumbent once, on all cores, by the same path as a trial; None if it did not even start."""
-    recipe = planned.incumbent
-    show = progress.incumbent_bar(bar, planned.config.incumbent, recipe.trainer.epochs)
-    # The incumbent stops when its patience runs out: whenever it ends well, it is complete.
-    recorder = Recorder(1, show, lambda *_: None)
-    tune_config = tune.TuneConfig(num_samples=1, trial_dirname_creator=lambda trial: str(trial.trial_id))
-    cores = int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
-    six = preset.load(planned.config.incumbent).hyperparameters.model_dump()
-    _fit(planned, recipe, tune_config, recorder, raw / "incumbent", max(cores, planned.config.cpus_per_trial), six)
-    return recorder.records[0] if recorder.records else None
-
-
-def _fit(
-    planned: Plan,
-    base: TrainingConfig,
-    tune_config: tune.TuneConfig,
-    recorder: Recorder,
-    raw: Path,
-    cpus: int,
-    fixed: dict[str, Any] | None = None,
-) -> None:
-    """Hand trials to Ray Tune and wait until they have ended."""
+def _job(planned: Plan, base: TrainingConfig) -> TrialJob:
     device = resolve_device(planned.config.device).type
-    job = TrialJob(base=base, device="cuda" if device == "cuda" else "cpu", threads=cpus)
-    request = {"cpu": float(cpus), "gpu": planned.config.gpus_per_trial if device == "cuda" else 0.0}
-    trainable = tune.with_parameters(TrainingTrial, job=job, dataset=planned.dataset)
+    return TrialJob(base, "cuda" if device == "cuda" else "cpu", planned.config.cpus_per_trial)
+
+
+def _fit(planned: Plan, recorder: Recorder, raw: Path, gpus: float) -> None:
+    """Hand the trials to Ray Tune and wait until they have ended."""
+    config = planned.config
+    trainable = tune.with_parameters(TrainingTrial, job=_job(planned, planned.base), dataset=planned.dataset)
     tuner = tune.Tuner(
-        tune.with_resources(trainable, request),
-        param_space=fixed or {},
-        tune_config=tune_config,
+        tune.with_resources(trainable, {"cpu": float(config.cpus_per_trial), "gpu": gpus}),
+        tune_config=tune.TuneConfig(
+            search_alg=make_searcher(config.space, config.seed),
+            scheduler=make_scheduler(config.grace, config.reduction, config.max_epochs),
+            num_samples=config.trials,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
         run_config=tune.RunConfig(
             name=raw.name,
             storage_path=str(raw.parent),
@@ -277,7 +292,7 @@ def _fit(
 
 
 def _conclude(
-    planned: Plan, records: list[TrialRecord], incumbent: TrialRecord | None, interrupted: bool, started: datetime
+    planned: Plan, records: list[TrialRecord], incumbent: TrialRecord, interrupted: bool, started: datetime
 ) -> CampaignOutcome:
     """Choose the winner and write `summary.json`."""
     dataset = planned.dataset
@@ -305,7 +320,7 @@ def _conclude(
             for name in (results.CONFIG_FILE, results.TRIALS_FILE, results.CURVES_FILE, results.SUMMARY_FILE)
         ],
     )
-    last = incumbent.epochs[-1] if incumbent and incumbent.status == results.COMPLETE else None
+    last = incumbent.epochs[-1] if incumbent.status == results.COMPLETE else None
     write_json(
         folder / results.SUMMARY_FILE,
         {

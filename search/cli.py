@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.table import Table
 
 from core import console, preset, report
 from core.cli import (
@@ -106,7 +107,7 @@ def run(
     fetch_lacking(config.data)
     planned = campaign.plan(config, root)
     _announce(planned)
-    _report(planned, campaign.run(planned))
+    _report(planned, campaign.run(planned), root)
 
 
 def resolve(campaign_file: Path | None, source: dict[str, Any], flags: dict[str, Any]) -> CampaignConfig:
@@ -127,7 +128,15 @@ def resolve(campaign_file: Path | None, source: dict[str, Any], flags: dict[str,
         raise ConfigError(f"{where}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
     data = merge_sources(data, source)
     if not any(kind in data for kind in SOURCES):
+        stray = sorted({"store", "exchange", "days", "until", "offline", "interval"} & set(data))
+        if stray:
+            raise ConfigError(
+                f"{', '.join(stray)} was said of the data, but not which data", "Add --symbols, --data or --synthetic"
+            )
         data["synthetic"] = {}
+    if "max_epochs" in content | flags and "grace" not in content:
+        most = (content | flags)["max_epochs"]
+        flags = {**flags, "grace": min(2, most) if isinstance(most, int) and most > 0 else 2}
     content = {**content, **flags, "data": data}
     if "name" not in content:
         raise ConfigError("The campaign has no name", "Add --name NAME")
@@ -149,39 +158,52 @@ def _announce(planned: Any) -> None:
     )
 
 
-def _report(planned: Any, outcome: Any) -> None:
-    """Print the closing table, the paths and the next command."""
-    config, best, incumbent = planned.config, outcome.winner, outcome.incumbent
-    rows: list[tuple[str, dict[str, float], list[str]]] = []
+def _table(planned: Any, outcome: Any) -> Table:
+    """Winner, incumbent and yardsticks side by side on val."""
+    best, incumbent = outcome.winner, outcome.incumbent
+    rows: list[console.Row] = []
     if best:
         values = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
         rows.append((f"winner: trial #{best['number']}", values, [f"{best['best_epoch']} of {best['epochs']}"]))
-    if incumbent and incumbent.status == results.COMPLETE:
+    if incumbent.status == results.COMPLETE:
         last = incumbent.epochs[-1]
         cells = [f"{last['best_epoch']} of {last['epoch']}"]
-        rows.append((f"incumbent: {config.incumbent}", last["best_metrics"], cells))
+        rows.append((f"incumbent: {planned.config.incumbent}", last["best_metrics"], cells))
     rows.extend((YARDSTICKS[name], scores, [""]) for name, scores in outcome.yardsticks.items())
     title = f"Validation window{' of the SYNTHETIC market' if planned.dataset.is_synthetic else ''}"
-    console.out.print(console.metrics_table(title, rows, ["best epoch"]))
+    return console.metrics_table(title, rows, ["best epoch"])
+
+
+def _report(planned: Any, outcome: Any, root: Path) -> None:
+    """Print the closing table, the paths and the next command."""
+    config, best, incumbent = planned.config, outcome.winner, outcome.incumbent
+    console.out.print(_table(planned, outcome))
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
     console.out.print(f"Trials: {counts}. {outcome.seconds:.0f} s.")
-    console.out.print(
-        "The winner was chosen on these rows, as the best of many: its figures are optimistic. It is not confirmed."
-    )
+    if best:
+        console.out.print(
+            "The winner was chosen on these rows, as the best of many: its figures are optimistic. It is not confirmed."
+        )
     if best and best[f"val_{config.metric}"] <= outcome.yardsticks["majority"][config.metric]:
         console.out.print("[bold]No skill found:[/] the winner is no better than always calling the majority class.")
     for path in outcome.files:
         console.out.print(f"wrote {escape(str(path))}")
     if outcome.interrupted:
         console.out.print("Interrupted: the trials that had ended were kept, the incumbent was not trained to its end.")
-    elif incumbent and incumbent.status == results.FAILED:
+    elif incumbent.status == results.FAILED:
         console.out.print(f"The incumbent failed: {escape(incumbent.reason)}")
-    if best:
-        console.out.print(f"next: preset-search export {config.name} --as {config.name.replace('-', '_')}")
-    else:
-        console.out.print("No trial reached full fidelity, so there is no winner to export. Run with more trials.")
+    console.out.print(_next(config.name, root) if best else "No trial reached full fidelity: there is no winner.")
     if outcome.interrupted:
         raise typer.Exit(console.INTERRUPTED)
+
+
+def _next(campaign: str, root: Path) -> str:
+    """The command that exports a campaign's winner."""
+    name = campaign.replace("-", "_")
+    if name in preset.shipped_names():
+        name = f"my_{name}"[:64]
+    where = "" if root == results.ROOT else f" --results {escape(str(root))}"
+    return f"next: preset-search export {campaign} --as {name}{where}"
 
 
 @app.command(cls=Command, epilog=EXPORT_EPILOG)
@@ -197,8 +219,7 @@ def export(
     made = make_preset(results.folder(root, name), preset_name)
     path = preset.save(made, presets)
     console.out.print(f"wrote {escape(str(path))} (not confirmed)")
-    source = made.provenance["data"]
-    flags = "--synthetic" if source["synthetic"] else f"--config {root / name / results.CONFIG_FILE}"
+    flags = f"--config {root / name / results.CONFIG_FILE} --model {made.provenance['model']}"
     named = preset_name if presets == preset.USER_FOLDER else path
     console.out.print(
         f"next: preset-train --preset {escape(str(named))} {flags} --output-dir checkpoints/{preset_name}"

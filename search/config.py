@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -10,8 +11,11 @@ from core.config import Config, DataConfig, Device, ModelSize, RankingMetric, Sc
 from core.preset import Name
 from search.space import SpaceConfig
 
-DRY_RUN_BARS = 4500
-"""Bars a symbol that a dry run reads: the fewest with a usable validation window, and some."""
+
+def dry_run_bars(data: DataConfig) -> int:
+    """Bars a symbol that a dry run reads: the fewest with a usable validation window, and some."""
+    lost = 2 * data.horizon + max(data.horizon, data.window)
+    return max(4500, ceil((550 + lost) / min(data.val_fraction, data.test_fraction)))
 
 
 class CampaignConfig(Config):
@@ -41,7 +45,7 @@ class CampaignConfig(Config):
     """Most epochs of the incumbent, if fewer than its preset says."""
     model: ModelSize | None = None
     """Size of the network; quick without a GPU, small with one if not given."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of the sampler and of every training."""
     device: Device = "auto"
     """Where trials train; auto takes a GPU if there is one."""

@@ -17,15 +17,20 @@ from search.space import NAMES
 
 
 class Recorder(tune.Callback):
-    """Keeps a record a trial. Calls `on_end` with each that ended, and `on_epoch` after each epoch.
+    """Keeps a record a trial. Calls `on_end` with each that ended, `on_epoch` after each epoch, `on_step` often.
 
     `records` lists all trials that reported, by number: the order in which they were asked for.
     """
 
     def __init__(
-        self, max_epochs: int, on_epoch: Callable[[Recorder], None], on_end: Callable[[Recorder, TrialRecord], None]
+        self,
+        max_epochs: int,
+        on_epoch: Callable[[Recorder], None],
+        on_end: Callable[[Recorder, TrialRecord], None],
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         """Count a trial as complete at `max_epochs`."""
+        self._on_step = on_step
         self._max_epochs = max_epochs
         self._on_epoch = on_epoch
         self._on_end = on_end
@@ -33,23 +38,33 @@ class Recorder(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the hooks: Tune pickles callbacks into its own record, and a live display cannot be."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("_on_epoch", "_on_end")}
+        return {key: value for key, value in self.__dict__.items() if not key.startswith("_on_")}
 
     @property
     def records(self) -> list[TrialRecord]:
         """All trials, by number."""
         return sorted(self._by_id.values(), key=lambda record: record.number)
 
+    def _record(self, trials: list[Any], trial: Any) -> TrialRecord:
+        """The trial's record. Ray does not announce the start of a trial whose process dies while starting."""
+        if trial.trial_id not in self._by_id:
+            number = next(place for place, other in enumerate(trials) if other is trial)
+            self._by_id[trial.trial_id] = TrialRecord(number, {name: trial.config[name] for name in NAMES})
+        return self._by_id[trial.trial_id]
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Look after what runs beside the trials."""
+        self._on_step()
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Number the trial by its place in the order of asking."""
-        number = next(place for place, other in enumerate(trials) if other is trial)
-        self._by_id.setdefault(trial.trial_id, TrialRecord(number, {name: trial.config[name] for name in NAMES}))
+        self._record(trials, trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Keep the epoch."""
-        record = self._by_id[trial.trial_id]
+        record = self._record(trials, trial)
         if result["outcome"] == "failed":
             record.status, record.reason = results.FAILED, result["reason"]
         else:
@@ -58,7 +73,7 @@ class Recorder(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say how the trial ended."""
-        record = self._by_id[trial.trial_id]
+        record = self._record(trials, trial)
         if record.status != results.FAILED:
             reached = record.epochs[-1]["epoch"]
             if reached >= self._max_epochs:
@@ -69,10 +84,8 @@ class Recorder(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died, or Ray lost it."""
-        record = self._by_id[trial.trial_id]
-        error = trial.get_error()
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else "the trial's process died"
-        record.status, record.reason = results.FAILED, f"{type(error).__name__}: {first_line}"
+        record = self._record(trials, trial)
+        record.status, record.reason = results.FAILED, results.first_line(trial.get_error())
         self._on_end(self, record)
 
 
@@ -119,12 +132,12 @@ def write_tables(folder: Path, records: list[TrialRecord]) -> None:
     results.write_table(folder / results.CURVES_FILE, results.curves_table(records))
 
 
-def incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[Recorder], None]:
+def incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[TrialRecord], None]:
     """A bar for the training of the incumbent; returns what to call after each epoch."""
     task = progress.add_task(f"incumbent {name}", total=epochs)
 
-    def show(recorder: Recorder) -> None:
-        latest = recorder.records[0].epochs[-1]
+    def show(record: TrialRecord) -> None:
+        latest = record.epochs[-1]
         description = f"incumbent {name}  best {latest['value']:.4f} at {latest['best_epoch']}"
         progress.update(task, completed=latest["epoch"], description=description)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from core.errors import ConfigError
@@ -68,6 +69,12 @@ class TrialRecord:
         ]
 
 
+def first_line(error: Exception | None) -> str:
+    """An error in one line; what is left to say of a process that left none."""
+    lines = str(error).strip().splitlines() if error is not None else []
+    return f"{type(error).__name__}: {lines[0]}" if lines else "the trial's process died"
+
+
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "direction_auc", "nll")
 _FLOAT = "float64"
 _TRIAL_TYPES = {
@@ -110,7 +117,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 def winner(trials: pd.DataFrame) -> dict[str, Any] | None:
     """The best full-fidelity trial as a row; ties go to the lower NLL, then to the earlier one. None without any."""
-    full = trials[(trials["status"] == COMPLETE) & trials["value"].notna()]
+    full = trials[(trials["status"] == COMPLETE) & np.isfinite(trials["value"])]
     if full.empty:
         return None
     ranked = full.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
@@ -141,9 +148,8 @@ def read_trials(campaign: Path) -> pd.DataFrame:
     """
     path = campaign / TRIALS_FILE
     try:
-        table = pd.read_parquet(path)
-        return table[list(_TRIAL_TYPES)]
-    except (OSError, ValueError, KeyError) as error:
+        return pd.read_parquet(path)[list(_TRIAL_TYPES)].astype(_TRIAL_TYPES)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path} cannot be read ({' '.join(str(error).split())})", "The campaign did not finish, or was damaged"
         ) from None

@@ -5,16 +5,6 @@ from __future__ import annotations
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 
-def rung_epochs(grace: int, reduction: int, max_epochs: int) -> list[int]:
-    """Epochs at which trials are judged, for example 2, 6 of 18."""
-    rungs = []
-    epoch = grace
-    while epoch < max_epochs:
-        rungs.append(epoch)
-        epoch *= reduction
-    return rungs
-
-
 def make_scheduler(grace: int, reduction: int, max_epochs: int) -> TrialScheduler:
     """Stop the weak at each rung and every trial at max_epochs, by the best score so far."""
     return ASHAScheduler(

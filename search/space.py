@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from pydantic import Field, ValidationError, model_validator
@@ -69,6 +69,20 @@ class SpaceConfig(Config):
     """Focusing exponent of the focal loss."""
     mixup_alpha: Range = Range(low=0.0, high=0.5)
     """Both parameters of mixup's Beta distribution; 0 is off."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_what_is_left_out(cls, content: Any) -> Any:
+        """Of a range given in part, the rest stays as it is by default: above all, whether it is logarithmic."""
+        if not isinstance(content, dict):
+            return content
+        merged = dict(content)
+        for name in set(content) & set(cls.model_fields):
+            if isinstance(content[name], dict):
+                whole = {**cls.model_fields[name].default.model_dump(), **content[name]}
+                # Past this point pydantic sees Python values, of which strictness wants tuples.
+                merged[name] = {key: tuple(part) if isinstance(part, list) else part for key, part in whole.items()}
+        return merged
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Every hyperparameter's distribution, in the order of declaration."""

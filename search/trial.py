@@ -48,6 +48,11 @@ class TrialJob:
         )
 
 
+def failure(error: Exception) -> dict[str, Any]:
+    """What is reported of a training that failed."""
+    return {"value": WORST_VALUE, "outcome": "failed", "reason": f"{type(error).__name__}: {error}"}
+
+
 class TrainingTrial(tune.Trainable):
     """One trial. Its process is reused by the next: starting one costs more than many an epoch.
 
@@ -75,13 +80,7 @@ class TrainingTrial(tune.Trainable):
         try:
             result = self._trainer.run_epoch()
         except Exception as error:  # whatever it was is told in the result
-            return {
-                "epoch": self._trainer.epoch + 1,
-                "value": WORST_VALUE,
-                "outcome": "failed",
-                "reason": f"{type(error).__name__}: {error}",
-                "done": True,
-            }
+            return {"epoch": self._trainer.epoch + 1, "done": True, **failure(error)}
         return {**result.as_row(), "outcome": "training", "done": self._trainer.finished}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -19,6 +19,7 @@ from scipy.signal import lfilter
 from scipy.stats import norm
 
 from core.config import SyntheticConfig
+from core.errors import ConfigError
 from core.market.bars import Bars, interval_seconds
 
 EXCHANGE = "synthetic"
@@ -27,6 +28,7 @@ SIGMA = 0.002
 GARCH_ALPHA, GARCH_BETA = 0.10, 0.88
 REGIME_FACTORS, REGIME_STAY = (0.5, 2.0), 0.995
 _LONGEST_GAP = 60
+_LONGEST_SECONDS = 100 * 365 * 86_400
 _JUMPS = (0.05, 0.5)
 _START = pd.Timestamp("2024-01-01", tz="UTC")
 _FIRST_PRICE = 100.0
@@ -46,7 +48,13 @@ def pressure(config: SyntheticConfig, symbol: int) -> np.ndarray:
 
 
 def make(config: SyntheticConfig, interval: str) -> list[Bars]:
-    """The bars of every symbol of the synthetic market."""
+    """The bars of every symbol of the synthetic market.
+
+    Raises:
+        ConfigError: they would last longer than a century.
+    """
+    if config.bars * interval_seconds(interval) > _LONGEST_SECONDS:
+        raise ConfigError(f"{config.bars} synthetic bars of {interval} last longer than a century", "Make fewer")
     return [
         Bars(EXCHANGE, name, interval, _frame(config, symbol, interval)) for symbol, name in enumerate(config.symbols)
     ]

@@ -8,7 +8,7 @@ import pytest
 from core.config import DataConfig, SyntheticConfig
 from core.errors import ConfigError, DataError
 from search.campaign import plan
-from search.config import DRY_RUN_BARS, CampaignConfig
+from search.config import CampaignConfig, dry_run_bars
 from search.space import Choice, Range, SpaceConfig
 
 
@@ -45,7 +45,7 @@ def test_the_incumbent_keeps_its_own_epochs_and_patience(tmp_path: Path) -> None
 def test_a_dry_run_reads_few_bars(tmp_path: Path) -> None:
     long = DataConfig(synthetic=SyntheticConfig(bars=20_000))
     planned = plan(_config(dry_run=True, data=long), tmp_path)
-    assert len(planned.dataset.timestamps) < DRY_RUN_BARS
+    assert len(planned.dataset.timestamps) <= dry_run_bars(long)
     assert planned.config.trials == 4
 
 
@@ -60,7 +60,8 @@ def test_nothing_is_written_by_planning(tmp_path: Path) -> None:
         ({"name": "../out"}, "cannot be the name"),
         ({"incumbent": "production_smal"}, "Did you mean 'production_small'"),
         ({"base": "none_such"}, "no preset 'none_such'"),
-        ({"space": SpaceConfig(batch_size=Choice(values=(64, 100_000)))}, "batch of 100000 is larger than the 3390"),
+        ({"space": SpaceConfig(batch_size=Choice(values=(64, 100_000)))}, "batch of 100000 is larger than the"),
+        ({"cpus_per_trial": 4096}, "cpus_per_trial is 4096, this machine has"),
         ({"space": SpaceConfig(dropout=Range(low=0.0, high=1.5))}, "space of dropout"),
     ],
 )
@@ -85,3 +86,9 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ConfigError, match="cannot be written"):
         plan(_config(), tmp_path / "file" / "results")
+
+
+@pytest.mark.parametrize(("window", "horizon"), [(60, 3), (400, 3), (20, 200)])
+def test_a_dry_run_reads_as_many_bars_as_its_windows_and_labels_need(tmp_path: Path, window: int, horizon: int) -> None:
+    data = DataConfig(synthetic=SyntheticConfig(bars=20_000), window=window, horizon=horizon)
+    assert len(plan(_config(dry_run=True, data=data), tmp_path).dataset.val) >= 500

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,10 @@ def _bars(path: Path, bars: int, **columns: Any) -> None:
             "preset-search data fetch --symbols NONE",
         ),
         (["run", "--name", "x", "--symbols", "NONE", "--store", "."], "Say how many days to fetch with --days N"),
-        (["run", "--name", "x", "--until", "yesterday"], "'data.until'"),
+        (["run", "--name", "x", "--synthetic", "--until", "yesterday"], "'data.until'"),
+        (["run", "--name", "x", "--store", "."], "store was said of the data, but not which data"),
+        (["run", "--name", "x", "--seed", "4294967296"], "'seed'"),
+        (["run", "--name", "x", "--synthetic", "--interval", "9999d"], "longer than a century"),
         (["run", "--name", "x", "--incumbent", "nobody"], "no preset 'nobody'"),
         (["run", "--name", "taken"], "already exists"),
         (["run", "--name", "x", "--metric", "loss"], "'metric'"),
@@ -118,3 +122,26 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
 def test_help_has_examples(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert _run(monkeypatch, tmp_path, command, "--help") == 0
     assert "Example" in capsys.readouterr().out
+
+
+def test_few_epochs_need_no_word_on_the_first_rung() -> None:
+    assert resolve(None, {}, {"name": "x", "max_epochs": 1}).grace == 1
+    assert resolve(None, {}, {"name": "x", "max_epochs": 9}).grace == 2
+
+
+def test_without_ray_or_optuna_it_says_what_to_install() -> None:
+    code = (
+        "import sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('ray', 'optuna'):\n"
+        "            raise ModuleNotFoundError(name, name=name.split('.')[0])\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "sys.argv = ['preset-search', '--help']\n"
+        "from search.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "pip install 'preset-search[search]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -68,11 +68,33 @@ def test_a_failed_trial_keeps_its_reason_and_its_epochs() -> None:
     assert len(campaign.ended[0].epochs) == 1
 
 
-def test_a_dead_process_is_a_failed_trial() -> None:
-    campaign = Campaign(error=RuntimeError("the actor died\nwith a long story"))
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (RuntimeError("the actor died\nwith a long story"), "RuntimeError: the actor died"),
+        (None, "the trial's process died"),  # what Ray says of a process that was killed
+    ],
+)
+def test_a_dead_process_is_a_failed_trial(error: Exception | None, reason: str) -> None:
+    campaign = Campaign(error=error)
     campaign.recorder.on_trial_error(0, campaign.trials, campaign.trials[1])
-    assert campaign.ended[0].status == results.FAILED
-    assert campaign.ended[0].reason == "RuntimeError: the actor died"
+    assert (campaign.ended[0].number, campaign.ended[0].status) == (1, results.FAILED)
+    assert campaign.ended[0].reason == reason
+
+
+def test_a_process_that_dies_while_starting_was_never_announced() -> None:
+    campaign = Campaign()
+    late = FakeTrial("c")
+    campaign.recorder.on_trial_error(0, [*campaign.trials, late], late)
+    assert (campaign.ended[0].number, campaign.ended[0].status) == (2, results.FAILED)
+
+
+def test_what_runs_beside_the_trials_is_looked_after_at_every_step() -> None:
+    seen: list[int] = []
+    recorder = Recorder(3, lambda _: None, lambda *_: None, lambda: seen.append(1))
+    recorder.on_step_end(0, [])
+    recorder.on_step_end(1, [])
+    assert len(seen) == 2
 
 
 def test_a_trial_that_never_ended_is_interrupted() -> None:

@@ -44,3 +44,10 @@ def test_a_space_beyond_what_trains_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="batch_size"):
         SpaceConfig(batch_size=Choice(values=(0, 64))).check()
     SpaceConfig().check()
+
+
+def test_of_a_range_given_in_part_the_rest_stays() -> None:
+    space = parse(SpaceConfig, {"learning_rate": {"high": 1e-3}, "dropout": {"low": 0.2}}, "campaign.yaml")
+    assert space.learning_rate == Range(low=1e-5, high=1e-3, log=True)
+    assert space.dropout == Range(low=0.2, high=0.6)
+    assert space.weight_decay == SpaceConfig().weight_decay
