@@ -19,19 +19,30 @@ from core.models.layers import AttentionPool, Dropout, ResidualBlock, init_lstm
 
 @dataclass(frozen=True)
 class Dimensions:
-    """Widths of one model size."""
+    """Widths of one model size, and the stride of each residual block.
+
+    A stride halves the steps: the stem has seen each bar beside its neighbours, and all that follows,
+    the LSTM above all, pays by the step.
+    """
 
     channels: int
-    blocks: int
+    strides: tuple[int, ...]
     hidden: int
     heads: int = 4
 
 
 DIMENSIONS: dict[ModelSize, Dimensions] = {
-    "quick": Dimensions(channels=48, blocks=2, hidden=32),
-    "small": Dimensions(channels=128, blocks=3, hidden=128),
-    "large": Dimensions(channels=256, blocks=4, hidden=256),
+    "quick": Dimensions(channels=48, strides=(2, 2), hidden=32),
+    "small": Dimensions(channels=128, strides=(2, 1, 1), hidden=128),
+    "large": Dimensions(channels=256, strides=(2, 1, 1, 1), hidden=256),
 }
+
+
+def steps_after(window: int, strides: tuple[int, ...]) -> int:
+    """Steps that are left of a window of L bars behind the blocks."""
+    for stride in strides:
+        window = -(-window // stride)
+    return window
 
 
 class Prediction(NamedTuple):
@@ -64,14 +75,11 @@ class HybridCNNLSTM(nn.Module):
         size = DIMENSIONS[config.size]
         dropout = Dropout(config.dropout, generator)
         self.stem = nn.Conv1d(features, size.channels, 3, padding=1)
-        # The first block halves the steps: the stem has seen each bar beside its neighbours, and all that
-        # follows, the LSTM above all, pays by the step.
-        strides = [2] + [1] * (size.blocks - 1)
-        self.blocks = nn.Sequential(*(ResidualBlock(size.channels, s, dropout) for s in strides))
+        self.blocks = nn.Sequential(*(ResidualBlock(size.channels, s, dropout) for s in size.strides))
         self.lstm = nn.LSTM(size.channels, size.hidden, batch_first=True, bidirectional=True)
         width = 2 * size.hidden
         self.norm = nn.LayerNorm(width)
-        self.attention = AttentionPool(width, size.heads, (window + 1) // 2)
+        self.attention = AttentionPool(width, size.heads, steps_after(window, size.strides))
         self.context_norm = nn.LayerNorm(width)
         self.dropout = dropout
         self.direction = nn.Linear(width, len(CLASSES))
