@@ -20,10 +20,11 @@ from ray import tune
 
 from core import api, baselines, metrics, preset
 from core.config import TrainingConfig, to_yaml
-from core.dataset import Dataset, load, read_market
+from core.dataset import Dataset, load
 from core.errors import ConfigError
 from core.files import check_writable, write_json, write_text
 from core.market import synthetic
+from core.market.reader import read_market
 from core.trainer import resolve_device
 from search import progress, results
 from search.config import CampaignConfig, dry_run_bars

@@ -27,6 +27,7 @@ from core.config import DataConfig, parse
 from core.console import Command
 from core.dataset import Dataset
 from core.errors import DataError
+from core.market.reader import bar_files, read_market
 from core.market.store import DEFAULT_EXCHANGE, Piece
 from core.report import FileReport
 from core.splits import main_borders
@@ -58,7 +59,7 @@ def check(
     """Report what the files hold, what is wrong with them, and what their span can prove."""
     settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
     config = data_config(settings, config_file)
-    paths = dataset_module.bar_files(config)
+    paths = bar_files(config)
     reports = [report.check_file(path, config.features) for path in paths]
     if reports:
         console.out.print(_files_table(reports))
@@ -70,7 +71,7 @@ def check(
     damaged = [str(item.path) for item in reports if item.problems]
     if damaged:
         raise DataError(f"{len(damaged)} of {len(reports)} files cannot be used", "Mend the rows named above")
-    market = dataset_module.read_market(config)
+    market = read_market(config)
     dataset = dataset_module.fit(market, config, main_borders(market.span, config), least=1)
     _print_span(dataset)
     for name in ("train", "val", "test"):

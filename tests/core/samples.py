@@ -18,8 +18,9 @@ from core.config import (
     TrainerConfig,
     TrainingConfig,
 )
-from core.dataset import Dataset, bars_market, fit
+from core.dataset import Dataset, fit
 from core.market.bars import Bars
+from core.market.reader import bars_market
 from core.splits import main_borders
 
 WINDOW = 16

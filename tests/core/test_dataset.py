@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from core import dataset as dataset_module
 from core.config import DataConfig, SyntheticConfig
-from core.dataset import Dataset, load, read_bars
+from core.dataset import Dataset, load
 from core.errors import ConfigError, DataError
 from core.market import features, labels
 from core.market.bars import Bars
+from core.market.reader import read_bars
 from core.splits import Span, main_borders
 from tests.core.samples import HORIZON, WINDOW, market_config, prepare, random_bars, without_rows
 

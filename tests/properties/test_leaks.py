@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from core import dataset as dataset_module
 from core import metrics, preset, report
 from core.config import DataConfig, LabelConfig, SyntheticConfig
-from core.dataset import Dataset, bars_market, fit
+from core.dataset import Dataset, fit
 from core.errors import DataError
 from core.market import features, labels, rows, synthetic
 from core.market.bars import Bars
 from core.market.features import Feature
+from core.market.reader import bars_market
 from core.splits import fold_borders, main_borders
 from core.trainer import Trainer
 
