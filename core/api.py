@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from scipy.special import softmax
 
-from core import __version__, baselines, checkpoint, metrics
+from core import __version__, baselines, checkpoint, evaluation, metrics
 from core.config import Device, ModelSize, TrainingConfig
 from core.dataset import Dataset
 from core.errors import ConfigError
@@ -94,8 +95,11 @@ def train(
         interrupted = True
     best = trainer.best
     assert best is not None  # an epoch has run
-    majority = metrics.evaluate(dataset.labels[dataset.val], baselines.majority(dataset, dataset.val))
+    majority = metrics.evaluate(
+        dataset.labels[dataset.val], baselines.majority(dataset, dataset.val), dataset.timestamps[dataset.val]
+    )
     outcome = Outcome(history, best, majority, interrupted, [output / CHECKPOINT_FILE, output / METRICS_FILE])
+    conclusion = trainer.conclude()
     described = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
     data = describe_data(dataset)
     checkpoint.save(
@@ -109,6 +113,10 @@ def train(
         "best_epoch": best.epoch,
         "val": best.metrics,
         "val_majority": majority,
+        "val_yardsticks": evaluation.yardsticks(dataset, dataset.val),
+        "val_report": evaluation.report(dataset, dataset.val, softmax(conclusion.val_logits, axis=1)),
+        "gap": {"val_loss": conclusion.val_loss, "train_loss": conclusion.train_loss, "gap": conclusion.gap},
+        "calibration": asdict(conclusion.calibration),
         "note": "val chose the epoch, so its figures are optimistic; test was not read",
         "history": [result.as_row() for result in history],
     }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 
 from core.config import SyntheticConfig
 from core.dataset import Dataset
 from core.market import synthetic
-from core.market.labels import CLASSES
+from core.market.labels import CLASSES, HOLD, NO_LABEL
 
 
 def majority(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -18,6 +20,79 @@ def majority(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """
     counts = np.bincount(dataset.labels[dataset.train], minlength=len(CLASSES))
     return np.tile(counts / counts.sum(), (len(rows), 1))
+
+
+def persistence(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Predict the label of bar t-h, the last one whose horizon is over at t (that of t-1 would leak).
+
+    Where it is not known, behind a gap, HOLD.
+
+    Returns:
+        probabilities `[N, 3]`: how often each label followed such a one on train.
+    """
+    counts = np.ones((len(CLASSES), len(CLASSES)))
+    np.add.at(counts, (_completed(dataset, dataset.train), dataset.labels[dataset.train]), 1)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    before = _completed(dataset, rows)
+    # The call is the earlier label itself; what followed on train only says how sure of it one may be.
+    sure = np.maximum(shares[before, before], 1 / len(CLASSES) + 1e-6)
+    found = np.repeat(((1 - sure) / (len(CLASSES) - 1))[:, None], len(CLASSES), axis=1)
+    found[np.arange(len(rows)), before] = sure
+    return found
+
+
+def _completed(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    earlier = rows - dataset.horizon
+    reachable = earlier >= 0
+    there = np.where(reachable, earlier, 0)
+    same = dataset.timestamps[rows] - dataset.timestamps[there] == dataset.horizon * dataset.bar
+    known = reachable & same & (dataset.symbols[rows] == dataset.symbols[there])
+    found = np.where(known, dataset.labels[there], HOLD)
+    return np.asarray(np.where(found == NO_LABEL, HOLD, found)).astype(np.int64)
+
+
+def logistic_regression(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Multinomial logistic regression on the last bar's features, classes balanced.
+
+    Returns:
+        probabilities `[N, 3]`.
+    """
+    return _last_bar(LogisticRegression(max_iter=1000, class_weight="balanced", C=0.1), dataset, rows)
+
+
+def gradient_boosting(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Histogram gradient boosting (scikit-learn's) on the last bar's features, classes balanced.
+
+    Returns:
+        probabilities `[N, 3]`.
+    """
+    model = HistGradientBoostingClassifier(
+        max_iter=150,
+        learning_rate=0.05,
+        max_leaf_nodes=15,
+        l2_regularization=1.0,
+        class_weight="balanced",
+        random_state=0,
+    )
+    return _last_bar(model, dataset, rows)
+
+
+def _last_bar(
+    model: LogisticRegression | HistGradientBoostingClassifier, dataset: Dataset, rows: np.ndarray
+) -> np.ndarray:
+    model.fit(dataset.features[dataset.train], dataset.labels[dataset.train])
+    found = np.zeros((len(rows), len(CLASSES)))
+    found[:, model.classes_] = model.predict_proba(dataset.features[rows])
+    return found
+
+
+YARDSTICKS = {
+    "majority": majority,
+    "persistence": persistence,
+    "logistic regression": logistic_regression,
+    "gradient boosting": gradient_boosting,
+}
+"""All of them, by name."""
 
 
 def bayes(dataset: Dataset, config: SyntheticConfig, rows: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from core.errors import ConfigError
 
 ModelSize = Literal["quick", "small", "large"]
 Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
-ClassWeights = Literal["none", "balanced", "sqrt"]
+ClassWeights = Literal["none", "balanced", "sqrt", "effective"]
 RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc"]
 LabelKind = Literal["quantile", "fixed", "triple_barrier"]
 Variance = Literal["constant", "garch", "regime"]
@@ -192,6 +192,8 @@ class LossConfig(Config):
     """Weight of the confidence loss."""
     return_weight: float = Field(default=0.3, ge=0.0)
     """Weight of the return loss."""
+    opposite_weight: float = Field(default=0.0, ge=0.0)
+    """Weight of the directional accuracy loss, added to the direction loss; 0 switches it off."""
 
 
 class AugmentConfig(Config):
@@ -211,7 +213,11 @@ class BalanceConfig(Config):
     """How unequal classes are compensated: see `core.balance`."""
 
     class_weights: ClassWeights = "balanced"
-    """none, balanced (n / (3 n_k)) or sqrt (its square root)."""
+    """none, balanced (n / (3 n_k)), sqrt (its square root) or effective (inverse effective number of samples)."""
+    oversample: bool = False
+    """Draw rows of the rarer classes more often, until all classes are equally frequent."""
+    allow_double: bool = False
+    """Allow class weights and oversampling together."""
 
 
 class TrainerConfig(Config):
@@ -225,6 +231,8 @@ class TrainerConfig(Config):
     """Decoupled weight decay of the parameters of two and more dimensions."""
     schedule: Schedule = "warm_restarts"
     """How the learning rate changes over the epochs."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Optimizer steps over which the learning rate rises from 0; 0 starts at the full rate."""
     epochs: int = Field(default=150, ge=1)
     """Most epochs to train."""
     patience: int | None = Field(default=20, ge=1)

@@ -44,11 +44,14 @@ class Dataset:
         features: float32 `[T, F]`, scaled.
         labels: int8 `[T]`; NO_LABEL (-1) where the future is unknown.
         returns: float32 `[T]`, forward log return over the symbol's robust train scale, clipped; 0 where unknown.
+        trade_returns: float32 `[T]`, log return from open[t+1] to open[t+1+h]; 0 where unknown.
+        log_prices: float64 `[T]`, of the close.
         timestamps: int64 `[T]`, bar openings in epoch microseconds.
         symbols: int16 `[T]`, index into `symbol_names`.
         train, val, test: int64 `[N]`, rows at which a usable window ends.
         thresholds: float64 `[S, 2]`, label borders as fitted or given; zeros where labels have none.
         return_scale: float64 `[S]`.
+        center, scale: float64 `[S, F]`, what features were scaled by.
         window: L.
         horizon: h.
         bar: length of a bar in microseconds.
@@ -62,6 +65,8 @@ class Dataset:
     features: np.ndarray
     labels: np.ndarray
     returns: np.ndarray
+    trade_returns: np.ndarray
+    log_prices: np.ndarray
     timestamps: np.ndarray
     symbols: np.ndarray
     train: np.ndarray
@@ -69,6 +74,8 @@ class Dataset:
     test: np.ndarray
     thresholds: np.ndarray
     return_scale: np.ndarray
+    center: np.ndarray
+    scale: np.ndarray
     feature_names: tuple[str, ...]
     symbol_names: tuple[str, ...]
     window: int
@@ -92,6 +99,10 @@ class Dataset:
             features=self.features[keep],
             labels=np.where(known, self.labels[keep], labels.NO_LABEL).astype(np.int8),
             returns=np.where(known, self.returns[keep], 0).astype(np.float32),
+            trade_returns=np.where(
+                self.timestamps[keep] + (self.horizon + 1) * self.bar < test_start, self.trade_returns[keep], 0
+            ).astype(np.float32),
+            log_prices=self.log_prices[keep],
             timestamps=self.timestamps[keep],
             symbols=self.symbols[keep],
             train=new_row[self.train],
@@ -180,11 +191,15 @@ def fit(market: Market, config: DataConfig, borders: Borders, least: int | None 
         features=np.concatenate([part.features for part in fitted]),
         labels=np.concatenate([part.labels for part in fitted]),
         returns=np.concatenate([part.returns for part in fitted]),
+        trade_returns=np.concatenate([np.nan_to_num(item.trade_returns) for item in market.rows]).astype(np.float32),
+        log_prices=np.concatenate([item.log_prices for item in market.rows]),
         timestamps=np.concatenate([item.timestamps for item in market.rows]),
         symbols=np.repeat(np.arange(len(fitted), dtype=np.int16), [len(item.timestamps) for item in market.rows]),
         **joined,
         thresholds=np.array([part.thresholds for part in fitted]),
         return_scale=np.array([part.return_scale for part in fitted]),
+        center=np.array([part.center for part in fitted]),
+        scale=np.array([part.scale for part in fitted]),
         feature_names=market.feature_names,
         symbol_names=tuple(item.symbol for item in market.rows),
         window=config.window,
@@ -243,6 +258,13 @@ class _Fitted:
     returns: np.ndarray
     thresholds: tuple[float, float]
     return_scale: float
+    center: np.ndarray
+    scale: np.ndarray
+
+
+def scale(features: np.ndarray, center: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Scaled and clipped features, float32 `[T, F]`, of features `[T, F]`."""
+    return np.asarray(np.clip((features - center) / width, -CLIP, CLIP), dtype=np.float32)
 
 
 def _scaler(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -278,7 +300,7 @@ def _return_scale(item: Rows, train: np.ndarray) -> float:
 def _fit(item: Rows, train: np.ndarray, config: DataConfig) -> _Fitted:
     """Fit scaler, thresholds and return scale on the train rows of one symbol; apply them to all its rows."""
     center, width = _scaler(item.features[train])
-    scaled = np.clip((item.features - center) / width, -CLIP, CLIP)
+    scaled = scale(item.features, center, width)
     thresholds = config.labels.fixed if config.labels.kind == "fixed" else (0.0, 0.0)
     found = item.labels
     if found is None:
@@ -286,9 +308,11 @@ def _fit(item: Rows, train: np.ndarray, config: DataConfig) -> _Fitted:
         found = labels.by_thresholds(item.scores, *thresholds)
     return_scale = _return_scale(item, train)
     return _Fitted(
-        scaled.astype(np.float32),
+        scaled,
         np.where(np.isnan(item.returns), labels.NO_LABEL, found).astype(np.int8),
         np.clip(np.nan_to_num(item.returns) / return_scale, -CLIP, CLIP).astype(np.float32),
         thresholds,
         return_scale,
+        center,
+        width,
     )

@@ -5,21 +5,28 @@ from __future__ import annotations
 import numpy as np
 from sklearn import metrics
 
+from core.calibration import cross_fitted_nll, logits_of
 from core.market.labels import BUY, CLASSES, HOLD, SELL
 
+COLLAPSE = 0.9
+"""A model that calls one class more often than this has collapsed."""
+SELECTIVE_SHARES = (0.10, 0.25, 0.50)
+_ECE_BINS = 15
 _CLASSES = list(range(len(CLASSES)))
 
 
-def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def evaluate(labels: np.ndarray, probabilities: np.ndarray, timestamps: np.ndarray) -> dict[str, float]:
     """All metrics of one set of predictions.
 
     Args:
         labels: true classes `[N]`.
-        probabilities: float64 `[N, 3]`, rows summing to 1.
+        probabilities: float64 `[N, 3]`, rows summing to 1, not calibrated.
+        timestamps: `[N]`, to halve the rows in time for the calibration of nll.
 
     Returns:
-        accuracy, balanced_accuracy, macro_f1, mcc, auc, direction_auc, nll. A metric that these
-        labels do not define (an AUC with one class only) is NaN.
+        accuracy, balanced_accuracy, macro_f1, mcc, auc, direction_auc; nll (after calibration, cross-fitted over two
+        halves of the time); ece (before calibration); top_share (of the class called most). A metric that these labels
+        do not define (an AUC with one class only) is NaN.
     """
     called = probabilities.argmax(axis=1)
     return {
@@ -31,7 +38,9 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         "mcc": matthews(labels, called),
         "auc": multiclass_auc(labels, probabilities),
         "direction_auc": direction_auc(labels, probabilities),
-        "nll": float(metrics.log_loss(labels, probabilities, labels=_CLASSES)),
+        "nll": cross_fitted_nll(logits_of(probabilities), labels, timestamps),
+        "ece": expected_calibration_error(labels, probabilities),
+        "top_share": float(np.bincount(called, minlength=len(CLASSES)).max() / len(called)),
     }
 
 
@@ -57,5 +66,48 @@ def direction_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
     moves = labels != HOLD
     if len(np.unique(labels[moves])) < 2:
         return float("nan")
-    lean = probabilities[moves, BUY] - probabilities[moves, SELL]
-    return float(metrics.roc_auc_score(labels[moves] == BUY, lean))
+    return float(metrics.roc_auc_score(labels[moves] == BUY, lean(probabilities)[moves]))
+
+
+def lean(probabilities: np.ndarray) -> np.ndarray:
+    """p_BUY - p_SELL, `[N]`."""
+    return np.asarray(probabilities[:, BUY] - probabilities[:, SELL])
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean gap between confidence and accuracy over 15 equal bins of confidence. Naeini et al. 2015."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((confidence * _ECE_BINS).astype(int), _ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=_ECE_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def per_class(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and support of each class."""
+    found = metrics.precision_recall_fscore_support(
+        labels, probabilities.argmax(axis=1), labels=_CLASSES, zero_division=0.0
+    )
+    names = ("precision", "recall", "f1", "support")
+    return {CLASSES[k]: {name: float(values[k]) for name, values in zip(names, found, strict=True)} for k in _CLASSES}
+
+
+def selective(returns: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Of the BUY and SELL calls with the largest |p_BUY - p_SELL|: the share whose forward return has that sign.
+
+    Args:
+        returns: forward returns `[N]`, in any unit.
+        probabilities: `[N, 3]`.
+
+    Returns:
+        by 'top 10 %' and so on, the share; NaN without a call.
+    """
+    called = probabilities.argmax(axis=1) != HOLD
+    side, moved = lean(probabilities)[called], returns[called]
+    order = np.argsort(-np.abs(side), kind="stable")
+    found = {}
+    for share in SELECTIVE_SHARES:
+        top = order[: int(np.ceil(share * len(order)))]
+        right = np.sign(side[top]) == np.sign(moved[top])
+        found[f"top {share:.0%}"] = float(right.mean()) if len(top) else float("nan")
+    return found

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import lr_scheduler
 
-from core import metrics
+from core import balance, metrics
 from core.augment import Augmenter
-from core.balance import class_weights
+from core.calibration import Calibration, nll
+from core.calibration import fit as fit_calibration
 from core.config import Device, TrainerConfig, TrainingConfig
 from core.dataset import Dataset
 from core.errors import ConfigError, NonFiniteLossError
@@ -64,6 +66,28 @@ class EpochResult:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Conclusion:
+    """What the best weights come to.
+
+    Attributes:
+        val_logits: `[N, 3]`, on val.
+        calibration: fitted on val.
+        val_loss: plain cross-entropy of the raw logits on val, in nats.
+        train_loss: the same on a fixed sample of train of val's size.
+    """
+
+    val_logits: np.ndarray
+    calibration: Calibration
+    val_loss: float
+    train_loss: float
+
+    @property
+    def gap(self) -> float:
+        """By how much val is worse than train; large where the model has learned its train rows by heart."""
+        return self.val_loss - self.train_loss
+
+
 def resolve_device(device: Device) -> torch.device:
     """The device to train on; `auto` takes the GPU if there is one.
 
@@ -103,21 +127,27 @@ class Trainer:
         self._train = _shared_tensor(dataset.train, device)
         self._val = _shared_tensor(dataset.val, device)
         self._val_labels = dataset.labels[dataset.val]
+        self._val_times = dataset.timestamps[dataset.val]
         self._steps_back = torch.arange(1 - dataset.window, 1, device=device)
 
         model_seed, *draw_seeds = (
-            int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(4)
+            int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(5)
         )
         self.model = build(config.model, dataset.features.shape[1], dataset.window, model_seed, device)
         self._order = torch.Generator(device).manual_seed(draw_seeds[0])
         self._draws = torch.Generator(device).manual_seed(draw_seeds[1])
         self._rng = np.random.default_rng(draw_seeds[2])
         self._augment = Augmenter(config.augment, self._draws, self._rng)
-        weights = class_weights(dataset.labels[dataset.train], config.balance.class_weights)
+        balance.check(config.balance)
+        train_labels = dataset.labels[dataset.train]
+        self._balance_rng = np.random.default_rng(draw_seeds[3])
+        self._groups = (dataset.train, train_labels) if config.balance.oversample else None
+        weights = balance.class_weights(train_labels, config.balance.class_weights)
         self._loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=torch.float32)).to(device)
         self._optimizer = _optimizer(self.model, config.trainer)
         self._schedule = _schedule(self._optimizer, config.trainer)
         self.epoch = 0
+        self.steps = 0
         self.best: EpochResult | None = None
         self.best_weights: dict[str, Tensor] = {}
 
@@ -144,7 +174,7 @@ class Trainer:
         started = time.perf_counter()
         learning_rate = float(self._optimizer.param_groups[0]["lr"])
         train_loss = self._train_epoch()
-        scores = metrics.evaluate(self._val_labels, self.probabilities(self._val))
+        scores = metrics.evaluate(self._val_labels, self.probabilities(self._val), self._val_times)
         score = scores[self.config.trainer.metric]
         self.epoch += 1
         # A score that val does not define (NaN) beats nothing and is beaten by any.
@@ -173,10 +203,33 @@ class Trainer:
 
     def probabilities(self, rows: Tensor) -> np.ndarray:
         """Class probabilities, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
+        return np.asarray(softmax(self.logits(rows), axis=1))
+
+    def logits(self, rows: Tensor) -> np.ndarray:
+        """Logits of the direction head, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
         self.model.eval()
         with torch.inference_mode():
             parts = [self._predict(part).direction for part in torch.split(rows, EVALUATION_BATCH)]
-            return np.asarray(torch.cat(parts).double().softmax(-1).cpu().numpy())
+            return np.asarray(torch.cat(parts).double().cpu().numpy())
+
+    def load_best(self) -> None:
+        """Give the model the weights of the best epoch."""
+        self.model.load_state_dict(self.best_weights)
+
+    def conclude(self) -> Conclusion:
+        """Calibrate the best weights on val, and measure them on val and on a fixed sample of train.
+
+        The model has its best weights afterwards.
+        """
+        self.load_best()
+        sample = self._train[:: max(len(self._train) // len(self._val), 1)][: len(self._val)]
+        val_logits, train_logits = self.logits(self._val), self.logits(sample)
+        train_labels = self._labels[sample].cpu().numpy()
+        losses = [
+            nll(np.asarray(softmax(logits, axis=1)), labels)
+            for logits, labels in ((val_logits, self._val_labels), (train_logits, train_labels))
+        ]
+        return Conclusion(val_logits, fit_calibration(val_logits, self._val_labels), losses[0], losses[1])
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the remaining epochs depend on."""
@@ -185,6 +238,7 @@ class Trainer:
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "epoch": self.epoch,
+            "steps": self.steps,
             "best": asdict(self.best) if self.best else None,
             "best_weights": self.best_weights,
             "random": {
@@ -192,6 +246,7 @@ class Trainer:
                 "draws": self._draws.get_state(),
                 "dropout": self.model.dropout.generator.get_state(),
                 "rng": self._rng.bit_generator.state,
+                "balance": self._balance_rng.bit_generator.state,
             },
         }
 
@@ -201,12 +256,14 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.epoch = state["epoch"]
+        self.steps = state["steps"]
         self.best = EpochResult(**state["best"]) if state["best"] else None
         self.best_weights = state["best_weights"]
         self._order.set_state(state["random"]["order"])
         self._draws.set_state(state["random"]["draws"])
         self.model.dropout.generator.set_state(state["random"]["dropout"])
         self._rng.bit_generator.state = state["random"]["rng"]
+        self._balance_rng.bit_generator.state = state["random"]["balance"]
 
     def _windows(self, rows: Tensor) -> Tensor:
         """Gather the windows `[B, L, F]` that end at rows `[B]`."""
@@ -223,10 +280,11 @@ class Trainer:
         """One pass over the train rows in random order; returns the mean loss."""
         config = self.config.trainer
         self.model.train()
-        order = self._train[torch.randperm(len(self._train), generator=self._order, device=self.device)]
+        rows = self._train_rows()
+        order = rows[torch.randperm(len(rows), generator=self._order, device=self.device)]
         losses = []
-        for rows in torch.split(order, config.batch_size):
-            loss = self._step(rows)
+        for batch in torch.split(order, config.batch_size):
+            loss = self._step(batch)
             losses.append(loss.detach())
             # Looking at the loss waits for the GPU, so there it is done once an epoch.
             if self.device.type == "cpu" and not math.isfinite(losses[-1].item()):
@@ -237,6 +295,24 @@ class Trainer:
             described = ", ".join(f"{key}={value}" for key, value in config.model_dump().items())
             raise NonFiniteLossError(step + 1, self.epoch + 1, described)
         return float(total.mean())
+
+    def _train_rows(self) -> Tensor:
+        if self._groups is None:
+            return self._train
+        return torch.from_numpy(balance.oversampled(*self._groups, self._balance_rng)).to(self.device)
+
+    def _optimize(self) -> None:
+        """One optimizer step; over the first ones the learning rate rises. Goyal et al. 2017, arXiv:1706.02677."""
+        self.steps += 1
+        share = min(self.steps / max(self.config.trainer.warmup_steps, 1), 1.0)
+        groups = self._optimizer.param_groups
+        scheduled = [group["lr"] for group in groups]
+        for group in groups:
+            group["lr"] *= share
+        self._optimizer.step()
+        # Some schedules compute the next rate from the present one, so it must be theirs again.
+        for group, rate in zip(groups, scheduled, strict=True):
+            group["lr"] = rate
 
     def _step(self, rows: Tensor) -> Tensor:
         targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(torch.float32)
@@ -249,7 +325,7 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.trainer.clip_norm)
-        self._optimizer.step()
+        self._optimize()
         return loss
 
 

@@ -310,7 +310,7 @@ def _conclude(
         winner=results.winner(trials),
         incumbent=incumbent,
         yardsticks={
-            name: metrics.evaluate(dataset.labels[dataset.val], probabilities)
+            name: metrics.evaluate(dataset.labels[dataset.val], probabilities, dataset.timestamps[dataset.val])
             for name, probabilities in yardsticks.items()
         },
         counts={str(status): int(count) for status, count in trials["status"].value_counts().items()},

@@ -18,6 +18,8 @@ from core.market.bars import Bars
 from core.market.checks import microseconds
 from core.market.feature import Columns, Feature
 
+_PER_ROW = ("timestamps", "features", "returns", "trade_returns", "log_prices", "scores", "window_ok")
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -28,6 +30,8 @@ class Rows:
         timestamps: int64 `[T]`, bar openings in epoch microseconds.
         features: float64 `[T, F]`.
         returns: forward log returns `[T]`; NaN where the future is unknown.
+        trade_returns: log returns from the open of bar t+1 to that of bar t+1+h, `[T]`; NaN where unknown.
+        log_prices: log closing prices `[T]`.
         scores: what quantile thresholds are fitted on, `[T]`: returns, perhaps in units of volatility.
         labels: int8 `[T]` where labels need no fitting, else None.
         window_ok: bool `[T]`, whether a whole window of valid features ends here.
@@ -37,6 +41,8 @@ class Rows:
     timestamps: np.ndarray
     features: np.ndarray
     returns: np.ndarray
+    trade_returns: np.ndarray
+    log_prices: np.ndarray
     scores: np.ndarray
     labels: np.ndarray | None
     window_ok: np.ndarray
@@ -56,9 +62,7 @@ class Rows:
         keep = (self.timestamps >= start) & (self.timestamps < stop)
         if not keep.any():
             raise DataError(f"{self.symbol} has no rows in the span asked for", "Choose another span, or leave it out")
-        changed = {
-            name: getattr(self, name)[keep] for name in ("timestamps", "features", "returns", "scores", "window_ok")
-        }
+        changed = {name: getattr(self, name)[keep] for name in _PER_ROW}
         changed["window_ok"][: window - 1] = False  # theirs began before the cut
         return replace(self, labels=None if self.labels is None else self.labels[keep], **changed)
 
@@ -79,7 +83,7 @@ def from_bars(bars: Bars, chosen: Sequence[Feature], named: Sequence[str], confi
     values = np.empty((length, len(chosen) + len(named)))
     for place, name in enumerate(named):
         values[:, len(chosen) + place] = columns[name]
-    returns, scores = np.full(length, np.nan), np.full(length, np.nan)
+    returns, trades, scores = (np.full(length, np.nan) for _ in range(3))
     fixed = np.full(length, labels.NO_LABEL, dtype=np.int8)
     window_ok = np.zeros(length, dtype=bool)
     for segment in bars_module.segments(timestamps, bars.seconds):
@@ -87,6 +91,9 @@ def from_bars(bars: Bars, chosen: Sequence[Feature], named: Sequence[str], confi
         with np.errstate(all="ignore"):  # absurd bars overflow; what comes of it is refused below
             values[segment, : len(chosen)], warmup = features.compute(part, chosen)
         returns[segment] = labels.forward_returns(part["close"], config.horizon)
+        # A snapshot has no open: a trade enters at its mid price.
+        opens = part.get("open", part["close"])
+        trades[segment][:-1] = labels.forward_returns(opens, config.horizon)[1:]
         scores[segment] = _scores(part["close"], returns[segment], config)
         if config.labels.kind == "triple_barrier":
             fixed[segment] = _barrier_labels(part, config)
@@ -94,7 +101,17 @@ def from_bars(bars: Bars, chosen: Sequence[Feature], named: Sequence[str], confi
         window_ok[segment][warmup + config.window - 1 :] = True
     _check_finite(bars, values, [*(feature.name for feature in chosen), *named])
     ready = _fixed_labels(scores, fixed, config.labels)
-    return Rows(bars.symbol, timestamps, values, returns, scores, ready, window_ok)
+    return Rows(
+        symbol=bars.symbol,
+        timestamps=timestamps,
+        features=values,
+        returns=returns,
+        trade_returns=trades,
+        log_prices=np.log(columns["close"]),
+        scores=scores,
+        labels=ready,
+        window_ok=window_ok,
+    )
 
 
 def _check_finite(bars: Bars, values: np.ndarray, names: Sequence[str]) -> None:

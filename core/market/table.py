@@ -118,4 +118,15 @@ def _rows(symbol: str, frame: pd.DataFrame, names: tuple[str, ...], config: Data
         window_ok[segment][config.window - 1 :] = True
         # The last h rows of a segment cannot know their future, whatever the table says.
         found[segment][-config.horizon :] = labels.NO_LABEL
-    return Rows(symbol, timestamps, frame[list(names)].to_numpy(), returns, returns, found, window_ok)
+    return Rows(
+        symbol=symbol,
+        timestamps=timestamps,
+        features=frame[list(names)].to_numpy(),
+        returns=returns,
+        # A table has no prices: its own returns stand for what a trade earns, and add up to a price.
+        trade_returns=returns,
+        log_prices=np.cumsum(np.nan_to_num(returns)) / config.horizon,
+        scores=returns,
+        labels=found,
+        window_ok=window_ok,
+    )

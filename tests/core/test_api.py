@@ -65,7 +65,9 @@ def test_the_metrics_file_tells_all_that_a_reader_needs(short: Dataset, tmp_path
 
 def test_the_majority_beside_it_is_of_the_same_rows(short: Dataset, tmp_path: Path) -> None:
     outcome = _train(short, tmp_path)
-    expected = metrics.evaluate(short.labels[short.val], baselines.majority(short, short.val))
+    expected = metrics.evaluate(
+        short.labels[short.val], baselines.majority(short, short.val), short.timestamps[short.val]
+    )
     assert outcome.majority == expected == _report(tmp_path)["val_majority"]
 
 
@@ -86,7 +88,9 @@ def test_the_checkpoint_rebuilds_the_model_that_was_measured(short: Dataset, tmp
     windows = torch.from_numpy(short.features[short.val[:, None] + np.arange(1 - window, 1)])
     with torch.inference_mode():
         probabilities = model(windows).direction.double().softmax(-1).numpy()
-    assert metrics.evaluate(short.labels[short.val], probabilities) == pytest.approx(outcome.best.metrics)
+    assert metrics.evaluate(short.labels[short.val], probabilities, short.timestamps[short.val]) == pytest.approx(
+        outcome.best.metrics
+    )
     assert saved["epoch"] == outcome.best.epoch
 
 

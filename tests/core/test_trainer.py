@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core import baselines, checkpoint, metrics
-from core.config import AugmentConfig, RankingMetric, Schedule, TrainingConfig
+from core.config import AugmentConfig, BalanceConfig, RankingMetric, Schedule, TrainingConfig
 from core.dataset import Dataset
 from core.errors import ConfigError, NonFiniteLossError
 from core.trainer import EpochResult, Trainer, resolve_device
@@ -44,7 +44,9 @@ def test_it_learns_the_planted_signal(dataset: Dataset) -> None:
     results = list(trainer)
     assert [result.epoch for result in results] == [1, 2, 3, 4]
     assert results[-1].train_loss < results[0].train_loss
-    majority = metrics.evaluate(dataset.labels[dataset.val], baselines.majority(dataset, dataset.val))
+    majority = metrics.evaluate(
+        dataset.labels[dataset.val], baselines.majority(dataset, dataset.val), dataset.timestamps[dataset.val]
+    )
     assert results[-1].value > majority["macro_f1"] + 0.25
     assert results[-1].best_metrics["direction_auc"] > 0.85
 
@@ -145,7 +147,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     def script(scores: Sequence[float]) -> None:
         upcoming: Iterator[float] = iter(scores)
 
-        def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+        def evaluate(labels: np.ndarray, probabilities: np.ndarray, timestamps: np.ndarray) -> dict[str, float]:
             return {"macro_f1": next(upcoming), "nll": 1.0}
 
         monkeypatch.setattr("core.trainer.metrics.evaluate", evaluate)
@@ -311,3 +313,35 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="no CUDA device"):
         resolve_device("cuda")
+
+
+def test_the_learning_rate_rises_over_the_first_steps(dataset: Dataset) -> None:
+    trainer = Trainer(recipe(warmup_steps=8, batch_size=32), cut(dataset, train=160), torch.device("cpu"))
+    rates: list[float] = []
+    trainer._optimizer.register_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    trainer.run_epoch()
+    trainer.run_epoch()
+    np.testing.assert_allclose(rates, 1e-3 * np.minimum(np.arange(1, 11) / 8, 1))
+
+
+def test_oversampling_trains_on_more_rows_and_refuses_to_compensate_twice(dataset: Dataset) -> None:
+    config = recipe()
+    double = config.model_copy(update={"balance": BalanceConfig(class_weights="balanced", oversample=True)})
+    with pytest.raises(ConfigError, match="compensate twice"):
+        Trainer(double, dataset, torch.device("cpu"))
+    single = config.model_copy(update={"balance": BalanceConfig(class_weights="none", oversample=True)})
+    trainer = Trainer(single, cut(dataset, train=200), torch.device("cpu"))
+    counts = np.bincount(dataset.labels[dataset.train[:200]])
+    assert len(trainer._train_rows()) == 3 * counts.max()
+
+
+def test_the_conclusion_is_of_the_best_weights(dataset: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=4, learning_rate=3e-3), cut(dataset, train=600), torch.device("cpu"))
+    assert list(trainer)
+    found = trainer.conclude()
+    assert trainer.best is not None
+    calls = found.val_logits.argmax(axis=1)
+    labels = dataset.labels[dataset.val[:128]]
+    assert np.mean(calls == labels) == pytest.approx(trainer.best.metrics["accuracy"])
+    assert found.gap == found.val_loss - found.train_loss
+    assert found.calibration.temperature > 0

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core import backtest
+from core.backtest import trades_taken
+from core.dataset import Dataset
+from core.market.labels import BUY, HOLD, SELL
+from tests.core.samples import HORIZON, market_config, prepare, random_bars
+
+
+@pytest.fixture(scope="module")
+def flat() -> Dataset:
+    made = prepare([random_bars(5000)], market_config())
+    return replace(made, trade_returns=np.zeros_like(made.trade_returns))
+
+
+def test_a_trade_enters_at_the_next_open_and_leaves_h_bars_later() -> None:
+    bars = random_bars(5000)
+    made = prepare([bars], market_config())
+    opens = bars.frame["open"].to_numpy()
+    row = int(made.val[10])
+    assert made.trade_returns[row] == pytest.approx(np.log(opens[row + 1 + HORIZON] / opens[row + 1]), abs=1e-7)
+    calls = np.where(made.val == row, BUY, HOLD)
+    gross = opens[row + 1 + HORIZON] / opens[row + 1] - 1
+    found = backtest.run(made, made.val, calls, cost_bp=0)
+    assert (found.trades, found.net_return) == (1, pytest.approx(gross, rel=1e-4))
+    short = backtest.run(made, made.val, np.where(made.val == row, SELL, HOLD), cost_bp=10)
+    assert short.net_return == pytest.approx(-gross - 0.001, rel=1e-4)
+    assert short.gross_return == pytest.approx(-gross, rel=1e-4)
+
+
+def test_calls_made_while_a_position_is_open_are_passed_over() -> None:
+    calls = np.array([BUY, BUY, SELL, SELL, HOLD, BUY])
+    assert trades_taken(np.arange(6), calls, hold=3).tolist() == [0, 3]
+    assert trades_taken(np.arange(6), calls, hold=1).tolist() == [0, 1, 2, 3, 5]
+    assert trades_taken(np.arange(6), np.full(6, HOLD), hold=1).tolist() == []
+
+
+def test_no_call_earns_and_loses_nothing(flat: Dataset) -> None:
+    found = backtest.run(flat, flat.val, np.full(len(flat.val), HOLD))
+    assert (found.net_return, found.trades, found.turnover, found.drawdown) == (0.0, 0, 0.0, 0.0)
+    assert np.isnan(found.sharpe)
+
+
+def test_costs_are_paid_on_every_round_trip(flat: Dataset) -> None:
+    found = backtest.run(flat, flat.val, np.full(len(flat.val), BUY), cost_bp=10)
+    assert found.trades == -(-len(flat.val) // HORIZON)
+    assert found.gross_return == 0.0
+    assert found.net_return == pytest.approx(-0.001 * found.trades, rel=0.2)
+    assert found.drawdown == pytest.approx(-found.net_return)
+    assert found.sharpe < 0
+
+
+def test_symbols_share_the_capital() -> None:
+    one = prepare([random_bars(5000)], market_config())
+    two = prepare([random_bars(5000), random_bars(5000, symbol="ETHUSDT")], market_config())
+    first, second = (backtest.run(item, item.val, np.full(len(item.val), BUY)) for item in (one, two))
+    assert second.trades == 2 * first.trades
+    assert second.net_return == pytest.approx(first.net_return)
+    assert second.turnover == pytest.approx(first.turnover)
+    assert second.buy_and_hold == pytest.approx(first.buy_and_hold)
+
+
+def test_holding_is_from_the_first_row_to_the_last() -> None:
+    bars = random_bars(5000)
+    made = prepare([bars], market_config())
+    close = bars.frame["close"].to_numpy()
+    found = backtest.run(made, made.val, np.full(len(made.val), HOLD))
+    assert found.buy_and_hold == pytest.approx(close[made.val[-1]] / close[made.val[0]] - 1)
