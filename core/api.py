@@ -15,7 +15,7 @@ from core.config import Device, ModelSize, TrainingConfig
 from core.dataset import Dataset
 from core.errors import ConfigError
 from core.files import check_writable, write_json
-from core.trainer import EpochResult, Trainer, resolve_device
+from core.trainer import Conclusion, EpochResult, Trainer, resolve_device
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"
@@ -99,29 +99,31 @@ def train(
         dataset.labels[dataset.val], baselines.majority(dataset, dataset.val), dataset.timestamps[dataset.val]
     )
     outcome = Outcome(history, best, majority, interrupted, [output / CHECKPOINT_FILE, output / METRICS_FILE])
-    conclusion = trainer.conclude()
     described = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
     data = describe_data(dataset)
     checkpoint.save(
         output / CHECKPOINT_FILE, {**described, "data": data, "epoch": best.epoch, "model": trainer.best_weights}
     )
-    report = {
-        **described,
-        "data": data,
-        "interrupted": interrupted,
-        "epochs": len(history),
-        "best_epoch": best.epoch,
-        "val": best.metrics,
-        "val_majority": majority,
+    report = {**described, "data": data, **_findings(dataset, trainer.conclude(), outcome)}
+    write_json(output / METRICS_FILE, report)
+    return outcome
+
+
+def _findings(dataset: Dataset, conclusion: Conclusion, outcome: Outcome) -> dict[str, Any]:
+    """What the metrics file says of the training and of its best weights on val."""
+    return {
+        "interrupted": outcome.interrupted,
+        "epochs": len(outcome.history),
+        "best_epoch": outcome.best.epoch,
+        "val": outcome.best.metrics,
+        "val_majority": outcome.majority,
         "val_yardsticks": evaluation.yardsticks(dataset, dataset.val),
         "val_report": evaluation.report(dataset, dataset.val, softmax(conclusion.val_logits, axis=1)),
         "gap": {"val_loss": conclusion.val_loss, "train_loss": conclusion.train_loss, "gap": conclusion.gap},
         "calibration": asdict(conclusion.calibration),
         "note": "val chose the epoch, so its figures are optimistic; test was not read",
-        "history": [result.as_row() for result in history],
+        "history": [result.as_row() for result in outcome.history],
     }
-    write_json(output / METRICS_FILE, report)
-    return outcome
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
