@@ -104,13 +104,16 @@ def train(
     checkpoint.save(
         output / CHECKPOINT_FILE, {**described, "data": data, "epoch": best.epoch, "model": trainer.best_weights}
     )
-    report = {**described, "data": data, **_findings(dataset, trainer.conclude(), outcome)}
+    report = {**described, "data": data, **_findings(dataset.without_test(), trainer.conclude(), outcome)}
     write_json(output / METRICS_FILE, report)
     return outcome
 
 
 def _findings(dataset: Dataset, conclusion: Conclusion, outcome: Outcome) -> dict[str, Any]:
-    """What the metrics file says of the training and of its best weights on val."""
+    """What the metrics file says of the training and of its best weights on val.
+
+    `dataset` is without its test rows: a trade of the last val rows would leave at the first price of test.
+    """
     return {
         "interrupted": outcome.interrupted,
         "epochs": len(outcome.history),

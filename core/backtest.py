@@ -27,7 +27,7 @@ class Backtest:
         gross_return: the same without costs.
         sharpe: mean over deviation of daily net returns, a year's worth; NaN under two days or without a trade.
         turnover: trades (in and out) a symbol and day.
-        drawdown: deepest fall of capital from a peak.
+        drawdown: deepest fall of capital from a peak, at the ends of days; falls within a day do not show.
         trades: how many there were.
         buy_and_hold: growth of capital that is held in all symbols from the first row to the last.
     """
