@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from scipy.special import softmax
 
-from core import __version__, baselines, checkpoint, evaluation, metrics
-from core.config import Device, ModelSize, TrainingConfig
+from core import __version__, checklist, diagnosis, evaluation, metrics, picture, report
+from core.calibration import Calibration
+from core.checklist import Line
+from core.config import DataConfig, Device, ModelSize, TrainingConfig
 from core.dataset import Dataset
+from core.device import resolve_device
+from core.diagnosis import Diagnosis
 from core.errors import ConfigError
 from core.files import check_writable, write_json
-from core.trainer import Conclusion, EpochResult, Trainer, resolve_device
+from core.trained import TrainedModel
+from core.trainer import EpochResult, Trainer
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"
+CURVES_FILE = "curves.png"
+HELD_OUT_NOTE = "val chose the epoch, so its figures are optimistic; test was not read"
+FINAL_NOTE = "trained on all rows: no held-out figure exists, and the probabilities are not calibrated"
 
 
 def default_size(device: torch.device) -> ModelSize:
@@ -33,14 +42,20 @@ class Outcome:
     Attributes:
         history: one result an epoch.
         best: the epoch whose weights were kept.
-        majority: metrics of the majority class on the same val rows.
+        trained: the model with its best weights.
+        findings: what was found on val; empty if nothing was held out.
+        checklist: the recipe and the findings, held against the guide and our gates.
+        diagnoses: what went wrong, if anything did.
         interrupted: whether it was stopped by hand.
         files: what was written.
     """
 
     history: list[EpochResult]
     best: EpochResult
-    majority: dict[str, float]
+    trained: TrainedModel
+    findings: dict[str, Any]
+    checklist: list[Line]
+    diagnoses: list[Diagnosis]
     interrupted: bool
     files: list[Path]
 
@@ -52,41 +67,46 @@ def check_output(folder: Path, overwrite: bool) -> None:
         ConfigError: the folder holds another outcome or cannot be written.
     """
     check_writable(folder)
-    taken = [name for name in (CHECKPOINT_FILE, METRICS_FILE) if (folder / name).exists()]
+    taken = [name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE) if (folder / name).exists()]
     if taken and not overwrite:
         raise ConfigError(f"{folder} already holds {' and '.join(taken)}", "Choose another folder, or add --overwrite")
 
 
 def train(
     config: TrainingConfig,
+    data: DataConfig,
     dataset: Dataset,
     output: Path,
     *,
     device: Device = "auto",
+    stop_after: int | None = None,
     about: dict[str, Any] | None = None,
     on_epoch: Callable[[EpochResult], None] = lambda _: None,
 ) -> Outcome:
-    """Train, and write the best weights and the metrics.
+    """Train, and write the best weights, the metrics and the curves.
 
     Ctrl-C after the first epoch ends the training early; what it reached is written and marked.
 
     Args:
         config: the whole recipe.
-        dataset: what to train on; its test rows are not read.
-        output: folder for the checkpoint and metrics.
+        data: the settings that the dataset was made with.
+        dataset: what to train on; its test rows are not read. Without val rows, the last epoch is kept.
+        output: folder for the checkpoint, the metrics and the picture.
         device: where to train.
-        about: what the metrics file should tell beside the metrics (preset, data).
+        stop_after: most epochs to run; the schedule stays that of the recipe's epochs.
+        about: what the files should tell beside the metrics (preset).
         on_epoch: called after each epoch.
 
     Raises:
         ConfigError: the batch is too large, or the folder cannot be written.
         NonFiniteLossError: the training diverged.
     """
-    trainer = Trainer(config, dataset, resolve_device(device))
+    seen = dataset.without_test()  # a trade of the last val row would leave at the first price of test
+    trainer = Trainer(config, seen, resolve_device(device))
     history: list[EpochResult] = []
     interrupted = False
     try:
-        for result in trainer:
+        for result in islice(trainer, stop_after):
             history.append(result)
             on_epoch(result)
     except KeyboardInterrupt:
@@ -95,38 +115,63 @@ def train(
         interrupted = True
     best = trainer.best
     assert best is not None  # an epoch has run
-    majority = metrics.evaluate(
-        dataset.labels[dataset.val], baselines.majority(dataset, dataset.val), dataset.timestamps[dataset.val]
-    )
-    outcome = Outcome(history, best, majority, interrupted, [output / CHECKPOINT_FILE, output / METRICS_FILE])
+    calibration, findings = _findings(seen, trainer) if len(seen.val) else (None, {})
+    lines, diagnoses = checklist.checklist(config, findings), diagnosis.diagnose(config, history, findings)
     described = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
-    data = describe_data(dataset)
-    checkpoint.save(
-        output / CHECKPOINT_FILE, {**described, "data": data, "epoch": best.epoch, "model": trainer.best_weights}
+    described |= {"data": describe_data(dataset), "interrupted": interrupted}
+    trained = TrainedModel.of(
+        dataset,
+        config,
+        data,
+        weights=trainer.best_weights,
+        calibration=calibration,
+        findings=findings,
+        about={**described, "epoch": best.epoch},
     )
-    report = {**described, "data": data, **_findings(dataset.without_test(), trainer.conclude(), outcome)}
-    write_json(output / METRICS_FILE, report)
-    return outcome
+    files = [output / name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE)]
+    trained.save(files[0])
+    content = {
+        **described,
+        "epochs": len(history),
+        "best_epoch": best.epoch,
+        "note": HELD_OUT_NOTE if findings else FINAL_NOTE,
+        **findings,
+        "calibration": asdict(calibration) if calibration else None,
+        "checklist": [line.as_row() for line in lines],
+        "diagnoses": [each.as_row() for each in diagnoses],
+        "history": [result.as_row() for result in history],
+    }
+    write_json(files[1], content)
+    _draw(files[2], config, dataset, history, findings)
+    return Outcome(history, best, trained, findings, lines, diagnoses, interrupted, files)
 
 
-def _findings(dataset: Dataset, conclusion: Conclusion, outcome: Outcome) -> dict[str, Any]:
-    """What the metrics file says of the training and of its best weights on val.
-
-    `dataset` is without its test rows: a trade of the last val rows would leave at the first price of test.
-    """
-    return {
-        "interrupted": outcome.interrupted,
-        "epochs": len(outcome.history),
-        "best_epoch": outcome.best.epoch,
-        "val": outcome.best.metrics,
-        "val_majority": outcome.majority,
+def _findings(dataset: Dataset, trainer: Trainer) -> tuple[Calibration, dict[str, Any]]:
+    """The calibration of the best weights, and what is said of them on val."""
+    assert trainer.best is not None  # an epoch has run
+    conclusion = trainer.conclude()
+    return conclusion.calibration, {
+        "val": trainer.best.best_metrics,
         "val_yardsticks": evaluation.yardsticks(dataset, dataset.val),
         "val_report": evaluation.report(dataset, dataset.val, softmax(conclusion.val_logits, axis=1)),
+        "provable_direction_auc": report.provable_direction_auc(dataset, dataset.val),
         "gap": {"val_loss": conclusion.val_loss, "train_loss": conclusion.train_loss, "gap": conclusion.gap},
-        "calibration": asdict(conclusion.calibration),
-        "note": "val chose the epoch, so its figures are optimistic; test was not read",
-        "history": [result.as_row() for result in outcome.history],
     }
+
+
+def _draw(
+    path: Path, config: TrainingConfig, dataset: Dataset, history: list[EpochResult], findings: dict[str, Any]
+) -> None:
+    metric = config.trainer.metric
+    yardsticks = findings.get("val_yardsticks", {})
+    picture.draw_curves(
+        path,
+        f"{'synthetic data: ' if dataset.is_synthetic else ''}{', '.join(dataset.symbol_names)} "
+        f"{dataset.span[0][:10]} to {dataset.span[1][:10]}",
+        metric,
+        history,
+        {name: metrics.ranking(scores, metric) for name, scores in yardsticks.items()},
+    )
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:

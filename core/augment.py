@@ -42,7 +42,7 @@ def time_mask(windows: Tensor, longest: float, generator: Generator) -> Tensor:
 def gaussian_noise(windows: Tensor, std: float, generator: Generator) -> Tensor:
     """Add N(0, std^2) to every value of windows `[B, L, F]`."""
     noise = torch.randn(windows.shape, generator=generator, device=windows.device, dtype=windows.dtype)
-    return windows.add(noise, alpha=std)
+    return noise.mul_(std).add_(windows)
 
 
 def feature_dropout(windows: Tensor, probability: float, generator: Generator) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from core.errors import ConfigError
 from core.files import writing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from core.errors import ConfigError
 ModelSize = Literal["quick", "small", "large"]
 Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
 ClassWeights = Literal["none", "balanced", "sqrt", "effective"]
-RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc"]
+RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc", "nll", "net_sharpe"]
 LabelKind = Literal["quantile", "fixed", "triple_barrier"]
 Variance = Literal["constant", "garch", "regime"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -240,7 +240,9 @@ class TrainerConfig(Config):
     clip_norm: float = Field(default=1.0, gt=0.0)
     """Largest norm of the gradient of all parameters."""
     metric: RankingMetric = "macro_f1"
-    """Validation metric that chooses the best epoch; higher is better."""
+    """Validation metric that chooses the best epoch; higher is better, nll counts negated."""
+    deterministic: bool = False
+    """Use on a GPU only what repeats to the last bit; slower. On a CPU every training repeats anyway."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of initialisation, batch order, dropout and augmentation."""
 
@@ -253,6 +255,10 @@ class TrainingConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     balance: BalanceConfig = BalanceConfig()
     trainer: TrainerConfig = TrainerConfig()
+
+    def with_trainer(self, **changes: Any) -> TrainingConfig:
+        """The same recipe with some of the trainer's settings changed."""
+        return self.model_copy(update={"trainer": self.trainer.model_copy(update=changes)})
 
 
 class _Loader(yaml.SafeLoader):

@@ -144,6 +144,17 @@ def load(config: DataConfig) -> Dataset:
     return dataset
 
 
+def load_whole(config: DataConfig) -> Dataset:
+    """Read what a config names and train on all of it: nothing is held out, so nothing can be measured.
+
+    Raises:
+        ConfigError, DataError: as `load`.
+    """
+    market = read_market(config)
+    start, stop = market.span.start, market.span.stop
+    return fit(market, config, Borders((start, stop), (stop, stop), (stop, stop)))
+
+
 def _to_parts(dataset: Dataset) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     values = {field.name: getattr(dataset, field.name) for field in fields(Dataset)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
@@ -163,7 +174,7 @@ def fit(market: Market, config: DataConfig, borders: Borders, least: int | None 
     Args:
         market: rows of all symbols.
         config: window, horizon, labels.
-        borders: where time is cut.
+        borders: where time is cut; an empty val or test holds nothing out.
         least: fewest usable rows of train (of each symbol), val and test; `LEAST_ROWS` if not given.
 
     Raises:
@@ -185,7 +196,8 @@ def fit(market: Market, config: DataConfig, borders: Borders, least: int | None 
         offset += len(item.timestamps)
     joined = {name: np.concatenate(found) for name, found in splits.items()}
     for name in ("val", "test"):
-        if len(joined[name]) < least:
+        start, stop = getattr(borders, name)
+        if start < stop and len(joined[name]) < least:
             raise too_few("the data", name, len(joined[name]))
     return Dataset(
         features=np.concatenate([part.features for part in fitted]),

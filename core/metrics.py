@@ -6,6 +6,7 @@ import numpy as np
 from sklearn import metrics
 
 from core.calibration import cross_fitted_nll, logits_of
+from core.config import RankingMetric
 from core.market.labels import BUY, CLASSES, HOLD, SELL
 
 COLLAPSE = 0.9
@@ -42,6 +43,15 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray, timestamps: np.ndarr
         "ece": expected_calibration_error(labels, probabilities),
         "top_share": float(np.bincount(called, minlength=len(CLASSES)).max() / len(called)),
     }
+
+
+def ranking(scores: dict[str, float], metric: RankingMetric) -> float:
+    """The score by which epochs and trials are ranked, higher is better: the metric, negated if less of it is better.
+
+    NaN where the metric is not among the scores.
+    """
+    value = scores.get(metric, float("nan"))
+    return -value if metric == "nll" else value
 
 
 def matthews(labels: np.ndarray, called: np.ndarray) -> float:

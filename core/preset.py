@@ -81,6 +81,8 @@ class PresetTraining(Config):
     """Most epochs to train."""
     patience: int | None = Field(default=TrainerConfig().patience, ge=1)
     """Epochs without improvement after which training ends; null trains all epochs."""
+    final_epochs: int | None = Field(default=None, ge=1)
+    """Epochs that a training on all rows runs, without validation; null: not confirmed."""
     label_smoothing: float = Field(default=LossConfig().label_smoothing, ge=0.0, lt=1.0)
     """Probability mass spread evenly over the classes."""
     augmentation: PresetAugmentation = PresetAugmentation()

@@ -21,16 +21,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import lr_scheduler
 
-from core import balance, metrics
+from core import backtest, balance, metrics
 from core.augment import Augmenter
 from core.calibration import Calibration, nll
 from core.calibration import fit as fit_calibration
-from core.config import Device, TrainerConfig, TrainingConfig
+from core.config import TrainingConfig
 from core.dataset import Dataset
+from core.device import autocast, deterministic
 from core.errors import ConfigError, NonFiniteLossError
 from core.losses import MultiTaskLoss
 from core.market.labels import CLASSES
 from core.models.hybrid import build
+from core.optimizer import make_optimizer, make_schedule, warmed_up_step
 
 EVALUATION_BATCH = 1024
 
@@ -88,52 +90,46 @@ class Conclusion:
         return self.val_loss - self.train_loss
 
 
-def resolve_device(device: Device) -> torch.device:
-    """The device to train on; `auto` takes the GPU if there is one.
-
-    Raises:
-        ConfigError: cuda is asked for and not there.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("There is no CUDA device here", "Use --device cpu")
-    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return torch.device(wanted)
-
-
 class Trainer:
     """Trains a HybridCNNLSTM on a dataset.
 
     Iterate over it for one EpochResult an epoch, until the epochs are spent or patience has run out.
     """
 
-    def __init__(self, config: TrainingConfig, dataset: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainingConfig, dataset: Dataset, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         """Build model, loss and optimizer.
 
         Args:
             config: the whole recipe.
-            dataset: where windows, labels and splits come from.
+            dataset: where windows, labels and splits come from; one without val rows is trained on without a score,
+                and the last epoch counts as the best.
             device: where everything lies and runs.
+            dtype: precision of weights and features; float64 is for comparing implementations.
 
         Raises:
-            ConfigError: the batch is larger than the train rows.
+            ConfigError: the batch is larger than the train rows, or the recipe needs val rows and there are none.
         """
         dataset.check_batch_size(config.trainer.batch_size)
+        if len(dataset.val) == 0 and (config.trainer.schedule == "plateau" or config.trainer.patience is not None):
+            raise ConfigError("Without validation rows there is no score to wait for", "Use another schedule")
         self.config = config
         self.device = device
-        self._window = dataset.window
-        self._features = _shared_tensor(dataset.features, device)
+        self.dtype = dtype
+        self._dataset = dataset
+        self._features = _shared_tensor(dataset.features, device).to(dtype)
         self._labels = _shared_tensor(dataset.labels, device)
-        self._returns = _shared_tensor(dataset.returns, device)
+        self._returns = _shared_tensor(dataset.returns, device).to(dtype)
         self._train = _shared_tensor(dataset.train, device)
         self._val = _shared_tensor(dataset.val, device)
         self._val_labels = dataset.labels[dataset.val]
-        self._val_times = dataset.timestamps[dataset.val]
         self._steps_back = torch.arange(1 - dataset.window, 1, device=device)
 
         model_seed, *draw_seeds = (
             int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(5)
         )
-        self.model = build(config.model, dataset.features.shape[1], dataset.window, model_seed, device)
+        self.model = build(config.model, dataset.features.shape[1], dataset.window, model_seed, device).to(dtype)
         self._order = torch.Generator(device).manual_seed(draw_seeds[0])
         self._draws = torch.Generator(device).manual_seed(draw_seeds[1])
         self._rng = np.random.default_rng(draw_seeds[2])
@@ -143,9 +139,9 @@ class Trainer:
         self._balance_rng = np.random.default_rng(draw_seeds[3])
         self._groups = (dataset.train, train_labels) if config.balance.oversample else None
         weights = balance.class_weights(train_labels, config.balance.class_weights)
-        self._loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=torch.float32)).to(device)
-        self._optimizer = _optimizer(self.model, config.trainer)
-        self._schedule = _schedule(self._optimizer, config.trainer)
+        self._loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
+        self._optimizer = make_optimizer(self.model, config.trainer)
+        self._schedule = make_schedule(self._optimizer, config.trainer)
         self.epoch = 0
         self.steps = 0
         self.best: EpochResult | None = None
@@ -173,14 +169,12 @@ class Trainer:
         """
         started = time.perf_counter()
         learning_rate = float(self._optimizer.param_groups[0]["lr"])
-        train_loss = self._train_epoch()
-        scores = metrics.evaluate(self._val_labels, self.probabilities(self._val), self._val_times)
-        score = scores[self.config.trainer.metric]
+        with deterministic(self.config.trainer.deterministic):
+            train_loss = self._train_epoch()
+            scores = self._scores()
+        score = metrics.ranking(scores, self.config.trainer.metric)
         self.epoch += 1
-        # A score that val does not define (NaN) beats nothing and is beaten by any.
-        improved = (
-            self.best is None or score > self.best.value or (math.isnan(self.best.value) and not math.isnan(score))
-        )
+        best = self.best if self.best is not None and not _improves(score, self.best.value, scores) else None
         if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
             self._schedule.step(score)
         else:
@@ -188,18 +182,28 @@ class Trainer:
         result = EpochResult(
             epoch=self.epoch,
             score=score,
-            value=score if improved or self.best is None else self.best.value,
-            best_epoch=self.epoch if improved or self.best is None else self.best.epoch,
+            value=best.value if best else score,
+            best_epoch=best.epoch if best else self.epoch,
             metrics=scores,
-            best_metrics=scores if improved or self.best is None else self.best.metrics,
+            best_metrics=best.metrics if best else scores,
             train_loss=train_loss,
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,
         )
-        if improved:
+        if best is None:
             self.best = result
             self.best_weights = copy.deepcopy(self.model.state_dict())
         return result
+
+    def _scores(self) -> dict[str, float]:
+        """All metrics of the present weights on val; none without val rows."""
+        rows = self._dataset.val
+        if len(rows) == 0:
+            return {}
+        probabilities = self.probabilities(self._val)
+        scores = metrics.evaluate(self._val_labels, probabilities, self._dataset.timestamps[rows])
+        trades = backtest.run(self._dataset, rows, probabilities.argmax(axis=1))
+        return {**scores, "net_sharpe": trades.sharpe}
 
     def probabilities(self, rows: Tensor) -> np.ndarray:
         """Class probabilities, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
@@ -269,11 +273,8 @@ class Trainer:
         """Gather the windows `[B, L, F]` that end at rows `[B]`."""
         return self._features[rows.unsqueeze(1) + self._steps_back]
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-
     def _predict(self, rows: Tensor) -> Any:
-        with self._autocast():
+        with autocast(self.device, self.dtype):
             return self.model(self._windows(rows))
 
     def _train_epoch(self) -> float:
@@ -301,32 +302,28 @@ class Trainer:
             return self._train
         return torch.from_numpy(balance.oversampled(*self._groups, self._balance_rng)).to(self.device)
 
-    def _optimize(self) -> None:
-        """One optimizer step; over the first ones the learning rate rises. Goyal et al. 2017, arXiv:1706.02677."""
-        self.steps += 1
-        share = min(self.steps / max(self.config.trainer.warmup_steps, 1), 1.0)
-        groups = self._optimizer.param_groups
-        scheduled = [group["lr"] for group in groups]
-        for group in groups:
-            group["lr"] *= share
-        self._optimizer.step()
-        # Some schedules compute the next rate from the present one, so it must be theirs again.
-        for group, rate in zip(groups, scheduled, strict=True):
-            group["lr"] = rate
-
     def _step(self, rows: Tensor) -> Tensor:
-        targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(torch.float32)
+        targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(self.dtype)
         batch = self._augment(self._windows(rows), targets, self._returns[rows])
-        with self._autocast():
-            direction, confidence, forecast = self.model(batch.windows)
+        with autocast(self.device, self.dtype):
+            heads = self.model(batch.windows)
         loss: Tensor = self._loss(
-            direction.float(), confidence.float(), forecast.float(), batch.targets, batch.returns, batch.mixed
+            *(head.to(self.dtype) for head in heads),
+            batch.targets,
+            batch.returns,
+            batch.mixed,
         )
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.trainer.clip_norm)
-        self._optimize()
+        self.steps += 1
+        warmed_up_step(self._optimizer, self.steps, self.config.trainer.warmup_steps)
         return loss
+
+
+def _improves(score: float, best: float, scores: dict[str, float]) -> bool:
+    """Whether an epoch is to be kept: a score that val does not define (NaN) beats nothing and is beaten by any."""
+    return not scores or score > best or (math.isnan(best) and not math.isnan(score))
 
 
 def _shared_tensor(array: np.ndarray, device: torch.device) -> Tensor:
@@ -335,29 +332,3 @@ def _shared_tensor(array: np.ndarray, device: torch.device) -> Tensor:
         # Arrays from Ray's object store are read-only, which torch warns of and we respect.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array).to(device)
-
-
-def _optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, not biases, norms."""
-    parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
-
-
-def _schedule(
-    optimizer: torch.optim.Optimizer, config: TrainerConfig
-) -> lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau:
-    """The learning rate over the epochs."""
-    match config.schedule:
-        case "constant":
-            return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
-        case "cosine":
-            return lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
-        case "warm_restarts":
-            # SGDR, Loshchilov & Hutter 2017: restarts after 10, 30, 70, 150 epochs.
-            return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10, T_mult=2)
-        case "plateau":
-            return lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)

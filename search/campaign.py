@@ -21,11 +21,11 @@ from ray import tune
 from core import api, baselines, metrics, preset
 from core.config import TrainingConfig, to_yaml
 from core.dataset import Dataset, load
+from core.device import resolve_device
 from core.errors import ConfigError
 from core.files import check_writable, write_json, write_text
 from core.market import synthetic
 from core.market.reader import read_market
-from core.trainer import resolve_device
 from search import progress, results
 from search.config import CampaignConfig, dry_run_bars
 from search.incumbent import IncumbentTraining
@@ -108,8 +108,8 @@ def plan(config: CampaignConfig, root: Path) -> Plan:
         config=config,
         dataset=dataset.without_test(),
         data=api.describe_data(dataset),
-        base=_with_trainer(base_config, epochs=config.max_epochs, patience=None, schedule=config.schedule),
-        incumbent=_with_trainer(incumbent_config, epochs=epochs),
+        base=base_config.with_trainer(epochs=config.max_epochs, patience=None, schedule=config.schedule),
+        incumbent=incumbent_config.with_trainer(epochs=epochs),
         folder=folder,
     )
 
@@ -132,10 +132,6 @@ def check_folder(folder: Path) -> None:
     check_writable(folder)
     if folder.exists():
         raise ConfigError(f"{folder} already exists", "Choose another --name, or remove that folder")
-
-
-def _with_trainer(config: TrainingConfig, **changes: Any) -> TrainingConfig:
-    return config.model_copy(update={"trainer": config.trainer.model_copy(update=changes)})
 
 
 def _dataset(config: CampaignConfig) -> Dataset:

@@ -10,8 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import console, preset, report
-from core.cli import (
-    SOURCES,
+from core.config import parse, read_yaml
+from core.console import Command
+from core.errors import ConfigError
+from core.options import (
     DataOption,
     DaysOption,
     ExchangeOption,
@@ -23,13 +25,8 @@ from core.cli import (
     SymbolsOption,
     UntilOption,
     WindowOption,
-    data_settings,
-    fetch_lacking,
-    merge_sources,
 )
-from core.config import parse, read_yaml
-from core.console import Command
-from core.errors import ConfigError
+from core.sources import SOURCES, data_settings, fetch_lacking, merge_sources
 from search import data_cli, results
 from search.config import CampaignConfig
 

@@ -13,23 +13,15 @@ from rich.table import Table
 
 from core import console, report
 from core import dataset as dataset_module
-from core.cli import (
-    ConfigOption,
-    DaysOption,
-    FeaturesOption,
-    HorizonOption,
-    UntilOption,
-    data_config,
-    data_settings,
-    fetch_pieces,
-)
 from core.config import DataConfig, parse
 from core.console import Command
 from core.dataset import Dataset
 from core.errors import DataError
 from core.market.reader import bar_files, read_market
 from core.market.store import DEFAULT_EXCHANGE, Piece
+from core.options import ConfigOption, DaysOption, FeaturesOption, HorizonOption, UntilOption
 from core.report import FileReport
+from core.sources import data_config, data_settings, fetch_pieces
 from core.splits import main_borders
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look market data over, and fetch them.")

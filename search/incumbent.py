@@ -10,7 +10,8 @@ import torch
 from ray.exceptions import RayError
 
 from core.dataset import Dataset
-from core.trainer import Trainer, resolve_device
+from core.device import resolve_device
+from core.trainer import Trainer
 from search import results
 from search.results import TrialRecord
 from search.trial import TrialJob, failure

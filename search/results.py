@@ -75,7 +75,18 @@ def first_line(error: Exception | None) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else "the trial's process died"
 
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "auc", "direction_auc", "nll", "ece", "top_share")
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "mcc",
+    "auc",
+    "direction_auc",
+    "nll",
+    "ece",
+    "top_share",
+    "net_sharpe",
+)
 _FLOAT = "float64"
 _TRIAL_TYPES = {
     "number": "int64",

@@ -12,9 +12,10 @@ from ray import tune
 from core import checkpoint
 from core.config import Device, TrainingConfig
 from core.dataset import Dataset
-from core.trainer import Trainer, resolve_device
+from core.device import resolve_device
+from core.trainer import Trainer
 
-WORST_VALUE = 0.0
+WORST_VALUE = -1e3
 """What the searcher is told of a failed trial: no metric that ranks trials goes lower for a model of any use."""
 _STATE_FILE = "trainer.pt"
 

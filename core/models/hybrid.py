@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from core.config import ModelConfig, ModelSize
 from core.market.labels import CLASSES
-from core.models.layers import AttentionPool, Dropout, ResidualBlock, init_lstm
+from core.models.layers import AttentionPool, Dropout, ResidualBlock, TimeConv, init_lstm
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class HybridCNNLSTM(nn.Module):
         super().__init__()
         size = DIMENSIONS[config.size]
         dropout = Dropout(config.dropout, generator)
-        self.stem = nn.Conv1d(features, size.channels, 3, padding=1)
+        self.stem = TimeConv(features, size.channels, 3, padding=1)
         self.blocks = nn.Sequential(*(ResidualBlock(size.channels, s, dropout) for s in size.strides))
         self.lstm = nn.LSTM(size.channels, size.hidden, batch_first=True, bidirectional=True)
         width = 2 * size.hidden
@@ -89,8 +89,7 @@ class HybridCNNLSTM(nn.Module):
 
     def forward(self, windows: Tensor) -> Prediction:
         """Predict from windows `[B, L, F]`."""
-        hidden = functional.gelu(self.stem(windows.transpose(1, 2)))
-        steps, _ = self.lstm(self.blocks(hidden).transpose(1, 2))
+        steps, _ = self.lstm(self.blocks(functional.gelu(self.stem(windows))))
         steps = self.norm(steps)
         context = self.context_norm(steps[:, -1] + self.attention(steps))
         context = self.dropout(context)

@@ -9,10 +9,13 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 
+_LEAST_INT64 = -(2**63)
+
+
 class Dropout(nn.Module):
     """Inverted dropout from random bytes and a generator of its own.
 
-    Four times as fast on a CPU as drawing a float for each value. The probability is rounded to
+    Eight bytes a draw: several times as fast on a CPU as drawing a float for each value. The probability is rounded to
     1/256 and the scale follows the rounded one, so that the mean is kept exactly. Srivastava et al. 2014.
     """
 
@@ -26,15 +29,43 @@ class Dropout(nn.Module):
         """Drop values in training; do nothing in evaluation."""
         if not self.training or self.dropped_of_256 == 0:
             return values
-        draws = torch.empty(values.shape, dtype=torch.uint8, device=values.device).random_(
-            0, 256, generator=self.generator
-        )
-        kept = (draws >= self.dropped_of_256).to(values.dtype)
+        count = values.numel()
+        words = torch.empty(-(-count // 8), dtype=torch.int64, device=values.device)
+        draws = words.random_(_LEAST_INT64, None, generator=self.generator).view(torch.uint8)[:count]
+        kept = (draws >= self.dropped_of_256).to(values.dtype).view(values.shape)
         return values * kept.mul_(256 / (256 - self.dropped_of_256))
 
     def extra_repr(self) -> str:
         """The probability in use."""
         return f"p={self.dropped_of_256 / 256:.4f}"
+
+
+class TimeConv(nn.Conv1d):
+    """`nn.Conv1d` over `[B, L, C]`, the order in which windows and the LSTM have it.
+
+    A convolution of images one pixel high, whose channels lie last in memory: nothing is copied, and on a CPU its
+    kernels are twice as fast.
+    """
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Take `[B, L, C]` to `[B, ceil(L / stride), C']`."""
+        weight = self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        (stride,), (padding,) = self.stride, self.padding
+        images = functional.conv2d(_as_images(values), weight, self.bias, (1, stride), (0, int(padding)))
+        return images.squeeze(2).transpose(1, 2)
+
+
+class TimeNorm(nn.GroupNorm):
+    """`nn.GroupNorm` over `[B, L, C]`."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalise `[B, L, C]` over L and each group of channels."""
+        return super().forward(_as_images(values)).squeeze(2).transpose(1, 2)
+
+
+def _as_images(values: Tensor) -> Tensor:
+    """`[B, L, C]` as `[B, C, 1, L]`, without a copy."""
+    return values.transpose(1, 2).unsqueeze(2)
 
 
 class ResidualBlock(nn.Module):
@@ -45,25 +76,38 @@ class ResidualBlock(nn.Module):
     """
 
     def __init__(self, channels: int, stride: int, dropout: Dropout) -> None:
-        """Take `[B, C, L]` to `[B, C, ceil(L / stride)]`."""
+        """Take `[B, L, C]` to `[B, ceil(L / stride), C]`."""
         super().__init__()
-        self.first = nn.Conv1d(channels, channels, 3, stride=stride, padding=1)
-        self.first_norm = nn.GroupNorm(4, channels)
+        self.stride = stride
+        self.first = TimeConv(channels, channels, 3, stride=stride, padding=1)
+        self.first_norm = TimeNorm(4, channels)
         self.dropout = dropout
-        self.second = nn.Conv1d(channels, channels, 3, padding=1)
-        self.second_norm = nn.GroupNorm(4, channels)
-        self.skip = nn.Identity() if stride == 1 else nn.AvgPool1d(stride, ceil_mode=True)
+        self.second = TimeConv(channels, channels, 3, padding=1)
+        self.second_norm = TimeNorm(4, channels)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Apply the block to values `[B, C, L]`."""
+        """Apply the block to values `[B, L, C]`."""
         hidden = self.dropout(functional.gelu(self.first_norm(self.first(values))))
-        return functional.gelu(self.skip(values) + self.second_norm(self.second(hidden)))
+        return functional.gelu(average(values, self.stride) + self.second_norm(self.second(hidden)))
+
+
+def average(values: Tensor, stride: int) -> Tensor:
+    """Means of `stride` steps each of values `[B, L, C]`; the last of fewer, if they do not come out even."""
+    if stride == 1:
+        return values
+    steps, rest = divmod(values.shape[1], stride)
+    means = values[:, : steps * stride].unflatten(1, (steps, stride)).mean(2)
+    return torch.cat([means, values[:, steps * stride :].mean(1, keepdim=True)], 1) if rest else means
 
 
 class AttentionPool(nn.Module):
     """Multi-head attention of the last step over the whole window. Vaswani et al. 2017, arXiv:1706.03762.
 
-    Keys carry learned positions, counted back from the last step.
+    Keys and values carry learned positions, counted back from the last step; steps further back than were learned share
+    the first one, so that a longer window can be read (Shaw et al. 2018, arXiv:1803.02155, clip alike).
+
+    With a single query, neither keys nor values need be made for each step: q . (W_k x) = (W_k' q) . x, and a mean of
+    W_v x is W_v of the mean. Keys have no bias: it would add the same to every step's score, which softmax ignores.
     """
 
     def __init__(self, width: int, heads: int, steps: int) -> None:
@@ -72,20 +116,27 @@ class AttentionPool(nn.Module):
         self.heads = heads
         self.positions = nn.Parameter(torch.randn(steps, width) * 0.02)
         self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
     def forward(self, values: Tensor) -> Tensor:
         """Pool values `[B, L, D]` into a context `[B, D]`."""
         batch, steps, width = values.shape
-        keys, content = self.key_value(values + self.positions[-steps:]).chunk(2, dim=-1)
-        query = self.query(values[:, -1])
+        placed = values + self._positions(steps)
+        query = self.query(values[:, -1]).view(batch, self.heads, -1)
+        # Shapes from here on: h heads, d = D / h.
+        looked_for = torch.einsum("bhd,hde->bhe", query, self.key.weight.view(self.heads, -1, width))
+        scores = torch.einsum("bhe,ble->bhl", looked_for, placed) / math.sqrt(width // self.heads)
+        found = torch.einsum("bhl,ble->bhe", scores.softmax(-1), placed)
+        content = torch.einsum("bhe,hde->bhd", found, self.value.weight.view(self.heads, -1, width))
+        return torch.as_tensor(self.out(content.reshape(batch, width) + self.value.bias))
 
-        def split(tensor: Tensor) -> Tensor:
-            return tensor.reshape(batch, -1, self.heads, width // self.heads).transpose(1, 2)
-
-        pooled = functional.scaled_dot_product_attention(split(query), split(keys), split(content))
-        return torch.as_tensor(self.out(pooled.transpose(1, 2).reshape(batch, width)))
+    def _positions(self, steps: int) -> Tensor:
+        learned = len(self.positions)
+        if steps <= learned:
+            return self.positions[-steps:]
+        return torch.cat([self.positions[:1].expand(steps - learned, -1), self.positions])
 
 
 def init_lstm(lstm: nn.LSTM) -> None:

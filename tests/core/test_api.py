@@ -11,13 +11,13 @@ import torch
 
 from core import __version__, api, baselines, checkpoint, metrics
 from core.config import TrainingConfig, parse
-from core.dataset import Dataset
+from core.dataset import Dataset, load_whole
 from core.errors import ConfigError, NonFiniteLossError
-from core.models.hybrid import build
-from core.trainer import EpochResult
-from tests.core.samples import cut, recipe
+from core.trained import TrainedModel
+from core.trainer import EpochResult, Trainer
+from tests.core.samples import cut, market_config, recipe
 
-FILES = ["checkpoint.pt", "metrics.json"]
+FILES = ["checkpoint.pt", "metrics.json", "curves.png"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def short(dataset: Dataset) -> Dataset:
 
 
 def _train(dataset: Dataset, output: Path, **more: Any) -> api.Outcome:
-    return api.train(recipe(), dataset, output, device="cpu", **more)
+    return api.train(recipe(), market_config(), dataset, output, device="cpu", **more)
 
 
 def _report(folder: Path) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def test_both_files_are_written_and_named(short: Dataset, tmp_path: Path) -> Non
     seen: list[EpochResult] = []
     outcome = _train(short, tmp_path / "new", on_epoch=seen.append)
     assert outcome.files == [tmp_path / "new" / name for name in FILES]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == FILES
+    assert {path.name for path in (tmp_path / "new").iterdir()} == set(FILES)
     assert outcome.history == seen
     assert [result.epoch for result in seen] == [1, 2, 3]
     assert not outcome.interrupted
@@ -54,7 +54,10 @@ def test_the_metrics_file_tells_all_that_a_reader_needs(short: Dataset, tmp_path
     assert report["preset"] == {"name": "mine"}
     assert parse(TrainingConfig, report["training"], "here") == recipe()
     assert report["best_epoch"] == outcome.best.epoch
-    assert report["val"] == outcome.best.metrics
+    assert report["val"] == outcome.best.metrics == outcome.findings["val"]
+    assert set(report["val_yardsticks"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
+    assert report["checklist"] == [line.as_row() for line in outcome.checklist]
+    assert report["provable_direction_auc"] > 0.5
     assert report["epochs"] == len(report["history"]) == 3
     assert report["interrupted"] is False
     assert report["data"] == api.describe_data(short)
@@ -68,7 +71,7 @@ def test_the_majority_beside_it_is_of_the_same_rows(short: Dataset, tmp_path: Pa
     expected = metrics.evaluate(
         short.labels[short.val], baselines.majority(short, short.val), short.timestamps[short.val]
     )
-    assert outcome.majority == expected == _report(tmp_path)["val_majority"]
+    assert outcome.findings["val_yardsticks"]["majority"] == expected == _report(tmp_path)["val_yardsticks"]["majority"]
 
 
 def test_what_is_not_defined_is_null_in_the_metrics_file(short: Dataset, tmp_path: Path) -> None:
@@ -78,20 +81,44 @@ def test_what_is_not_defined_is_null_in_the_metrics_file(short: Dataset, tmp_pat
     assert _report(tmp_path)["val"]["auc"] is None
 
 
-def test_the_checkpoint_rebuilds_the_model_that_was_measured(short: Dataset, tmp_path: Path) -> None:
+def test_the_checkpoint_holds_the_model_that_was_measured(short: Dataset, tmp_path: Path) -> None:
     outcome = _train(short, tmp_path)
-    saved = checkpoint.load(tmp_path / "checkpoint.pt")
-    config = parse(TrainingConfig, saved["training"], "checkpoint")
-    window = saved["data"]["window"]
-    model = build(config.model, len(saved["data"]["features"]), window, 99, torch.device("cpu")).eval()
-    model.load_state_dict(saved["model"])
-    windows = torch.from_numpy(short.features[short.val[:, None] + np.arange(1 - window, 1)])
+    model = TrainedModel.load(tmp_path / "checkpoint.pt").build(torch.device("cpu"))
+    windows = torch.from_numpy(short.features[short.val[:, None] + np.arange(1 - short.window, 1)])
     with torch.inference_mode():
         probabilities = model(windows).direction.double().softmax(-1).numpy()
-    assert metrics.evaluate(short.labels[short.val], probabilities, short.timestamps[short.val]) == pytest.approx(
-        outcome.best.metrics
-    )
-    assert saved["epoch"] == outcome.best.epoch
+    measured = metrics.evaluate(short.labels[short.val], probabilities, short.timestamps[short.val])
+    assert measured == pytest.approx({name: outcome.best.metrics[name] for name in measured})
+
+
+def test_a_training_on_all_rows_says_that_nothing_was_held_out(tmp_path: Path) -> None:
+    config = market_config(bars=1500)
+    whole = load_whole(config)
+    assert len(whole.val) == len(whole.test) == 0
+    outcome = api.train(recipe(epochs=9), config, whole, tmp_path, device="cpu", stop_after=2)
+    assert [result.epoch for result in outcome.history] == [1, 2]
+    assert outcome.best.epoch == 2
+    report = _report(tmp_path)
+    assert "no held-out figure exists" in report["note"]
+    assert not {"val", "val_yardsticks", "gap"} & set(report)
+    assert report["calibration"] is None
+    assert all(line["verdict"] == "not measured" for line in report["checklist"] if line["kind"] != "advice")
+
+
+def test_the_last_epoch_is_the_one_kept_where_nothing_is_held_out(tmp_path: Path) -> None:
+    config = market_config(bars=1500)
+    whole = load_whole(config)
+    outcome = api.train(recipe(epochs=3), config, whole, tmp_path, device="cpu")
+    trainer = Trainer(recipe(epochs=3), whole, torch.device("cpu"))
+    list(trainer)
+    assert all(torch.equal(outcome.trained.weights[name], value) for name, value in trainer.model.state_dict().items())
+
+
+@pytest.mark.parametrize("changes", [{"patience": 3}, {"schedule": "plateau"}])
+def test_what_waits_for_a_score_needs_validation_rows(changes: dict[str, Any], tmp_path: Path) -> None:
+    whole = load_whole(market_config(bars=1500))
+    with pytest.raises(ConfigError, match="Without validation rows"):
+        api.train(recipe(**changes), market_config(), whole, tmp_path, device="cpu")
 
 
 class _Interrupt:
@@ -112,7 +139,7 @@ def test_an_interrupted_training_keeps_what_it_reached_and_says_so(short: Datase
     report = _report(tmp_path)
     assert report["interrupted"] is True
     assert report["epochs"] == 1
-    assert checkpoint.load(tmp_path / "checkpoint.pt")["epoch"] == 1
+    assert checkpoint.load(tmp_path / "checkpoint.pt")["about"]["interrupted"] is True
 
 
 def test_an_interruption_before_the_first_epoch_writes_nothing(

@@ -96,7 +96,7 @@ def test_a_file_of_anything_else_is_refused(tmp_path_factory: pytest.TempPathFac
 def test_another_format_is_refused(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "checkpoint.pt"
     torch.save(content, path)
-    with pytest.raises(ConfigError, match=r"has checkpoint format .* reads 1"):
+    with pytest.raises(ConfigError, match=r"has checkpoint format .* reads 2"):
         checkpoint.load(path)
 
 

@@ -47,8 +47,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_training_on_synthetic_data_writes_its_files_and_says_what_they_are(run: Run) -> None:
     assert run(f"{SYNTHETIC} --epochs 1 --seed 5") == 0
     assert "SYNTHETIC DATA" in run.err
-    assert "majority class" in run.out
-    for name in ("checkpoint.pt", "metrics.json"):
+    assert "gradient boosting" in run.out
+    for name in ("checkpoint.pt", "metrics.json", "curves.png"):
         assert f"wrote out/{name}" in run.out
     report = json.loads(Path("out/metrics.json").read_text())
     assert report["data"]["synthetic"] is True
@@ -57,7 +57,8 @@ def test_a_training_on_synthetic_data_writes_its_files_and_says_what_they_are(ru
     assert report["training"]["trainer"]["seed"] == 5
     assert report["training"]["model"]["size"] == "quick"
     assert report["epochs"] == 1
-    assert checkpoint.load(Path("out/checkpoint.pt"))["epoch"] == 1
+    assert checkpoint.load(Path("out/checkpoint.pt"))["about"]["epoch"] == 1
+    assert Path("out/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_bars_of_several_symbols_come_from_the_store(run: Run, tmp_path: Path) -> None:

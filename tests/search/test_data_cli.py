@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import cli as core_cli
+from core import sources
 from core.market.exchange import Client
 from search.cli import main
 from tests.core.market.exchange_server import STEP, ExchangeServer, exchange_server, kline
@@ -82,7 +82,7 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExchangeServer]:
             client.api.enableRateLimit = False
             return client
 
-        monkeypatch.setattr(core_cli, "Client", connect)
+        monkeypatch.setattr(sources, "Client", connect)
         yield server
 
 
@@ -128,7 +128,7 @@ def test_without_a_network_it_says_so_and_names_the_other_ways(
         client.api.urls["api"]["public"] = "http://127.0.0.1:9/api/v3"
         return client
 
-    monkeypatch.setattr(core_cli, "Client", nowhere)
+    monkeypatch.setattr(sources, "Client", nowhere)
     code, _, wrong = command("run", "--name", "x", "--symbols", "BTCUSDT", "--days", "9", "--store", "store")
     assert code == 2
     assert "--data" in wrong

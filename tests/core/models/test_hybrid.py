@@ -43,6 +43,11 @@ def test_any_window_gives_one_prediction_a_sample(window: int) -> None:
     assert confidence.shape == forecast.shape == (4,)
 
 
+@pytest.mark.parametrize("read", [2, 16, 40])
+def test_a_window_of_another_length_than_it_was_built_for_can_be_read(read: int) -> None:
+    assert _build(16)(_windows(4, read)).direction.shape == (4, 3)
+
+
 def test_a_single_sample_keeps_its_batch_dimension() -> None:
     direction, confidence, forecast = _build()(_windows(1))
     assert (direction.shape, confidence.shape, forecast.shape) == ((1, 3), (1,), (1,))

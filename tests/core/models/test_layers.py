@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from core.models.layers import AttentionPool, Dropout, ResidualBlock, init_lstm
+from core.models.layers import AttentionPool, Dropout, ResidualBlock, TimeConv, TimeNorm, average, init_lstm
 
 
 def _generator(seed: int = 0) -> Generator:
@@ -67,15 +67,29 @@ def test_dropout_passes_gradients_where_it_passes_values() -> None:
 
 @pytest.mark.parametrize("length", [1, 2, 7, 8])
 @pytest.mark.parametrize("stride", [1, 2, 3])
+def test_convolution_norm_and_average_are_torchs_own(length: int, stride: int) -> None:
+    values = _random(2, length, 8).double()
+    conv, norm = TimeConv(8, 12, 3, stride=stride, padding=1).double(), TimeNorm(4, 8).double()
+    nn.init.normal_(norm.weight, generator=_generator())
+    torch.testing.assert_close(
+        conv(values), nn.Conv1d.forward(conv, values.transpose(1, 2)).transpose(1, 2), rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(norm(values), nn.GroupNorm.forward(norm, values.transpose(1, 2)).transpose(1, 2))
+    pooled = nn.functional.avg_pool1d(values.transpose(1, 2), stride, ceil_mode=True).transpose(1, 2)
+    torch.testing.assert_close(average(values, stride), pooled)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8])
+@pytest.mark.parametrize("stride", [1, 2, 3])
 def test_a_block_shortens_time_by_its_stride(length: int, stride: int) -> None:
     block = ResidualBlock(8, stride, Dropout(0.0, _generator()))
-    assert block(_random(2, 8, length)).shape == (2, 8, math.ceil(length / stride))
+    assert block(_random(2, length, 8)).shape == (2, math.ceil(length / stride), 8)
 
 
 def test_a_block_adds_to_its_input() -> None:
     block = ResidualBlock(8, 1, Dropout(0.0, _generator()))
     nn.init.zeros_(block.second_norm.weight)
-    values = _random(2, 8, 10)
+    values = _random(2, 10, 8)
     torch.testing.assert_close(block(values), nn.functional.gelu(values))
 
 
@@ -109,7 +123,7 @@ def _pooled_by_hand(pool: AttentionPool, values: Tensor, positions: Tensor) -> T
     heads = []
     for head in range(pool.heads):
         mine = slice(head * width, (head + 1) * width)
-        keys, content = pool.key_value(values + positions).split(8, dim=-1)
+        keys, content = pool.key(values + positions), pool.value(values + positions)
         query = pool.query(values[:, -1])[:, mine]
         weights = ((keys[..., mine] @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(width)).softmax(-1)
         heads.append((weights.unsqueeze(-1) * content[..., mine]).sum(1))
@@ -124,6 +138,25 @@ def test_the_last_step_looks_over_the_whole_window() -> None:
 def test_positions_are_counted_back_from_the_last_step() -> None:
     pool, values = _pool(), _random(3, 4, 8)
     torch.testing.assert_close(pool(values), _pooled_by_hand(pool, values, pool.positions[-4:]))
+
+
+def test_a_longer_window_than_was_learned_shares_the_first_position() -> None:
+    pool, values = _pool(), _random(3, 9, 8)
+    positions = torch.cat([pool.positions[:1]] * 3 + [pool.positions])
+    torch.testing.assert_close(pool(values), _pooled_by_hand(pool, values, positions))
+
+
+@pytest.mark.parametrize("length", [1, 4, 9])
+def test_pooling_is_torchs_own_attention_of_the_last_step(length: int) -> None:
+    pool = _pool(9).double()
+    theirs = nn.MultiheadAttention(8, 2, batch_first=True).double()
+    parts = [pool.query, pool.key, pool.value]
+    theirs.in_proj_weight.data = torch.cat([part.weight for part in parts])
+    theirs.in_proj_bias.data = torch.cat([pool.query.bias, torch.randn(8, generator=_generator()), pool.value.bias])
+    theirs.out_proj.load_state_dict(pool.out.state_dict())
+    values = _random(3, length, 8).double()
+    placed = values + pool.positions[-length:]
+    torch.testing.assert_close(pool(values), theirs(values[:, -1:], placed, placed)[0][:, 0])
 
 
 def test_every_step_reaches_the_context() -> None:

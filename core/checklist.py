@@ -1,0 +1,156 @@
+"""The production checklist: what a recipe and what it led to are held against, a line each.
+
+Four kinds of line. *Advice* is about hyperparameters, *checks* about measured figures; both are the guide's, and
+neither decides anything. *Guide targets* stand beside what was measured. *Gates* are this project's own: a model that
+fails one has shown no skill.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from core.config import TrainingConfig
+from core.metrics import COLLAPSE
+
+Kind = Literal["advice", "check", "guide target", "gate"]
+Verdict = Literal["pass", "fail", "not measured"]
+
+LARGEST_RATE, SMALLEST_BATCH, SMALLEST_DECAY, SMALLEST_GAMMA, SHORTEST_PATIENCE = 1e-4, 128, 0.001, 2.0, 15
+LEAST_ACCURACY, LARGEST_GAP = 0.50, 0.15
+TARGET_ACCURACY, TARGET_F1, TARGET_LOSS, TARGET_GAP = (0.55, 0.62), (0.52, 0.58), 0.7, 0.08
+
+Findings = Mapping[str, Any]
+"""What a training found on val, as `core.api` writes it into the metrics file; empty where nothing was held out."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the checklist.
+
+    Attributes:
+        kind: whose line it is.
+        name: what is looked at.
+        value: what was found, in words.
+        bound: what it should be, in words.
+        verdict: how the one compares to the other.
+    """
+
+    kind: Kind
+    name: str
+    value: str
+    bound: str
+    verdict: Verdict
+
+    def as_row(self) -> dict[str, str]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def checklist(config: TrainingConfig, findings: Findings) -> list[Line]:
+    """All lines, in the order in which they are shown.
+
+    Args:
+        config: the recipe.
+        findings: what was found on val; empty if nothing was.
+    """
+    return [*advice(config), *checks(findings), *targets(findings), *gates(findings)]
+
+
+def advice(config: TrainingConfig) -> list[Line]:
+    """The guide's bounds on the recipe."""
+    trainer, gamma, weights = config.trainer, config.loss.focal_gamma, config.balance.class_weights
+    rate, batch, decay, patience = trainer.learning_rate, trainer.batch_size, trainer.weight_decay, trainer.patience
+    balanced = weights != "none" or config.balance.oversample
+    # A training that is never stopped early is more patient than any bound.
+    waits, patient = ("no early stopping", True) if patience is None else (str(patience), patience >= SHORTEST_PATIENCE)
+    return [
+        _line("advice", "learning rate", f"{rate:g}", f"<= {LARGEST_RATE:g}", rate <= LARGEST_RATE),
+        _line("advice", "batch size", str(batch), f">= {SMALLEST_BATCH}", batch >= SMALLEST_BATCH),
+        _line("advice", "weight decay", f"{decay:g}", f">= {SMALLEST_DECAY:g}", decay >= SMALLEST_DECAY),
+        _line("advice", "focal gamma", f"{gamma:g}", f">= {SMALLEST_GAMMA:g}", gamma >= SMALLEST_GAMMA),
+        _line("advice", "class weights", weights, "on, or oversampling", balanced),
+        _line("advice", "patience", waits, f">= {SHORTEST_PATIENCE}", patient),
+    ]
+
+
+def checks(findings: Findings) -> list[Line]:
+    """The guide's bounds on measured figures."""
+    accuracy, gap = _figure(findings, "val", "accuracy"), _figure(findings, "gap", "gap")
+    return [
+        _share("check", "val accuracy", accuracy, f"> {LEAST_ACCURACY:.0%}", accuracy > LEAST_ACCURACY),
+        _measured("check", "train-val gap of the loss", gap, f"< {LARGEST_GAP:g}", gap < LARGEST_GAP),
+    ]
+
+
+def targets(findings: Findings) -> list[Line]:
+    """The guide's table of targets, beside what was measured. A figure above a range is no success: look for a leak."""
+    accuracy, f1 = _figure(findings, "val", "accuracy"), _figure(findings, "val", "macro_f1")
+    loss, gap = _figure(findings, "gap", "val_loss"), _figure(findings, "gap", "gap")
+    right, good = _within(accuracy, TARGET_ACCURACY), _within(f1, TARGET_F1)
+    return [
+        _share("guide target", "val accuracy", accuracy, _range(TARGET_ACCURACY), right),
+        _share("guide target", "val macro-F1", f1, _range(TARGET_F1), good),
+        _measured("guide target", "val loss (cross-entropy, nats)", loss, f"< {TARGET_LOSS:g}", loss < TARGET_LOSS),
+        _measured("guide target", "train-val gap of the loss", gap, f"< {TARGET_GAP:g}", gap < TARGET_GAP),
+    ]
+
+
+def gates(findings: Findings) -> list[Line]:
+    """This project's own: better than every yardstick, a direction that is not luck, more than one class called."""
+    yardsticks: Mapping[str, Mapping[str, float]] = findings.get("val_yardsticks", {})
+    best = max(yardsticks, key=lambda name: yardsticks[name]["macro_f1"], default="")
+    least = yardsticks[best]["macro_f1"] if best else math.nan
+    f1 = _figure(findings, "val", "macro_f1")
+    auc, provable = _figure(findings, "val", "direction_auc"), _figure(findings, "provable_direction_auc")
+    share = _figure(findings, "val", "top_share")
+    luck = "> what luck reaches" if math.isnan(provable) else f"> {provable:.4f} (95 %, on these rows)"
+    mixed = share <= COLLAPSE
+    return [
+        _measured(
+            "gate",
+            "macro-F1 better than every yardstick",
+            f1,
+            f"> {least:.4f} ({best})" if best else "> the best of them",
+            f1 > least,
+        ),
+        _measured("gate", "direction AUC beyond luck", auc, luck, auc > provable),
+        _share("gate", "no mode collapse: class called most", share, f"<= {COLLAPSE:.0%}", mixed),
+    ]
+
+
+def has_skill(lines: list[Line]) -> bool:
+    """Whether every gate was passed."""
+    return all(line.verdict == "pass" for line in lines if line.kind == "gate")
+
+
+def _figure(findings: Findings, *path: str) -> float:
+    """A figure of the findings; NaN where it was not measured."""
+    value: Any = findings
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def _line(kind: Kind, name: str, value: str, bound: str, holds: bool) -> Line:
+    return Line(kind, name, value, bound, "pass" if holds else "fail")
+
+
+def _measured(kind: Kind, name: str, value: float, bound: str, holds: bool, form: str = ".4f") -> Line:
+    if math.isnan(value):
+        return Line(kind, name, "", bound, "not measured")
+    return _line(kind, name, format(value, form), bound, holds)
+
+
+def _share(kind: Kind, name: str, value: float, bound: str, holds: bool) -> Line:
+    return _measured(kind, name, value, bound, holds, ".1%")
+
+
+def _range(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.0%} to {bounds[1]:.0%}"
+
+
+def _within(value: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] <= value <= bounds[1]

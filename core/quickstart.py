@@ -1,0 +1,88 @@
+"""The two functions that the guide starts with."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from core import api, preset
+from core.config import BalanceConfig, DataConfig, ModelConfig, TrainerConfig, TrainingConfig
+from core.dataset import load
+from core.device import resolve_device
+from core.models.hybrid import HybridCNNLSTM
+from core.sources import fetch_lacking
+from core.trainer import EpochResult
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+DAYS = 30.0
+
+
+class OptimizedTraining(NamedTuple):
+    """The four configs of the guide's recommended training.
+
+    Losses and augmentation are not among them: their defaults are `production_small`'s too.
+    """
+
+    model: ModelConfig
+    trainer: TrainerConfig
+    data: DataConfig
+    balance: BalanceConfig
+
+
+def setup_optimized_training(symbols: Sequence[str] = SYMBOLS, days: float = DAYS) -> OptimizedTraining:
+    """The guide's recommended settings: preset `production_small`, on the last days of these symbols of the store.
+
+    Args:
+        symbols: for example BTCUSDT.
+        days: how many.
+    """
+    recipe = preset.load("production_small").training_config(
+        size=api.default_size(resolve_device("auto")), metric="macro_f1", seed=0
+    )
+    return OptimizedTraining(
+        recipe.model, recipe.trainer, DataConfig(symbols=tuple(symbols), days=days), recipe.balance
+    )
+
+
+def quick_start_training(
+    symbols: Sequence[str] = SYMBOLS,
+    days: float = DAYS,
+    *,
+    store: Path = Path("data"),
+    offline: bool = False,
+    epochs: int | None = None,
+    output: Path | None = None,
+) -> tuple[HybridCNNLSTM, list[EpochResult]]:
+    """Train the recommended model on the last days of these symbols; fetch what the store lacks of them.
+
+    Args:
+        symbols: for example BTCUSDT.
+        days: how many.
+        store: folder of bar files.
+        offline: fetch nothing.
+        epochs: most epochs, instead of the recipe's 150 (patience 20).
+        output: folder for checkpoint, metrics and curves; not kept if not given.
+
+    Returns:
+        the model with the weights of its best epoch, ready to predict, and one result an epoch.
+
+    Raises:
+        ConfigError: the folder holds another training, or it is not clear what to fetch.
+        DataError: the data cannot be had or used.
+    """
+    model, trainer, data, balance = setup_optimized_training(symbols, days)
+    data = data.model_copy(update={"store": store, "offline": offline})
+    if epochs is not None:
+        trainer = trainer.model_copy(update={"epochs": epochs})
+    if output is not None:
+        api.check_output(output, overwrite=False)
+    fetch_lacking(data)
+    with tempfile.TemporaryDirectory() as scratch:
+        outcome = api.train(
+            TrainingConfig(model=model, trainer=trainer, balance=balance), data, load(data), output or Path(scratch)
+        )
+    return outcome.trained.build(torch.device("cpu")), outcome.history
