@@ -21,7 +21,7 @@ from core.diagnosis import Diagnosis
 from core.errors import ConfigError
 from core.files import check_writable, write_json
 from core.trained import TrainedModel
-from core.trainer import EpochResult, Trainer
+from core.trainer import EpochResult, Trainer, cross_fitted
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"
@@ -115,7 +115,7 @@ def train(
         interrupted = True
     best = trainer.best
     assert best is not None  # an epoch has run
-    calibration, findings = _findings(seen, trainer) if len(seen.val) else (None, {})
+    calibration, findings = _findings(seen, trainer, history) if len(seen.val) else (None, {})
     lines, diagnoses = checklist.checklist(config, findings), diagnosis.diagnose(config, history, findings)
     described = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
     described |= {"data": describe_data(dataset), "interrupted": interrupted}
@@ -146,15 +146,17 @@ def train(
     return Outcome(history, best, trained, findings, lines, diagnoses, interrupted, files)
 
 
-def _findings(dataset: Dataset, trainer: Trainer) -> tuple[Calibration, dict[str, Any]]:
+def _findings(dataset: Dataset, trainer: Trainer, history: list[EpochResult]) -> tuple[Calibration, dict[str, Any]]:
     """The calibration of the best weights, and what is said of them on val."""
     assert trainer.best is not None  # an epoch has run
     conclusion = trainer.conclude()
+    chosen_elsewhere = cross_fitted(history, trainer.config.trainer.metric) if history[0].halves else {}
     return conclusion.calibration, {
         "val": trainer.best.best_metrics,
+        "val_cross_fitted": chosen_elsewhere,
         "val_yardsticks": evaluation.yardsticks(dataset, dataset.val),
         "val_report": evaluation.report(dataset, dataset.val, softmax(conclusion.val_logits, axis=1)),
-        "provable_direction_auc": report.provable_direction_auc(dataset, dataset.val),
+        "provable_direction_auc": report.provable_direction_auc(dataset, dataset.val, checklist.CONFIDENCE),
         "gap": {"val_loss": conclusion.val_loss, "train_loss": conclusion.train_loss, "gap": conclusion.gap},
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from sklearn import metrics
 
@@ -16,33 +18,46 @@ _ECE_BINS = 15
 _CLASSES = list(range(len(CLASSES)))
 
 
-def evaluate(labels: np.ndarray, probabilities: np.ndarray, timestamps: np.ndarray) -> dict[str, float]:
-    """All metrics of one set of predictions.
+def evaluate(
+    labels: np.ndarray, probabilities: np.ndarray, timestamps: np.ndarray, names: Sequence[str] = ()
+) -> dict[str, float]:
+    """Metrics of one set of predictions.
 
     Args:
         labels: true classes `[N]`.
         probabilities: float64 `[N, 3]`, rows summing to 1, not calibrated.
         timestamps: `[N]`, to halve the rows in time for the calibration of nll.
+        names: which ones; all if none is named.
 
     Returns:
         accuracy, balanced_accuracy, macro_f1, mcc, auc, direction_auc; nll (after calibration, cross-fitted over two
         halves of the time); ece (before calibration); top_share (of the class called most). A metric that these labels
         do not define (an AUC with one class only) is NaN.
     """
+    return {name: _METRICS[name](labels, probabilities, timestamps) for name in names or _METRICS}
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of right calls."""
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+def balanced_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean recall of the classes that occur."""
     called = probabilities.argmax(axis=1)
-    return {
-        "accuracy": float(np.mean(called == labels)),
-        "balanced_accuracy": float(
-            metrics.recall_score(labels, called, labels=np.unique(labels), average="macro", zero_division=0.0)
-        ),
-        "macro_f1": float(metrics.f1_score(labels, called, labels=_CLASSES, average="macro", zero_division=0.0)),
-        "mcc": matthews(labels, called),
-        "auc": multiclass_auc(labels, probabilities),
-        "direction_auc": direction_auc(labels, probabilities),
-        "nll": cross_fitted_nll(logits_of(probabilities), labels, timestamps),
-        "ece": expected_calibration_error(labels, probabilities),
-        "top_share": float(np.bincount(called, minlength=len(CLASSES)).max() / len(called)),
-    }
+    return float(metrics.recall_score(labels, called, labels=np.unique(labels), average="macro", zero_division=0.0))
+
+
+def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean F1 of the three classes."""
+    called = probabilities.argmax(axis=1)
+    return float(metrics.f1_score(labels, called, labels=_CLASSES, average="macro", zero_division=0.0))
+
+
+def top_share(probabilities: np.ndarray) -> float:
+    """Share of the class that is called most."""
+    called = probabilities.argmax(axis=1)
+    return float(np.bincount(called, minlength=len(CLASSES)).max() / len(called))
 
 
 def ranking(scores: dict[str, float], metric: RankingMetric) -> float:
@@ -121,3 +136,16 @@ def selective(returns: np.ndarray, probabilities: np.ndarray) -> dict[str, float
         right = np.sign(side[top]) == np.sign(moved[top])
         found[f"top {share:.0%}"] = float(right.mean()) if len(top) else float("nan")
     return found
+
+
+_METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
+    "accuracy": lambda labels, probabilities, _: accuracy(labels, probabilities),
+    "balanced_accuracy": lambda labels, probabilities, _: balanced_accuracy(labels, probabilities),
+    "macro_f1": lambda labels, probabilities, _: macro_f1(labels, probabilities),
+    "mcc": lambda labels, probabilities, _: matthews(labels, probabilities.argmax(axis=1)),
+    "auc": lambda labels, probabilities, _: multiclass_auc(labels, probabilities),
+    "direction_auc": lambda labels, probabilities, _: direction_auc(labels, probabilities),
+    "nll": lambda labels, probabilities, times: cross_fitted_nll(logits_of(probabilities), labels, times),
+    "ece": lambda labels, probabilities, _: expected_calibration_error(labels, probabilities),
+    "top_share": lambda _, probabilities, __: top_share(probabilities),
+}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from core.dataset import Dataset
 from core.market import bars as bars_module
@@ -20,7 +21,6 @@ UNSTABLE_DAYS, ADVISED_DAYS = 7, 14
 MOST_HOLD = 0.80
 OUTLIER = 15.0
 """One-bar returns beyond this many robust standard deviations are counted as outliers."""
-_ONE_SIDED_95 = 1.645
 
 
 @dataclass(frozen=True)
@@ -122,16 +122,16 @@ def class_shares(dataset: Dataset, rows: np.ndarray) -> dict[str, float]:
     return {name: float(count / max(counts.sum(), 1)) for name, count in zip(CLASSES, counts, strict=True)}
 
 
-def provable_direction_auc(dataset: Dataset, rows: np.ndarray) -> float:
-    """The smallest direction_auc whose one-sided 95 % interval on these rows would leave 0.5 out.
+def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float = 0.95) -> float:
+    """The smallest direction_auc whose one-sided interval of this confidence on these rows would leave 0.5 out.
 
-    The null deviation of an AUC is that of Mann & Whitney 1947. Labels of neighbouring bars overlap,
-    which leaves about one independent row in (h + 1) / 2; symbols move together and count as one.
+    The null deviation of an AUC is that of Mann & Whitney 1947. Labels of neighbouring bars overlap, which leaves
+    one independent row in h where forecasts are as persistent as most are; symbols move together and count as one.
     """
     moves = int((dataset.labels[rows] != HOLD).sum()) / len(dataset.symbol_names)
-    independent = max(moves / ((dataset.horizon + 1) / 2), 1.0)
+    independent = max(moves / dataset.horizon, 1.0)
     deviation = sqrt((independent + 1) / (3 * independent**2))
-    return min(0.5 + _ONE_SIDED_95 * deviation, 1.0)
+    return min(0.5 + float(norm.ppf(confidence)) * deviation, 1.0)
 
 
 def days(dataset: Dataset) -> float:

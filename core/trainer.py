@@ -10,7 +10,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from core import backtest, balance, metrics
 from core.augment import Augmenter
 from core.calibration import Calibration, nll
 from core.calibration import fit as fit_calibration
-from core.config import TrainingConfig
+from core.config import RankingMetric, TrainingConfig
 from core.dataset import Dataset
 from core.device import autocast, deterministic
 from core.errors import ConfigError, NonFiniteLossError
@@ -35,6 +35,8 @@ from core.models.hybrid import build
 from core.optimizer import make_optimizer, make_schedule, warmed_up_step
 
 EVALUATION_BATCH = 1024
+CROSS_FITTED = ("direction_auc", "macro_f1")
+"""Metrics that are judged where they did not choose the epoch too: see `cross_fitted`."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class EpochResult:
         train_loss: mean training loss; comparable within one training only.
         learning_rate: the one used in this epoch.
         seconds: wall-clock time of training and evaluation.
+        halves: the ranking metric and those of `CROSS_FITTED` on the earlier and on the later half of val.
     """
 
     epoch: int
@@ -62,6 +65,7 @@ class EpochResult:
     train_loss: float
     learning_rate: float
     seconds: float
+    halves: list[dict[str, float]]
 
     def as_row(self) -> dict[str, Any]:
         """Plain values, for a table or JSON."""
@@ -124,6 +128,7 @@ class Trainer:
         self._train = _shared_tensor(dataset.train, device)
         self._val = _shared_tensor(dataset.val, device)
         self._val_labels = dataset.labels[dataset.val]
+        self._val_halves = _halves(dataset.timestamps[dataset.val])
         self._steps_back = torch.arange(1 - dataset.window, 1, device=device)
 
         model_seed, *draw_seeds = (
@@ -171,7 +176,7 @@ class Trainer:
         learning_rate = float(self._optimizer.param_groups[0]["lr"])
         with deterministic(self.config.trainer.deterministic):
             train_loss = self._train_epoch()
-            scores = self._scores()
+            scores, halves = self._scores()
         score = metrics.ranking(scores, self.config.trainer.metric)
         self.epoch += 1
         best = self.best if self.best is not None and not _improves(score, self.best.value, scores) else None
@@ -189,21 +194,30 @@ class Trainer:
             train_loss=train_loss,
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,
+            halves=halves,
         )
         if best is None:
             self.best = result
             self.best_weights = copy.deepcopy(self.model.state_dict())
         return result
 
-    def _scores(self) -> dict[str, float]:
-        """All metrics of the present weights on val; none without val rows."""
+    def _scores(self) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """All metrics of the present weights on val, and some on its halves; none without val rows."""
         rows = self._dataset.val
         if len(rows) == 0:
-            return {}
+            return {}, []
         probabilities = self.probabilities(self._val)
-        scores = metrics.evaluate(self._val_labels, probabilities, self._dataset.timestamps[rows])
-        trades = backtest.run(self._dataset, rows, probabilities.argmax(axis=1))
-        return {**scores, "net_sharpe": trades.sharpe}
+        names = sorted({self.config.trainer.metric, *CROSS_FITTED})
+        halves = [self._judge(rows[half], probabilities[half], names) for half in self._val_halves]
+        return self._judge(rows, probabilities), halves
+
+    def _judge(self, rows: np.ndarray, probabilities: np.ndarray, names: Sequence[str] = ()) -> dict[str, float]:
+        """Metrics of predictions for some val rows; all of them unless some are named."""
+        labels, times = self._dataset.labels[rows], self._dataset.timestamps[rows]
+        scores = metrics.evaluate(labels, probabilities, times, [name for name in names if name != "net_sharpe"])
+        if not names or "net_sharpe" in names:
+            scores["net_sharpe"] = backtest.run(self._dataset, rows, probabilities.argmax(axis=1)).sharpe
+        return scores
 
     def probabilities(self, rows: Tensor) -> np.ndarray:
         """Class probabilities, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
@@ -319,6 +333,33 @@ class Trainer:
         self.steps += 1
         warmed_up_step(self._optimizer, self.steps, self.config.trainer.warmup_steps)
         return loss
+
+
+def cross_fitted(history: Sequence[EpochResult], metric: RankingMetric) -> dict[str, float]:
+    """What the choice of an epoch is worth: each half of val is judged at the epoch that the other half chose.
+
+    The best of many epochs looks better than it is on the rows that chose it; these figures do not.
+
+    Args:
+        history: a result an epoch, with scores.
+        metric: by which an epoch is chosen.
+
+    Returns:
+        means over the two halves of the metrics of `CROSS_FITTED`.
+    """
+
+    def chosen_by(half: int) -> EpochResult:
+        scores = [metrics.ranking(result.halves[half], metric) for result in history]
+        return history[int(np.argmax(np.nan_to_num(scores, nan=-np.inf)))]
+
+    judged = [chosen_by(1).halves[0], chosen_by(0).halves[1]]
+    return {name: float(np.mean([half[name] for half in judged])) for name in CROSS_FITTED}
+
+
+def _halves(timestamps: np.ndarray) -> list[np.ndarray]:
+    """The earlier and the later half of rows, in time; none where they cannot be halved."""
+    early = timestamps <= np.median(timestamps) if len(timestamps) else np.zeros(0, dtype=bool)
+    return [early, ~early] if early.any() and not early.all() else []
 
 
 def _improves(score: float, best: float, scores: dict[str, float]) -> bool:

@@ -74,7 +74,7 @@ class HybridCNNLSTM(nn.Module):
         super().__init__()
         size = DIMENSIONS[config.size]
         dropout = Dropout(config.dropout, generator)
-        self.stem = TimeConv(features, size.channels, 3, padding=1)
+        self.stem = TimeConv(features, size.channels)
         self.blocks = nn.Sequential(*(ResidualBlock(size.channels, s, dropout) for s in size.strides))
         self.lstm = nn.LSTM(size.channels, size.hidden, batch_first=True, bidirectional=True)
         width = 2 * size.hidden

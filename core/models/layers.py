@@ -8,7 +8,6 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-
 _LEAST_INT64 = -(2**63)
 
 
@@ -41,17 +40,20 @@ class Dropout(nn.Module):
 
 
 class TimeConv(nn.Conv1d):
-    """`nn.Conv1d` over `[B, L, C]`, the order in which windows and the LSTM have it.
+    """`nn.Conv1d` of three steps over `[B, L, C]`, the order in which windows and the LSTM have it.
 
     A convolution of images one pixel high, whose channels lie last in memory: nothing is copied, and on a CPU its
     kernels are twice as fast.
     """
 
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        """Take `[B, L, inputs]` to `[B, ceil(L / stride), outputs]`."""
+        super().__init__(inputs, outputs, 3, stride=stride, padding=1)
+
     def forward(self, values: Tensor) -> Tensor:
-        """Take `[B, L, C]` to `[B, ceil(L / stride), C']`."""
+        """Convolve values `[B, L, C]`."""
         weight = self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-        (stride,), (padding,) = self.stride, self.padding
-        images = functional.conv2d(_as_images(values), weight, self.bias, (1, stride), (0, int(padding)))
+        images = functional.conv2d(_as_images(values), weight, self.bias, (1, self.stride[0]), (0, 1))
         return images.squeeze(2).transpose(1, 2)
 
 
@@ -79,10 +81,10 @@ class ResidualBlock(nn.Module):
         """Take `[B, L, C]` to `[B, ceil(L / stride), C]`."""
         super().__init__()
         self.stride = stride
-        self.first = TimeConv(channels, channels, 3, stride=stride, padding=1)
+        self.first = TimeConv(channels, channels, stride)
         self.first_norm = TimeNorm(4, channels)
         self.dropout = dropout
-        self.second = TimeConv(channels, channels, 3, padding=1)
+        self.second = TimeConv(channels, channels)
         self.second_norm = TimeNorm(4, channels)
 
     def forward(self, values: Tensor) -> Tensor:
@@ -96,7 +98,8 @@ def average(values: Tensor, stride: int) -> Tensor:
     if stride == 1:
         return values
     steps, rest = divmod(values.shape[1], stride)
-    means = values[:, : steps * stride].unflatten(1, (steps, stride)).mean(2)
+    batch, _, channels = values.shape
+    means = values[:, : steps * stride].reshape(batch, steps, stride, channels).mean(2)
     return torch.cat([means, values[:, steps * stride :].mean(1, keepdim=True)], 1) if rest else means
 
 
@@ -124,7 +127,7 @@ class AttentionPool(nn.Module):
         """Pool values `[B, L, D]` into a context `[B, D]`."""
         batch, steps, width = values.shape
         placed = values + self._positions(steps)
-        query = self.query(values[:, -1]).view(batch, self.heads, -1)
+        query = self.query(values[:, -1]).view(batch, self.heads, width // self.heads)
         # Shapes from here on: h heads, d = D / h.
         looked_for = torch.einsum("bhd,hde->bhe", query, self.key.weight.view(self.heads, -1, width))
         scores = torch.einsum("bhe,ble->bhl", looked_for, placed) / math.sqrt(width // self.heads)

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from core import checkpoint, cli
+from core import checkpoint, cli, preset
 from tests.core.samples import random_bars
 
 SYNTHETIC = "--preset quick_experiment --synthetic --window 16 --output-dir out"
@@ -185,3 +186,111 @@ def test_the_same_command_gives_the_same_model(run: Run) -> None:
         assert run(f"--preset production_large --synthetic --window 8 --epochs 1 --output-dir {folder}") == 0
         weights.append(checkpoint.load(Path(folder) / "checkpoint.pt")["model"])
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_the_curves_and_the_gates_are_told(run: Run) -> None:
+    assert run(f"{SYNTHETIC} --epochs 1 --metric mcc --deterministic") == 0
+    assert "No skill shown. Gates failed" in run.out
+    assert "MiB a training step" in run.err
+    report = json.loads(Path("out/metrics.json").read_text())
+    assert report["training"]["trainer"]["metric"] == "mcc"
+    assert report["training"]["trainer"]["deterministic"] is True
+
+
+@pytest.fixture
+def trained(run: Run) -> Path:
+    assert run(f"{SYNTHETIC} --epochs 1") == 0
+    return Path("out/checkpoint.pt")
+
+
+@pytest.mark.parametrize("what", ["out/checkpoint.pt", "out"])
+def test_a_checkpoint_is_held_against_the_checklist(run: Run, trained: Path, what: str) -> None:
+    assert run(f"check {what}") == 0
+    assert run.out.count("guide target") == 4
+    assert run.out.count("│ gate") == 3
+    assert "not measured" not in run.out
+    assert "optimistic" in run.out
+
+
+def test_a_preset_is_held_against_the_advice_alone(run: Run) -> None:
+    assert run("check conservative") == 0
+    assert run.out.count("not measured") == 9
+    assert run.out.count("pass") == 6
+
+
+def test_bars_become_calibrated_probabilities(run: Run, trained: Path) -> None:
+    assert run("predict out --synthetic --output calls.csv") == 0
+    assert "SYNTHETIC DATA" in run.err
+    assert "calibrated on val" in run.out
+    assert "lie in the span of the training" in run.out
+    table = pd.read_csv("calls.csv")
+    assert list(table.columns) == [
+        "timestamp", "symbol", "sell", "hold", "buy", "call", "confidence", "forecast_return", "split"
+    ]  # fmt: skip
+    assert run("predict out/checkpoint.pt --synthetic") == 0
+    assert len(pd.read_parquet("predictions.parquet")) == len(table)
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("predict out", "No bars are named"),
+        ("predict out --synthetic --output calls.txt", "neither .parquet nor .csv"),
+        ("predict out --synthetic --output taken.csv", "taken.csv already exists"),
+        ("predict out --synthetic --output file/calls.csv", "cannot be written"),
+        ("predict nothing.pt --synthetic", "nothing.pt cannot be read"),
+        ("predict taken.csv --synthetic", "is not a checkpoint"),
+        ("predict out --data test_SYNTHETIC_5m.parquet", "missing"),
+        ("predict out --data test_OTHER_5m.parquet", "not trained on OTHER"),
+        ("predict out --data test_SYNTHETIC_15m.parquet", "last 900 s, the model was trained on 300 s"),
+        ("predict out --data few_SYNTHETIC_5m.parquet", "No window of 16 bars"),
+        ("predict out --synthetic --days -1", "'days'"),
+        ("check nothing", "There is no preset 'nothing'"),
+        ("check nothing.pt", "nothing.pt cannot be read"),
+        ("check file", "There is no preset 'file'"),
+    ],
+)
+def test_a_mistake_of_the_other_commands_is_one_line(run: Run, trained: Path, line: str, named: str) -> None:
+    Path("file").write_text("x")
+    Path("taken.csv").write_text("x")
+    bars = random_bars(600).frame
+    bars.drop(columns="taker_buy_base").to_parquet("test_SYNTHETIC_5m.parquet")
+    bars.to_parquet("test_OTHER_5m.parquet")
+    bars.head(100).to_parquet("few_SYNTHETIC_5m.parquet")
+    random_bars(600, interval="15m").frame.to_parquet("test_SYNTHETIC_15m.parquet")
+    before = sorted(Path().rglob("*"))
+    assert run(line) == 2
+    assert run.err.splitlines()[-1].startswith("error: ")
+    assert run.err.count("\n") <= 2  # the notice that data are synthetic may come first
+    assert named in run.err
+    assert run.out == ""
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_final_training_takes_all_rows_and_measures_nothing(run: Run) -> None:
+    assert run(f"{SYNTHETIC} --final --epochs 2") == 0
+    assert "No held-out figure exists" in run.out
+    report = json.loads(Path("out/metrics.json").read_text())
+    assert report["epochs"] == report["best_epoch"] == 2
+    assert report["data"]["rows"]["val"] == report["data"]["rows"]["test"] == 0
+    assert report["training"]["trainer"]["epochs"] == 30  # the schedule stays the recipe's
+    assert run("check out") == 0
+    assert "no held-out figure exists" in run.out
+    assert run("predict out --synthetic") == 0
+    assert "not calibrated" in run.out
+
+
+def test_a_final_training_needs_a_confirmed_number_of_epochs(run: Run) -> None:
+    assert run(f"{SYNTHETIC} --final") == 2
+    assert "no confirmed number of epochs" in run.err
+    text = (preset.SHIPPED / "quick_experiment.yaml").read_text()
+    text = text.replace("name: quick_experiment", "name: mine")
+    Path("mine.yaml").write_text(text.replace("  epochs: 30", "  epochs: 30\n  final_epochs: 1"))
+    assert run("--preset mine.yaml --synthetic --window 16 --final --output-dir out") == 0
+    assert json.loads(Path("out/metrics.json").read_text())["epochs"] == 1
+
+
+@pytest.mark.parametrize("command", ["train", "check", "predict"])
+def test_every_command_shows_examples(run: Run, command: str) -> None:
+    assert run(f"{command} --help") == 0
+    assert "Example" in run.out

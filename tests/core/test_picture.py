@@ -12,7 +12,7 @@ SCORES = {"macro_f1": 0.4}
 
 
 def _history(epochs: int, scores: dict[str, float]) -> list[EpochResult]:
-    return [EpochResult(e, 0.4, 0.4, 1, scores, scores, 1 / e, 1e-3, 0.1) for e in range(1, epochs + 1)]
+    return [EpochResult(e, 0.4, 0.4, 1, scores, scores, 1 / e, 1e-3, 0.1, []) for e in range(1, epochs + 1)]
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 150])
@@ -30,7 +30,7 @@ def test_any_history_makes_a_picture(tmp_path: Path, epochs: int, scores: dict[s
 
 def test_what_is_not_defined_leaves_a_gap(tmp_path: Path) -> None:
     nan = float("nan")
-    history = [EpochResult(e, nan, nan, 1, {"auc": nan}, {"auc": nan}, 1.0, 1e-3, 0.1) for e in (1, 2)]
+    history = [EpochResult(e, nan, nan, 1, {"auc": nan}, {"auc": nan}, 1.0, 1e-3, 0.1, []) for e in (1, 2)]
     draw_curves(tmp_path / "curves.png", "a $b_c$ \\title", "auc", history, {"majority": nan})
     assert (tmp_path / "curves.png").exists()
 

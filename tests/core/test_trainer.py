@@ -16,7 +16,7 @@ from core.config import AugmentConfig, BalanceConfig, RankingMetric, Schedule, T
 from core.dataset import Dataset
 from core.device import resolve_device
 from core.errors import ConfigError, NonFiniteLossError
-from core.trainer import EpochResult, Trainer
+from core.trainer import EpochResult, Trainer, cross_fitted
 from tests.core.samples import cut, recipe
 
 CPU = torch.device("cpu")
@@ -148,7 +148,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     def script(scores: Sequence[float]) -> None:
         upcoming: Iterator[float] = iter(scores)
 
-        def evaluate(labels: np.ndarray, probabilities: np.ndarray, timestamps: np.ndarray) -> dict[str, float]:
+        def evaluate(labels: Any, probabilities: Any, timestamps: Any, names: Sequence[str] = ()) -> dict[str, float]:
+            if names:  # the halves of val, which choose nothing here
+                return dict.fromkeys(names, 0.0)
             return {"macro_f1": next(upcoming), "nll": 1.0}
 
         monkeypatch.setattr("core.trainer.metrics.evaluate", evaluate)
@@ -348,3 +350,53 @@ def test_the_conclusion_is_of_the_best_weights(dataset: Dataset) -> None:
     assert np.mean(calls == labels) == pytest.approx(trainer.best.metrics["accuracy"])
     assert found.gap == found.val_loss - found.train_loss
     assert found.calibration.temperature > 0
+
+
+def _result(epoch: int, early: float, late: float, auc: tuple[float, float]) -> EpochResult:
+    halves = [{"macro_f1": score, "direction_auc": a} for score, a in zip((early, late), auc, strict=True)]
+    return EpochResult(epoch, 0.0, 0.0, 1, {"macro_f1": 0.0}, {}, 0.0, 0.0, 0.0, halves)
+
+
+def test_each_half_of_val_is_judged_at_the_epoch_that_the_other_chose() -> None:
+    history = [_result(1, 0.6, 0.1, (0.9, 0.5)), _result(2, 0.3, 0.2, (0.7, 0.6)), _result(3, 0.1, 0.5, (0.4, 0.8))]
+    # The early half chose epoch 1, the late one epoch 3.
+    found = cross_fitted(history, "macro_f1")
+    assert found == {"macro_f1": pytest.approx((0.1 + 0.1) / 2), "direction_auc": pytest.approx((0.4 + 0.5) / 2)}
+
+
+def test_an_undefined_score_chooses_no_epoch() -> None:
+    history = [_result(1, math.nan, 0.4, (0.5, 0.5)), _result(2, 0.2, math.nan, (0.6, 0.6))]
+    assert cross_fitted(history, "macro_f1")["direction_auc"] == pytest.approx((0.5 + 0.6) / 2)
+
+
+def test_halves_are_halves_in_time_and_judged_as_the_whole_is(short: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=1, metric="net_sharpe"), short, CPU)
+    (result,) = list(trainer)
+    probabilities = trainer.probabilities(torch.from_numpy(short.val))
+    times = short.timestamps[short.val]
+    for half, chosen in zip(result.halves, (times <= np.median(times), times > np.median(times)), strict=True):
+        expected = metrics.evaluate(short.labels[short.val[chosen]], probabilities[chosen], times[chosen])
+        assert half["macro_f1"] == expected["macro_f1"]
+        assert half["direction_auc"] == expected["direction_auc"]
+        assert "net_sharpe" in half
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_deterministic_training_is_the_same_training(short: Dataset, deterministic: bool) -> None:
+    seen: list[bool] = []
+    trainer = Trainer(recipe(epochs=1, deterministic=deterministic), short, CPU)
+    trainer.model.stem.register_forward_pre_hook(lambda *_: seen.append(torch.are_deterministic_algorithms_enabled()))
+    (result,) = list(trainer)
+    assert set(seen) == {deterministic}
+    assert not torch.are_deterministic_algorithms_enabled()
+    (plain,) = list(Trainer(recipe(epochs=1), short, CPU))
+    assert _rows([result]) == _rows([plain])
+
+
+def test_a_dataset_without_validation_is_trained_on_without_a_score(short: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=2), replace(short, val=short.val[:0]), CPU)
+    results = list(trainer)
+    assert [result.metrics for result in results] == [{}, {}]
+    assert [result.best_epoch for result in results] == [1, 2]
+    assert all(math.isnan(result.score) for result in results)
+    assert all(torch.equal(trainer.best_weights[name], value) for name, value in trainer.model.state_dict().items())

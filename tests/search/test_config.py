@@ -26,7 +26,6 @@ def test_the_defaults_are_the_designs() -> None:
         ({"trials": "three"}, "'trials'"),
         ({"name": "../escape"}, "'name'"),
         ({"metric": "loss"}, "'metric'"),
-        ({"metric": "nll"}, "'metric'"),
         ({"grace": 19}, "beyond max_epochs"),
         ({"data": {"synthetic": {}, "symbols": ["BTCUSDT"]}}, "exactly one source"),
         ({"data": {}}, "exactly one source"),

@@ -69,7 +69,7 @@ def test_dropout_passes_gradients_where_it_passes_values() -> None:
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_convolution_norm_and_average_are_torchs_own(length: int, stride: int) -> None:
     values = _random(2, length, 8).double()
-    conv, norm = TimeConv(8, 12, 3, stride=stride, padding=1).double(), TimeNorm(4, 8).double()
+    conv, norm = TimeConv(8, 12, stride).double(), TimeNorm(4, 8).double()
     nn.init.normal_(norm.weight, generator=_generator())
     torch.testing.assert_close(
         conv(values), nn.Conv1d.forward(conv, values.transpose(1, 2)).transpose(1, 2), rtol=1e-12, atol=1e-12
