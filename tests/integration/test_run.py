@@ -157,7 +157,7 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
     assert path.read_bytes() == text
 
     _run(folder, "--preset", "tiny", "--synthetic", "--epochs", "2", "--output-dir", "out", module="core")
-    assert checkpoint.load(folder / "out" / "checkpoint.pt")["preset"] == loaded.model_dump(mode="json")
+    assert checkpoint.load(folder / "out" / "checkpoint.pt")["about"]["preset"] == loaded.model_dump(mode="json")
     report = json.loads((folder / "out" / "metrics.json").read_text())
     assert report["training"]["trainer"]["learning_rate"] == row["learning_rate"]
     assert len(report["history"]) == 2
