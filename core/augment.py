@@ -13,6 +13,9 @@ from torch import Generator, Tensor
 
 from core.config import AugmentConfig
 
+NEARLY_PURE = 0.1
+"""A blend with at most this share of a second sample still is the first one; small alphas leave most rows like that."""
+
 
 def mixup_weights(batch: int, alpha: float, rng: np.random.Generator) -> Tensor:
     """One Beta(alpha, alpha) weight a sample, float32 `[B]`; alpha > 0. Zhang et al. 2018, arXiv:1710.09412."""
@@ -60,7 +63,7 @@ class Augmented:
         windows: `[B, L, F]`.
         targets: class probabilities `[B, 3]`.
         returns: scaled forward returns `[B]`.
-        mixed: bool `[B]`, rows that are blends of two samples.
+        mixed: bool `[B]`, rows that are blends of two samples, neither of which makes up nearly all.
     """
 
     windows: Tensor
@@ -96,5 +99,5 @@ class Augmenter:
             mixup(windows, partners, weights),
             mixup(targets, partners, weights),
             mixup(returns, partners, weights),
-            partners != torch.arange(batch, device=device),
+            (partners != torch.arange(batch, device=device)) & (torch.minimum(weights, 1 - weights) > NEARLY_PURE),
         )
