@@ -7,12 +7,13 @@ Each size runs in a process of its own, so that the peak of memory is its own.
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.memory import peak
 
 BARS = 72_000
 
@@ -22,14 +23,14 @@ def measure(paths: list[Path]) -> tuple[float, float, float, int]:
     from core.config import DataConfig
     from core.dataset import load
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     config = DataConfig(files=tuple(paths))
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
         dataset = load(config)
         seconds.append(time.perf_counter() - started)
-    added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    added = peak() - before
     return seconds[0], seconds[1], added, len(dataset.timestamps)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,7 @@ def train(
         interrupted = True
     best = trainer.best
     assert best is not None  # an epoch has run
-    calibration, findings = _findings(seen, trainer, history) if len(seen.val) else (None, {})
-    lines, diagnoses = checklist.checklist(config, findings), diagnosis.diagnose(config, history, findings)
+    files = [output / name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE)]
     described = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
     described |= {"data": describe_data(dataset), "interrupted": interrupted}
     trained = TrainedModel.of(
@@ -124,11 +123,14 @@ def train(
         config,
         data,
         weights=trainer.best_weights,
-        calibration=calibration,
-        findings=findings,
+        calibration=None,
+        findings={},
         about={**described, "epoch": best.epoch},
     )
-    files = [output / name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE)]
+    trained.save(files[0])  # what is measured below takes a while, in which much can happen
+    calibration, findings = _findings(seen, trainer, history) if len(seen.val) else (None, {})
+    lines, diagnoses = checklist.checklist(config, findings), diagnosis.diagnose(config, history, findings)
+    trained = replace(trained, calibration=calibration, findings=findings)
     trained.save(files[0])
     content = {
         **described,
@@ -150,11 +152,13 @@ def _findings(dataset: Dataset, trainer: Trainer, history: list[EpochResult]) ->
     """The calibration of the best weights, and what is said of them on val."""
     assert trainer.best is not None  # an epoch has run
     conclusion = trainer.conclude()
+    whole, by_halves = evaluation.yardsticks(dataset, dataset.val)
     chosen_elsewhere = cross_fitted(history, trainer.config.trainer.metric) if history[0].halves else {}
     return conclusion.calibration, {
         "val": trainer.best.best_metrics,
         "val_cross_fitted": chosen_elsewhere,
-        "val_yardsticks": evaluation.yardsticks(dataset, dataset.val),
+        "val_yardsticks": whole,
+        "val_yardsticks_by_halves": by_halves,
         "val_report": evaluation.report(dataset, dataset.val, softmax(conclusion.val_logits, axis=1)),
         "provable_direction_auc": report.provable_direction_auc(dataset, dataset.val, checklist.CONFIDENCE),
         "gap": {"val_loss": conclusion.val_loss, "train_loss": conclusion.train_loss, "gap": conclusion.gap},
@@ -182,6 +186,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "synthetic": dataset.is_synthetic,
         "symbols": list(dataset.symbol_names),
         "span": list(dataset.span),
+        "bar": dataset.bar,
         "fingerprint": dataset.fingerprint,
         "window": dataset.window,
         "horizon": dataset.horizon,

@@ -35,7 +35,7 @@ def time_mask(windows: Tensor, longest: float, generator: Generator) -> Tensor:
     """
     batch, length, _ = windows.shape
     device = windows.device
-    widths = (torch.rand(batch, 1, generator=generator, device=device) * (longest * length + 1)).floor()
+    widths = (torch.rand(batch, 1, generator=generator, device=device) * (int(longest * length) + 1)).floor()
     starts = (torch.rand(batch, 1, generator=generator, device=device) * (length - widths + 1)).floor()
     bars = torch.arange(length, device=device)
     masked = (bars >= starts) & (bars < starts + widths)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from core.dataset import Dataset
-from core.market.labels import BUY, SELL
+from core.market.labels import BUY, HOLD, SELL
 
 DEFAULT_COST_BP = 10.0
 _DAY = 86_400_000_000
@@ -76,34 +76,46 @@ def run(dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = 
         cost_bp: cost of a round trip in basis points.
     """
     symbols = len(dataset.symbol_names)
-    times, gains, gross, held = [], [], [], []
-    for symbol in range(symbols):
-        mine = dataset.symbols[rows] == symbol
-        own, own_calls = rows[mine], calls[mine]
-        if len(own) == 0:
-            continue
-        taken = trades_taken(dataset.timestamps[own], own_calls, dataset.horizon * dataset.bar)
-        side = np.where(own_calls[taken] == BUY, 1.0, -1.0)
-        raw = side * np.expm1(dataset.trade_returns[own[taken]].astype(np.float64))
-        gross.append(raw)
-        gains.append(raw - cost_bp / 1e4)
-        times.append(dataset.timestamps[own[taken]] + (dataset.horizon + 1) * dataset.bar)
-        held.append(np.expm1(_log_prices(dataset, own)))
-    when, net = np.concatenate(times), np.concatenate(gains) / symbols
+    when, before_costs = trade_returns(dataset, rows, calls, cost_bp=0.0)
+    net = before_costs - cost_bp / 1e4 / symbols
     days = _daily(when, net, dataset.timestamps[rows])
-    before_costs = _daily(when, np.concatenate(gross) / symbols, dataset.timestamps[rows])
+    days_before_costs = _daily(when, before_costs, dataset.timestamps[rows])
+    owned = [rows[dataset.symbols[rows] == symbol] for symbol in range(symbols)]
+    held = [np.expm1(_log_prices(dataset, own)) for own in owned if len(own)]
     curve = np.cumprod(1 + days)
     peaks = np.maximum.accumulate(np.concatenate([[1.0], curve]))
     deviation = float(days.std(ddof=1)) if len(days) > 1 else 0.0
     return Backtest(
         net_return=float(curve[-1] - 1),
-        gross_return=float(np.prod(1 + before_costs) - 1),
+        gross_return=float(np.prod(1 + days_before_costs) - 1),
         sharpe=float(days.mean() / deviation * np.sqrt(_DAYS_A_YEAR)) if deviation > 0 else float("nan"),
         turnover=2 * len(net) / symbols / len(days),
         drawdown=float((1 - np.concatenate([[1.0], curve]) / peaks).max()),
         trades=len(net),
         buy_and_hold=float(np.mean(held)),
     )
+
+
+def trade_returns(
+    dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = DEFAULT_COST_BP
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each trade adds to the capital of all symbols together.
+
+    Returns:
+        when the trades end, in epoch microseconds `[M]`, and their net returns as fractions of all capital `[M]`.
+    """
+    symbols = len(dataset.symbol_names)
+    times, gains = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    for symbol in range(symbols):
+        mine = dataset.symbols[rows] == symbol
+        own, own_calls = rows[mine], calls[mine]
+        # Where the price at the end is not known (before a gap, at the end of val), no trade is made.
+        own_calls = np.where(np.isnan(dataset.trade_returns[own]), HOLD, own_calls)
+        taken = trades_taken(dataset.timestamps[own], own_calls, dataset.horizon * dataset.bar)
+        side = np.where(own_calls[taken] == BUY, 1.0, -1.0)
+        gains.append(side * np.expm1(dataset.trade_returns[own[taken]].astype(np.float64)) - cost_bp / 1e4)
+        times.append(dataset.timestamps[own[taken]] + (dataset.horizon + 1) * dataset.bar)
+    return np.concatenate(times), np.concatenate(gains) / symbols
 
 
 def _daily(when: np.ndarray, gains: np.ndarray, timestamps: np.ndarray) -> np.ndarray:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 
 from core.config import SyntheticConfig
 from core.dataset import Dataset
@@ -57,6 +57,8 @@ def logistic_regression(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     Returns:
         probabilities `[N, 3]`.
     """
+    from sklearn.linear_model import LogisticRegression  # memory that a trial has no use for
+
     return _last_bar(LogisticRegression(max_iter=1000, class_weight="balanced", C=0.1), dataset, rows)
 
 
@@ -66,6 +68,8 @@ def gradient_boosting(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     Returns:
         probabilities `[N, 3]`.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier  # memory that a trial has no use for
+
     model = HistGradientBoostingClassifier(
         max_iter=150,
         learning_rate=0.05,
@@ -77,9 +81,9 @@ def gradient_boosting(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     return _last_bar(model, dataset, rows)
 
 
-def _last_bar(
-    model: LogisticRegression | HistGradientBoostingClassifier, dataset: Dataset, rows: np.ndarray
-) -> np.ndarray:
+def _last_bar(model: Any, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    if len(np.unique(dataset.labels[dataset.train])) < 2:  # nothing to tell apart
+        return majority(dataset, rows)
     model.fit(dataset.features[dataset.train], dataset.labels[dataset.train])
     found = np.zeros((len(rows), len(CLASSES)))
     found[:, model.classes_] = model.predict_proba(dataset.features[rows])

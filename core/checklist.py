@@ -103,11 +103,12 @@ def targets(findings: Findings) -> list[Line]:
 def gates(findings: Findings) -> list[Line]:
     """This project's own: better than every yardstick, a direction that is not luck, more than one class called.
 
-    The first two are judged on rows that did not choose the epoch (see `core.trainer.cross_fitted`).
+    The first two are judged on rows that did not choose the epoch (see `core.trainer.cross_fitted`), the yardsticks on
+    the same halves.
     """
-    yardsticks: Mapping[str, Mapping[str, float]] = findings.get("val_yardsticks", {})
-    best = max(yardsticks, key=lambda name: yardsticks[name]["macro_f1"], default="")
-    least = yardsticks[best]["macro_f1"] if best else math.nan
+    yardsticks: Mapping[str, float] = findings.get("val_yardsticks_by_halves", {})
+    best = max(yardsticks, key=lambda name: yardsticks[name], default="")
+    least = float(yardsticks[best]) if best else math.nan
     f1, auc = _figure(findings, "val_cross_fitted", "macro_f1"), _figure(findings, "val_cross_fitted", "direction_auc")
     provable = _figure(findings, "provable_direction_auc")
     share = _figure(findings, "val", "top_share")

@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
-from core import api, console, dataset, preset, report
+from core import api, balance, console, dataset, preset, report
 from core.checklist import Line, checklist, has_skill
-from core.config import DataConfig, Device, ModelSize, RankingMetric, TrainingConfig
+from core.config import BalanceConfig, ClassWeights, DataConfig, Device, ModelSize, RankingMetric, TrainingConfig
 from core.console import Command
 from core.dataset import Dataset
 from core.device import resolve_device
 from core.errors import ConfigError
-from core.files import check_writable, writing
+from core.files import check_writable, reserved, writing
 from core.market.reader import read_market
 from core.models.memory import estimate_memory
 from core.options import (
@@ -108,9 +108,19 @@ def train(
     model: Annotated[str | None, typer.Option(help="quick, small or large. Default: quick; small on a GPU.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs, instead of the preset's.", min=1)] = None,
     metric: Annotated[str, typer.Option(help="Validation metric that chooses the epoch.")] = "macro_f1",
-    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)] = 0,
     device: DeviceOption = "auto",
     deterministic: Annotated[bool, typer.Option("--deterministic", help="Repeat exactly on a GPU too.")] = False,
+    weights: Annotated[
+        str, typer.Option("--class-weights", help="balanced, sqrt, effective or none.")
+    ] = "balanced",
+    oversample: Annotated[
+        bool, typer.Option("--oversample", help="Draw rows of rarer classes more often; with --class-weights none.")
+    ] = False,
+    allow_double: Annotated[
+        bool, typer.Option("--allow-double", help="Allow class weights and oversampling together.")
+    ] = False,
+    warmup_steps: Annotated[int, typer.Option(help="Steps over which the learning rate rises.", min=0)] = 0,
     final: Annotated[
         bool, typer.Option("--final", help="Train on all rows, for use now: nothing is held out or measured.")
     ] = False,
@@ -124,15 +134,19 @@ def train(
         data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
         window=window, horizon=horizon, features=features, offline=offline, synthetic=synthetic,
     )  # fmt: skip
-    recipe = chosen.training_config(
-        size=size, metric=cast(RankingMetric, choice(metric, RankingMetric, "--metric")), seed=seed
-    )
-    recipe = recipe.with_trainer(deterministic=deterministic)
+    ranked_by = cast(RankingMetric, choice(metric, RankingMetric, "--metric"))
+    recipe = chosen.training_config(size=size, metric=ranked_by, seed=seed)
+    recipe = recipe.with_trainer(deterministic=deterministic, warmup_steps=warmup_steps)
+    kind = cast(ClassWeights, choice(weights, ClassWeights, "--class-weights"))
+    compensation = BalanceConfig(class_weights=kind, oversample=oversample, allow_double=allow_double)
+    balance.check(compensation)
+    recipe = recipe.model_copy(update={"balance": compensation})
     job = _Job(chosen, recipe, data_config(settings, config_file), where, None)
     job = _final(job, epochs) if final else _limited(job, epochs)
     api.check_output(output_dir, overwrite)
     fetch_lacking(job.data)
-    outcome = _train(job, output_dir)
+    with reserved(output_dir):
+        outcome = _train(job, output_dir)
     _report(chosen.name, outcome)
     if outcome.interrupted:
         raise typer.Exit(console.INTERRUPTED)
@@ -165,7 +179,7 @@ def _train(job: _Job, output_dir: Path) -> api.Outcome:
         console.err.print(f"[bold yellow]{console.SYNTHETIC_NOTICE}[/]")
     for sentence in report.advice(made):
         console.err.print(f"[bold yellow]advice:[/] {escape(sentence)}")
-    console.err.print(f"{job.preset.name} on {_described(made)}; {_machine(config, made, job.device)}")
+    console.err.print(f"{job.preset.name} on {escape(_described(made))}; {_machine(config, made, job.device)}")
     about = {
         "preset": job.preset.model_dump(mode="json"),
         "data_config": job.data.model_dump(mode="json", exclude_none=True),
@@ -240,7 +254,8 @@ def check(
 ) -> None:
     """Hold a preset or a trained model against the production checklist, the guide's targets and our gates."""
     path = Path(what)
-    if path.is_dir():
+    # A name of a preset is one, whatever lies in the working folder; so `load` has it too.
+    if path.is_dir() and what not in preset.list_names():
         path = path / api.CHECKPOINT_FILE
     if path.suffix == ".pt":
         trained = TrainedModel.load(path)
@@ -259,7 +274,7 @@ def check(
         table.add_column(heading)
     for line in lines:
         colour = _VERDICT_COLOURS[line.verdict]
-        table.add_row(line.kind, line.name, line.value, line.bound, f"[{colour}]{line.verdict}[/]")
+        table.add_row(line.kind, line.name, escape(line.value), escape(line.bound), f"[{colour}]{line.verdict}[/]")
     console.out.print(table)
     console.out.print(note)
     console.out.print("Advice, checks and targets are the guide's and decide nothing; the gates are ours.")
@@ -295,7 +310,7 @@ def predict(
     )  # fmt: skip
     asked = _like_training(trained, settings, config_file)
     fetch_lacking(asked)
-    market = read_market(asked)
+    market = read_market(asked, labelled=False)
     if market.is_synthetic:
         console.err.print(f"[bold yellow]{console.SYNTHETIC_NOTICE}[/]")
     table = trained.predict(market, where)
@@ -325,7 +340,7 @@ def _show(table: pd.DataFrame, trained: TrainedModel) -> None:
         shown.add_column(heading)
     for row in table.groupby("symbol").tail(1).to_dict("records"):
         shares = [f"{row[name]:.3f}" for name in ("sell", "hold", "buy")]
-        shown.add_row(row["symbol"], f"{row['timestamp']:%Y-%m-%d %H:%M:%S}", *shares, row["call"])
+        shown.add_row(escape(row["symbol"]), f"{row['timestamp']:%Y-%m-%d %H:%M:%S}", *shares, row["call"])
     console.out.print(shown)
     kind = "calibrated on val" if trained.calibration else "not calibrated: nothing was held out"
     console.out.print(

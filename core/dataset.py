@@ -44,7 +44,7 @@ class Dataset:
         features: float32 `[T, F]`, scaled.
         labels: int8 `[T]`; NO_LABEL (-1) where the future is unknown.
         returns: float32 `[T]`, forward log return over the symbol's robust train scale, clipped; 0 where unknown.
-        trade_returns: float32 `[T]`, log return from open[t+1] to open[t+1+h]; 0 where unknown.
+        trade_returns: float32 `[T]`, log return from open[t+1] to open[t+1+h]; NaN where unknown.
         log_prices: float64 `[T]`, of the close.
         timestamps: int64 `[T]`, bar openings in epoch microseconds.
         symbols: int16 `[T]`, index into `symbol_names`.
@@ -100,7 +100,7 @@ class Dataset:
             labels=np.where(known, self.labels[keep], labels.NO_LABEL).astype(np.int8),
             returns=np.where(known, self.returns[keep], 0).astype(np.float32),
             trade_returns=np.where(
-                self.timestamps[keep] + (self.horizon + 1) * self.bar < test_start, self.trade_returns[keep], 0
+                self.timestamps[keep] + (self.horizon + 1) * self.bar < test_start, self.trade_returns[keep], np.nan
             ).astype(np.float32),
             log_prices=self.log_prices[keep],
             timestamps=self.timestamps[keep],
@@ -203,7 +203,7 @@ def fit(market: Market, config: DataConfig, borders: Borders, least: int | None 
         features=np.concatenate([part.features for part in fitted]),
         labels=np.concatenate([part.labels for part in fitted]),
         returns=np.concatenate([part.returns for part in fitted]),
-        trade_returns=np.concatenate([np.nan_to_num(item.trade_returns) for item in market.rows]).astype(np.float32),
+        trade_returns=np.concatenate([item.trade_returns for item in market.rows]).astype(np.float32),
         log_prices=np.concatenate([item.log_prices for item in market.rows]),
         timestamps=np.concatenate([item.timestamps for item in market.rows]),
         symbols=np.repeat(np.arange(len(fitted), dtype=np.int16), [len(item.timestamps) for item in market.rows]),

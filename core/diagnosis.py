@@ -16,8 +16,8 @@ PATIENT_EPOCHS = 20
 """Epochs after which the training loss should have fallen."""
 LEAST_FALL = 0.02
 """Share of the first epoch's loss by which it should have fallen by then."""
-LOST_SCORE = 0.03
-"""Fall of the score from its best, while the training loss goes on falling, that tells overfitting."""
+SCORE, LOST_SCORE = "macro_f1", 0.03
+"""Fall of this metric from the best epoch, while the training loss goes on falling, that tells overfitting."""
 CHANCE = 1 / 3
 """Balanced accuracy of guessing."""
 ABOVE_CHANCE = 0.02
@@ -82,13 +82,14 @@ def _loss_not_falling(config: TrainingConfig, history: Sequence[EpochResult]) ->
 
 def _overfitting(config: TrainingConfig, history: Sequence[EpochResult], gap: Mapping[str, float]) -> Diagnosis | None:
     best, last = history[history[-1].best_epoch - 1], history[-1]
-    lost = best.score - last.score
+    # Whatever chose the epoch: the ranking metric may have any scale.
+    lost = best.metrics[SCORE] - last.metrics[SCORE]
     numbers = []
     if gap["gap"] >= LARGEST_GAP:
         numbers.append(f"cross-entropy {gap['train_loss']:.4f} on train, {gap['val_loss']:.4f} on val")
     if lost >= LOST_SCORE and last.train_loss < best.train_loss:
         numbers.append(
-            f"{config.trainer.metric} fell from {best.score:.4f} at epoch {best.epoch} to {last.score:.4f} at "
+            f"{SCORE} fell from {best.metrics[SCORE]:.4f} at epoch {best.epoch} to {last.metrics[SCORE]:.4f} at "
             f"{last.epoch}, while the training loss fell from {best.train_loss:.4f} to {last.train_loss:.4f}"
         )
     if not numbers:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from core.errors import ConfigError
 
@@ -54,6 +57,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet, whole or not at all.
+
+    Raises:
+        ConfigError: the folder or the file cannot be written.
+    """
+    with writing(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write `content` as JSON, whole or not at all; numbers that JSON does not have (NaN) become null.
 
@@ -69,6 +82,33 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_json_value(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Keep a folder for this process while the block lasts; what is left empty by it is removed.
+
+    Raises:
+        ConfigError: another process has it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written ({error.strerror})", "Choose a folder you may write to"
+        ) from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise ConfigError(f"Another process is writing to {folder}", "Choose another folder, or wait") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it holds something
+            folder.rmdir()
+        os.close(handle)
 
 
 def check_writable(folder: Path) -> None:

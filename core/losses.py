@@ -121,7 +121,8 @@ class MultiTaskLoss(nn.Module):
             forecast: forecast of the scaled return `[B]`.
             targets: class probabilities `[B, 3]`.
             returns: scaled forward returns `[B]`.
-            mixed: bool `[B]`; mixed rows have no right answer to be confident of and are skipped there.
+            mixed: bool `[B]`; mixed rows have no right answer to be confident of and are skipped there (blends with
+                hardly anything of a second sample are not among them: see `core.augment`).
         """
         config = self.config
         loss = config.direction_weight * focal_loss(

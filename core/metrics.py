@@ -60,6 +60,12 @@ def top_share(probabilities: np.ndarray) -> float:
     return float(np.bincount(called, minlength=len(CLASSES)).max() / len(called))
 
 
+def halves(timestamps: np.ndarray) -> list[np.ndarray]:
+    """The earlier and the later half of rows, in time, as bool `[N]`; none where they cannot be halved."""
+    early = timestamps <= np.median(timestamps) if len(timestamps) else np.zeros(0, dtype=bool)
+    return [early, ~early] if early.any() and not early.all() else []
+
+
 def ranking(scores: dict[str, float], metric: RankingMetric) -> float:
     """The score by which epochs and trials are ranked, higher is better: the metric, negated if less of it is better.
 

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 
 from core import api, preset
-from core.config import BalanceConfig, DataConfig, ModelConfig, TrainerConfig, TrainingConfig
+from core.config import BalanceConfig, DataConfig, ModelConfig, TrainerConfig, TrainingConfig, parse
 from core.dataset import load
 from core.device import resolve_device
+from core.errors import ConfigError
 from core.models.hybrid import HybridCNNLSTM
 from core.sources import fetch_lacking
 from core.trainer import EpochResult
@@ -39,20 +40,24 @@ def setup_optimized_training(symbols: Sequence[str] = SYMBOLS, days: float = DAY
     Args:
         symbols: for example BTCUSDT.
         days: how many.
+
+    Raises:
+        ConfigError: a value does not fit.
     """
+    if isinstance(symbols, str):
+        raise ConfigError(f"symbols is the text {symbols!r}", f"Give a list: [{symbols!r}]")
     recipe = preset.load("production_small").training_config(
         size=api.default_size(resolve_device("auto")), metric="macro_f1", seed=0
     )
-    return OptimizedTraining(
-        recipe.model, recipe.trainer, DataConfig(symbols=tuple(symbols), days=days), recipe.balance
-    )
+    data = parse(DataConfig, {"symbols": list(symbols), "days": days}, "setup_optimized_training")
+    return OptimizedTraining(recipe.model, recipe.trainer, data, recipe.balance)
 
 
 def quick_start_training(
     symbols: Sequence[str] = SYMBOLS,
     days: float = DAYS,
     *,
-    store: Path = Path("data"),
+    store: Path | str = Path("data"),
     offline: bool = False,
     epochs: int | None = None,
     output: Path | None = None,
@@ -75,9 +80,9 @@ def quick_start_training(
         DataError: the data cannot be had or used.
     """
     model, trainer, data, balance = setup_optimized_training(symbols, days)
-    data = data.model_copy(update={"store": store, "offline": offline})
+    data = data.model_copy(update={"store": Path(store), "offline": offline})
     if epochs is not None:
-        trainer = trainer.model_copy(update={"epochs": epochs})
+        trainer = parse(TrainerConfig, {**trainer.model_dump(), "epochs": epochs}, "quick_start_training")
     if output is not None:
         api.check_output(output, overwrite=False)
     fetch_lacking(data)

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from core.dataset import Dataset
 from core.market import bars as bars_module
 from core.market.checks import PRICES, find_problems, microseconds
-from core.market.labels import CLASSES, HOLD
+from core.market.labels import BUY, CLASSES, SELL
 from core.market.orderbook import mid_price
 
 UNSTABLE_DAYS, ADVISED_DAYS = 7, 14
@@ -128,9 +128,9 @@ def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float
     The null deviation of an AUC is that of Mann & Whitney 1947. Labels of neighbouring bars overlap, which leaves
     one independent row in h where forecasts are as persistent as most are; symbols move together and count as one.
     """
-    moves = int((dataset.labels[rows] != HOLD).sum()) / len(dataset.symbol_names)
-    independent = max(moves / dataset.horizon, 1.0)
-    deviation = sqrt((independent + 1) / (3 * independent**2))
+    per_symbol = dataset.horizon * len(dataset.symbol_names)
+    sells, buys = (max(float((dataset.labels[rows] == side).sum()) / per_symbol, 1.0) for side in (SELL, BUY))
+    deviation = sqrt((sells + buys + 1) / (12 * sells * buys))
     return min(0.5 + float(norm.ppf(confidence)) * deviation, 1.0)
 
 

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from core import checkpoint
 from core.calibration import Calibration
+from core.checklist import checklist
 from core.config import DataConfig, TrainingConfig, parse
 from core.dataset import Dataset, scale
 from core.errors import ConfigError, DataError
+from core.market import bars as bars_module
 from core.market.labels import CLASSES
 from core.market.reader import Market
 from core.market.rows import Rows
@@ -67,9 +69,10 @@ class TrainedModel:
     @classmethod
     def of(cls, dataset: Dataset, config: TrainingConfig, data: DataConfig, **rest: Any) -> TrainedModel:
         """Take from the dataset what it knows; `rest` is weights, calibration, findings and about."""
+        interval = bars_module.interval_text(dataset.bar // 1_000_000)  # files may say another than the settings
         return cls(
             config=config,
-            data=data,
+            data=data.model_copy(update={"interval": interval}),
             features=dataset.feature_names,
             symbols=dataset.symbol_names,
             bar=dataset.bar,
@@ -115,7 +118,8 @@ class TrainedModel:
         try:
             loaded = _from_content(content, str(path))
             loaded.build(torch.device("cpu"))  # so that weights that do not fit are found here
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            checklist(loaded.config, loaded.findings)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             first = (str(error).strip().splitlines() or [""])[0]
             raise ConfigError(f"{path} holds no whole trained model ({first[:100]})", "Train again") from None
         return loaded
@@ -250,6 +254,8 @@ def _calibration(content: dict[str, Any] | None) -> Calibration | None:
     if content is None:
         return None
     sell, hold, buy = map(float, content["bias"])
+    if not np.isfinite([sell, hold, buy]).all():
+        raise ValueError("a bias that is not finite")
     return Calibration(_positive(float(content["temperature"]), "temperature"), (sell, hold, buy))
 
 

@@ -128,7 +128,7 @@ class Trainer:
         self._train = _shared_tensor(dataset.train, device)
         self._val = _shared_tensor(dataset.val, device)
         self._val_labels = dataset.labels[dataset.val]
-        self._val_halves = _halves(dataset.timestamps[dataset.val])
+        self._val_halves = metrics.halves(dataset.timestamps[dataset.val])
         self._steps_back = torch.arange(1 - dataset.window, 1, device=device)
 
         model_seed, *draw_seeds = (
@@ -228,11 +228,28 @@ class Trainer:
         self.model.eval()
         with torch.inference_mode():
             parts = [self._predict(part).direction for part in torch.split(rows, EVALUATION_BATCH)]
-            return np.asarray(torch.cat(parts).double().cpu().numpy())
+            found = np.asarray(torch.cat(parts).double().cpu().numpy())
+        if not np.isfinite(found).all():
+            raise NonFiniteLossError(self.steps, self.epoch + 1, self._described())
+        return found
+
+    def _described(self) -> str:
+        config = self.config
+        parts = (config.trainer, config.model, config.loss, config.augment)
+        return ", ".join(f"{key}={value}" for part in parts for key, value in part.model_dump().items())
 
     def load_best(self) -> None:
         """Give the model the weights of the best epoch."""
         self.model.load_state_dict(self.best_weights)
+
+    def best_probabilities(self) -> np.ndarray:
+        """Class probabilities `[N, 3]` of the best weights on val. The present weights stay as they are."""
+        present = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.load_best()
+        try:
+            return self.probabilities(self._val)
+        finally:
+            self.model.load_state_dict(present)
 
     def conclude(self) -> Conclusion:
         """Calibrate the best weights on val, and measure them on val and on a fixed sample of train.
@@ -240,7 +257,9 @@ class Trainer:
         The model has its best weights afterwards.
         """
         self.load_best()
-        sample = self._train[:: max(len(self._train) // len(self._val), 1)][: len(self._val)]
+        # Evenly over all of train: symbols lie there one after the other.
+        places = np.linspace(0, len(self._train) - 1, min(len(self._train), len(self._val))).round().astype(np.int64)
+        sample = self._train[torch.from_numpy(places).to(self.device)]
         val_logits, train_logits = self.logits(self._val), self.logits(sample)
         train_labels = self._labels[sample].cpu().numpy()
         losses = [
@@ -252,6 +271,7 @@ class Trainer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the remaining epochs depend on."""
         return {
+            "config": self.config.model_dump(mode="json"),
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
@@ -269,7 +289,13 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
+        """Continue where `state_dict` was taken.
+
+        Raises:
+            ConfigError: it was taken from a training with another recipe.
+        """
+        if state["config"] != self.config.model_dump(mode="json"):
+            raise ConfigError("The state is of a training with another recipe", "Resume it with its own")
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
@@ -307,8 +333,7 @@ class Trainer:
         total = torch.stack(losses)
         if not bool(total.isfinite().all()):
             step = int((~total.isfinite()).nonzero()[0])
-            described = ", ".join(f"{key}={value}" for key, value in config.model_dump().items())
-            raise NonFiniteLossError(step + 1, self.epoch + 1, described)
+            raise NonFiniteLossError(step + 1, self.epoch + 1, self._described())
         return float(total.mean())
 
     def _train_rows(self) -> Tensor:
@@ -354,12 +379,6 @@ def cross_fitted(history: Sequence[EpochResult], metric: RankingMetric) -> dict[
 
     judged = [chosen_by(1).halves[0], chosen_by(0).halves[1]]
     return {name: float(np.mean([half[name] for half in judged])) for name in CROSS_FITTED}
-
-
-def _halves(timestamps: np.ndarray) -> list[np.ndarray]:
-    """The earlier and the later half of rows, in time; none where they cannot be halved."""
-    early = timestamps <= np.median(timestamps) if len(timestamps) else np.zeros(0, dtype=bool)
-    return [early, ~early] if early.any() and not early.all() else []
 
 
 def _improves(score: float, best: float, scores: dict[str, float]) -> bool:

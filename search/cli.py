@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from core import console, preset, report
+from core import console, metrics, preset, report
 from core.config import parse, read_yaml
 from core.console import Command
 from core.errors import ConfigError
@@ -32,7 +32,9 @@ from search.config import CampaignConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True, pretty_exceptions_enable=False)
 
+study_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Optuna's record of a campaign.")
 app.add_typer(data_cli.app, name="data")
+app.add_typer(study_app, name="study")
 
 RUN_EPILOG = (
     "Examples:\n\n"
@@ -42,8 +44,13 @@ RUN_EPILOG = (
     "preset-search run --symbols BTCUSDT ETHUSDT --store data --interval 5m --days 30 --name btc-eth-30d\n\n"
     "preset-search run campaign.yaml --trials 64"
 )
+RESUME_EPILOG = (
+    "Examples:\n\npreset-search resume btc-eth-30d\n\npreset-search resume btc-eth-30d --trials 64 --hours 8"
+)
 EXPORT_EPILOG = "Example:\n\npreset-search export btc-eth-30d --as btc_eth_30d"
 YARDSTICKS = {"majority": "majority class", "bayes": "best possible: recipe known"}
+HoursOption = Annotated[float | None, typer.Option("--hours", help="Ask for no more trials after so many hours.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the campaign.")]
 RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
 
 
@@ -73,6 +80,12 @@ def run(
         bool, typer.Option("--synthetic", help="Use the embedded synthetic market: the default when no data are named.")
     ] = False,
     trials: Annotated[int | None, typer.Option(help="Trials to run. Default: 16.")] = None,
+    hours: HoursOption = None,
+    sampler: Annotated[str | None, typer.Option(help="tpe, random or gp. Default: tpe.")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="What the sampler learns of stopped trials: complete, pruned, full_only. Default: complete."),
+    ] = None,
     max_epochs: Annotated[int | None, typer.Option(help="Epochs of a trial at full fidelity. Default: 18.")] = None,
     metric: Annotated[str | None, typer.Option(help="Ranking metric. Default: macro_f1.")] = None,
     incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: production_small.")] = None,
@@ -89,22 +102,82 @@ def run(
     Without data it searches the embedded synthetic market. Bars are read from files, or from the
     store, to which what is missing is fetched from the exchange first.
     """
-    from search import campaign  # Ray takes seconds to import, and --help should not wait for it
+    from search import campaign, plan  # Ray takes seconds to import, and --help should not wait for it
 
     source = data_settings(
         data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
         window=window, horizon=horizon, features=features, offline=offline, synthetic=synthetic,
     )  # fmt: skip
     flags = {
-        "name": name, "trials": trials, "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent,
+        "name": name, "trials": trials, "hours": hours, "sampler": sampler, "policy": policy,
+        "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent,
         "model": model, "seed": seed, "device": device, "dry_run": dry_run or None,
     }  # fmt: skip
     config = resolve(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
-    campaign.check_folder(root / config.name)
+    plan.check_folder(root / config.name)
     fetch_lacking(config.data)
-    planned = campaign.plan(config, root)
+    planned = plan.plan(config, root)
     _announce(planned)
     _report(planned, campaign.run(planned), root)
+
+
+@app.command(cls=Command, epilog=RESUME_EPILOG)
+def resume(
+    name: NameArgument,
+    trials: Annotated[int | None, typer.Option(help="Trials in all, if more are wanted than before.", min=1)] = None,
+    hours: HoursOption = None,
+    root: RootOption = results.ROOT,
+) -> None:
+    """Go on with a campaign that was stopped, interrupted or killed; or extend one that has ended."""
+    from search import campaign, plan
+
+    planned = plan.plan_resume(name, root, trials, hours)
+    _announce(planned)
+    _report(planned, campaign.resume(planned), root)
+
+
+@app.command(cls=Command, epilog="Example:\n\npreset-search stop btc-eth-30d")
+def stop(name: NameArgument, root: RootOption = results.ROOT) -> None:
+    """Ask a running campaign to end: what was learned is kept, and `resume` goes on from there."""
+    from search.journal import is_held
+
+    folder = results.folder(root, name)
+    if not is_held(folder / results.JOURNAL_FILE):
+        raise ConfigError(f"Campaign {name} is not running", f"To go on with it: preset-search resume {name}")
+    (folder / results.STOP_FILE).touch()
+    console.out.print(f"campaign {escape(name)} was asked to stop; its trials end with their present epoch")
+
+
+@app.command(cls=Command, epilog="Example:\n\npreset-search replay btc-eth-30d")
+def replay(name: NameArgument, root: RootOption = results.ROOT) -> None:
+    """Make every proposal of a campaign again from its journal, and say whether they are the same."""
+    from search import replay as replaying
+    from search.config import settings_of
+
+    folder = results.folder(root, name)
+    content = read_yaml(folder / results.CONFIG_FILE).get("config")
+    config = parse(CampaignConfig, content if isinstance(content, dict) else {}, str(folder / results.CONFIG_FILE))
+    found = replaying.replay(folder / results.JOURNAL_FILE, settings_of(config))
+    console.out.print(f"{found.equal} of {found.proposals} proposals came out the same to the last bit")
+    if found.first_difference is not None:
+        number, recorded, again = found.first_difference
+        console.out.print(f"[bold red]trial {number} differs:[/] recorded {recorded}, made again {again}")
+        raise typer.Exit(1)
+
+
+@study_app.command(
+    "copy", cls=Command, epilog="Example:\n\npreset-search study copy btc-eth-30d --to sqlite:///studies.db"
+)
+def copy_study(
+    name: NameArgument,
+    to: Annotated[str, typer.Option("--to", help="An Optuna storage, for example sqlite:///studies.db.")],
+    root: RootOption = results.ROOT,
+) -> None:
+    """Copy a campaign's study into any storage that Optuna knows."""
+    from search import study
+
+    count = study.copy(results.folder(root, name) / results.JOURNAL_FILE, name, to)
+    console.out.print(f"copied {count} trials")
 
 
 def resolve(campaign_file: Path | None, source: dict[str, Any], flags: dict[str, Any]) -> CampaignConfig:
@@ -162,10 +235,12 @@ def _table(planned: Any, outcome: Any) -> Table:
     if best:
         values = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
         rows.append((f"winner: trial #{best['number']}", values, [f"{best['best_epoch']} of {best['epochs']}"]))
-    if incumbent.status == results.COMPLETE:
-        last = incumbent.epochs[-1]
-        cells = [f"{last['best_epoch']} of {last['epoch']}"]
-        rows.append((f"incumbent: {planned.config.incumbent}", last["best_metrics"], cells))
+    if incumbent.outcome == results.COMPLETE:
+        from search.outcome import best_row
+
+        row = best_row(incumbent)
+        cells = [f"{row['epoch']} of {incumbent.last_epoch}"]
+        rows.append((f"incumbent: {planned.config.incumbent}", row["metrics"], cells))
     rows.extend((YARDSTICKS[name], scores, [""]) for name, scores in outcome.yardsticks.items())
     title = f"Validation window{' of the SYNTHETIC market' if planned.dataset.is_synthetic else ''}"
     return console.metrics_table(title, rows, ["best epoch"])
@@ -176,22 +251,23 @@ def _report(planned: Any, outcome: Any, root: Path) -> None:
     config, best, incumbent = planned.config, outcome.winner, outcome.incumbent
     console.out.print(_table(planned, outcome))
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    console.out.print(f"Trials: {counts}. {outcome.seconds:.0f} s.")
+    console.out.print(f"Trials: {counts}. {outcome.seconds:.0f} s. Ended by: {outcome.ended_by}.")
     if best:
         console.out.print(
             "The winner was chosen on these rows, as the best of many: its figures are optimistic. It is not confirmed."
         )
-    if best and best[f"val_{config.metric}"] <= outcome.yardsticks["majority"][config.metric]:
+    if best and best["value"] <= metrics.ranking(outcome.yardsticks["majority"], config.metric):
         console.out.print("[bold]No skill found:[/] the winner is no better than always calling the majority class.")
     for path in outcome.files:
         console.out.print(f"wrote {escape(str(path))}")
-    if outcome.interrupted:
-        console.out.print("Interrupted: the trials that had ended were kept, the incumbent was not trained to its end.")
-    elif incumbent.status == results.FAILED:
+    for difference in outcome.differences:
+        console.out.print(f"[bold yellow]run again with another result:[/] {escape(difference)}")
+    if incumbent.outcome == results.FAILED:
         console.out.print(f"The incumbent failed: {escape(incumbent.reason)}")
+    if outcome.unfinished:
+        console.out.print(f"{outcome.ended_by.capitalize()}. next: preset-search resume {config.name}{_where(root)}")
+        raise typer.Exit(console.INTERRUPTED if outcome.ended_by == "interrupted" else 0)
     console.out.print(_next(config.name, root) if best else "No trial reached full fidelity: there is no winner.")
-    if outcome.interrupted:
-        raise typer.Exit(console.INTERRUPTED)
 
 
 def _next(campaign: str, root: Path) -> str:
@@ -199,8 +275,11 @@ def _next(campaign: str, root: Path) -> str:
     name = campaign.replace("-", "_")
     if name in preset.shipped_names():
         name = f"my_{name}"[:64]
-    where = "" if root == results.ROOT else f" --results {escape(str(root))}"
-    return f"next: preset-search export {campaign} --as {name}{where}"
+    return f"next: preset-search export {campaign} --as {name}{_where(root)}"
+
+
+def _where(root: Path) -> str:
+    return "" if root == results.ROOT else f" --results {escape(str(root))}"
 
 
 @app.command(cls=Command, epilog=EXPORT_EPILOG)

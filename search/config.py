@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from math import ceil
 from typing import Any, Self
 
@@ -10,6 +12,7 @@ from pydantic import Field, model_validator
 from core.config import Config, DataConfig, Device, ModelSize, RankingMetric, Schedule
 from core.preset import Name
 from search.space import SpaceConfig
+from search.study import Policy, SamplerKind, StudySettings
 
 
 def dry_run_bars(data: DataConfig) -> int:
@@ -33,6 +36,25 @@ class CampaignConfig(Config):
     """The first rung: epochs before ASHA may stop a trial."""
     reduction: int = Field(default=3, ge=2)
     """ASHA's factor: a rung lies at this many times the one before, and keeps the best of this many trials."""
+    hours: float | None = Field(default=None, gt=0)
+    """Wall-clock hours of a run after which no more trials are asked for."""
+    epochs: int | None = Field(default=None, ge=1)
+    """Epochs of all trials in all after which no more trials are asked for."""
+    convergence: int | None = Field(default=None, ge=1)
+    """Trials that end without improving on the best, after which no more are asked for."""
+    sampler: SamplerKind = "tpe"
+    """tpe (Tree-structured Parzen Estimator), random, or gp (Gaussian process)."""
+    policy: Policy = "complete"
+    """What the sampler is told of a stopped trial: complete (its last value), pruned (its values so far), full_only
+    (nothing)."""
+    ask: tuple[str, ...] = ("production_small",)
+    """Presets whose six values are tried first, a quarter of the trials at most."""
+    warm_start: tuple[Name, ...] = ()
+    """Earlier campaigns: of one with the same identity the sampler is told all; of others the winner is tried first."""
+    concurrency: int | None = Field(default=None, ge=1)
+    """Most trials at a time; as many as the machine has room for if not given."""
+    attempts: int = Field(default=4, ge=1)
+    """Most starts of a trial whose process dies."""
     metric: RankingMetric = "macro_f1"
     """Validation metric that ranks trials; higher is better."""
     schedule: Schedule = "cosine"
@@ -64,6 +86,25 @@ class CampaignConfig(Config):
             raise ValueError(f"grace ({self.grace}) is beyond max_epochs ({self.max_epochs})")
         return self
 
+    def identity(self, fingerprint: str, version: str) -> str:
+        """Hash of all that a trial's value depends on: of two campaigns with the same, values can be compared.
+
+        Args:
+            fingerprint: of the data.
+            version: of core.
+        """
+        apart = {
+            "name", "trials", "hours", "epochs", "convergence", "concurrency", "sampler", "policy", "ask",
+            "warm_start", "attempts", "incumbent", "incumbent_epochs", "device",
+            "cpus_per_trial", "gpus_per_trial", "space",
+        }  # fmt: skip
+        content = self.model_dump(mode="json", exclude=apart)
+        # Where the bars lie says nothing of what they are; the fingerprint does.
+        for place in ("files", "store", "offline", "until", "days"):
+            content["data"].pop(place, None)
+        text = json.dumps([content, fingerprint, version], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def shrunk(self) -> CampaignConfig:
         """The dry run of this campaign: few trials, few epochs, the quick model."""
         smaller: dict[str, Any] = {
@@ -75,3 +116,8 @@ class CampaignConfig(Config):
             "dry_run": True,
         }
         return self.model_copy(update=smaller)
+
+
+def settings_of(config: CampaignConfig) -> StudySettings:
+    """What the proposals of a campaign depend on."""
+    return StudySettings(config.name, config.space.distributions(), config.sampler, config.policy, config.seed)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -11,10 +13,12 @@ from ray.exceptions import RayError
 
 from core.dataset import Dataset
 from core.device import resolve_device
+from core.errors import ConfigError
+from core.files import write_json
 from core.trainer import Trainer
 from search import results
-from search.results import TrialRecord
-from search.trial import TrialJob, failure
+from search.study import Epoch, TrialLog
+from search.trial import TRAINING, TrialJob, as_row, failure
 
 
 @ray.remote(max_retries=0)
@@ -23,29 +27,37 @@ def _train(job: TrialJob, dataset: Dataset) -> Iterator[dict[str, Any]]:
     torch.set_num_threads(job.threads)
     try:
         for result in Trainer(job.base, dataset, resolve_device(job.device)):
-            yield {**result.as_row(), "outcome": "training"}
+            yield {"outcome": TRAINING, "row": as_row(result)}
     except Exception as error:  # whatever it was is told in the row
         yield failure(error)
 
 
 class IncumbentTraining:
-    """The incumbent's training, under way in a process of its own.
-
-    `record` is kept as a trial's; its status is `interrupted` until the training has ended.
-    """
+    """The incumbent's training, under way in a process of its own. Its epochs are kept in a file once it has ended."""
 
     def __init__(
-        self, job: TrialJob, dataset: Dataset, six: dict[str, Any], gpus: float, on_epoch: Callable[[TrialRecord], None]
+        self,
+        job: TrialJob,
+        dataset: Dataset,
+        six: dict[str, Any],
+        gpus: float,
+        path: Path,
+        on_epoch: Callable[[TrialLog], None],
     ) -> None:
-        """Start it, as soon as the cluster has room."""
-        self.record = TrialRecord(0, six)
+        """Start it, as soon as the cluster has room; if it has ended before, take what its file says."""
+        self.log = TrialLog(0, six, "incumbent", attempts=1)
+        self._path = path
         self._on_epoch = on_epoch
-        self._stream: Any = _train.options(num_cpus=job.threads, num_gpus=gpus).remote(job, ray.put(dataset))
+        self._stream: Any = None
+        if path.is_file():
+            self._read()
+        else:
+            self._stream = _train.options(num_cpus=job.threads, num_gpus=gpus).remote(job, ray.put(dataset))
 
     @property
     def ended(self) -> bool:
         """Whether there is nothing more to come."""
-        return self.record.status != results.INTERRUPTED
+        return self.log.outcome is not None
 
     def poll(self) -> None:
         """Take in the epochs that are done, without waiting."""
@@ -59,14 +71,27 @@ class IncumbentTraining:
 
     def _take(self) -> None:
         try:
-            row: dict[str, Any] = ray.get(next(self._stream))
+            told: dict[str, Any] = ray.get(next(self._stream))
         except StopIteration:
-            self.record.status = results.COMPLETE
+            self.log.outcome = "complete"
+            write_json(self._path, {"rows": [entry.row for entry in self.log.epochs.values()]})
         except RayError as error:
-            self.record.status, self.record.reason = results.FAILED, results.first_line(error)
+            self.log.outcome, self.log.reason = "failed", results.first_line(error)
         else:
-            if row["outcome"] == "failed":
-                self.record.status, self.record.reason = results.FAILED, row["reason"]
+            if told["outcome"] == TRAINING:
+                self._add(told["row"])
+                self._on_epoch(self.log)
             else:
-                self.record.epochs.append(row)
-                self._on_epoch(self.record)
+                self.log.outcome, self.log.reason = "failed", told["reason"]
+
+    def _add(self, row: dict[str, Any]) -> None:
+        self.log.epochs[row["epoch"]] = Epoch(row["value"], row, None)
+
+    def _read(self) -> None:
+        try:
+            for row in json.loads(self._path.read_text())["rows"]:
+                self._add(row)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{self._path} is damaged ({error})", "Remove it: it is made again") from None
+        self.log.outcome = "complete"
+        self._on_epoch(self.log)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from core.errors import ConfigError
-from core.files import writing
+from core.files import write_table
 from core.preset import check_name
 from search.space import NAMES
+from search.study import TrialLog
 
 ROOT = Path("results")
 CONFIG_FILE = "campaign.yaml"
@@ -20,53 +21,50 @@ TRIALS_FILE = "trials.parquet"
 CURVES_FILE = "curves.parquet"
 SUMMARY_FILE = "summary.json"
 
+PREDICTIONS_FILE = "predictions.parquet"
+RETURNS_FILE = "returns.parquet"
+JOURNAL_FILE = "journal.log"
+STOP_FILE = ".stop"
+"""While it is there, a running campaign ends as soon as it can."""
+INCUMBENT_FILE = "incumbent.json"
+
 COMPLETE, STOPPED, FAILED, INTERRUPTED = "complete", "stopped", "failed", "interrupted"
 
 
-@dataclass
-class TrialRecord:
-    """What is known of one trial.
+def trial_row(log: TrialLog) -> dict[str, Any]:
+    """One row of `trials.parquet`; a failed trial has no value."""
+    known = bool(log.epochs) and log.outcome != FAILED
+    last = log.epochs[log.last_epoch].row if log.epochs else {}
+    best = log.epochs[last["best_epoch"]].row["metrics"] if known else {}
+    return {
+        "number": log.number,
+        **{name: log.params[name] for name in NAMES},
+        "origin": log.origin,
+        "status": log.outcome or INTERRUPTED,
+        "epochs": len(log.epochs),
+        "value": log.value if known else None,
+        "best_epoch": last["best_epoch"] if known else None,
+        "attempts": log.attempts,
+        "reason": log.reason,
+        "seconds": sum(entry.row["seconds"] for entry in log.epochs.values()),
+        **{f"val_{name}": best.get(name) for name in METRICS},
+    }
 
-    Attributes:
-        number: order of asking, from 0.
-        six: its hyperparameters.
-        epochs: one result an epoch, as `EpochResult.as_row` gives it.
-        status: complete (reached max_epochs), stopped (by ASHA), failed or interrupted.
-        reason: why it is not complete.
-    """
 
-    number: int
-    six: dict[str, Any]
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    status: str = INTERRUPTED
-    reason: str = ""
-
-    def as_row(self) -> dict[str, Any]:
-        """One row of `trials.parquet`; a failed trial has no value."""
-        last = self.epochs[-1] if self.epochs and self.status != FAILED else None
-        return {
-            "number": self.number,
-            **{name: self.six[name] for name in NAMES},
-            "status": self.status,
-            "epochs": len(self.epochs),
-            "value": last["value"] if last else None,
-            "best_epoch": last["best_epoch"] if last else None,
-            "reason": self.reason,
-            "seconds": sum(epoch["seconds"] for epoch in self.epochs),
-            **{f"val_{name}": (last["best_metrics"][name] if last else None) for name in METRICS},
+def curve_rows(log: TrialLog) -> list[dict[str, Any]]:
+    """A trial's rows of `curves.parquet`, with what was decided at its rungs."""
+    plain = ("score", "train_loss", "learning_rate", "seconds")
+    return [
+        {
+            "number": log.number,
+            "epoch": epoch,
+            "value": entry.value,
+            **{name: entry.row[name] for name in plain},
+            **{name: (entry.decision or {}).get(name) for name in _DECISION},
+            **{f"val_{name}": entry.row["metrics"].get(name) for name in METRICS},
         }
-
-    def as_curve(self) -> list[dict[str, Any]]:
-        """This trial's rows of `curves.parquet`."""
-        plain = ("epoch", "score", "value", "train_loss", "learning_rate", "seconds")
-        return [
-            {
-                "number": self.number,
-                **{name: epoch[name] for name in plain},
-                **{f"val_{name}": epoch["metrics"][name] for name in METRICS},
-            }
-            for epoch in self.epochs
-        ]
+        for epoch, entry in sorted(log.epochs.items())
+    ]
 
 
 def first_line(error: Exception | None) -> str:
@@ -88,14 +86,16 @@ METRICS = (
     "net_sharpe",
 )
 _FLOAT = "float64"
+_DECISION = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
 _TRIAL_TYPES = {
     "number": "int64",
-    "batch_size": "int64",
-    **{name: _FLOAT for name in NAMES if name != "batch_size"},
+    **{name: "int64" if name == "batch_size" else _FLOAT for name in NAMES},
+    "origin": "str",
     "status": "str",
     "epochs": "int64",
     "value": _FLOAT,
     "best_epoch": "Int64",
+    "attempts": "int64",
     "reason": "str",
     "seconds": _FLOAT,
     **{f"val_{name}": _FLOAT for name in METRICS},
@@ -103,27 +103,46 @@ _TRIAL_TYPES = {
 _CURVE_TYPES = {
     "number": "int64",
     "epoch": "int64",
-    **dict.fromkeys(("score", "value", "train_loss", "learning_rate", "seconds"), _FLOAT),
+    **dict.fromkeys(("value", "score", "train_loss", "learning_rate", "seconds"), _FLOAT),
+    **_DECISION,
     **{f"val_{name}": _FLOAT for name in METRICS},
 }
 
 
-def trials_table(records: list[TrialRecord]) -> pd.DataFrame:
+def trials_table(logs: Sequence[TrialLog]) -> pd.DataFrame:
     """A row a trial, by number."""
-    rows = [record.as_row() for record in sorted(records, key=lambda record: record.number)]
-    return pd.DataFrame(rows, columns=["number", *NAMES, *list(_TRIAL_TYPES)[len(NAMES) + 1 :]]).astype(_TRIAL_TYPES)
+    rows = [trial_row(log) for log in sorted(logs, key=lambda log: log.number)]
+    return pd.DataFrame(rows, columns=list(_TRIAL_TYPES)).astype(_TRIAL_TYPES)
 
 
-def curves_table(records: list[TrialRecord]) -> pd.DataFrame:
+def curves_table(logs: Sequence[TrialLog]) -> pd.DataFrame:
     """A row a trial and epoch."""
-    rows = [row for record in sorted(records, key=lambda record: record.number) for row in record.as_curve()]
+    rows = [row for log in sorted(logs, key=lambda log: log.number) for row in curve_rows(log)]
     return pd.DataFrame(rows, columns=list(_CURVE_TYPES)).astype(_CURVE_TYPES)
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as Parquet, whole or not at all."""
-    with writing(path) as temporary:
-        table.to_parquet(temporary, index=False)
+def write_tables(folder: Path, logs: Sequence[TrialLog]) -> None:
+    """Write what the journal tells of the trials, as tables."""
+    write_table(folder / TRIALS_FILE, trials_table(logs))
+    write_table(folder / CURVES_FILE, curves_table(logs))
+
+
+def gather(folder: Path, parts: Path, logs: Sequence[TrialLog]) -> list[Path]:
+    """Join the tables of the full-fidelity trials into the campaign's; returns those written.
+
+    Args:
+        folder: the campaign's.
+        parts: where each trial left its own, by number.
+        logs: all trials.
+    """
+    written = []
+    for name in (PREDICTIONS_FILE, RETURNS_FILE):
+        full = sorted(log.number for log in logs if log.outcome == COMPLETE)
+        tables = [pd.read_parquet(parts / str(number) / name) for number in full]
+        if tables:
+            write_table(folder / name, pd.concat(tables, ignore_index=True))
+            written.append(folder / name)
+    return written
 
 
 def winner(trials: pd.DataFrame) -> dict[str, Any] | None:

@@ -1,14 +1,47 @@
-"""Ray's searcher over the study: who proposes the next trial."""
+"""Ray's searcher over the book: gives the trial that comes next, a resumed one first."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
-from search.space import SpaceConfig
-from search.study import make_sampler
+from search.book import Book
 
 
-def make_searcher(space: SpaceConfig, seed: int) -> Searcher:
-    """Optuna's TPE over the space, maximising `value`; the study lives in this process's memory."""
-    return OptunaSearch(space=space.distributions(), metric="value", mode="max", sampler=make_sampler(seed))
+class BookSearcher(Searcher):
+    """Asks the book. It is never restored: a campaign resumes from its journal."""
+
+    def __init__(self, book: Book) -> None:
+        """Share the book with the scheduler."""
+        super().__init__()
+        self._book = book
+        self._numbers: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles searchers into its own record, which is thrown away."""
+        return {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Parameters of the next trial, None to wait, FINISHED at the end."""
+        log = self._book.next()
+        if log == "finished":
+            return Searcher.FINISHED
+        if log == "wait":
+            return None
+        assert not isinstance(log, str)
+        self._numbers[trial_id] = log.number
+        return {**log.params, "number": log.number, "attempt": log.attempts, "last_epoch": log.last_epoch}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take note that the trial runs no more; how it ended is in the book already, unless its process died."""
+        number = self._numbers.pop(trial_id, None)
+        if number is not None:
+            self._book.left(number)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the journal is the record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Refuse: a state of Tune's would lag behind the journal."""
+        raise RuntimeError("a campaign is resumed from its journal, not from Tune's state")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
@@ -34,6 +35,10 @@ class Range(Config):
         """Smallest and largest value."""
         return self.low, self.high
 
+    def contains(self, value: float) -> bool:
+        """Whether a value lies in the range."""
+        return self.low <= value <= self.high
+
     def distribution(self) -> BaseDistribution:
         """The range in Optuna's terms."""
         return FloatDistribution(self.low, self.high, log=self.log)
@@ -48,6 +53,10 @@ class Choice(Config):
     def ends(self) -> tuple[int, int]:
         """Smallest and largest value."""
         return min(self.values), max(self.values)
+
+    def contains(self, value: float) -> bool:
+        """Whether a value is among the choices."""
+        return value in self.values
 
     def distribution(self) -> BaseDistribution:
         """The choice in Optuna's terms."""
@@ -87,6 +96,10 @@ class SpaceConfig(Config):
     def distributions(self) -> dict[str, BaseDistribution]:
         """Every hyperparameter's distribution, in the order of declaration."""
         return {name: getattr(self, name).distribution() for name in NAMES}
+
+    def contains(self, params: Mapping[str, float]) -> bool:
+        """Whether these six values lie in the space."""
+        return all(getattr(self, name).contains(params[name]) for name in NAMES)
 
     def check(self) -> None:
         """Refuse a space that reaches where no preset may lie.

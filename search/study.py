@@ -1,24 +1,336 @@
-"""How Optuna proposes: the sampler with every keyword said, so that an upgrade cannot change it unseen."""
+"""The study: what Optuna proposed, what came of it, in a journal that is the single source of truth.
+
+A sampler is made anew for each trial, seeded by the campaign's seed and the trial's number, and sees what the journal
+holds: so there is no sampler's state to restore, and `replay` can make every proposal again.
+"""
 
 from __future__ import annotations
 
-from optuna import logging
-from optuna.samplers import BaseSampler, TPESampler
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from core.errors import ConfigError
+from search.journal import Journal, JournalReader
+
+SamplerKind = Literal["tpe", "random", "gp"]
+Policy = Literal["complete", "pruned", "full_only"]
+Outcome = Literal["complete", "stopped", "failed"]
 STARTUP_TRIALS = 10
+_EPOCH, _OUTCOME, _REASON, _ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
+_ORIGIN, _TOLD = "origin", "told_from"
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # the campaign reports itself
 
 
-def make_sampler(seed: int) -> BaseSampler:
-    """The Tree-structured Parzen Estimator, Bergstra et al. 2011; multivariate, Falkner et al. 2018.
+def make_sampler(kind: SamplerKind, seed: int, number: int = 0) -> BaseSampler:
+    """The sampler of one trial, with every keyword said, so that an upgrade cannot change it unseen.
 
-    `constant_liar` keeps trials that run side by side from being alike.
+    Args:
+        kind: `tpe`, the Tree-structured Parzen Estimator (Bergstra et al. 2011; multivariate, Falkner et al. 2018),
+            whose `constant_liar` keeps trials that run side by side from being alike; `random`; `gp`, Gaussian process.
+        seed: the campaign's.
+        number: the trial's.
     """
-    logging.set_verbosity(logging.WARNING)  # the campaign reports itself
-    return TPESampler(
-        n_startup_trials=STARTUP_TRIALS,
-        n_ei_candidates=24,
-        seed=seed,
-        multivariate=True,
-        group=False,
-        constant_liar=True,
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    match kind:
+        case "tpe":
+            return TPESampler(
+                n_startup_trials=STARTUP_TRIALS,
+                n_ei_candidates=24,
+                seed=own,
+                multivariate=True,
+                group=False,
+                constant_liar=True,
+            )
+        case "random":
+            return RandomSampler(seed=own)
+        case "gp":
+            return GPSampler(
+                seed=own,
+                independent_sampler=RandomSampler(seed=own),
+                n_startup_trials=STARTUP_TRIALS,
+                deterministic_objective=False,
+            )
+
+
+def sampler_keywords(kind: SamplerKind) -> dict[str, Any]:
+    """What `make_sampler` says to Optuna, for the record; the seed apart."""
+    common = {"n_startup_trials": STARTUP_TRIALS}
+    match kind:
+        case "tpe":
+            return {**common, "n_ei_candidates": 24, "multivariate": True, "group": False, "constant_liar": True}
+        case "random":
+            return {}
+        case "gp":
+            return {**common, "independent_sampler": "random", "deterministic_objective": False}
+
+
+@dataclass
+class Epoch:
+    """One epoch of a trial, as the journal holds it.
+
+    Attributes:
+        value: best value so far.
+        row: what the training reported.
+        decision: what was decided on it, with the numbers that led to it; None where nothing was to be decided.
+    """
+
+    value: float
+    row: dict[str, Any]
+    decision: dict[str, Any] | None
+
+
+@dataclass
+class TrialLog:
+    """What the journal holds of one trial.
+
+    Attributes:
+        number: Optuna's.
+        params: the six.
+        origin: what proposed it: the sampler, or the preset or campaign whose values were asked for.
+        epochs: by number, from 1.
+        attempts: how often it was started.
+        outcome: complete, stopped, failed; None while it runs, or may be resumed.
+        reason: why it is not complete.
+    """
+
+    number: int
+    params: dict[str, Any]
+    origin: str
+    epochs: dict[int, Epoch] = field(default_factory=dict)
+    attempts: int = 0
+    outcome: Outcome | None = None
+    reason: str = ""
+
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch that was reported and decided on; 0 before the first."""
+        return max(self.epochs, default=0)
+
+    @property
+    def value(self) -> float:
+        """Best value; NaN before the first epoch."""
+        return self.epochs[self.last_epoch].value if self.epochs else float("nan")
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """What a study's proposals depend on.
+
+    Attributes:
+        name: the study's, equal to its campaign's.
+        distributions: of each parameter.
+        sampler: which.
+        policy: what the sampler is told of a stopped trial: `complete` (its last value, Ray's way), `pruned` (its
+            values up to there, Optuna's), `full_only` (nothing).
+        seed: the campaign's.
+    """
+
+    name: str
+    distributions: Mapping[str, BaseDistribution]
+    sampler: SamplerKind
+    policy: Policy
+    seed: int
+
+
+class CampaignStudy:
+    """A study that is being run. Every method writes to the journal before it returns."""
+
+    def __init__(self, path: Path, settings: StudySettings) -> None:
+        """Open the journal, make it if there is none, and take in what it holds.
+
+        Raises:
+            ConfigError: another process holds it, or it is damaged.
+        """
+        self.settings = settings
+        self._journal = Journal(path)
+        try:
+            self._storage = JournalStorage(self._journal)
+            self._study = self._open()
+            self._study_id = self._storage.get_study_id_from_name(settings.name)
+            self.trials = {log.number: log for log in read_trials(self._study)}
+        except (KeyError, TypeError, ValueError) as error:
+            self.close()
+            raise ConfigError(f"{path} is no journal of this program ({error!r})", "Restore it from a copy") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> optuna.Study:
+        names = optuna.get_all_study_names(self._storage)
+        if not names:
+            with self._journal.together({"kind": "open"}):
+                study = optuna.create_study(storage=self._storage, study_name=self.settings.name, direction="maximize")
+                kind = self.settings.sampler
+                study.set_user_attr("sampler", {"kind": kind, **sampler_keywords(kind)})
+                study.set_user_attr("policy", self.settings.policy)
+            return study
+        return optuna.load_study(storage=self._storage, study_name=self.settings.name)
+
+    def close(self) -> None:
+        """Let others have the journal."""
+        self._journal.close()
+
+    def ask_first(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Put values at the front of what is proposed: pairs of where they come from and the parameters."""
+        with self._journal.together({"kind": "ask first", "wanted": [dict(params) for _, params in wanted]}):
+            for origin, params in wanted:
+                self._study.enqueue_trial(dict(params), user_attrs={_ORIGIN: origin})
+
+    def tell_earlier(self, origin: str, trials: Sequence[TrialLog]) -> None:
+        """Tell the sampler what an earlier campaign of the same identity found; these are no trials of this one."""
+        with self._journal.together({"kind": "tell earlier", "count": len(trials)}):
+            for log in trials:
+                state, value = _told(log, self.settings.policy)
+                found = {epoch: entry.value for epoch, entry in log.epochs.items()}
+                self._study.add_trial(
+                    create_trial(
+                        state=state,
+                        value=value,
+                        params=dict(log.params),
+                        distributions=dict(self.settings.distributions),
+                        user_attrs={_TOLD: origin},
+                        intermediate_values=found,
+                    )
+                )
+
+    def ask(self) -> TrialLog:
+        """A new trial; started."""
+        number = next_number(self._study)
+        with self._journal.together({"kind": "ask", "trial": number}):
+            self._study.sampler = make_sampler(self.settings.sampler, self.settings.seed, number)
+            trial = self._study.ask(dict(self.settings.distributions))
+            self._set(number, _ATTEMPT, 1)
+        log = TrialLog(number, dict(trial.params), trial.user_attrs.get(_ORIGIN, "sampler"), attempts=1)
+        self.trials[number] = log
+        return log
+
+    def restart(self, number: int) -> TrialLog:
+        """Count another start of a trial that has not ended."""
+        log = self.trials[number]
+        with self._journal.together({"kind": "restart", "trial": number}):
+            self._set(number, _ATTEMPT, log.attempts + 1)
+        log.attempts += 1
+        return log
+
+    def report(self, number: int, epoch: int, entry: Epoch, end: tuple[Outcome, str] | None = None) -> None:
+        """Write down an epoch, what was decided on it, and how that ends the trial, if so. The first value stands."""
+        log = self.trials[number]
+        if epoch in log.epochs or log.outcome is not None:
+            return
+        content = json.dumps({"row": entry.row, "decision": entry.decision}, separators=(",", ":"))
+        with self._journal.together({"kind": "result", "trial": number, "epoch": epoch, "ended": end is not None}):
+            self._storage.set_trial_intermediate_value(self._id(number), epoch, entry.value)
+            self._set(number, _EPOCH.format(epoch), content)
+            log.epochs[epoch] = entry
+            if end is not None:
+                self._end(log, *end)
+
+    def end(self, number: int, outcome: Outcome, reason: str) -> None:
+        """Write down how a trial ended; the first outcome stands."""
+        log = self.trials[number]
+        if log.outcome is None:
+            with self._journal.together({"kind": "end", "trial": number, "ended": True}):
+                self._end(log, outcome, reason)
+
+    def _end(self, log: TrialLog, outcome: Outcome, reason: str) -> None:
+        log.outcome, log.reason = outcome, reason
+        self._set(log.number, _OUTCOME, outcome)
+        self._set(log.number, _REASON, reason)
+        state, value = _told(log, self.settings.policy)
+        self._study.tell(log.number, value, state)
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        self._storage.set_trial_user_attr(self._id(number), key, value)
+
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+
+def _told(log: TrialLog, policy: Policy) -> tuple[TrialState, float | None]:
+    """What the sampler is told of a trial that ended."""
+    if log.outcome == "failed" or not math.isfinite(log.value):
+        return TrialState.FAIL, None
+    if log.outcome == "complete" or policy == "complete":
+        return TrialState.COMPLETE, log.value
+    return (TrialState.PRUNED, None) if policy == "pruned" else (TrialState.FAIL, None)
+
+
+def next_number(study: optuna.Study) -> int:
+    """The number that the next trial gets: of the values asked for first the first, else a new one."""
+    trials = study.get_trials(deepcopy=False)
+    return min((trial.number for trial in trials if trial.state == TrialState.WAITING), default=len(trials))
+
+
+def read_trials(study: optuna.Study) -> list[TrialLog]:
+    """The trials of a campaign's study, by number; without those told from earlier campaigns and those not asked yet.
+
+    Raises:
+        KeyError, ValueError: the study is none of this program's.
+    """
+    return [
+        _log(trial)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state != TrialState.WAITING and _TOLD not in trial.user_attrs
+    ]
+
+
+def _log(trial: FrozenTrial) -> TrialLog:
+    attrs = trial.user_attrs
+    epochs = {}
+    for epoch, value in sorted(trial.intermediate_values.items()):
+        content = json.loads(attrs[_EPOCH.format(epoch)])
+        epochs[epoch] = Epoch(value, content["row"], content["decision"])
+    return TrialLog(
+        trial.number,
+        dict(trial.params),
+        attrs.get(_ORIGIN, "sampler"),
+        epochs,
+        attrs[_ATTEMPT],
+        attrs.get(_OUTCOME),
+        attrs.get(_REASON, ""),
     )
+
+
+def load(path: Path, name: str) -> optuna.Study:
+    """The study of a journal, for reading; the campaign may be running.
+
+    Raises:
+        ConfigError: the journal is missing, damaged, or another campaign's.
+    """
+    try:
+        return optuna.load_study(storage=JournalStorage(JournalReader.open(path)), study_name=name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is no journal of campaign {name} ({error!r})", "Restore it from a copy") from None
+
+
+def copy(path: Path, name: str, url: str) -> int:
+    """Copy a campaign's study into any storage that Optuna knows by URL; returns the number of trials.
+
+    Raises:
+        ConfigError: the journal cannot be read, or the storage cannot be written or holds a study of that name.
+    """
+    study = load(path, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            own = JournalStorage(JournalReader.open(path))
+            optuna.copy_study(from_study_name=name, from_storage=own, to_storage=url)
+    except Exception as error:  # each storage fails in its own way; a URL may hold a password, so it is not repeated
+        told = type(error).__name__
+        raise ConfigError(
+            f"The study cannot be copied there ({told})", "Check the URL, and that it holds no such study"
+        ) from None
+    return len(study.get_trials(deepcopy=False))

@@ -1,23 +1,35 @@
-"""The Tune trainable around `core.trainer.Trainer`: one step is one epoch."""
+"""The Tune trainable around `core.trainer.Trainer`: one step is one epoch.
+
+It keeps checkpoints of its own, `<root>/<trial number>/<attempt>/<epoch>.pt`: Tune's would cost a snapshot of the whole
+experiment each. The attempt keeps a worker that was cut off but lives from writing into a trial that went on elsewhere.
+"""
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from ray import tune
 
-from core import checkpoint
+from core import backtest, checkpoint
 from core.config import Device, TrainingConfig
 from core.dataset import Dataset
 from core.device import resolve_device
-from core.trainer import Trainer
+from core.errors import ConfigError
+from core.files import write_table
+from core.market.labels import CLASSES
+from core.trainer import EpochResult, Trainer
 
-WORST_VALUE = -1e3
-"""What the searcher is told of a failed trial: no metric that ranks trials goes lower for a model of any use."""
-_STATE_FILE = "trainer.pt"
+TRAINING, FAILED, NO_ROOM, DIED = "training", "failed", "no room", "died"
+PREDICTIONS, RETURNS = "predictions.parquet", "returns.parquet"
+CHECKPOINT_SECONDS = 60.0
+KEPT_CHECKPOINTS = 2
 
 
 @dataclass(frozen=True)
@@ -28,11 +40,15 @@ class TrialJob:
         base: the recipe that a trial's six values are put into.
         device: where to train.
         threads: CPU threads of a trial.
+        root: folder of all trials' files.
+        rungs: epochs after which a checkpoint is kept whatever the time.
     """
 
     base: TrainingConfig
     device: Device
     threads: int
+    root: Path
+    rungs: tuple[int, ...] = ()
 
     def training_config(self, six: dict[str, Any]) -> TrainingConfig:
         """The recipe of the trial with these six values."""
@@ -49,50 +65,115 @@ class TrialJob:
         )
 
 
+def as_row(result: EpochResult) -> dict[str, Any]:
+    """What is written down of an epoch, in plain values."""
+    kept = ("epoch", "value", "score", "best_epoch", "train_loss", "learning_rate", "seconds", "metrics")
+    return {name: getattr(result, name) for name in kept}
+
+
 def failure(error: Exception) -> dict[str, Any]:
-    """What is reported of a training that failed."""
-    return {"value": WORST_VALUE, "outcome": "failed", "reason": f"{type(error).__name__}: {error}"}
+    """What is reported of a training that ended in an error; lack of memory is told apart, for it can be cured."""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    no_room = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in said
+    return {"outcome": NO_ROOM if no_room else FAILED, "reason": said[:500]}
 
 
 class TrainingTrial(tune.Trainable):
     """One trial. Its process is reused by the next: starting one costs more than many an epoch.
 
-    Every result has `epoch`, `value` (best score so far), `outcome` and, when it failed, `reason`.
+    Every result has `outcome`: training, with the epoch as `row` in JSON; or failed (it would again), no room (for
+    want of memory) or died (it may go well elsewhere), with the `reason`.
     """
 
     def setup(self, config: dict[str, Any], job: TrialJob, dataset: Dataset) -> None:  # type: ignore[override]
-        """Take the shared parts, then build the trainer."""
+        """Take the shared parts; the trainer is built in the first step, so that its failure is a result too."""
         torch.set_num_threads(job.threads)
         self._job = job
         self._dataset = dataset
-        self._build(config)
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial in the same process."""
-        self._build(new_config)
+        self._asked = new_config
+        self._trainer: Trainer | None = None
         return True
 
-    def _build(self, six: dict[str, Any]) -> None:
-        device = resolve_device(self._job.device)
-        self._trainer = Trainer(self._job.training_config(six), self._dataset, device)
-
     def step(self) -> dict[str, Any]:
-        """Train one epoch. A failure of our own is a result, not an exception: Ray retries only dead processes."""
+        """Train one epoch. A failure of our own is a result, not an exception: Ray would count it as a dead process."""
         try:
-            result = self._trainer.run_epoch()
+            trainer = self._trainer = self._trainer or self._build()
+            row = as_row(trainer.run_epoch())
         except Exception as error:  # whatever it was is told in the result
-            return {"epoch": self._trainer.epoch + 1, "done": True, **failure(error)}
-        return {**result.as_row(), "outcome": "training", "done": self._trainer.finished}
+            self._trainer = None
+            return failure(error)
+        try:
+            self._keep(trainer)
+        except ConfigError as error:  # the storage may be back by the next attempt
+            return {"outcome": DIED, "reason": str(error)}
+        # As a text: Tune would flatten a mapping.
+        return {"outcome": TRAINING, "row": json.dumps(row)}
+
+    @property
+    def _folder(self) -> Path:
+        return self._job.root / str(self._asked["number"]) / str(self._asked["attempt"])
+
+    def _build(self) -> Trainer:
+        """A trainer, at the last epoch that the journal knows and a checkpoint was kept of."""
+        config, device = self._job.training_config(self._asked), resolve_device(self._job.device)
+        self._kept_at = time.monotonic()
+        for path in checkpoints(self._folder.parent, self._asked["last_epoch"]):
+            trainer = Trainer(config, self._dataset, device)
+            try:
+                trainer.load_state_dict(checkpoint.load(path))
+            except (ConfigError, KeyError, RuntimeError, ValueError):
+                continue  # damaged: an earlier one will do, and what is run again is compared with the journal
+            return trainer
+        return Trainer(config, self._dataset, device)
+
+    def _keep(self, trainer: Trainer) -> None:
+        """Write what outlives this process: a checkpoint if it is time for one, and what the last epoch predicts."""
+        if trainer.finished:
+            write_outputs(trainer, self._dataset, self._asked["number"], self._folder.parent)
+        if trainer.epoch not in self._job.rungs and time.monotonic() - self._kept_at < CHECKPOINT_SECONDS:
+            return
+        checkpoint.save(self._folder / f"{trainer.epoch}.pt", trainer.state_dict())
+        self._kept_at = time.monotonic()
+        for path in checkpoints(self._folder.parent, trainer.epoch)[KEPT_CHECKPOINTS:]:
+            path.unlink(missing_ok=True)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the trainer's state. Without this method Ray would not reuse processes."""
-        checkpoint.save(Path(checkpoint_dir) / _STATE_FILE, self._trainer.state_dict())
+        """Do nothing. Without this method Ray would not reuse processes."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Continue from a state written by `save_checkpoint`."""
-        load_state(self._trainer, Path(checkpoint))
+        """Do nothing: see `_build`."""
 
 
-def load_state(trainer: Trainer, folder: Path) -> None:
-    """Continue a trainer from the state in a folder."""
-    trainer.load_state_dict(checkpoint.load(folder / _STATE_FILE))
+def checkpoints(folder: Path, last_epoch: int) -> list[Path]:
+    """A trial's checkpoints of all attempts up to an epoch, the latest first."""
+    found = [(int(path.stem), int(path.parent.name), path) for path in folder.glob("[0-9]*/[0-9]*.pt")]
+    return [path for epoch, _, path in sorted(found, reverse=True) if epoch <= last_epoch]
+
+
+def write_outputs(trainer: Trainer, dataset: Dataset, number: int, folder: Path) -> None:
+    """Write what the best weights predict on val, and what following them would have earned."""
+    rows = dataset.val
+    probabilities = trainer.best_probabilities()
+    predictions = pd.DataFrame(
+        {
+            "number": np.full(len(rows), number, dtype=np.int32),
+            "timestamp": pd.to_datetime(dataset.timestamps[rows], unit="us", utc=True),
+            "symbol": np.array(dataset.symbol_names)[dataset.symbols[rows]],
+            "label": dataset.labels[rows],
+            **{name.lower(): probabilities[:, k].astype(np.float32) for k, name in enumerate(CLASSES)},
+        }
+    )
+    when, net = backtest.trade_returns(dataset, rows, probabilities.argmax(axis=1))
+    returns = pd.DataFrame(
+        {
+            "number": np.full(len(net), number, dtype=np.int32),
+            "timestamp": pd.to_datetime(when, unit="us", utc=True),
+            "net_return": net,
+        }
+    )
+    write_table(folder / PREDICTIONS, predictions)
+    write_table(folder / RETURNS, returns.groupby(["number", "timestamp"], as_index=False).sum())

@@ -71,6 +71,12 @@ def interval_seconds(interval: str) -> int:
     return int(interval[:-1]) * _UNIT_SECONDS[interval[-1]]
 
 
+def interval_text(seconds: int) -> str:
+    """The shortest name of an interval of so many seconds; the other way round than `interval_seconds`."""
+    unit = max((name for name, length in _UNIT_SECONDS.items() if seconds % length == 0), key=_UNIT_SECONDS.__getitem__)
+    return f"{seconds // _UNIT_SECONDS[unit]}{unit}"
+
+
 def read(path: Path, named: Sequence[str] = ()) -> Bars:
     """Read and check one file. Its last bar is dropped, unless the file says that it had closed.
 

@@ -64,14 +64,18 @@ def bar_files(config: DataConfig) -> Sequence[Path]:
     return config.files
 
 
-def read_market(config: DataConfig) -> Market:
+def read_market(config: DataConfig, labelled: bool = True) -> Market:
     """Read what a config names, and compute what needs no fitting.
+
+    Args:
+        config: what to read.
+        labelled: whether a table must have its columns of labels and returns.
 
     Raises:
         ConfigError: a column that it names is not there.
         DataError: data are missing, damaged or too few.
     """
-    return _table_market(config) if config.table is not None else bars_market(read_bars(config), config)
+    return _table_market(config, labelled) if config.table is not None else bars_market(read_bars(config), config)
 
 
 def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
@@ -99,9 +103,9 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
     )
 
 
-def _table_market(config: DataConfig) -> Market:
+def _table_market(config: DataConfig, labelled: bool) -> Market:
     assert config.table is not None  # the caller has looked
-    found, names, ignored, digest = table.read(config, config.table)
+    found, names, ignored, digest = table.read(config, config.table, labelled)
     bar = bars_module.interval_seconds(config.interval) * 1_000_000
     times = [pd.to_datetime(item.timestamps[[0, -1]], unit="us", utc=True) for item in found]
     first, last = max(time[0] for time in times), min(time[1] for time in times)

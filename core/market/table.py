@@ -22,8 +22,15 @@ _PATH, _ROW = "__path__", "__row__"
 """Where a row came from, for messages."""
 
 
-def read(config: DataConfig, table: TableConfig) -> tuple[list[Rows], tuple[str, ...], tuple[str, ...], str]:
+def read(
+    config: DataConfig, table: TableConfig, labelled: bool = True
+) -> tuple[list[Rows], tuple[str, ...], tuple[str, ...], str]:
     """Read and check a feature table.
+
+    Args:
+        config: interval, window, horizon.
+        table: names of files and columns.
+        labelled: whether the columns of labels and returns must be there; without them all are unknown.
 
     Returns:
         the rows of each symbol, the names of the features, the ignored columns, and a fingerprint.
@@ -33,7 +40,7 @@ def read(config: DataConfig, table: TableConfig) -> tuple[list[Rows], tuple[str,
         DataError: a file is missing or damaged.
     """
     names, ignored = _feature_names(table.files[0], table)
-    joined = pd.concat([_read_file(path, names, table) for path in table.files], ignore_index=True)
+    joined = pd.concat([_read_file(path, names, table, labelled) for path in table.files], ignore_index=True)
     found = [
         _rows(str(symbol), frame.reset_index(drop=True), names, config, table)
         for symbol, frame in joined.groupby(table.symbol, sort=True)
@@ -56,13 +63,17 @@ def _feature_names(path: Path, table: TableConfig) -> tuple[tuple[str, ...], tup
     return names, tuple(name for name in columns if name not in names)
 
 
-def _read_file(path: Path, names: tuple[str, ...], table: TableConfig) -> pd.DataFrame:
+def _read_file(path: Path, names: tuple[str, ...], table: TableConfig, labelled: bool) -> pd.DataFrame:
     present = bars_module.read_schema(path).names
-    wanted = [table.timestamp, table.symbol, table.label, table.returns, *names]
+    future = [name for name in (table.label, table.returns) if labelled or name in present]
+    wanted = [table.timestamp, table.symbol, *future, *names]
     for name in wanted:
         if name not in present:
             raise ConfigError(f"{path} has no column {name!r}", f"Name one that it has: {', '.join(present)}")
     frame = bars_module.read_columns(path, wanted)
+    for name in (table.label, table.returns):
+        if name not in frame:
+            frame[name] = np.nan
     if frame.empty:
         raise DataError(f"{path} has no rows", "Leave it out, or write it again")
     bars_module.check_types(path, frame, table.timestamp, [table.returns, *names])

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from core import __version__, api, baselines, checkpoint, metrics
-from core.config import TrainingConfig, parse
-from core.dataset import Dataset, load_whole
+from core.checklist import has_skill
+from core.config import LabelConfig, TrainingConfig, parse
+from core.dataset import Dataset, load, load_whole
 from core.errors import ConfigError, NonFiniteLossError
 from core.trained import TrainedModel
 from core.trainer import EpochResult, Trainer
@@ -187,3 +188,44 @@ def test_an_output_folder_that_cannot_be_made_is_refused_before_training(tmp_pat
 @pytest.mark.parametrize(("device", "size"), [("cpu", "quick"), ("cuda", "small")])
 def test_the_default_size_suits_the_device(device: str, size: str) -> None:
     assert api.default_size(torch.device(device)) == size
+
+
+def test_a_training_does_not_know_the_first_price_of_test(dataset: Dataset, tmp_path: Path, monkeypatch: Any) -> None:
+    seen: list[Dataset] = []
+    make = Trainer.__init__
+
+    def spying(trainer: Trainer, config: Any, given: Dataset, *rest: Any) -> None:
+        seen.append(given)
+        make(trainer, config, given, *rest)
+
+    monkeypatch.setattr(Trainer, "__init__", spying)
+    api.train(recipe(epochs=1), market_config(), dataset, tmp_path, device="cpu")
+    assert len(seen[0].test) == 0
+    assert seen[0].timestamps.max() < dataset.borders.val[1]
+
+
+def test_what_was_trained_is_kept_if_measuring_it_is_interrupted(
+    short: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("core.evaluation.yardsticks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _train(short, tmp_path)
+    assert TrainedModel.load(tmp_path / "checkpoint.pt").findings == {}
+
+
+def test_labels_of_one_class_are_trained_on_and_show_no_skill(tmp_path: Path) -> None:
+    labels = LabelConfig(kind="fixed", fixed=(-0.9, 0.9))
+    data = market_config().model_copy(update={"labels": labels})
+    outcome = api.train(recipe(epochs=1), data, load(data), tmp_path, device="cpu")
+    assert not has_skill(outcome.checklist)
+
+
+def test_yardsticks_are_judged_on_the_same_halves_as_the_model(short: Dataset, tmp_path: Path) -> None:
+    found = _train(short, tmp_path).findings["val_yardsticks_by_halves"]
+    halves = metrics.halves(short.timestamps[short.val])
+    probabilities = baselines.persistence(short, short.val)
+    expected = [metrics.macro_f1(short.labels[short.val[half]], probabilities[half]) for half in halves]
+    assert found["persistence"] == pytest.approx(np.mean(expected))

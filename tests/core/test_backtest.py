@@ -71,3 +71,39 @@ def test_holding_is_from_the_first_row_to_the_last() -> None:
     close = bars.frame["close"].to_numpy()
     found = backtest.run(made, made.val, np.full(len(made.val), HOLD))
     assert found.buy_and_hold == pytest.approx(close[made.val[-1]] / close[made.val[0]] - 1)
+
+
+def _paid(made: Dataset, returns: list[float], every: int) -> tuple[Dataset, np.ndarray]:
+    """A dataset whose trades at every so many val rows earn these returns, and the calls that take them."""
+    earned = np.zeros_like(made.trade_returns)
+    rows = made.val[::every][: len(returns)]
+    earned[rows] = np.log1p(returns)
+    return replace(made, trade_returns=earned), np.where(np.isin(made.val, rows), BUY, HOLD)
+
+
+def test_sharpe_turnover_and_drawdown_are_those_of_the_textbook(flat: Dataset) -> None:
+    returns = [0.02, -0.03, 0.01, -0.02, 0.04]
+    paid, calls = _paid(flat, returns, every=100)
+    found = backtest.run(paid, paid.val, calls, cost_bp=0)
+    ends = paid.timestamps[paid.val[calls == BUY]] + (HORIZON + 1) * paid.bar
+    first, last = int(paid.timestamps[paid.val[0]]), int(paid.timestamps[paid.val[-1]])
+    day = 86_400_000_000
+    daily = np.array(
+        [
+            sum(r for r, end in zip(returns, ends, strict=True) if end // day == d)
+            for d in range(first // day, last // day + 1)
+        ]
+    )
+    curve = np.cumprod(1 + daily)
+    peaks = np.maximum.accumulate(np.concatenate([[1.0], curve]))[1:]
+    assert found.sharpe == pytest.approx(daily.mean() / daily.std(ddof=1) * np.sqrt(365), rel=1e-5)
+    assert found.drawdown == pytest.approx((1 - curve / peaks).max(), rel=1e-5)
+    assert found.drawdown > 1.01 * max(1 - curve[-1], 0.0)  # the fall in between, not the one at the end
+    assert found.turnover == pytest.approx(2 * len(returns) / len(daily))
+    assert found.net_return == pytest.approx(curve[-1] - 1, rel=1e-5)
+
+
+def test_a_trade_whose_end_is_not_known_is_not_made(flat: Dataset) -> None:
+    unknown = replace(flat, trade_returns=np.full_like(flat.trade_returns, np.nan))
+    found = backtest.run(unknown, unknown.val, np.full(len(unknown.val), BUY))
+    assert (found.trades, found.net_return) == (0, 0.0)

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from core import checkpoint, cli, preset
+from core import api, checkpoint, cli, preset
+from core.config import DataConfig, SyntheticConfig
+from core.dataset import load
+from core.files import reserved
 from tests.core.samples import random_bars
 
 SYNTHETIC = "--preset quick_experiment --synthetic --window 16 --output-dir out"
@@ -197,9 +201,18 @@ def test_the_curves_and_the_gates_are_told(run: Run) -> None:
     assert report["training"]["trainer"]["deterministic"] is True
 
 
+@pytest.fixture(scope="module")
+def one_training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("training")
+    data = DataConfig(synthetic=SyntheticConfig(), window=16)
+    recipe = preset.load("quick_experiment").training_config(size="quick", metric="macro_f1", seed=0)
+    api.train(recipe.with_trainer(epochs=1), data, load(data), output, device="cpu")
+    return output
+
+
 @pytest.fixture
-def trained(run: Run) -> Path:
-    assert run(f"{SYNTHETIC} --epochs 1") == 0
+def trained(one_training: Path) -> Path:
+    shutil.copytree(one_training, "out")
     return Path("out/checkpoint.pt")
 
 
@@ -294,3 +307,61 @@ def test_a_final_training_needs_a_confirmed_number_of_epochs(run: Run) -> None:
 def test_every_command_shows_examples(run: Run, command: str) -> None:
     assert run(f"{command} --help") == 0
     assert "Example" in run.out
+
+
+def test_oversampling_and_weights_together_are_refused_with_the_reason(run: Run) -> None:
+    assert run(f"{SYNTHETIC} --oversample") == 2
+    assert "compensate twice" in run.err
+    assert not Path("out").exists()
+    assert run(f"{SYNTHETIC} --epochs 1 --oversample --class-weights none --warmup-steps 5") == 0
+    training = json.loads(Path("out/metrics.json").read_text())["training"]
+    assert training["balance"] == {"class_weights": "none", "oversample": True, "allow_double": False}
+    assert training["trainer"]["warmup_steps"] == 5
+
+
+def test_a_folder_with_the_name_of_a_preset_hides_nothing(run: Run) -> None:
+    Path("production_small").mkdir()
+    assert run("check production_small") == 0
+    assert "A preset is a recipe" in run.out
+
+
+def test_one_folder_has_one_training_at_a_time(run: Run) -> None:
+    with reserved(Path("out")):
+        assert run(f"{SYNTHETIC} --epochs 1") == 2
+    assert "Another process is writing to out" in run.err
+
+
+def test_new_rows_of_a_feature_table_need_no_labels(run: Run) -> None:
+    rng = np.random.default_rng(0)
+    rows = 4000
+    returns = 0.01 * rng.standard_normal(rows)
+    frame = pd.DataFrame(
+        {
+            "timestamp": pd.date_range("2024-01-01", periods=rows, freq="1h", tz="UTC"),
+            "symbol": "[/X]",
+            "f_1": rng.standard_normal(rows),
+            "f_2": rng.standard_normal(rows),
+            "y": np.digitize(returns, [-0.005, 0.005]),
+            "r": returns,
+        }
+    )
+    frame.to_parquet("old.parquet")
+    frame.drop(columns=["y", "r"]).tail(200).to_parquet("new.parquet")
+    table = "{{files: [{}.parquet], features: ['f_*'], label: y, returns: r}}"
+    text = "data:\n  {{interval: 1h, horizon: 3, window: 8, table: " + table + "}}\n"
+    for name in ("old", "new"):
+        Path(f"{name}.yaml").write_text(text.format(name))
+    assert run("--preset quick_experiment --config old.yaml --epochs 1 --output-dir out") == 0
+    assert run("predict out --config new.yaml") == 0
+    assert len(pd.read_parquet("predictions.parquet")) == 200 - 7
+    assert run("--preset quick_experiment --config new.yaml --epochs 1 --output-dir more") == 2
+    assert "has no column 'y'" in run.err
+
+
+def test_predictions_are_read_as_the_training_read_its_bars(run: Run) -> None:
+    random_bars(4100, interval="15m", symbol="AAA").frame.to_parquet("binance_AAA_15m.parquet")
+    line = "--preset quick_experiment --data binance_AAA_15m.parquet --window 8 --horizon 2 --epochs 1 --output-dir out"
+    assert run(line) == 0
+    # Neither interval nor window nor horizon are said again.
+    assert run("predict out --symbols AAA --store . --offline") == 0
+    assert len(pd.read_parquet("predictions.parquet")) > 3000

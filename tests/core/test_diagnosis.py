@@ -18,7 +18,7 @@ def _history(losses: list[float], scores: list[float]) -> list[EpochResult]:
     results = []
     for epoch, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1):
         best = max(range(epoch), key=lambda place: (scores[place], -place))
-        results.append(EpochResult(epoch, score, scores[best], best + 1, {"x": 1.0}, {"x": 1.0}, loss, 1e-3, 0.1, []))
+        results.append(EpochResult(epoch, score, scores[best], best + 1, {"macro_f1": score}, {}, loss, 1e-3, 0.1, []))
     return results
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,3 +64,12 @@ def test_a_taken_folder_is_refused_before_training(store: Path, tmp_path: Path) 
 def test_a_store_without_the_bars_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no 5m bars of BTCUSDT"):
         quick_start_training(["BTCUSDT"], store=tmp_path, offline=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"epochs": 0}, "'epochs'"), ({"days": -1}, "'days'"), ({"symbols": "BTCUSDT"}, "is the text 'BTCUSDT'")],
+)
+def test_a_value_that_does_not_fit_is_told(store: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        quick_start_training(**{"symbols": ["BTCUSDT"], "days": 15, "store": str(store), "offline": True, **changes})

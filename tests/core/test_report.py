@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import report
+from core import metrics, report
 from core.config import DataConfig, LabelConfig, SyntheticConfig
 from core.dataset import load
 from tests.core.samples import random_bars
@@ -87,3 +87,15 @@ def test_more_symbols_prove_no_more_for_they_move_together() -> None:
     four = load(DataConfig(synthetic=SyntheticConfig(bars=6000, symbols=("A", "B", "C", "D"))))
     first, second = (report.provable_direction_auc(item, item.test) for item in (one, four))
     assert first == pytest.approx(second, abs=0.005)
+
+
+@pytest.mark.parametrize("sells", [0.05, 0.3, 0.5])
+def test_unequal_sells_and_buys_prove_less(sells: float) -> None:
+    dataset = load(DataConfig(synthetic=SyntheticConfig(bars=6000), horizon=1))
+    rows, rng = dataset.val, np.random.default_rng(0)
+    labels = dataset.labels.copy()
+    labels[rows] = np.where(rng.random(len(rows)) < sells, 0, 2)
+    changed = replace(dataset, labels=labels)
+    bound = report.provable_direction_auc(changed, rows, 0.95)
+    luck = [metrics.direction_auc(labels[rows], rng.dirichlet([1, 1, 1], len(rows))) for _ in range(400)]
+    assert np.mean(np.array(luck) > bound) == pytest.approx(0.05, abs=0.03)

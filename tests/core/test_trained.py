@@ -159,6 +159,11 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "a text for a bar": _damaged(lambda c: c.update(bar="5m")),
     "an unknown setting": _damaged(lambda c: c["config"].update(colour="red")),
     "a calibration of nothing": _damaged(lambda c: c["calibration"].update(temperature=0.0)),
+    "a bias that is no number": _damaged(lambda c: c["calibration"].update(bias=[float("nan"), 0.0, 0.0])),
+    "a bar without end": _damaged(lambda c: c.update(bar=float("inf"))),
+    "a border without end": _damaged(lambda c: c.update(train=[0, float("inf")])),
+    "yardsticks that are none": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves=[1])),
+    "a yardstick that is none": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves={"x": {}})),
     "two biases": _damaged(lambda c: c["calibration"].update(bias=[1.0, 2.0])),
     "three borders": _damaged(lambda c: c.update(train=[1, 2, 3])),
     "a list for findings": _damaged(lambda c: c.update(findings=[1])),
@@ -181,3 +186,9 @@ def test_a_trainers_state_is_no_trained_model(made: Dataset, tmp_path: Path) -> 
     checkpoint.save(tmp_path / "state.pt", Trainer(recipe(), made, CPU).state_dict())
     with pytest.raises(ConfigError, match="no whole trained model"):
         TrainedModel.load(tmp_path / "state.pt")
+
+
+def test_the_interval_is_that_of_the_bars_whatever_the_settings_say(made: Dataset) -> None:
+    hourly = replace(made, bar=3_600_000_000)
+    rest: dict[str, Any] = {"weights": {}, "calibration": None, "findings": {}, "about": {}}
+    assert TrainedModel.of(hourly, recipe(), CONFIG, **rest).data.interval == "1h"

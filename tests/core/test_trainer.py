@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import baselines, checkpoint, metrics
+from core import baselines, calibration, checkpoint, metrics
 from core.config import AugmentConfig, BalanceConfig, RankingMetric, Schedule, TrainingConfig
 from core.dataset import Dataset
 from core.device import resolve_device
@@ -400,3 +400,42 @@ def test_a_dataset_without_validation_is_trained_on_without_a_score(short: Datas
     assert [result.best_epoch for result in results] == [1, 2]
     assert all(math.isnan(result.score) for result in results)
     assert all(torch.equal(trainer.best_weights[name], value) for name, value in trainer.model.state_dict().items())
+
+
+def test_the_calibration_is_fitted_on_val(dataset: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=2), cut(dataset, train=400, val=300), CPU)
+    list(trainer)
+    conclusion = trainer.conclude()
+    rows = dataset.val[:300]
+    assert conclusion.calibration == calibration.fit(trainer.logits(torch.from_numpy(rows)), dataset.labels[rows])
+
+
+def test_the_gap_is_measured_evenly_over_all_of_train(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> None:
+    asked: list[np.ndarray] = []
+    logits = Trainer.logits
+
+    def seen(trainer: Trainer, rows: torch.Tensor) -> np.ndarray:
+        asked.append(rows.numpy())
+        return logits(trainer, rows)
+
+    trainer = Trainer(recipe(epochs=1), cut(dataset, train=1000, val=500), CPU)
+    trainer.run_epoch()
+    monkeypatch.setattr(Trainer, "logits", seen)
+    trainer.conclude()
+    sample = asked[1]
+    assert len(sample) == 500
+    assert (sample[0], sample[-1]) == (dataset.train[0], dataset.train[999])
+    assert np.diff(np.searchsorted(dataset.train, sample)).max() <= 3
+
+
+def test_weights_that_are_no_longer_finite_end_the_training(short: Dataset) -> None:
+    trainer = Trainer(recipe(batch_size=160, learning_rate=1.0, weight_decay=1e30), short, CPU)
+    with pytest.raises(NonFiniteLossError, match=r"weight_decay=1e\+30.*dropout=.*noise_std=") as caught:
+        trainer.run_epoch()
+    assert caught.value.epoch == 1
+
+
+def test_the_state_of_another_recipe_is_refused(short: Dataset) -> None:
+    state = Trainer(recipe(), short, CPU).state_dict()
+    with pytest.raises(ConfigError, match="another recipe"):
+        Trainer(recipe(learning_rate=0.05), short, CPU).load_state_dict(state)

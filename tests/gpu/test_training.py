@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from core import checkpoint, dataset
+from core.config import ModelConfig, ModelSize
 from core.dataset import Dataset
 from core.models.hybrid import build
+from core.models.memory import estimate_memory
 from core.trainer import EpochResult, Trainer
 from tests.core.samples import market_config, recipe
 
@@ -109,3 +111,28 @@ def test_training_leaves_the_gpus_own_random_state_alone(market: Dataset) -> Non
     before = torch.cuda.get_rng_state()
     Trainer(recipe(epochs=1), market, CUDA).run_epoch()
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+def _peak(size: ModelSize, batch: int) -> tuple[int, int]:
+    """Bytes that a training step holds at most on the GPU, and the estimate, both without the weights' own."""
+    config = ModelConfig(size=size)
+    model = build(config, 16, 60, 0, CUDA).train()
+    windows = torch.zeros(batch, 60, 16, device=CUDA)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    heads = model(windows)
+    (heads.direction.sum() + heads.confidence.sum() + heads.forecast.sum()).backward()
+    return torch.cuda.max_memory_allocated() - before, estimate_memory(config, 16, 60, batch).activations
+
+
+@pytest.mark.parametrize("size", ["quick", "small", "large"])
+def test_the_estimate_of_memory_is_what_the_gpu_holds(size: ModelSize) -> None:
+    held, estimated = _peak(size, 256)
+    assert 0.5 < held / estimated < 2.0
+
+
+def test_a_deterministic_training_repeats_to_the_last_bit(market: Dataset) -> None:
+    config = CONFIG.with_trainer(deterministic=True, epochs=1)
+    first, again = ([r.as_row() | {"seconds": None} for r in Trainer(config, market, CUDA)] for _ in range(2))
+    assert first == again

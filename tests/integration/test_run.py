@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import yaml
 
-from core import checkpoint, preset
+from core import checkpoint, metrics, preset
 from search import results
 from search.space import NAMES
+from tests.integration.processes import environment, kill, owned, processes_of, trial_processes_of
 
 TINY = """
 name: tiny
@@ -38,37 +37,17 @@ def _command(*args: str, module: str = "search") -> list[str]:
     return [sys.executable, "-m", module, *args]
 
 
-def _ray_processes_of(folder: Path) -> list[psutil.Process]:
-    """Ray's processes that were started from this folder (they inherit it, or name it in their environment)."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TEST_RAY_OWNER") == str(folder):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("work")
-    yield path
-    left = _ray_processes_of(path)
-    for process in left:
-        process.kill()
-    psutil.wait_procs(left, timeout=10)
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "TEST_RAY_OWNER": str(folder)}
+    with owned(tmp_path_factory.mktemp("work")) as path:
+        yield path
 
 
 def _run(folder: Path, *args: str, module: str = "search") -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         _command(*args, module=module),
         cwd=folder,
-        env=_environment(folder),
+        env=environment(folder),
         capture_output=True,
         text=True,
         timeout=240,
@@ -101,20 +80,24 @@ def test_a_value_is_the_best_score_of_its_curve(campaign: tuple[Path, str]) -> N
 
 
 def test_trials_are_stopped_as_asha_must_by_hand(campaign: tuple[Path, str]) -> None:
-    # Whoever was stopped at the rung was outside the best third of some that had reached it.
+    # Whoever was stopped at the rung was outside the best third of those that had reached it, and is said to be.
     trials = results.read_trials(campaign[0])
     curves = pd.read_parquet(campaign[0] / results.CURVES_FILE)
     at_rung = curves[curves["epoch"] == 1].set_index("number")["value"]
     for number in trials.loc[trials["status"] == results.STOPPED, "number"]:
         assert (at_rung > at_rung[number]).any()
     assert trials.loc[at_rung.idxmax(), "status"] == results.COMPLETE
+    decided = curves[curves["epoch"] == 1]
+    assert ((decided["rank"] <= decided["kept"]) == (decided["action"] == "continue")).all()
+    assert sorted(decided["seen"]) == list(range(1, 7))
 
 
 def test_the_outcome_names_winner_incumbent_majority_paths_and_the_next_command(campaign: tuple[Path, str]) -> None:
     folder, told = campaign
     for part in ("winner: trial #", "incumbent: production_small", "majority class", "SYNTHETIC", "not confirmed"):
         assert part in told
-    for name in (results.CONFIG_FILE, results.TRIALS_FILE, results.CURVES_FILE, results.SUMMARY_FILE):
+    names = ("campaign.yaml", "journal.log", "trials.parquet", "curves.parquet", "summary.json", "predictions.parquet")
+    for name in (*names, "returns.parquet"):
         assert f"wrote results/tiny/{name}" in told
         assert (folder / name).is_file()
     assert "next: preset-search export tiny --as tiny" in told
@@ -141,7 +124,7 @@ def test_the_campaigns_settings_are_resolved_on_file(campaign: tuple[Path, str])
 
 def test_nothing_of_rays_is_left_behind(campaign: tuple[Path, str]) -> None:
     assert sorted(path.name for path in campaign[0].parent.iterdir()) == ["tiny"]
-    assert _ray_processes_of(campaign[0].parents[1]) == []
+    assert processes_of(campaign[0].parents[1]) == []
 
 
 def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path, str]) -> None:
@@ -163,27 +146,120 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
     assert len(report["history"]) == 2
 
 
-def test_ctrl_c_keeps_the_trials_that_had_ended(folder: Path) -> None:
-    args = ("run", "--name", "stopped", "--trials", "200", "--max-epochs", "2")
-    with subprocess.Popen(
+def test_every_proposal_can_be_made_again(campaign: tuple[Path, str]) -> None:
+    told = _run(campaign[0].parents[1], "replay", "tiny").stdout
+    assert "6 of 6 proposals came out the same to the last bit" in told
+
+
+def test_the_predictions_are_those_of_the_full_fidelity_trials(campaign: tuple[Path, str]) -> None:
+    trials = results.read_trials(campaign[0]).set_index("number")
+    table = pd.read_parquet(campaign[0] / results.PREDICTIONS_FILE)
+    assert set(table["number"]) == set(trials.index[trials["status"] == results.COMPLETE])
+    for number, mine in table.groupby("number"):
+        found = metrics.macro_f1(mine["label"].to_numpy(), mine[["sell", "hold", "buy"]].to_numpy())
+        assert found == pytest.approx(trials.loc[number, "value"], abs=1e-6)
+
+
+def _start(folder: Path, *args: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         _command(*args),
         cwd=folder,
-        env=_environment(folder),
+        env=environment(folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        table = folder / "results" / "stopped" / results.TRIALS_FILE
-        deadline = time.monotonic() + 120
-        while not table.exists() and time.monotonic() < deadline:
-            time.sleep(0.2)
+    )
+
+
+def _wait_for_results(journal: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Wait until so many epochs are written down."""
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and process.poll() is None:
+        if journal.is_file() and journal.read_text().count('"kind":"result"') >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the campaign did not get that far")
+
+
+def test_ctrl_c_keeps_what_was_learned_and_the_campaign_goes_on(folder: Path) -> None:
+    (folder / "stopped.yaml").write_text(TINY.replace("name: tiny", "name: stopped"))
+    path = folder / "results" / "stopped"
+    with _start(folder, "run", "stopped.yaml") as process:
+        _wait_for_results(path / results.JOURNAL_FILE, 3, process)
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=120)
     assert process.returncode == 130, told
-    assert "Interrupted: the trials that had ended were kept" in told
-    trials = results.read_trials(table.parent)
-    ended = trials[trials["status"].isin([results.COMPLETE, results.STOPPED])]
-    assert 0 < len(ended) < 200
-    assert json.loads((table.parent / results.SUMMARY_FILE).read_text())["interrupted"] is True
-    assert "next: preset-search export stopped" in told
-    assert _ray_processes_of(folder) == []
+    assert "next: preset-search resume stopped" in told
+    assert json.loads((path / results.SUMMARY_FILE).read_text())["ended_by"] == "interrupted"
+    assert processes_of(folder) == []
+    before = (path / results.JOURNAL_FILE).read_bytes()
+    assert "Ended by: trials" in _run(folder, "resume", "stopped").stdout
+    assert (path / results.JOURNAL_FILE).read_bytes().startswith(before)
+
+
+def _same_tables(one: Path, other: Path) -> None:
+    for name in (results.TRIALS_FILE, results.CURVES_FILE, results.PREDICTIONS_FILE, results.RETURNS_FILE):
+        first, second = (pd.read_parquet(path / name) for path in (one, other))
+        apart = [column for column in ("seconds", "attempts") if column in first]
+        pd.testing.assert_frame_equal(first.drop(columns=apart), second.drop(columns=apart))
+
+
+def test_a_killed_campaign_resumed_gives_the_tables_of_one_never_killed(folder: Path) -> None:
+    for name in ("whole", "killed"):
+        (folder / f"{name}.yaml").write_text(TINY.replace("name: tiny", f"name: {name}\nconcurrency: 1"))
+    _run(folder, "run", "whole.yaml")
+    path = folder / "results" / "killed"
+    with _start(folder, "run", "killed.yaml") as process:
+        _wait_for_results(path / results.JOURNAL_FILE, 4, process)
+        process.kill()
+        process.communicate()
+    kill(processes_of(folder))
+    with (path / results.JOURNAL_FILE).open("ab") as journal:
+        journal.write(b'{"op_code": 7, "torn')
+    (path / (results.JOURNAL_FILE + ".lock")).touch()
+    _run(folder, "resume", "killed")
+    _same_tables(folder / "results" / "whole", path)
+    # The same again changes nothing; more trials go on from there.
+    _run(folder, "resume", "killed")
+    _same_tables(folder / "results" / "whole", path)
+    told = _run(folder, "resume", "killed", "--trials", "7").stdout
+    assert "Ended by: trials" in told
+    assert len(results.read_trials(path)) == 7
+
+
+def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path) -> None:
+    (folder / "asked.yaml").write_text(TINY.replace("name: tiny", "name: asked"))
+    path = folder / "results" / "asked"
+    with _start(folder, "run", "asked.yaml") as process:
+        _wait_for_results(path / results.JOURNAL_FILE, 1, process)
+        second = subprocess.run(
+            _command("resume", "asked"),
+            cwd=folder,
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert second.returncode == 2
+        assert "is being run by another process" in second.stderr
+        assert "was asked to stop" in _run(folder, "stop", "asked").stdout
+        told, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    assert "Stopped. next: preset-search resume asked" in told
+    _run(folder, "resume", "asked")
+    assert len(results.read_trials(path)) == 6
+    assert not (path / results.STOP_FILE).exists()
+
+
+def test_a_trial_whose_process_is_killed_goes_on(folder: Path) -> None:
+    (folder / "hurt.yaml").write_text(TINY.replace("name: tiny", "name: hurt"))
+    path = folder / "results" / "hurt"
+    with _start(folder, "run", "hurt.yaml") as process:
+        _wait_for_results(path / results.JOURNAL_FILE, 1, process)
+        kill(trial_processes_of(folder))
+        told, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, told
+    trials = results.read_trials(path)
+    assert trials["number"].tolist() == list(range(6))
+    assert set(trials["status"]) <= {results.COMPLETE, results.STOPPED}
+    assert trials["attempts"].max() > 1

@@ -1,30 +1,29 @@
-"""Made-up trial records for the tests of tables and what stands on them."""
+"""Made-up trials for the tests of tables and what stands on them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from search import results
-from search.results import METRICS, TrialRecord
+from search.results import METRICS
+from search.study import Epoch, TrialLog
 
 
-def epoch(number: int, value: float, nll: float = 1.0) -> dict[str, Any]:
-    scores = {**dict.fromkeys(METRICS, value), "nll": nll}
+def row(number: int, value: float, nll: float = 1.0, best: int | None = None) -> dict[str, Any]:
     return {
         "epoch": number,
         "score": value,
         "value": value,
-        "best_epoch": number,
-        "metrics": scores,
-        "best_metrics": scores,
+        "best_epoch": best or number,
+        "metrics": {**dict.fromkeys(METRICS, value), "nll": nll},
         "train_loss": 0.5,
         "learning_rate": 1e-3,
         "seconds": 2.0,
     }
 
 
-def record(number: int, values: list[float], status: str = results.COMPLETE, nll: float = 1.0) -> TrialRecord:
-    six = {
+def params(number: int) -> dict[str, Any]:
+    return {
         "learning_rate": 1e-4 / 3 * (number + 1),
         "batch_size": 128,
         "weight_decay": 0.1 / 7,
@@ -32,5 +31,9 @@ def record(number: int, values: list[float], status: str = results.COMPLETE, nll
         "focal_gamma": 2.0,
         "mixup_alpha": 0.0,
     }
-    epochs = [epoch(place + 1, value, nll) for place, value in enumerate(values)]
-    return TrialRecord(number, six, epochs, status, "" if status == results.COMPLETE else "said why")
+
+
+def log(number: int, values: list[float], outcome: Any = results.COMPLETE, nll: float = 1.0) -> TrialLog:
+    epochs = {place + 1: Epoch(value, row(place + 1, value, nll), None) for place, value in enumerate(values)}
+    reason = "" if outcome == results.COMPLETE else "said why"
+    return TrialLog(number, params(number), "sampler", epochs, 1, outcome, reason)

@@ -93,7 +93,19 @@ def _bars(path: Path, bars: int, **columns: Any) -> None:
         (["run", "unknown-key.yaml"], "unknown key 'trails' (did you mean 'trials'?)"),
         (["run", "broken.yaml"], "is not valid YAML"),
         (["run", "gone.yaml"], "gone.yaml cannot be read"),
+        (["run", "--name", "x", "--sampler", "best"], "'sampler'"),
+        (["run", "--name", "x", "--policy", "kind"], "'policy'"),
+        (["run", "--name", "x", "--hours", "0"], "'hours'"),
+        (["run", "warm.yaml"], "no campaign 'gone'"),
         (["export", "nothing", "--as", "x"], "no campaign 'nothing'"),
+        (["resume", "nothing"], "no campaign 'nothing'"),
+        (["resume", "../x"], "cannot be the name"),
+        (["resume", "half"], "has no journal"),
+        (["stop", "nothing"], "no campaign 'nothing'"),
+        (["stop", "half"], "is not running"),
+        (["replay", "nothing"], "no campaign 'nothing'"),
+        (["replay", "half"], "'name' is missing"),
+        (["study", "copy", "half", "--to", "sqlite:///x.db"], "journal.log cannot be read"),
     ],
 )
 def test_bad_input_is_one_line_exit_2_and_nothing_written(
@@ -108,6 +120,9 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     (tmp_path / "unknown-key.yaml").write_text("name: x\ntrails: 3\n")
     (tmp_path / "broken.yaml").write_text("name: [x\n")
     (tmp_path / "results" / "taken").mkdir(parents=True)
+    (tmp_path / "results" / "half").mkdir()
+    (tmp_path / "results" / "half" / "campaign.yaml").write_text("config: {}")
+    (tmp_path / "warm.yaml").write_text("name: x\nwarm_start: [gone]\n")
     before = _files(tmp_path)
     assert _run(monkeypatch, tmp_path, *args) == 2
     told = capsys.readouterr()
@@ -118,7 +133,7 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     assert _files(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", ["run", "export"])
+@pytest.mark.parametrize("command", ["run", "export", "resume", "stop", "replay"])
 def test_help_has_examples(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     assert _run(monkeypatch, tmp_path, command, "--help") == 0
     assert "Example" in capsys.readouterr().out

@@ -8,14 +8,15 @@ import yaml
 
 from core import preset
 from core.errors import ConfigError
+from core.files import write_table
 from search import results
 from search.export import make_preset
-from search.results import TrialRecord
 from search.space import NAMES
-from tests.search.records import record
+from search.study import TrialLog
+from tests.search.records import log
 
 
-def _campaign(root: Path, records: list[TrialRecord]) -> Path:
+def _campaign(root: Path, records: list[TrialLog]) -> Path:
     folder = root / "try-it"
     folder.mkdir()
     base = preset.load("production_small").training_config(size="quick", metric="macro_f1", seed=5)
@@ -37,12 +38,12 @@ def _campaign(root: Path, records: list[TrialRecord]) -> Path:
         },
     }
     (folder / results.CONFIG_FILE).write_text(yaml.safe_dump(content))
-    results.write_table(folder / results.TRIALS_FILE, results.trials_table(records))
+    write_table(folder / results.TRIALS_FILE, results.trials_table(records))
     return folder
 
 
 def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> None:
-    folder = _campaign(tmp_path, [record(0, [0.4]), record(1, [0.5]), record(2, [0.6], results.STOPPED)])
+    folder = _campaign(tmp_path, [log(0, [0.4]), log(1, [0.5]), log(2, [0.6], results.STOPPED)])
     saved = preset.save(make_preset(folder, "mine"), tmp_path / "presets")
     loaded = preset.load(str(saved))
     row = results.read_trials(folder).set_index("number").loc[1]
@@ -53,24 +54,24 @@ def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> Non
 
 
 def test_the_preset_carries_the_campaigns_epochs_and_schedule(tmp_path: Path) -> None:
-    made = make_preset(_campaign(tmp_path, [record(0, [0.4])]), "mine")
+    made = make_preset(_campaign(tmp_path, [log(0, [0.4])]), "mine")
     assert (made.training.epochs, made.training.schedule, made.training.patience) == (18, "cosine", None)
 
 
 def test_the_preset_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
-    made = make_preset(_campaign(tmp_path, [record(0, [0.4])]), "mine")
+    made = make_preset(_campaign(tmp_path, [log(0, [0.4])]), "mine")
     assert made.provenance["status"] == "not confirmed"
     assert "not confirmed" in made.description
 
 
 def test_a_campaign_without_a_winner_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no trial reached full fidelity"):
-        make_preset(_campaign(tmp_path, [record(0, [0.4], results.STOPPED)]), "mine")
+        make_preset(_campaign(tmp_path, [log(0, [0.4], results.STOPPED)]), "mine")
 
 
 @pytest.mark.parametrize("text", ["config: {}", "- 1", "config: {name: x}\nresolved: {data: 3}"])
 def test_a_damaged_campaign_file_is_refused(tmp_path: Path, text: str) -> None:
-    folder = _campaign(tmp_path, [record(0, [0.4])])
+    folder = _campaign(tmp_path, [log(0, [0.4])])
     (folder / results.CONFIG_FILE).write_text(text)
     with pytest.raises(ConfigError, match=r"campaign\.yaml"):
         make_preset(folder, "mine")
@@ -78,4 +79,4 @@ def test_a_damaged_campaign_file_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_path_is_no_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be the name"):
-        make_preset(_campaign(tmp_path, [record(0, [0.4])]), "../mine")
+        make_preset(_campaign(tmp_path, [log(0, [0.4])]), "../mine")

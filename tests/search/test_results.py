@@ -7,17 +7,19 @@ import pandas as pd
 import pytest
 
 from core.errors import ConfigError
+from core.files import write_table
 from search import results
+from search.rungs import decide
 from search.space import NAMES
-from tests.search.records import record
+from tests.search.records import log
 
 
 def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
     records = [
-        record(2, [0.3], results.FAILED),
-        record(0, [0.3, 0.4]),
-        record(1, [0.2], results.STOPPED),
-        record(3, [], results.INTERRUPTED),
+        log(2, [0.3], results.FAILED),
+        log(0, [0.3, 0.4]),
+        log(1, [0.2], results.STOPPED),
+        log(3, [], None),
     ]
     table = results.trials_table(records)
     assert table["number"].tolist() == [0, 1, 2, 3]
@@ -27,11 +29,11 @@ def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
     assert table["seconds"].tolist() == [4.0, 2.0, 2.0, 0.0]
     assert table["value"].isna().tolist() == [False, False, True, True]
     for name in NAMES:
-        assert table[name].tolist() == [records[place].six[name] for place in (1, 2, 0, 3)]
+        assert table[name].tolist() == [records[place].params[name] for place in (1, 2, 0, 3)]
 
 
 def test_curves_have_a_row_a_trial_and_epoch() -> None:
-    table = results.curves_table([record(1, [0.2, 0.3]), record(0, [0.5])])
+    table = results.curves_table([log(1, [0.2, 0.3]), log(0, [0.5])])
     assert list(zip(table["number"], table["epoch"], table["score"], strict=True)) == [
         (0, 1, 0.5),
         (1, 1, 0.2),
@@ -39,8 +41,36 @@ def test_curves_have_a_row_a_trial_and_epoch() -> None:
     ]
 
 
+def test_a_decision_at_a_rung_stands_beside_its_epoch() -> None:
+    stopped = log(0, [0.2, 0.3], results.STOPPED)
+    stopped.epochs[2].decision = decide(2, 0.3, {5: 0.4, 6: 0.5}, 3).as_row()
+    table = results.curves_table([stopped])
+    assert table["action"].tolist()[1:] == ["stop"]
+    assert table["action"].isna().tolist() == [True, False]
+    assert table[["seen", "rank", "kept"]].iloc[1].tolist() == [3, 3, 1]
+
+
+def test_the_metrics_of_a_trial_are_those_of_its_best_epoch() -> None:
+    trial = log(0, [0.5, 0.4])
+    trial.epochs[2].row |= {"value": 0.5, "best_epoch": 1}
+    trial.epochs[2].value = 0.5
+    table = results.trials_table([trial])
+    assert table["val_macro_f1"].tolist() == table["value"].tolist() == [0.5]
+
+
+def test_the_tables_of_full_fidelity_trials_are_joined_by_number(tmp_path: Path) -> None:
+    logs = [log(2, [0.1]), log(0, [0.2]), log(1, [0.3], results.STOPPED)]
+    for number in (0, 1, 2):
+        for name in (results.PREDICTIONS_FILE, results.RETURNS_FILE):
+            write_table(tmp_path / "parts" / str(number) / name, pd.DataFrame({"number": [number] * 2}))
+    written = results.gather(tmp_path, tmp_path / "parts", logs)
+    assert [path.name for path in written] == ["predictions.parquet", "returns.parquet"]
+    assert pd.read_parquet(written[0])["number"].tolist() == [0, 0, 2, 2]
+    assert results.gather(tmp_path, tmp_path / "parts", [logs[2]]) == []
+
+
 def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:
-    results.write_table(tmp_path / results.TRIALS_FILE, results.trials_table([]))
+    write_table(tmp_path / results.TRIALS_FILE, results.trials_table([]))
     table = results.read_trials(tmp_path)
     assert len(table) == 0
     assert set(NAMES) <= set(table.columns)
@@ -49,7 +79,7 @@ def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:
 
 def test_only_full_fidelity_can_win() -> None:
     table = results.trials_table(
-        [record(0, [0.4]), record(1, [0.9], results.STOPPED), record(2, [0.8], results.FAILED), record(3, [0.5])]
+        [log(0, [0.4]), log(1, [0.9], results.STOPPED), log(2, [0.8], results.FAILED), log(3, [0.5])]
     )
     won = results.winner(table)
     assert won is not None
@@ -57,13 +87,13 @@ def test_only_full_fidelity_can_win() -> None:
 
 
 def test_a_value_that_is_not_finite_cannot_win() -> None:
-    won = results.winner(results.trials_table([record(0, [np.nan]), record(1, [0.1])]))
+    won = results.winner(results.trials_table([log(0, [np.nan]), log(1, [0.1])]))
     assert won is not None
     assert won["number"] == 1
 
 
 def test_ties_go_to_the_lower_nll_then_to_the_earlier_trial() -> None:
-    tied = [record(0, [0.5], nll=1.2), record(1, [0.5], nll=1.1), record(2, [0.5], nll=1.1)]
+    tied = [log(0, [0.5], nll=1.2), log(1, [0.5], nll=1.1), log(2, [0.5], nll=1.1)]
     won = results.winner(results.trials_table(tied))
     assert won is not None
     assert won["number"] == 1
@@ -82,7 +112,7 @@ def test_a_missing_campaign_is_named_with_those_there_are(tmp_path: Path) -> Non
 def test_a_damaged_table_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / results.TRIALS_FILE
     if damage == "truncated":
-        results.write_table(path, results.trials_table([record(0, [0.5])]))
+        write_table(path, results.trials_table([log(0, [0.5])]))
         path.write_bytes(path.read_bytes()[:-100])
     elif damage == "other columns":
         pd.DataFrame({"number": [1]}).to_parquet(path)

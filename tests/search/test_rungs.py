@@ -1,41 +1,64 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
+import math
 
 import pytest
-from ray.tune.schedulers import TrialScheduler
+from hypothesis import given
+from hypothesis import strategies as st
 
-from search.rungs import make_scheduler
+from search.rungs import decide, rung_epochs
 
 
 @pytest.mark.parametrize(
     ("grace", "reduction", "max_epochs", "rungs"),
-    [(2, 3, 18, [2, 6]), (1, 3, 3, [1]), (2, 3, 19, [2, 6, 18]), (5, 2, 5, []), (1, 2, 9, [1, 2, 4, 8])],
+    [
+        (2, 3, 18, (2, 6)),
+        (1, 3, 3, (1,)),
+        (2, 3, 19, (2, 6, 18)),
+        (5, 2, 5, ()),
+        (1, 2, 9, (1, 2, 4, 8)),
+        (1, 5, 125, (1, 5, 25)),
+        (1, 3, 243, (1, 3, 9, 27, 81)),  # a quotient of logarithms gives 4.999 here
+        (1, 10, 1000, (1, 10, 100)),
+    ],
 )
-def test_rays_rungs_are_exact_integer_multiples(grace: int, reduction: int, max_epochs: int, rungs: list[int]) -> None:
-    # A weak trial behind strong ones shows where it is judged: wherever it would be stopped.
-    judged = []
-    for epoch in range(1, max_epochs):
-        scheduler = make_scheduler(grace, reduction, max_epochs)
-        trials = [SimpleNamespace(trial_id=str(number)) for number in range(4)]
-        for trial in trials:
-            scheduler.on_trial_add(None, trial)
-        for trial in trials[1:]:
-            scheduler.on_trial_result(None, trial, {"epoch": epoch, "value": 0.9})
-        if scheduler.on_trial_result(None, trials[0], {"epoch": epoch, "value": 0.1}) == TrialScheduler.STOP:
-            judged.append(epoch)
-    # Asked for the first time at an epoch, ASHA judges by the highest rung at or below it.
-    assert judged == list(range(rungs[0], max_epochs) if rungs else [])
+def test_rungs_are_exact_integer_multiples(grace: int, reduction: int, max_epochs: int, rungs: tuple[int, ...]) -> None:
+    assert rung_epochs(grace, reduction, max_epochs) == rungs
 
 
-def test_the_weak_are_stopped_at_a_rung_and_all_at_max_epochs() -> None:
-    scheduler = make_scheduler(grace=2, reduction=3, max_epochs=18)
-    trials = [SimpleNamespace(trial_id=str(number)) for number in range(3)]
-    for trial in trials:
-        scheduler.on_trial_add(None, trial)
-    decisions = {}
-    for trial, value in zip(trials, (0.5, 0.4, 0.6), strict=True):
-        assert scheduler.on_trial_result(None, trial, {"epoch": 1, "value": value}) == TrialScheduler.CONTINUE
-        decisions[value] = scheduler.on_trial_result(None, trial, {"epoch": 2, "value": value})
-    assert decisions == {0.5: TrialScheduler.CONTINUE, 0.4: TrialScheduler.STOP, 0.6: TrialScheduler.CONTINUE}
-    assert scheduler.on_trial_result(None, trials[2], {"epoch": 18, "value": 0.6}) == TrialScheduler.STOP
+def test_the_first_at_a_rung_goes_on() -> None:
+    found = decide(2, 0.1, {}, 3)
+    assert (found.action, found.rank, found.seen, found.kept) == ("continue", 1, 1, 1)
+
+
+def test_the_best_part_goes_on_and_the_rest_is_stopped_with_its_numbers() -> None:
+    earlier = dict(enumerate((0.5, 0.4, 0.6, 0.3, 0.2)))
+    assert decide(2, 0.55, earlier, 3).action == "continue"  # second of six, of which two go on
+    third = decide(2, 0.45, earlier, 3)
+    assert (third.action, third.rank, third.seen, third.kept) == ("stop", 3, 6, 2)
+    assert third.reason == "stopped at rung 2: place 3 of 6, of which 2 go on"
+
+
+def test_a_tie_goes_to_whoever_was_there_first() -> None:
+    assert decide(2, 0.5, {0: 0.5}, 3).action == "stop"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_is_stopped_even_alone(value: float) -> None:
+    found = decide(2, value, {}, 3)
+    assert found.action == "stop"
+    assert "not finite" in found.reason
+
+
+def test_nobody_is_behind_a_value_that_is_not_a_number() -> None:
+    assert decide(2, 0.1, {0: math.nan}, 3).action == "continue"
+
+
+@given(values=st.lists(st.floats(0, 1), min_size=1, max_size=60), reduction=st.integers(2, 5))
+def test_at_any_time_those_that_went_on_are_the_best_of_their_moment(values: list[float], reduction: int) -> None:
+    seen: dict[int, float] = {}
+    for number, value in enumerate(values):
+        found = decide(1, value, seen, reduction)
+        better = sum(other >= value for other in seen.values())
+        assert (found.action == "continue") == (better < max((len(seen) + 1) // reduction, 1))
+        seen[number] = value

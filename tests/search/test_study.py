@@ -1,45 +1,44 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any, get_args
 
 import optuna
+import pytest
 
-from search.searcher import make_searcher
-from search.space import NAMES, SpaceConfig
-from search.study import STARTUP_TRIALS, make_sampler
+from search.study import SamplerKind, make_sampler, sampler_keywords
 
-
-def _suggestions(seed: int) -> list[dict[str, object]]:
-    study = optuna.create_study(direction="maximize", sampler=make_sampler(seed))
-    found = []
-    for number in range(STARTUP_TRIALS + 3):
-        trial = study.ask(SpaceConfig().distributions())
-        found.append(dict(trial.params))
-        study.tell(trial, number / 100)
-    return found
-
-
-def test_a_seed_fixes_the_suggestions_random_and_modelled() -> None:
-    assert _suggestions(3) == _suggestions(3)
-    assert _suggestions(3) != _suggestions(4)
-
-
-def test_no_sampler_default_is_left_to_optuna() -> None:
-    known = set(inspect.signature(optuna.samplers.TPESampler.__init__).parameters)
-    # Removed, deprecated, or a hook that is not a setting.
-    unsaid = {"self", "consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints"}
-    unsaid |= {"gamma", "weights", "warn_independent_sampling", "constraints_func"}
-    said = {"n_startup_trials", "n_ei_candidates", "seed", "multivariate", "group", "constant_liar"}
-    assert known == said | unsaid, "Optuna changed its sampler's settings: decide on each"
+# Removed, deprecated, or a hook that is not a setting.
+UNSAID = {
+    "tpe": {
+        "self", "consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "gamma", "weights",
+        "warn_independent_sampling", "constraints_func",
+    },
+    "random": {"self"},
+    "gp": {"self", "constraints_func", "warn_independent_sampling"},
+}  # fmt: skip
+CLASSES: dict[str, Any] = {
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+    "gp": optuna.samplers.GPSampler,
+}
 
 
-def test_the_searcher_proposes_all_six_within_the_space() -> None:
-    space = SpaceConfig()
-    searcher = make_searcher(space, seed=1)
-    for number in range(20):
-        six = searcher.suggest(f"trial{number}")
-        assert tuple(six) == NAMES
-        assert six["batch_size"] in space.batch_size.values
-        for name in set(NAMES) - {"batch_size"}:
-            low, high = getattr(space, name).ends()
-            assert low <= six[name] <= high
+@pytest.mark.parametrize("kind", get_args(SamplerKind))
+def test_no_sampler_default_is_left_to_optuna(kind: SamplerKind) -> None:
+    known = set(inspect.signature(CLASSES[kind].__init__).parameters)
+    said = {"seed", *sampler_keywords(kind)}
+    assert known == said | UNSAID[kind], "Optuna changed its sampler's settings: decide on each"
+
+
+@pytest.mark.parametrize("kind", get_args(SamplerKind))
+def test_what_is_recorded_is_what_is_said(kind: SamplerKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    name = CLASSES[kind].__name__
+    monkeypatch.setattr(f"search.study.{name}", lambda **keywords: told.update(keywords))
+    make_sampler(kind, seed=1, number=2)
+    assert told.pop("seed") != 1
+    if kind == "gp":
+        assert isinstance(told.pop("independent_sampler"), optuna.samplers.RandomSampler)
+        told["independent_sampler"] = "random"
+    assert told == sampler_keywords(kind)

@@ -1,16 +1,30 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import torch
 
-from core import preset
+from core import backtest, metrics, preset
 from core.config import DataConfig, SyntheticConfig
 from core.dataset import Dataset, load
 from search.space import NAMES
-from search.trial import WORST_VALUE, TrainingTrial, TrialJob
+from search.trial import (
+    DIED,
+    FAILED,
+    NO_ROOM,
+    PREDICTIONS,
+    RETURNS,
+    TRAINING,
+    TrainingTrial,
+    TrialJob,
+    checkpoints,
+    failure,
+)
 
 Start = Callable[[dict[str, Any]], TrainingTrial]
 
@@ -29,11 +43,16 @@ def dataset() -> Dataset:
     return load(DataConfig(synthetic=SyntheticConfig(bars=4500)))
 
 
+BASE = preset.load("production_small").training_config(size="quick", metric="macro_f1", seed=0)
+
+
 @pytest.fixture
-def job() -> TrialJob:
-    base = preset.load("production_small").training_config(size="quick", metric="macro_f1", seed=0)
-    trainer = base.trainer.model_copy(update={"epochs": 2, "patience": None})
-    return TrialJob(base.model_copy(update={"trainer": trainer}), "cpu", threads=1)
+def job(tmp_path: Path) -> TrialJob:
+    return TrialJob(BASE.with_trainer(epochs=3, patience=None), "cpu", 1, tmp_path / "checkpoints", rungs=(1, 2))
+
+
+def _asked(attempt: int = 1, last_epoch: int = 0, **changes: Any) -> dict[str, Any]:
+    return {**SIX, "number": 7, "attempt": attempt, "last_epoch": last_epoch, **changes}
 
 
 @pytest.fixture
@@ -47,6 +66,12 @@ def start(job: TrialJob, dataset: Dataset) -> Start:
     return BoundTrial
 
 
+def _row(result: dict[str, Any]) -> dict[str, Any]:
+    assert result["outcome"] == TRAINING, result
+    row: dict[str, Any] = json.loads(result["row"])
+    return row | {"seconds": None}
+
+
 def test_the_six_values_and_nothing_else_replace_the_recipes(job: TrialJob) -> None:
     config = job.training_config(SIX)
     found = {
@@ -56,49 +81,125 @@ def test_the_six_values_and_nothing_else_replace_the_recipes(job: TrialJob) -> N
         "mixup_alpha": config.augment.mixup_alpha,
     }
     assert found == SIX
-    assert set(SIX) == set(NAMES)
-    back = job.training_config(
-        {
-            **job.base.trainer.model_dump(include={"learning_rate", "batch_size", "weight_decay"}),
-            "dropout": job.base.model.dropout,
-            "focal_gamma": job.base.loss.focal_gamma,
-            "mixup_alpha": job.base.augment.mixup_alpha,
+    assert tuple(found) == NAMES
+    restored = config.model_copy(
+        update={
+            "model": job.base.model,
+            "loss": job.base.loss,
+            "augment": job.base.augment,
+            "trainer": job.base.trainer,
         }
     )
-    assert back == job.base
+    assert restored == job.base
 
 
-def test_a_step_is_an_epoch_and_the_last_says_done(start: Start) -> None:
-    trial = start(SIX)
-    first, second = trial.step(), trial.step()
-    assert (first["epoch"], first["done"], first["outcome"]) == (1, False, "training")
-    assert (second["epoch"], second["done"]) == (2, True)
-    assert second["value"] == max(first["score"], second["score"])
+def test_each_step_is_an_epoch_and_its_value_the_best_score_so_far(start: Start) -> None:
+    trial = start(_asked())
+    rows = [_row(trial.step()) for _ in range(3)]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["value"] for row in rows] == [max(r["score"] for r in rows[: k + 1]) for k in range(3)]
 
 
 def test_a_reused_process_gives_what_a_fresh_one_gives(start: Start) -> None:
-    other = {**SIX, "learning_rate": 1e-4, "batch_size": 64}
-    fresh = start(other).step()
-    reused = start(SIX)
+    other = _asked(learning_rate=1e-4, batch_size=64, number=8)
+    fresh = _row(start(other).step())
+    reused = start(_asked())
     reused.step()
     assert reused.reset_config(other)
-    assert reused.step()["metrics"] == fresh["metrics"]
+    assert _row(reused.step()) == fresh
 
 
 def test_a_failure_of_our_own_is_a_result_with_its_reason(start: Start) -> None:
     # A learning rate beyond all reason makes the weights, then the loss, overflow.
-    trial = start({**SIX, "learning_rate": 1e30})
-    result = trial.step()
-    assert result["outcome"] == "failed"
+    result = start(_asked(learning_rate=1e30)).step()
+    assert result["outcome"] == FAILED
     assert result["reason"].startswith("NonFiniteLossError: The training loss is not finite at step")
-    assert result["value"] == WORST_VALUE
-    assert result["done"]
+    assert "done" not in result
 
 
-def test_a_checkpoint_continues_the_trial(start: Start, tmp_path: Path) -> None:
-    whole = start(SIX)
-    whole.step()
-    whole.save_checkpoint(str(tmp_path))
-    continued = start(SIX)
-    continued.load_checkpoint(str(tmp_path))
-    assert continued.step()["metrics"] == whole.step()["metrics"]
+def test_a_recipe_that_cannot_be_built_is_a_result_too(start: Start) -> None:
+    assert start(_asked(batch_size=10**6)).step()["reason"].startswith("ConfigError: A batch of 1000000")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (MemoryError(), NO_ROOM),
+        (torch.OutOfMemoryError("CUDA out of memory"), NO_ROOM),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"), NO_ROOM),
+        (RuntimeError("shapes cannot be\nmultiplied"), FAILED),
+    ],
+)
+def test_want_of_memory_is_told_from_other_failures(error: Exception, outcome: str) -> None:
+    told = failure(error)
+    assert told["outcome"] == outcome
+    assert "\n" not in told["reason"]
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_trial_goes_on_from_its_checkpoint_to_the_last_bit(start: Start, stop: int) -> None:
+    whole = start(_asked(number=1))
+    expected = [_row(whole.step()) for _ in range(3)]
+    first = start(_asked())
+    for _ in range(stop):
+        first.step()
+    second = start(_asked(attempt=2, last_epoch=stop))
+    assert [_row(second.step()) for _ in range(3 - stop)] == expected[stop:]
+
+
+def test_a_checkpoint_ahead_of_the_journal_is_not_used(start: Start) -> None:
+    first = start(_asked())
+    rows = [_row(first.step()) for _ in range(2)]
+    second = start(_asked(attempt=2, last_epoch=1))
+    assert _row(second.step()) == rows[1]
+
+
+def test_a_damaged_checkpoint_is_passed_over(start: Start, job: TrialJob) -> None:
+    first = start(_asked())
+    rows = [_row(first.step()) for _ in range(2)]
+    folder = job.root / "7"
+    (folder / "1" / "2.pt").write_bytes(b"torn")
+    second = start(_asked(attempt=2, last_epoch=2))
+    assert _row(second.step()) == rows[1]
+    for path in folder.glob("*/*.pt"):
+        path.write_bytes(b"torn")
+    assert _row(start(_asked(attempt=3, last_epoch=2)).step()) == rows[0]
+
+
+def test_checkpoints_are_kept_at_rungs_and_when_time_has_passed_the_last_two(
+    start: Start, job: TrialJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = start(_asked())
+    for _ in range(3):
+        trial.step()
+    assert sorted(path.name for path in (job.root / "7" / "1").iterdir()) == ["1.pt", "2.pt"]
+    monkeypatch.setattr("search.trial.CHECKPOINT_SECONDS", 0.0)
+    again = start(_asked(attempt=2, last_epoch=2))
+    again.step()
+    assert [path.name for path in checkpoints(job.root / "7", 99)] == ["3.pt", "2.pt"]
+    assert [path.parent.name for path in checkpoints(job.root / "7", 99)] == ["2", "1"]
+
+
+def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
+    start: Start, job: TrialJob, dataset: Dataset
+) -> None:
+    trial = start(_asked())
+    rows = [_row(trial.step()) for _ in range(3)]
+    table = pd.read_parquet(job.root / "7" / PREDICTIONS)
+    assert len(table) == len(dataset.val)
+    assert set(table["number"]) == {7}
+    assert table["label"].tolist() == dataset.labels[dataset.val].tolist()
+    found = metrics.macro_f1(dataset.labels[dataset.val], table[["sell", "hold", "buy"]].to_numpy())
+    assert found == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
+    returns = pd.read_parquet(job.root / "7" / RETURNS)
+    calls = table[["sell", "hold", "buy"]].to_numpy().argmax(axis=1)
+    _, net = backtest.trade_returns(dataset, dataset.val, calls)
+    assert returns["net_return"].sum() == pytest.approx(net.sum())
+
+
+def test_storage_that_cannot_be_written_is_no_failure_of_the_trial(start: Start, job: TrialJob) -> None:
+    job.root.parent.mkdir(exist_ok=True)
+    job.root.write_text("in the way")
+    result = start(_asked()).step()
+    assert result["outcome"] == DIED
+    assert "cannot be written" in result["reason"]

@@ -7,8 +7,8 @@ import pytest
 
 from core.config import DataConfig, SyntheticConfig
 from core.errors import ConfigError, DataError
-from search.campaign import plan
 from search.config import CampaignConfig, dry_run_bars
+from search.plan import plan
 from search.space import Choice, Range, SpaceConfig
 
 

@@ -1,0 +1,244 @@
+"""The book of a running campaign: which trials live, which wait to go on, what is decided, when it ends.
+
+Scheduler and searcher share it; it alone writes to the study. It knows neither Ray nor Optuna.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from core.errors import PresetSearchError
+from search.rungs import Action, decide, rung_epochs
+from search.study import CampaignStudy, Epoch, TrialLog
+
+Ending = Literal["trials", "hours", "epochs", "convergence", "stopped", "failure"]
+SAME = 1e-3
+"""Relative difference up to which an epoch that is run again counts as the same; on a CPU it is 0."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When no more trials are asked for; those that run go on to their own end.
+
+    Attributes:
+        trials: how many in all.
+        hours: wall-clock hours of this run.
+        epochs: epochs of all trials in all.
+        convergence: trials that end without improving on the best before them.
+    """
+
+    trials: int
+    hours: float | None = None
+    epochs: int | None = None
+    convergence: int | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides over trials.
+
+    Attributes:
+        max_epochs: full fidelity.
+        grace: the first rung.
+        reduction: see `search.rungs`.
+        concurrency: most trials at a time.
+        attempts: most starts of one trial.
+    """
+
+    max_epochs: int
+    grace: int
+    reduction: int
+    concurrency: int
+    attempts: int = 4
+
+
+@dataclass
+class Book:
+    """See the module.
+
+    Attributes:
+        study: the record.
+        rules: what decides.
+        budget: when it ends.
+        on_epoch, on_end: called with the trial after an epoch, after its end.
+        stop_requested: whether someone asks for an early end; called often.
+        clock: seconds, for the budget of hours.
+        live: numbers of the trials that run.
+        waiting: numbers of those that are to go on.
+        ending: why no more trials are asked for; None while they are.
+        failure: what made it impossible to go on.
+        differences: epochs that were run again and came out otherwise.
+    """
+
+    study: CampaignStudy
+    rules: Rules
+    budget: Budget
+    on_epoch: Callable[[TrialLog], None] = lambda _: None
+    on_end: Callable[[TrialLog], None] = lambda _: None
+    stop_requested: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.monotonic
+    live: set[int] = field(default_factory=set)
+    waiting: deque[int] = field(default_factory=deque)
+    ending: Ending | None = None
+    failure: PresetSearchError | None = None
+    differences: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Take up what the study holds: open trials wait to go on, rungs know who has been there."""
+        rules = self.rules
+        self.concurrency = rules.concurrency
+        self._rungs: dict[int, dict[int, float]] = {
+            rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
+        }
+        self._started = self.clock()
+        self._ended: list[TrialLog] = []
+        for log in self.study.trials.values():
+            for rung, seen in self._rungs.items():
+                if rung in log.epochs:
+                    seen[log.number] = log.epochs[rung].value
+            if log.outcome is None:
+                self.waiting.append(log.number)
+            else:
+                self._ended.append(log)
+
+    @property
+    def rungs(self) -> dict[int, dict[int, float]]:
+        """Values of the trials that have reached each rung, by rung and trial."""
+        return self._rungs
+
+    def next(self) -> TrialLog | Literal["wait", "finished"]:
+        """The trial to start now: one that has to go on, or a new one; or to wait, or that there are no more."""
+        self._look_around()
+        if self.ending in ("stopped", "failure"):
+            return "finished"
+        if len(self.live) >= self.concurrency:
+            return "wait"
+        try:
+            if self.waiting:
+                log = self.study.restart(self.waiting.popleft())
+            elif self._spent():
+                # One that lives may yet have to go on: its process can die.
+                return "wait" if self.live else "finished"
+            else:
+                log = self.study.ask()
+        except PresetSearchError as error:
+            self._fail(error)
+            return "finished"
+        self.live.add(log.number)
+        return log
+
+    def result(self, number: int, row: dict[str, Any]) -> Action:
+        """Take in an epoch of a trial, decide, and write both down before answering.
+
+        Args:
+            number: the trial's.
+            row: what the training reported, with `epoch` and `value`.
+        """
+        log = self.study.trials[number]
+        self._look_around()
+        if log.outcome is not None or self.failure is not None:
+            return "stop"
+        epoch, value = int(row["epoch"]), float(row["value"])
+        if epoch in log.epochs:
+            self._compare(log, epoch, value)
+        else:
+            try:
+                self._record(log, epoch, value, row)
+            except PresetSearchError as error:
+                self._fail(error)
+                return "stop"
+            self.on_epoch(log)
+            if log.outcome is not None:
+                self._gone(log)
+                return "stop"
+        return "stop" if self.ending == "stopped" else "continue"
+
+    def _record(self, log: TrialLog, epoch: int, value: float, row: dict[str, Any]) -> None:
+        decision = None
+        end: tuple[Literal["complete", "stopped"], str] | None = None
+        if epoch in self._rungs:
+            decision = decide(epoch, value, self._rungs[epoch], self.rules.reduction)
+            if decision.action == "stop":
+                end = ("stopped", decision.reason)
+        elif epoch >= self.rules.max_epochs:
+            end = ("complete", "") if math.isfinite(value) else ("stopped", "value is not finite at the last epoch")
+        entry = Epoch(value, row, decision.as_row() if decision else None)
+        self.study.report(log.number, epoch, entry, end)
+        if decision:
+            self._rungs[epoch][log.number] = value
+
+    def _compare(self, log: TrialLog, epoch: int, value: float) -> None:
+        before = log.epochs[epoch].value
+        if value != before and not math.isclose(value, before, rel_tol=SAME) and not math.isnan(value + before):
+            self.differences.append(f"trial {log.number}, epoch {epoch}: {before:.6f}, run again {value:.6f}")
+
+    def failed(self, number: int, reason: str) -> None:
+        """End a trial that failed by its own doing: it would fail again."""
+        self._close(number, reason)
+
+    def died(self, number: int, reason: str) -> None:
+        """A trial's process is gone: let it go on elsewhere, up to a bound."""
+        log = self.study.trials[number]
+        self.live.discard(number)
+        if log.outcome is not None:
+            return
+        if log.attempts >= self.rules.attempts:
+            self._close(number, f"its process died {log.attempts} times: {reason}")
+        elif number not in self.waiting:
+            self.waiting.append(number)
+
+    def out_of_memory(self, number: int, reason: str) -> None:
+        """A trial had no room: from now on fewer at a time; and it goes on."""
+        self.concurrency = max(min(self.concurrency, len(self.live)) - 1, 1)
+        self.died(number, f"out of memory: {reason}")
+
+    def left(self, number: int) -> None:
+        """A trial has stopped running; if it has not ended, it goes on when the campaign is resumed."""
+        self.live.discard(number)
+
+    def _close(self, number: int, reason: str) -> None:
+        log = self.study.trials[number]
+        if log.outcome is None:
+            try:
+                self.study.end(number, "failed", reason)
+            except PresetSearchError as error:
+                self._fail(error)
+                return
+            self._gone(log)
+
+    def _gone(self, log: TrialLog) -> None:
+        self.live.discard(log.number)
+        self._ended.append(log)
+        self.on_end(log)
+
+    def _fail(self, error: PresetSearchError) -> None:
+        self.failure, self.ending = error, "failure"
+
+    def _look_around(self) -> None:
+        if self.ending is None and self.stop_requested():
+            self.ending = "stopped"
+
+    def _spent(self) -> bool:
+        """Whether a budget is used up; notes which."""
+        budget, logs = self.budget, self.study.trials
+        spent: dict[Ending, bool] = {
+            "trials": len(logs) >= budget.trials,
+            "hours": budget.hours is not None and self.clock() - self._started >= budget.hours * 3600,
+            "epochs": budget.epochs is not None and sum(len(log.epochs) for log in logs.values()) >= budget.epochs,
+            "convergence": budget.convergence is not None and self._since_best() >= budget.convergence,
+        }
+        self.ending = next((name for name, used in spent.items() if used), None)
+        return self.ending is not None
+
+    def _since_best(self) -> int:
+        """Trials that have ended since the last one that improved on all before."""
+        best, since = -math.inf, 0
+        for log in self._ended:
+            improved = log.outcome != "failed" and log.value > best
+            best, since = (log.value, 0) if improved else (best, since + 1)
+        return since

@@ -1,0 +1,126 @@
+"""What a campaign came to, and `summary.json`, which says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core import baselines, metrics
+from core.files import write_json
+from core.market import synthetic
+from search import results
+from search.book import Book
+from search.plan import Plan
+from search.study import TrialLog
+
+CHECKPOINTS = "checkpoints"
+"""Folder of the trials' files, in the campaign's."""
+
+
+@dataclass(frozen=True)
+class CampaignOutcome:
+    """What a campaign came to; the content of `summary.json`.
+
+    Attributes:
+        winner: the winning row of the trials table, or None without a full-fidelity trial.
+        incumbent: the incumbent's record.
+        yardsticks: by name, metrics on val of what needs no network: the majority class and, on the
+            synthetic market, one who knows its recipe.
+        counts: trials by status.
+        ended_by: which budget ran out (trials, hours, epochs, convergence), or stopped or interrupted.
+        differences: epochs that were run again and came out otherwise.
+        seconds: wall-clock time of this run.
+        files: what was written.
+    """
+
+    winner: dict[str, Any] | None
+    incumbent: TrialLog
+    yardsticks: dict[str, dict[str, float]]
+    counts: dict[str, int]
+    ended_by: str
+    differences: list[str]
+    seconds: float
+    files: list[Path]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the campaign was ended by hand, and can be resumed."""
+        return self.ended_by in ("stopped", "interrupted")
+
+
+def conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime) -> CampaignOutcome:
+    """Choose the winner; write the tables of the full-fidelity trials and `summary.json`.
+
+    Args:
+        planned: the campaign.
+        book: as it was when the campaign ended.
+        incumbent: its record.
+        started: when this run began.
+    """
+    folder, logs = planned.folder, list(book.study.trials.values())
+    trials = results.trials_table(logs)
+    gathered = results.gather(folder, folder / CHECKPOINTS, logs)
+    names = (results.CONFIG_FILE, results.JOURNAL_FILE, results.TRIALS_FILE, results.CURVES_FILE, results.SUMMARY_FILE)
+    outcome = CampaignOutcome(
+        winner=results.winner(trials),
+        incumbent=incumbent,
+        yardsticks=_yardsticks(planned),
+        counts={str(status): int(count) for status, count in trials["status"].value_counts().items()},
+        ended_by=_ended_by(book, incumbent),
+        differences=book.differences,
+        seconds=(datetime.now(UTC) - started).total_seconds(),
+        files=[*(folder / name for name in names), *gathered],
+    )
+    write_json(folder / results.SUMMARY_FILE, _summary(planned, outcome))
+    return outcome
+
+
+def _ended_by(book: Book, incumbent: TrialLog) -> str:
+    if book.ending == "stopped":
+        return "stopped"
+    whole = book.ending is not None and all(log.outcome for log in book.study.trials.values()) and incumbent.outcome
+    return str(book.ending) if whole else "interrupted"
+
+
+def _yardsticks(planned: Plan) -> dict[str, dict[str, float]]:
+    dataset, data = planned.dataset, planned.config.data
+    found = {"majority": baselines.majority(dataset, dataset.val)}
+    returns_labelled = data.labels.kind != "triple_barrier" and not data.labels.volatility_scaled
+    if data.synthetic is not None and synthetic.has_known_optimum(data.synthetic) and returns_labelled:
+        found["bayes"] = baselines.bayes(dataset, data.synthetic, dataset.val)
+    labels, times = dataset.labels[dataset.val], dataset.timestamps[dataset.val]
+    return {name: metrics.evaluate(labels, probabilities, times) for name, probabilities in found.items()}
+
+
+def _summary(planned: Plan, outcome: CampaignOutcome) -> dict[str, Any]:
+    return {
+        "dry_run": planned.config.dry_run,
+        "ended_by": outcome.ended_by,
+        "seconds": round(outcome.seconds, 1),
+        "trials": outcome.counts,
+        "ranking_metric": planned.config.metric,
+        "note": "figures on val, which chose the winner: optimistic, not confirmed",
+        "winner": outcome.winner,
+        "incumbent": _incumbent(planned, outcome.incumbent),
+        **{name: {"val": scores} for name, scores in outcome.yardsticks.items()},
+        "differences": outcome.differences,
+    }
+
+
+def _incumbent(planned: Plan, log: TrialLog) -> dict[str, Any] | None:
+    if log.outcome != results.COMPLETE:
+        return None
+    best = best_row(log)
+    return {
+        "preset": planned.config.incumbent,
+        "epochs": log.last_epoch,
+        "best_epoch": best["epoch"],
+        "val": best["metrics"],
+    }
+
+
+def best_row(log: TrialLog) -> dict[str, Any]:
+    """The epoch that a trial's value was reached at."""
+    return log.epochs[log.epochs[log.last_epoch].row["best_epoch"]].row

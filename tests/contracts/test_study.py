@@ -1,0 +1,178 @@
+"""What every sampler keeps under every policy. A new one is added to the parameters, and is held to all of it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, get_args
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from core.errors import ConfigError
+from search import study as study_module
+from search.book import Book, Budget, Rules
+from search.replay import replay
+from search.space import NAMES, SpaceConfig
+from search.study import CampaignStudy, Policy, SamplerKind, StudySettings, TrialLog
+from tests.search.records import params, row
+
+RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=1)
+TRIALS = 16
+SPACE = SpaceConfig()
+
+
+def _value(log: TrialLog, epoch: int) -> float:
+    """A made-up training: best near a learning rate of 3e-4 and little dropout, better with each epoch."""
+    away = abs(math.log10(log.params["learning_rate"]) - math.log10(3e-4)) + log.params["dropout"]
+    return 0.6 - 0.2 * away + 0.02 * epoch
+
+
+class StudyContract:
+    """Inherit, give the two settings, and every test below is yours."""
+
+    sampler: SamplerKind
+    policy: Policy
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        return tmp_path / "journal.log"
+
+    @property
+    def settings(self) -> StudySettings:
+        return StudySettings("c", SPACE.distributions(), self.sampler, self.policy, seed=3)
+
+    def run(self, path: Path, trials: int = TRIALS, interrupt: int | None = None) -> list[TrialLog]:
+        """Run a campaign of made-up trainings; with `interrupt`, begin anew from the journal every so many results."""
+        results = 0
+        while True:
+            study = CampaignStudy(path, self.settings)
+            book = Book(study, RULES, Budget(trials))
+            try:
+                while isinstance(log := book.next(), TrialLog):
+                    for epoch in range(log.last_epoch + 1, RULES.max_epochs + 1):
+                        results += 1
+                        if interrupt and results % interrupt == 0:
+                            raise InterruptedError
+                        if book.result(log.number, row(epoch, _value(log, epoch))) == "stop":
+                            break
+                return list(study.trials.values())
+            except InterruptedError:
+                continue
+            finally:
+                study.close()
+
+    def test_the_same_seed_proposes_the_same(self, path: Path, tmp_path: Path) -> None:
+        first = self.run(path)
+        again = self.run(tmp_path / "again.log")
+        assert [log.params for log in again] == [log.params for log in first]
+
+    def test_proposals_lie_in_the_space(self, path: Path) -> None:
+        for log in self.run(path):
+            assert tuple(log.params) == NAMES
+            assert SPACE.contains(log.params)
+
+    @pytest.mark.parametrize("interrupt", [2, 5])
+    def test_an_interrupted_campaign_is_the_same_campaign(self, path: Path, tmp_path: Path, interrupt: int) -> None:
+        whole = self.run(path)
+        pieces = self.run(tmp_path / "pieces.log", interrupt=interrupt)
+        assert len(pieces) == TRIALS
+        for log, expected in zip(pieces, whole, strict=True):
+            assert (log.params, log.epochs, log.outcome) == (expected.params, expected.epochs, expected.outcome)
+        assert any(log.attempts > 1 for log in pieces)
+
+    def test_the_journal_tells_all_that_was_known(self, path: Path) -> None:
+        logs = self.run(path)
+        assert study_module.read_trials(study_module.load(path, "c")) == logs
+
+    def test_a_replay_makes_every_proposal_again(self, path: Path) -> None:
+        self.run(path, interrupt=5)
+        found = replay(path, self.settings)
+        assert (found.proposals, found.equal, found.first_difference) == (TRIALS, TRIALS, None)
+
+    def test_a_replay_tells_what_was_changed(self, path: Path) -> None:
+        self.run(path)
+        other = StudySettings("c", SPACE.distributions(), self.sampler, self.policy, seed=4)
+        found = replay(path, other)
+        assert found.first_difference is not None
+        assert found.first_difference[0] == 0
+
+    def test_optuna_is_told_of_stopped_trials_what_the_policy_says(self, path: Path) -> None:
+        logs = self.run(path)
+        stored = study_module.load(path, "c").trials
+        state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "full_only": TrialState.FAIL}
+        stopped = [log for log in logs if log.outcome == "stopped"]
+        assert stopped
+        assert len(stopped) < TRIALS
+        for log in logs:
+            expected = state[self.policy] if log.outcome == "stopped" else TrialState.COMPLETE
+            assert stored[log.number].state == expected
+            if expected == TrialState.COMPLETE:
+                assert stored[log.number].value == log.value
+
+    def test_a_failed_trial_is_none_to_learn_from(self, path: Path) -> None:
+        study = CampaignStudy(path, self.settings)
+        log = study.ask()
+        study.end(log.number, "failed", "NonFiniteLossError")
+        study.end(log.number, "complete", "")  # the first outcome stands
+        assert study_module.load(path, "c").trials[0].state == TrialState.FAIL
+        study.close()
+
+    def test_values_asked_for_come_first_and_are_named(self, path: Path) -> None:
+        study = CampaignStudy(path, self.settings)
+        wanted = [("preset a", params(0)), ("winner of b", params(1))]
+        study.ask_first(wanted)
+        logs = [study.ask() for _ in range(3)]
+        assert [(log.origin, log.params) for log in logs[:2]] == wanted
+        assert logs[2].origin == "sampler"
+        study.close()
+        assert replay(path, self.settings).equal == 3
+
+    def test_earlier_trials_are_told_and_not_counted(self, path: Path, tmp_path: Path) -> None:
+        earlier = self.run(tmp_path / "earlier.log")
+        study = CampaignStudy(path, self.settings)
+        study.tell_earlier("earlier", earlier)
+        assert study.trials == {}
+        log = study.ask()
+        study.close()
+        assert log.number == TRIALS
+        assert [found.number for found in study_module.read_trials(study_module.load(path, "c"))] == [TRIALS]
+        assert replay(path, self.settings).equal == 1
+
+    def test_the_study_can_be_copied_into_a_database(self, path: Path, tmp_path: Path) -> None:
+        logs = self.run(path)
+        url = f"sqlite:///{tmp_path}/copy.db"
+        assert study_module.copy(path, "c", url) == TRIALS
+        copied = optuna.load_study(study_name="c", storage=url)
+        assert [trial.params for trial in copied.trials] == [log.params for log in logs]
+        with pytest.raises(ConfigError, match="holds no such study"):
+            study_module.copy(path, "c", url)
+
+
+def _contract(sampler: SamplerKind, policy: Policy) -> type[StudyContract]:
+    return type(f"Test_{sampler}_{policy}", (StudyContract,), {"sampler": sampler, "policy": policy})
+
+
+for _sampler in get_args(SamplerKind):
+    for _policy in get_args(Policy):
+        _made = _contract(_sampler, _policy)
+        globals()[_made.__name__] = _made
+
+
+def test_a_secret_in_a_url_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    CampaignStudy(path, StudySettings("c", SPACE.distributions(), "random", "complete", 0)).close()
+    with pytest.raises(ConfigError) as caught:
+        study_module.copy(path, "c", "mysql://me:secret@nowhere/db")
+    assert "secret" not in str(caught.value)
+
+
+def test_another_programs_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    settings: Any = StudySettings("c", SPACE.distributions(), "random", "complete", 0)
+    path.write_text('{"hello": 1}\n')
+    with pytest.raises(ConfigError, match="no journal of this program"):
+        CampaignStudy(path, settings)
+    with pytest.raises(ConfigError, match="no journal of campaign c"):
+        study_module.load(path, "c")

@@ -1,0 +1,61 @@
+"""Ends, by pid, every process that a test has started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+OWNER = "TEST_RAY_OWNER"
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The environment by which the processes of a test are known: Ray's inherit it."""
+    return {**os.environ, OWNER: str(folder)}
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """All processes that a test has started."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(OWNER) == str(folder):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def trial_processes_of(folder: Path) -> list[psutil.Process]:
+    """Those of them in which a trial runs or has run; Ray names a worker after what it holds."""
+    found = []
+    for process in processes_of(folder):
+        try:
+            name = " ".join(process.cmdline())
+        except (psutil.Error, OSError):
+            continue
+        if name.startswith("ray::ResourceTrainable"):
+            found.append(process)
+    return found
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """SIGKILL all of them, and wait until they are gone."""
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=10)
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[Path]:
+    """A folder whose processes are ended with the block."""
+    try:
+        yield folder
+    finally:
+        kill(processes_of(folder))

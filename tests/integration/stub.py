@@ -1,0 +1,72 @@
+"""Campaigns of trials that train nothing, on real Ray: `python -m tests.integration.stub FOLDER TRIALS`.
+
+They are run, killed, and run again by the chaos tests; each run goes on where the journal ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from search.book import Book, Budget, Rules
+from search.running import ray_session, run_trials
+from search.space import SpaceConfig
+from search.study import CampaignStudy, StudySettings
+from search.trial import TRAINING
+from tests.search.records import row
+
+SETTINGS = StudySettings("stub", SpaceConfig().distributions(), "tpe", "complete", seed=1)
+RULES = Rules(max_epochs=9, grace=1, reduction=3, concurrency=2, attempts=100)
+EPOCH_SECONDS = 0.02
+
+
+def value(config: dict[str, Any], epoch: int) -> float:
+    """A score that parameters and epoch alone decide."""
+    noise = int(hashlib.sha256(f"{config['learning_rate']!r}".encode()).hexdigest()[:6], 16) / 16**6
+    return 0.5 - 0.1 * abs(math.log10(config["learning_rate"]) + 3.5) + 0.01 * epoch + 0.05 * noise
+
+
+class StubTrial(tune.Trainable):
+    """Reports its score. It goes on from the last epoch that the journal knows, as a real one from its checkpoint."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin."""
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another trial."""
+        self.asked = new_config
+        # A real one may have to run some epochs again.
+        self.epoch = max(new_config["last_epoch"] - 1, 0)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One epoch."""
+        time.sleep(EPOCH_SECONDS)
+        self.epoch += 1
+        return {"outcome": TRAINING, "row": json.dumps(row(self.epoch, value(self.asked, self.epoch)))}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing to save; without this method Ray would not reuse processes."""
+
+
+def main(folder: Path, trials: int) -> None:
+    """Run, or go on."""
+    study = CampaignStudy(folder / "journal.log", SETTINGS)
+    book = Book(study, RULES, Budget(trials))
+    with ray_session():
+        run_trials(StubTrial, {"cpu": 1.0}, book, folder / "raw" / str(os.getpid()))
+    assert book.failure is None, book.failure
+    assert book.differences == [], book.differences
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

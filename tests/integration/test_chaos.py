@@ -1,0 +1,105 @@
+"""Drivers and trial processes are killed at random instants: nothing is lost, nothing counted twice."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from search import study
+from search.replay import replay
+from search.rungs import rung_epochs
+from tests.integration.processes import environment, kill, owned, processes_of, trial_processes_of
+from tests.integration.stub import RULES, SETTINGS, value
+
+TRIALS = 60
+
+
+def _start(folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.integration.stub", str(folder), str(TRIALS)]
+    return subprocess.Popen(
+        command, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def _check(folder: Path) -> list[study.TrialLog]:
+    """The end of every campaign, however it came about."""
+    path = folder / "journal.log"
+    logs = study.read_trials(study.load(path, SETTINGS.name))
+    assert [log.number for log in logs] == list(range(TRIALS))
+    assert {log.outcome for log in logs} <= {"complete", "stopped"}
+    seen: dict[int, list[float]] = {rung: [] for rung in rung_epochs(RULES.grace, RULES.reduction, RULES.max_epochs)}
+    decisions = []
+    for log in logs:
+        # Each epoch once, with the value that its parameters give.
+        assert list(log.epochs) == list(range(1, log.last_epoch + 1))
+        for epoch, entry in log.epochs.items():
+            assert entry.value == value(log.params, epoch)
+            if epoch in seen:
+                assert entry.decision is not None
+                decisions.append((epoch, entry.decision["seen"], entry.value, entry.decision))
+        assert (log.outcome == "complete") == (log.last_epoch == RULES.max_epochs)
+    # An independent bookkeeping of the rungs: by the order in which they were reached.
+    for rung, place, found, decision in sorted(decisions, key=lambda item: item[:2]):
+        seen[rung].append(found)
+        assert place == len(seen[rung]), "a rung forgot or counted twice"
+        better = sum(other >= found for other in seen[rung][:-1])
+        goes_on = better < max(place // RULES.reduction, 1)
+        assert decision["action"] == ("continue" if goes_on else "stop")
+    replayed = replay(path, SETTINGS)
+    assert (replayed.proposals, replayed.equal) == (TRIALS, TRIALS)
+    return logs
+
+
+@pytest.mark.slow
+def test_twenty_drivers_killed_and_each_trial_is_there_once(tmp_path: Path) -> None:
+    rng = random.SystemRandom()
+    kills = 0
+    with owned(tmp_path) as folder:
+        while kills < 20:
+            with _start(folder) as process:
+                journal, size = folder / "journal.log", 0
+                if journal.exists():
+                    size = journal.stat().st_size
+                # Let it come to write, then a random while.
+                deadline = time.monotonic() + 60
+                while time.monotonic() < deadline and process.poll() is None:
+                    if journal.exists() and journal.stat().st_size > size:
+                        break
+                    time.sleep(0.01)
+                time.sleep(rng.uniform(0, 0.5))
+                if process.poll() is not None:
+                    break  # it was done before it could be killed
+                process.kill()
+                process.communicate()
+                kills += 1
+            kill(processes_of(folder))
+        with _start(folder) as process:
+            told, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, told
+        logs = _check(folder)
+    assert kills == 20, "the campaign was over too soon: it proves nothing"
+    assert any(log.attempts > 1 for log in logs)
+
+
+@pytest.mark.slow
+def test_twenty_trial_processes_killed_and_each_trial_is_there_once(tmp_path: Path) -> None:
+    rng = random.SystemRandom()
+    kills = 0
+    with owned(tmp_path) as folder, _start(folder) as process:
+        deadline = time.monotonic() + 300
+        while process.poll() is None and kills < 20 and time.monotonic() < deadline:
+            time.sleep(rng.uniform(0.05, 0.6))
+            running = trial_processes_of(folder)
+            if running:
+                kill([rng.choice(running)])
+                kills += 1
+        told, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, told
+        logs = _check(folder)
+    assert kills >= 5
+    assert any(log.attempts > 1 for log in logs)

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ConfigError
+from search.book import Book, Budget, Rules
+from search.space import SpaceConfig
+from search.study import CampaignStudy, StudySettings, TrialLog
+from tests.search.records import row
+
+RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=2)
+SETTINGS = StudySettings("c", SpaceConfig().distributions(), "random", "complete", seed=0)
+
+
+class Desk:
+    """Opens books over one journal, one after the other."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.study: CampaignStudy | None = None
+        self.ended: list[TrialLog] = []
+
+    def open(self, rules: Rules = RULES, budget: Budget | None = None, **more: Any) -> Book:
+        if self.study is not None:
+            self.study.close()
+        self.study = CampaignStudy(self.path, SETTINGS)
+        return Book(self.study, rules, budget or Budget(trials=6), on_end=self.ended.append, **more)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path / "journal.log")
+    yield made
+    if made.study is not None:
+        made.study.close()
+
+
+def _start(book: Book) -> int:
+    log = book.next()
+    assert isinstance(log, TrialLog), log
+    return log.number
+
+
+def _run(book: Book, number: int, *values: float) -> list[str]:
+    first = book.study.trials[number].last_epoch + 1
+    return [book.result(number, row(epoch, value)) for epoch, value in enumerate(values, start=first)]
+
+
+def _whole(book: Book, value: float) -> TrialLog:
+    number = _start(book)
+    for epoch in range(1, book.rules.max_epochs + 1):
+        if book.result(number, row(epoch, value)) == "stop":
+            break
+    return book.study.trials[number]
+
+
+def test_trials_are_asked_up_to_the_concurrency_and_the_budget(desk: Desk) -> None:
+    book = desk.open(budget=Budget(trials=3))
+    assert [_start(book), _start(book)] == [0, 1]
+    assert book.next() == "wait"
+    assert _run(book, 0, 0.5, 0.5, 0.5, 0.5)[-1] == "stop"
+    assert _start(book) == 2
+    _run(book, 1, 0.6, 0.6, 0.6, 0.6)
+    assert book.next() == "wait"  # trial 2 may yet die and have to go on
+    assert book.ending == "trials"
+    _run(book, 2, 0.7, 0.7, 0.7, 0.7)
+    assert book.next() == "finished"
+
+
+def test_a_trial_at_max_epochs_is_complete_and_one_outside_the_best_is_stopped(desk: Desk) -> None:
+    book = desk.open()
+    assert _whole(book, 0.5).outcome == "complete"
+    weak = _whole(book, 0.4)
+    assert (weak.outcome, weak.last_epoch) == ("stopped", 1)
+    assert weak.reason == "stopped at rung 1: place 2 of 2, of which 1 go on"
+    assert [log.number for log in desk.ended] == [0, 1]
+
+
+def test_rungs_survive(desk: Desk) -> None:
+    book = desk.open()
+    _whole(book, 0.5)
+    _whole(book, 0.6)
+    before = book.rungs
+    again = desk.open()
+    assert again.rungs == before == {1: {0: 0.5, 1: 0.6}, 2: {0: 0.5, 1: 0.6}}
+    assert _whole(again, 0.55).outcome == "stopped"
+
+
+def test_open_trials_go_on_before_new_ones_are_asked(desk: Desk) -> None:
+    book = desk.open()
+    for value in (0.5, 0.6):
+        _run(book, _start(book), value)
+    again = desk.open()
+    assert [_start(again), _start(again)] == [0, 1]
+    assert [log.attempts for log in again.study.trials.values()] == [2, 2]
+    _run(again, 0, 0.5, 0.5, 0.5)
+    assert again.study.trials[0].outcome == "complete"
+    assert _start(again) == 2
+
+
+def test_an_epoch_run_again_is_compared_and_counted_once(desk: Desk) -> None:
+    book = desk.open()
+    number = _start(book)
+    _run(book, number, 0.5)
+    again = desk.open()
+    assert _start(again) == number
+    assert again.result(number, row(1, 0.5)) == "continue"
+    assert again.differences == []
+    assert again.result(number, row(1, 0.7)) == "continue"
+    assert again.differences == ["trial 0, epoch 1: 0.500000, run again 0.700000"]
+    assert again.study.trials[number].epochs[1].value == 0.5
+    assert again.rungs[1] == {0: 0.5}
+
+
+def test_a_dead_process_goes_on_up_to_a_bound(desk: Desk) -> None:
+    book = desk.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, attempts=3))
+    number = _start(book)
+    for attempt in (2, 3):
+        book.died(number, "killed")
+        assert _start(book) == number
+        assert book.study.trials[number].attempts == attempt
+    book.died(number, "killed")
+    log = book.study.trials[number]
+    assert (log.outcome, log.reason) == ("failed", "its process died 3 times: killed")
+    assert _start(book) == 1
+
+
+def test_a_failure_of_its_own_is_not_tried_again(desk: Desk) -> None:
+    book = desk.open()
+    number = _start(book)
+    book.failed(number, "NonFiniteLossError: at step 3")
+    book.died(number, "its process ended")  # whatever is told afterwards
+    assert book.study.trials[number].outcome == "failed"
+    assert book.study.trials[number].reason == "NonFiniteLossError: at step 3"
+    assert not book.waiting
+
+
+def test_want_of_memory_lowers_the_concurrency_and_goes_on(desk: Desk) -> None:
+    book = desk.open()
+    first, second = _start(book), _start(book)
+    book.out_of_memory(second, "no room")
+    assert book.next() == "wait"
+    _run(book, first, 0.5, 0.5, 0.5, 0.5)
+    assert _start(book) == second
+    assert book.next() == "wait"
+    book.out_of_memory(second, "no room")
+    assert book.concurrency == 1
+
+
+@pytest.mark.parametrize(
+    ("budget", "ended"),
+    [
+        (Budget(trials=100, epochs=8), "epochs"),
+        (Budget(trials=100, convergence=3), "convergence"),
+        (Budget(trials=100, hours=1.0), "hours"),
+        (Budget(trials=4), "trials"),
+    ],
+)
+def test_each_budget_ends_the_campaign_by_its_name(desk: Desk, budget: Budget, ended: str) -> None:
+    now = [0.0]
+    book = desk.open(budget=budget, clock=lambda: now[0])
+    trials = 0
+    while isinstance(log := book.next(), TrialLog):
+        now[0] += 600.0
+        trials += 1
+        for epoch in range(1, 5):
+            if book.result(log.number, row(epoch, 0.5)) == "stop":
+                break
+    assert log == "finished"
+    assert book.ending == ended
+    assert trials == {"epochs": 5, "convergence": 4, "hours": 6, "trials": 4}[ended]
+
+
+def test_a_finished_campaign_can_be_extended(desk: Desk) -> None:
+    book = desk.open(budget=Budget(trials=1))
+    _whole(book, 0.5)
+    assert book.next() == "finished"
+    assert desk.open(budget=Budget(trials=1)).next() == "finished"
+    again = desk.open(budget=Budget(trials=2))
+    assert _start(again) == 1
+
+
+def test_asked_to_stop_the_trials_are_left_open(desk: Desk) -> None:
+    asked = [False]
+    book = desk.open(stop_requested=lambda: asked[0])
+    number = _start(book)
+    asked[0] = True
+    assert _run(book, number, 0.5) == ["stop"]
+    assert book.study.trials[number].outcome is None
+    assert book.study.trials[number].last_epoch == 1
+    assert book.next() == "finished"
+    assert book.ending == "stopped"
+    assert _start(desk.open()) == number
+
+
+def test_when_the_journal_cannot_be_written_everything_ends_and_the_reason_is_kept(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = desk.open()
+    number = _start(book)
+
+    def full(*_: Any) -> None:
+        raise ConfigError("journal.log cannot be written (No space left on device)", "Make room")
+
+    monkeypatch.setattr("search.journal.Journal._write", full)
+    assert _run(book, number, 0.5) == ["stop"]
+    assert book.next() == "finished"
+    assert book.ending == "failure"
+    assert "No space left" in str(book.failure)
+    monkeypatch.undo()
+    again = desk.open()
+    assert _start(again) == number
+    assert again.study.trials[number].last_epoch == 0
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_is_not_finite_is_stopped_at_its_rung(desk: Desk, value: float) -> None:
+    book = desk.open()
+    number = _start(book)
+    assert _run(book, number, value) == ["stop"]
+    assert book.study.trials[number].outcome == "stopped"
+    assert "not finite" in book.study.trials[number].reason
+
+
+def test_a_value_that_becomes_undefined_at_the_end_does_not_win(desk: Desk) -> None:
+    book = desk.open(rules=Rules(max_epochs=2, grace=3, reduction=2, concurrency=1))
+    number = _start(book)
+    assert _run(book, number, 0.5, math.nan) == ["continue", "stop"]
+    assert book.study.trials[number].outcome == "stopped"
