@@ -141,12 +141,6 @@ class TrainingTrial(tune.Trainable):
         for path in checkpoints(self._folder.parent, trainer.epoch)[KEPT_CHECKPOINTS:]:
             path.unlink(missing_ok=True)
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Do nothing. Without this method Ray would not reuse processes."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Do nothing: see `_build`."""
-
 
 def checkpoints(folder: Path, last_epoch: int) -> list[Path]:
     """A trial's checkpoints of all attempts up to an epoch, the latest first."""

@@ -54,9 +54,6 @@ class StubTrial(tune.Trainable):
         self.epoch += 1
         return {"outcome": TRAINING, "row": json.dumps(row(self.epoch, value(self.asked, self.epoch)))}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing to save; without this method Ray would not reuse processes."""
-
 
 def main(folder: Path, trials: int) -> None:
     """Run, or go on."""
