@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,14 @@ def trial_processes_of(folder: Path) -> list[psutil.Process]:
         if name.startswith("ray::ResourceTrainable"):
             found.append(process)
     return found
+
+
+def left_after(folder: Path, seconds: float) -> list[psutil.Process]:
+    """What is still there of a test's processes when they have had some time to end: a worker ends with its epoch."""
+    deadline = time.monotonic() + seconds
+    while (left := processes_of(folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left
 
 
 def kill(processes: list[psutil.Process]) -> None:
