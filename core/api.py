@@ -103,19 +103,7 @@ def train(
     """
     seen = dataset.without_test()  # a trade of the last val row would leave at the first price of test
     trainer = Trainer(config, seen, resolve_device(device))
-    history: list[EpochResult] = []
-    interrupted = False
-    try:
-        for result in islice(trainer, stop_after):
-            history.append(result)
-            on_epoch(result)
-    except KeyboardInterrupt:
-        if not history:
-            raise
-        interrupted = True
-    best = trainer.best
-    assert best is not None  # an epoch has run
-    files = [output / name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE)]
+    history, interrupted = _run(trainer, stop_after, on_epoch)
     described = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
     described |= {"data": describe_data(dataset), "interrupted": interrupted}
     trained = TrainedModel.of(
@@ -125,13 +113,38 @@ def train(
         weights=trainer.best_weights,
         calibration=None,
         findings={},
-        about={**described, "epoch": best.epoch},
+        about={**described, "epoch": history[-1].best_epoch},
     )
-    trained.save(files[0])  # what is measured below takes a while, in which much can happen
-    calibration, findings = _findings(seen, trainer, history) if len(seen.val) else (None, {})
+    trained.save(output / CHECKPOINT_FILE)  # what is measured below takes a while, in which much can happen
+    if len(seen.val):
+        calibration, findings = _findings(seen, trainer, history)
+        trained = replace(trained, calibration=calibration, findings=findings)
+        trained.save(output / CHECKPOINT_FILE)
+    return _write(output, trained, history, described)
+
+
+def _run(
+    trainer: Trainer, stop_after: int | None, on_epoch: Callable[[EpochResult], None]
+) -> tuple[list[EpochResult], bool]:
+    """A result an epoch, and whether Ctrl-C ended it; before the first epoch it passes through."""
+    history: list[EpochResult] = []
+    try:
+        for result in islice(trainer, stop_after):
+            history.append(result)
+            on_epoch(result)
+    except KeyboardInterrupt:
+        if not history:
+            raise
+        return history, True
+    return history, False
+
+
+def _write(output: Path, trained: TrainedModel, history: list[EpochResult], described: dict[str, Any]) -> Outcome:
+    """Hold the training against checklist and troubleshooting; write the metrics and the picture."""
+    config, findings, calibration = trained.config, trained.findings, trained.calibration
     lines, diagnoses = checklist.checklist(config, findings), diagnosis.diagnose(config, history, findings)
-    trained = replace(trained, calibration=calibration, findings=findings)
-    trained.save(files[0])
+    best = history[history[-1].best_epoch - 1]
+    files = [output / name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE)]
     content = {
         **described,
         "epochs": len(history),
@@ -144,8 +157,8 @@ def train(
         "history": [result.as_row() for result in history],
     }
     write_json(files[1], content)
-    _draw(files[2], config, dataset, history, findings)
-    return Outcome(history, best, trained, findings, lines, diagnoses, interrupted, files)
+    _draw(files[2], config, described["data"], history, findings)
+    return Outcome(history, best, trained, findings, lines, diagnoses, described["interrupted"], files)
 
 
 def _findings(dataset: Dataset, trainer: Trainer, history: list[EpochResult]) -> tuple[Calibration, dict[str, Any]]:
@@ -166,18 +179,14 @@ def _findings(dataset: Dataset, trainer: Trainer, history: list[EpochResult]) ->
 
 
 def _draw(
-    path: Path, config: TrainingConfig, dataset: Dataset, history: list[EpochResult], findings: dict[str, Any]
+    path: Path, config: TrainingConfig, data: dict[str, Any], history: list[EpochResult], findings: dict[str, Any]
 ) -> None:
     metric = config.trainer.metric
+    start, end = (edge[:10] for edge in data["span"])
+    title = f"{'synthetic data: ' if data['synthetic'] else ''}{', '.join(data['symbols'])} {start} to {end}"
     yardsticks = findings.get("val_yardsticks", {})
-    picture.draw_curves(
-        path,
-        f"{'synthetic data: ' if dataset.is_synthetic else ''}{', '.join(dataset.symbol_names)} "
-        f"{dataset.span[0][:10]} to {dataset.span[1][:10]}",
-        metric,
-        history,
-        {name: metrics.ranking(scores, metric) for name, scores in yardsticks.items()},
-    )
+    ranked = {name: metrics.ranking(scores, metric) for name, scores in yardsticks.items()}
+    picture.draw_curves(path, title, metric, history, ranked)
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
