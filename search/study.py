@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -173,11 +173,17 @@ class CampaignStudy:
         if not names:
             with self._journal.together({"kind": "open"}):
                 study = optuna.create_study(storage=self._storage, study_name=self.settings.name, direction="maximize")
-                kind = self.settings.sampler
-                study.set_user_attr("sampler", {"kind": kind, **sampler_keywords(kind)})
-                study.set_user_attr("policy", self.settings.policy)
+                for name, value in _written_down(self.settings).items():
+                    study.set_user_attr(name, value)
             return study
-        return optuna.load_study(storage=self._storage, study_name=self.settings.name)
+        study = optuna.load_study(storage=self._storage, study_name=self.settings.name)
+        for name, value in _written_down(self.settings).items():
+            if study.user_attrs.get(name) != value:
+                raise ConfigError(
+                    f"The {name} of campaign {self.settings.name} is not what its journal was begun with",
+                    "Undo the change in its campaign.yaml, or start a new campaign",
+                )
+        return study
 
     def close(self) -> None:
         """Let others have the journal."""
@@ -257,6 +263,13 @@ class CampaignStudy:
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+
+
+def _written_down(settings: StudySettings) -> dict[str, Any]:
+    """What a study's proposals depend on, as its journal holds it from the beginning."""
+    space = {name: distribution_to_json(found) for name, found in settings.distributions.items()}
+    sampler = {"kind": settings.sampler, "seed": settings.seed, **sampler_keywords(settings.sampler)}
+    return {"space": space, "sampler": sampler, "policy": settings.policy}
 
 
 def _told(log: TrialLog, policy: Policy) -> tuple[TrialState, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from core.errors import ConfigError
 from search import study as study_module
 from search.book import Book, Budget, Rules
 from search.replay import replay
-from search.space import NAMES, SpaceConfig
+from search.space import NAMES, Range, SpaceConfig
 from search.study import CampaignStudy, Policy, SamplerKind, StudySettings, TrialLog
 from tests.search.records import params, row
 
@@ -176,3 +177,23 @@ def test_another_programs_journal_is_refused(tmp_path: Path) -> None:
         CampaignStudy(path, settings)
     with pytest.raises(ConfigError, match="no journal of campaign c"):
         study_module.load(path, "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"distributions": SpaceConfig(dropout=Range(low=0.0, high=0.3)).distributions()}, "space"),
+        ({"sampler": "tpe"}, "sampler"),
+        ({"seed": 1}, "sampler"),
+        ({"policy": "pruned"}, "policy"),
+    ],
+)
+def test_a_journal_is_not_gone_on_with_under_other_settings(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    path = tmp_path / "journal.log"
+    settings = StudySettings("c", SPACE.distributions(), "random", "complete", 0)
+    CampaignStudy(path, settings).close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=f"The {said} of campaign c is not what its journal was begun with"):
+        CampaignStudy(path, replace(settings, **change))
+    assert path.read_bytes() == before
+    CampaignStudy(path, settings).close()
