@@ -197,9 +197,10 @@ class Book:
         self.concurrency = max(min(self.concurrency, len(self.live)) - 1, 1)
         self.died(number, f"out of memory: {reason}")
 
-    def left(self, number: int) -> None:
-        """A trial has stopped running; if it has not ended, it goes on when the campaign is resumed."""
-        self.live.discard(number)
+    def left(self, number: int, attempt: int) -> None:
+        """An attempt at a trial runs no more. If the trial has not ended, it goes on when the campaign is resumed."""
+        if self.study.trials[number].attempts == attempt:  # otherwise it runs again already
+            self.live.discard(number)
 
     def _close(self, number: int, reason: str) -> None:
         log = self.study.trials[number]

@@ -16,7 +16,7 @@ class BookSearcher(Searcher):
         """Share the book with the scheduler."""
         super().__init__()
         self._book = book
-        self._numbers: dict[str, int] = {}
+        self._started: dict[str, tuple[int, int]] = {}  # number and attempt, by Ray's id
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles searchers into its own record, which is thrown away."""
@@ -30,14 +30,13 @@ class BookSearcher(Searcher):
         if log == "wait":
             return None
         assert not isinstance(log, str)
-        self._numbers[trial_id] = log.number
+        self._started[trial_id] = log.number, log.attempts
         return {**log.params, "number": log.number, "attempt": log.attempts, "last_epoch": log.last_epoch}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take note that the trial runs no more; how it ended is in the book already, unless its process died."""
-        number = self._numbers.pop(trial_id, None)
-        if number is not None:
-            self._book.left(number)
+        if trial_id in self._started:
+            self._book.left(*self._started.pop(trial_id))
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the journal is the record."""

@@ -232,3 +232,14 @@ def test_a_value_that_becomes_undefined_at_the_end_does_not_win(desk: Desk) -> N
     number = _start(book)
     assert _run(book, number, 0.5, math.nan) == ["continue", "stop"]
     assert book.study.trials[number].outcome == "stopped"
+
+
+def test_the_late_end_of_an_attempt_does_not_end_the_next_one(desk: Desk) -> None:
+    book = desk.open()
+    number = _start(book)
+    book.died(number, "killed")
+    assert _start(book) == number
+    book.left(number, attempt=1)  # Ray may tell it late
+    assert book.live == {number}
+    book.left(number, attempt=2)
+    assert book.live == set()
