@@ -158,7 +158,9 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
         trainable = tune.with_parameters(TrainingTrial, job=_job(planned, planned.base), dataset=planned.dataset)
         run_trials(trainable, {"cpu": float(config.cpus_per_trial), "gpu": gpus}, book, raw, incumbent.poll)
         if book.ending not in (None, "stopped", "failure"):
-            incumbent.wait()
+            incumbent.wait(book.stop_requested)
+            if not incumbent.ended:
+                book.ending = "stopped"
     return book, incumbent.log
 
 

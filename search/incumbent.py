@@ -20,6 +20,8 @@ from search import results
 from search.study import Epoch, TrialLog
 from search.trial import TRAINING, TrialJob, as_row, failure
 
+_LOOK_SECONDS = 0.5
+
 
 @ray.remote(max_retries=0)
 def _train(job: TrialJob, dataset: Dataset) -> Iterator[dict[str, Any]]:
@@ -64,10 +66,11 @@ class IncumbentTraining:
         while not self.ended and ray.wait([self._stream], timeout=0)[0]:
             self._take()
 
-    def wait(self) -> None:
-        """Take in all epochs to come."""
-        while not self.ended:
-            self._take()
+    def wait(self, stop_requested: Callable[[], bool]) -> None:
+        """Take in all epochs to come, until it has ended or is to stop."""
+        while not self.ended and not stop_requested():
+            ray.wait([self._stream], timeout=_LOOK_SECONDS)
+            self.poll()
 
     def _take(self) -> None:
         try:
