@@ -69,6 +69,8 @@ def resume(planned: Plan) -> CampaignOutcome:
     started = datetime.now(UTC)
     record = CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config))
     try:
+        logs = list(record.trials.values())
+        results.check_parts(planned.folder, planned.folder / CHECKPOINTS, logs)
         write_text(planned.folder / results.CONFIG_FILE, _extended(planned))
         return _go(planned, record, started)
     finally:

@@ -24,6 +24,7 @@ SUMMARY_FILE = "summary.json"
 PREDICTIONS_FILE = "predictions.parquet"
 RETURNS_FILE = "returns.parquet"
 JOURNAL_FILE = "journal.log"
+_BRING_BACK = "Bring the campaign's folder back as it was, or start a new campaign"
 STOP_FILE = ".stop"
 """While it is there, a running campaign ends as soon as it can."""
 INCUMBENT_FILE = "incumbent.json"
@@ -132,17 +133,51 @@ def gather(folder: Path, parts: Path, logs: Sequence[TrialLog]) -> list[Path]:
 
     Args:
         folder: the campaign's.
-        parts: where each trial left its own, by number.
+        parts: where each trial left its own, by number; of trials whose parts are gone, the campaign's table is asked.
         logs: all trials.
+
+    Raises:
+        ConfigError: the tables of a trial are nowhere.
     """
+    full = sorted(log.number for log in logs if log.outcome == COMPLETE)
     written = []
     for name in (PREDICTIONS_FILE, RETURNS_FILE):
-        full = sorted(log.number for log in logs if log.outcome == COMPLETE)
-        tables = [pd.read_parquet(parts / str(number) / name) for number in full]
-        if tables:
+        if full:
+            tables = [_part(folder, parts, name, number) for number in full]
             write_table(folder / name, pd.concat(tables, ignore_index=True))
             written.append(folder / name)
     return written
+
+
+def check_parts(folder: Path, parts: Path, logs: Sequence[TrialLog]) -> None:
+    """Make sure, before more is done, that `gather` will find what it needs.
+
+    Raises:
+        ConfigError: the tables of a trial are nowhere.
+    """
+    for log in logs:
+        if log.outcome == COMPLETE:
+            for name in (PREDICTIONS_FILE, RETURNS_FILE):
+                _part(folder, parts, name, log.number)
+
+
+def _part(folder: Path, parts: Path, name: str, number: int) -> pd.DataFrame:
+    own = parts / str(number) / name
+    try:
+        if own.is_file():
+            return pd.read_parquet(own)
+        whole = pd.read_parquet(folder / name)
+        found = whole[whole["number"] == number]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK) from None
+    # A trial always predicts, but need not trade.
+    if found.empty and name == PREDICTIONS_FILE:
+        raise ConfigError(f"{name} of trial {number} is missing", _BRING_BACK)
+    return found
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def winner(trials: pd.DataFrame) -> dict[str, Any] | None:
@@ -181,5 +216,5 @@ def read_trials(campaign: Path) -> pd.DataFrame:
         return pd.read_parquet(path)[list(_TRIAL_TYPES)].astype(_TRIAL_TYPES)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{path} cannot be read ({' '.join(str(error).split())})", "The campaign did not finish, or was damaged"
+            f"{path} cannot be read ({_one_line(error)})", "Resume the campaign: its journal knows"
         ) from None

@@ -69,6 +69,22 @@ def test_the_tables_of_full_fidelity_trials_are_joined_by_number(tmp_path: Path)
     assert results.gather(tmp_path, tmp_path / "parts", [logs[2]]) == []
 
 
+def test_of_trials_whose_parts_are_gone_the_campaigns_own_table_is_asked(tmp_path: Path) -> None:
+    for name in (results.PREDICTIONS_FILE, results.RETURNS_FILE):
+        write_table(tmp_path / name, pd.DataFrame({"number": [0, 0]}))
+        write_table(tmp_path / "parts" / "1" / name, pd.DataFrame({"number": [1]}))
+    both = [log(0, [0.2]), log(1, [0.3])]
+    results.check_parts(tmp_path, tmp_path / "parts", both)
+    results.gather(tmp_path, tmp_path / "parts", both)
+    assert pd.read_parquet(tmp_path / results.PREDICTIONS_FILE)["number"].tolist() == [0, 0, 1]
+    for check in (results.check_parts, results.gather):
+        with pytest.raises(ConfigError, match="of trial 2 is missing"):
+            check(tmp_path, tmp_path / "parts", [*both, log(2, [0.1])])
+    (tmp_path / results.PREDICTIONS_FILE).write_bytes(b"torn")
+    with pytest.raises(ConfigError, match="of trial 0 cannot be read"):
+        results.check_parts(tmp_path, tmp_path / "parts", both)
+
+
 def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:
     write_table(tmp_path / results.TRIALS_FILE, results.trials_table([]))
     table = results.read_trials(tmp_path)
