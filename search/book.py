@@ -96,15 +96,12 @@ class Book:
             rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         }
         self._started = self.clock()
-        self._ended: list[TrialLog] = []
         for log in self.study.trials.values():
             for rung, seen in self._rungs.items():
                 if rung in log.epochs:
                     seen[log.number] = log.epochs[rung].value
             if log.outcome is None:
                 self.waiting.append(log.number)
-            else:
-                self._ended.append(log)
 
     @property
     def rungs(self) -> dict[int, dict[int, float]]:
@@ -214,7 +211,6 @@ class Book:
 
     def _gone(self, log: TrialLog) -> None:
         self.live.discard(log.number)
-        self._ended.append(log)
         self.on_end(log)
 
     def _fail(self, error: PresetSearchError) -> None:
@@ -239,7 +235,7 @@ class Book:
     def _since_best(self) -> int:
         """Trials that have ended since the last one that improved on all before."""
         best, since = -math.inf, 0
-        for log in self._ended:
+        for log in self.study.ended:
             improved = log.outcome != "failed" and log.value > best
             best, since = (log.value, 0) if improved else (best, since + 1)
         return since

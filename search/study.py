@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,7 +147,13 @@ class StudySettings:
 
 
 class CampaignStudy:
-    """A study that is being run. Every method writes to the journal before it returns."""
+    """A study that is being run. Every method writes to the journal before it returns.
+
+    Attributes:
+        settings: what its proposals depend on.
+        trials: by number.
+        ended: those that have an outcome, in the order in which they got it.
+    """
 
     def __init__(self, path: Path, settings: StudySettings) -> None:
         """Open the journal, make it if there is none, and take in what it holds.
@@ -161,6 +168,7 @@ class CampaignStudy:
             self._study = self._open()
             self._study_id = self._storage.get_study_id_from_name(settings.name)
             self.trials = {log.number: log for log in read_trials(self._study)}
+            self.ended = self._in_order_of_end()
         except (KeyError, TypeError, ValueError) as error:
             self.close()
             raise ConfigError(f"{path} is no journal of this program ({error!r})", "Restore it from a copy") from None
@@ -184,6 +192,11 @@ class CampaignStudy:
                     "Undo the change in its campaign.yaml, or start a new campaign",
                 )
         return study
+
+    def _in_order_of_end(self) -> list[TrialLog]:
+        stored = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
+        ended = [log for log in self.trials.values() if log.outcome is not None]
+        return sorted(ended, key=lambda log: stored[log.number].datetime_complete or datetime.min)
 
     def close(self) -> None:
         """Let others have the journal."""
@@ -257,6 +270,7 @@ class CampaignStudy:
         self._set(log.number, _REASON, reason)
         state, value = _told(log, self.settings.policy)
         self._study.tell(log.number, value, state)
+        self.ended.append(log)
 
     def _set(self, number: int, key: str, value: Any) -> None:
         self._storage.set_trial_user_attr(self._id(number), key, value)

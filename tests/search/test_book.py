@@ -243,3 +243,13 @@ def test_the_late_end_of_an_attempt_does_not_end_the_next_one(desk: Desk) -> Non
     assert book.live == {number}
     book.left(number, attempt=2)
     assert book.live == set()
+
+
+def test_trials_without_an_improvement_are_counted_by_their_ends_after_a_resume_too(desk: Desk) -> None:
+    budget = Budget(trials=100, convergence=2)
+    book = desk.open(Rules(max_epochs=4, grace=4, reduction=2, concurrency=3), budget)
+    long = _start(book)
+    assert [_whole(book, 0.3).number, _whole(book, 0.2).number] == [1, 2]
+    _run(book, long, 0.5, 0.5, 0.5, 0.5)  # the last to end, and the best: by their numbers two would have followed
+    assert _whole(book, 0.2).number == 3
+    assert _start(desk.open(book.rules, budget)) == 4
