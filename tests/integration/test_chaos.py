@@ -101,5 +101,5 @@ def test_twenty_trial_processes_killed_and_each_trial_is_there_once(tmp_path: Pa
         told, _ = process.communicate(timeout=300)
         assert process.returncode == 0, told
         logs = _check(folder)
-    assert kills >= 5
+    assert kills == 20, "the campaign was over too soon: it proves nothing"
     assert any(log.attempts > 1 for log in logs)

@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
 from core.config import DataConfig, SyntheticConfig
 from core.errors import ConfigError, DataError
-from search.config import CampaignConfig, dry_run_bars
-from search.plan import plan
-from search.space import Choice, Range, SpaceConfig
+from core.files import write_table
+from search import results
+from search.config import CampaignConfig, dry_run_bars, settings_of
+from search.plan import Plan, describe, plan, plan_resume
+from search.space import NAMES, Choice, Range, SpaceConfig
+from search.study import CampaignStudy
+from tests.core.samples import random_bars
+from tests.search.records import log
 
 
 def _config(**changes: object) -> CampaignConfig:
@@ -92,3 +101,139 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_a_dry_run_reads_as_many_bars_as_its_windows_and_labels_need(tmp_path: Path, window: int, horizon: int) -> None:
     data = DataConfig(synthetic=SyntheticConfig(bars=20_000), window=window, horizon=horizon)
     assert len(plan(_config(dry_run=True, data=data), tmp_path).dataset.val) >= 500
+
+
+def _begin(planned: Plan) -> Path:
+    """What a campaign has written when it is killed after its first trials."""
+    planned.folder.mkdir(parents=True)
+    (planned.folder / results.CONFIG_FILE).write_text(describe(planned, datetime.now(UTC)))
+    study = CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config))
+    study.close()
+    return planned.folder
+
+
+def _market(folder: Path, bars: int) -> DataConfig:
+    """The last days of a file that bars can be added to."""
+    path = folder / "binance_BTCUSDT_5m.parquet"
+    random_bars(6000).frame.head(bars).to_parquet(path)
+    return DataConfig(files=(path,), days=17.0)
+
+
+def test_a_campaign_goes_on_as_it_was_begun(tmp_path: Path) -> None:
+    planned = plan(_config(), tmp_path)
+    _begin(planned)
+    resumed = plan_resume("try", tmp_path, trials=None, hours=None)
+    assert (resumed.config, resumed.identity, resumed.folder) == (planned.config, planned.identity, planned.folder)
+    assert (resumed.base, resumed.incumbent) == (planned.base, planned.incumbent)
+    more = plan_resume("try", tmp_path, trials=99, hours=2.5)
+    assert (more.config.trials, more.config.hours, more.identity) == (99, 2.5, planned.identity)
+
+
+def test_a_dry_run_goes_on_as_a_dry_run(tmp_path: Path) -> None:
+    planned = plan(_config(dry_run=True, data=DataConfig(synthetic=SyntheticConfig(bars=20_000))), tmp_path)
+    _begin(planned)
+    resumed = plan_resume("try", tmp_path, trials=None, hours=None)
+    assert (resumed.config, resumed.identity) == (planned.config, planned.identity)
+    assert len(resumed.dataset.timestamps) == len(planned.dataset.timestamps)
+
+
+def test_bars_that_came_in_since_do_not_move_the_span(tmp_path: Path) -> None:
+    planned = plan(_config(data=_market(tmp_path, 5500)), tmp_path)
+    _begin(planned)
+    _market(tmp_path, 6000)
+    resumed = plan_resume("try", tmp_path, trials=None, hours=None)
+    assert resumed.data["span"] == planned.data["span"]
+    assert resumed.data["fingerprint"] == planned.data["fingerprint"]
+
+
+def test_other_bars_are_refused(tmp_path: Path) -> None:
+    planned = plan(_config(data=_market(tmp_path, 5500)), tmp_path)
+    _begin(planned)
+    path = tmp_path / "binance_BTCUSDT_5m.parquet"
+    table = pd.read_parquet(path)
+    table.loc[table.index[5000], "volume"] *= 2
+    table.to_parquet(path)
+    with pytest.raises(ConfigError, match="data are not those that campaign try was started on"):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"config": {"max_epochs": 20}}, "another version of this program, or its file was changed"),
+        ({"config": {"seed": 3}}, "another version of this program, or its file was changed"),
+        ({"config": {"trials": 0}}, "trials"),
+        ({"config": {"no_such_key": 1}}, "no_such_key"),
+        ({"resolved": None}, "is no campaign's"),
+        ({"config": []}, "is no campaign's"),
+    ],
+)
+def test_a_changed_campaign_file_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    path = _begin(plan(_config(), tmp_path)) / results.CONFIG_FILE
+    content = yaml.safe_load(path.read_text())
+    for key, value in change.items():
+        content[key] = content[key] | value if isinstance(value, dict) else value
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match=said):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def test_a_torn_campaign_file_is_refused(tmp_path: Path) -> None:
+    path = _begin(plan(_config(), tmp_path)) / results.CONFIG_FILE
+    path.write_text(path.read_text()[:200] + "\n  : [")
+    with pytest.raises(ConfigError, match=r"campaign\.yaml"):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def test_a_campaign_without_a_journal_is_refused(tmp_path: Path) -> None:
+    (_begin(plan(_config(), tmp_path)) / results.JOURNAL_FILE).unlink()
+    with pytest.raises(ConfigError, match="has no journal"):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def _earlier(root: Path, **changes: Any) -> CampaignStudy:
+    """A campaign of two trials that ended, the second the better."""
+    planned = plan(_config(name="before", ask=(), **changes), root)
+    folder = _begin(planned)
+    logs = [log(0, [0.2, 0.3]), log(1, [0.2, 0.4])]
+    write_table(folder / results.TRIALS_FILE, results.trials_table(logs))
+    study = CampaignStudy(folder / results.JOURNAL_FILE, settings_of(planned.config))
+    for made in logs:
+        asked = study.ask()
+        for epoch, entry in made.epochs.items():
+            study.report(asked.number, epoch, entry, ("complete", "") if epoch == 2 else None)
+    return study
+
+
+def test_of_an_equal_campaign_the_sampler_is_told_all(tmp_path: Path) -> None:
+    study = _earlier(tmp_path, space=SpaceConfig(dropout=Range(low=0.0, high=0.3)))  # the space may differ
+    study.close()
+    planned = plan(_config(warm_start=("before",), ask=()), tmp_path)
+    assert [(name, [told.value for told in logs]) for name, logs in planned.earlier] == [("before", [0.3, 0.4])]
+    assert [told.params for told in planned.earlier[0][1]] == [made.params for made in study.trials.values()]
+    assert planned.asked_first == ()
+
+
+def test_what_lies_outside_the_space_is_not_told(tmp_path: Path) -> None:
+    study = _earlier(tmp_path)
+    study.close()
+    bound = sorted(made.params["dropout"] for made in study.trials.values())[1]
+    narrow = SpaceConfig(dropout=Range(low=0.0, high=bound - 1e-9))
+    planned = plan(_config(warm_start=("before",), space=narrow), tmp_path)
+    assert [len(logs) for _, logs in planned.earlier] == [1]
+
+
+def test_of_an_unlike_campaign_the_winner_is_tried_first(tmp_path: Path) -> None:
+    _earlier(tmp_path, max_epochs=9).close()
+    planned = plan(_config(warm_start=("before",)), tmp_path)
+    assert planned.earlier == ()
+    (first, asked), (second, _) = planned.asked_first
+    assert (first, second) == ("winner of before", "preset production_small")
+    assert asked == {name: log(1, [0.4]).params[name] for name in NAMES}
+
+
+def test_at_most_a_quarter_of_the_trials_is_asked_for(tmp_path: Path) -> None:
+    presets = ("production_small", "quick_experiment", "production_small")
+    assert len(plan(_config(ask=presets, trials=100), tmp_path).asked_first) == 2  # the same twice is once
+    assert len(plan(_config(ask=presets, trials=4), tmp_path).asked_first) == 1
+    assert plan(_config(ask=presets, trials=3), tmp_path).asked_first == ()
