@@ -191,8 +191,20 @@ class Book:
 
     def out_of_memory(self, number: int, reason: str) -> None:
         """A trial had no room: from now on fewer at a time; and it goes on."""
-        self.concurrency = max(min(self.concurrency, len(self.live)) - 1, 1)
+        self._make_room()
         self.died(number, f"out of memory: {reason}")
+
+    def all_died(self, reason: str, no_room: bool) -> None:
+        """No trial runs any more: let all that have not ended go on, fewer at a time if they had no room."""
+        open_ = [log.number for log in self.study.trials.values() if log.outcome is None]
+        if no_room:
+            self._make_room()
+        for number in open_:
+            if number not in self.waiting:
+                self.died(number, reason)
+
+    def _make_room(self) -> None:
+        self.concurrency = max(min(self.concurrency, len(self.live) or self.concurrency) - 1, 1)
 
     def left(self, number: int, attempt: int) -> None:
         """An attempt at a trial runs no more. If the trial has not ended, it goes on when the campaign is resumed."""

@@ -7,14 +7,17 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import OutOfMemoryError, RayError
 
 from search.book import Book
 from search.progress import Ticker
+from search.results import first_line
 from search.scheduler import BookScheduler
 from search.searcher import BookSearcher
 
@@ -48,6 +51,9 @@ def run_trials(
 ) -> None:
     """Hand the trials to Ray Tune and wait until the book has no more of them.
 
+    Tune itself does not survive every death of a trial's process: when Ray kills one for want of memory, the call fails
+    with an error that Tune does not expect. The journal knows where all trials are; a new Tuner goes on from there.
+
     Args:
         trainable: a class like `search.trial.TrainingTrial`.
         resources: of one trial.
@@ -55,7 +61,20 @@ def run_trials(
         raw: folder for what Tune itself writes, of use to nobody.
         on_step: called often.
     """
-    tuner = tune.Tuner(
+    for start in count():
+        try:
+            _tuner(trainable, resources, book, raw / str(start), on_step).fit()
+            return
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, RayError):
+                raise
+            book.all_died(first_line(error.__cause__), no_room=isinstance(error.__cause__, OutOfMemoryError))
+
+
+def _tuner(
+    trainable: Any, resources: dict[str, float], book: Book, raw: Path, on_step: Callable[[], None]
+) -> tune.Tuner:
+    return tune.Tuner(
         tune.with_resources(trainable, resources),
         tune_config=tune.TuneConfig(
             search_alg=BookSearcher(book),
@@ -73,4 +92,3 @@ def run_trials(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    tuner.fit()

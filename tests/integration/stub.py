@@ -1,6 +1,7 @@
-"""Campaigns of trials that train nothing, on real Ray: `python -m tests.integration.stub FOLDER TRIALS`.
+"""Campaigns of trials that train nothing, on real Ray: `python -m tests.integration.stub FOLDER TRIALS [GREEDY]`.
 
-They are run, killed, and run again by the chaos tests; each run goes on where the journal ends.
+They are run, killed, and run again by the chaos tests; each run goes on where the journal ends. The trial of
+the number GREEDY takes memory, the first time that it is started, until it is killed for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray import tune
 
 from search.book import Book, Budget, Rules
@@ -26,6 +28,8 @@ from tests.search.records import row
 SETTINGS = StudySettings("stub", SpaceConfig().distributions(), "tpe", "complete", seed=1)
 RULES = Rules(max_epochs=9, grace=1, reduction=3, concurrency=2, attempts=100)
 EPOCH_SECONDS = 0.02
+CONCURRENCY_FILE = "concurrency"
+"""Says how many trials at a time there were in the end."""
 
 
 def value(config: dict[str, Any], epoch: int) -> float:
@@ -55,15 +59,34 @@ class StubTrial(tune.Trainable):
         return {"outcome": TRAINING, "row": json.dumps(row(self.epoch, value(self.asked, self.epoch)))}
 
 
-def main(folder: Path, trials: int) -> None:
+class GreedyTrial(StubTrial):
+    """One of them takes memory without end."""
+
+    def setup(self, config: dict[str, Any], greedy: int) -> None:  # type: ignore[override]
+        """Begin."""
+        self.greedy = greedy
+        super().setup(config)
+
+    def step(self) -> dict[str, Any]:
+        """One epoch, if it comes to that."""
+        held = []
+        while self.asked["number"] == self.greedy and self.asked["attempt"] == 1:
+            held.append(np.ones(2**24))
+            time.sleep(EPOCH_SECONDS)
+        return super().step()
+
+
+def main(folder: Path, trials: int, greedy: int | None = None) -> None:
     """Run, or go on."""
+    trainable = StubTrial if greedy is None else tune.with_parameters(GreedyTrial, greedy=greedy)
     study = CampaignStudy(folder / "journal.log", SETTINGS)
     book = Book(study, RULES, Budget(trials))
     with ray_session():
-        run_trials(StubTrial, {"cpu": 1.0}, book, folder / "raw" / str(os.getpid()))
+        run_trials(trainable, {"cpu": 1.0}, book, folder / "raw" / str(os.getpid()))
     assert book.failure is None, book.failure
     assert book.differences == [], book.differences
+    (folder / CONCURRENCY_FILE).write_text(str(book.concurrency))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -1,0 +1,34 @@
+"""Ray kills a trial for want of memory, which Tune does not survive: the campaign does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from search import study
+from tests.integration.processes import environment, owned
+from tests.integration.stub import CONCURRENCY_FILE, SETTINGS
+
+GREEDY, TRIALS = 3, 8
+ROOM = 3e9
+"""Bytes that Ray's own processes and the greedy trial may take together; the machine is not used up."""
+
+
+def test_a_trial_that_is_killed_for_want_of_memory_goes_on_with_fewer_beside_it(tmp_path: Path) -> None:
+    memory = psutil.virtual_memory()
+    threshold = 1 - (memory.available - ROOM) / memory.total
+    told = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "50"}
+    with owned(tmp_path) as folder:
+        command = [sys.executable, "-m", "tests.integration.stub", str(folder), str(TRIALS), str(GREEDY)]
+        done = subprocess.run(
+            command, env=environment(folder) | told, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    logs = study.read_trials(study.load(tmp_path / "journal.log", SETTINGS.name))
+    assert [log.number for log in logs] == list(range(TRIALS))
+    assert {log.outcome for log in logs} <= {"complete", "stopped"}
+    assert logs[GREEDY].attempts >= 2
+    assert (tmp_path / CONCURRENCY_FILE).read_text() == "1"
