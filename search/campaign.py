@@ -137,6 +137,7 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
         gpus,
         planned.folder / results.INCUMBENT_FILE,
         progress.incumbent_bar(bar, config.incumbent, planned.incumbent.trainer.epochs),
+        config.attempts,
     )
 
     def logs() -> list[TrialLog]:

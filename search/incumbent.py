@@ -1,4 +1,7 @@
-"""Trains the incumbent once beside the trials: a Ray task that yields each epoch as it is done."""
+"""Trains the incumbent once beside the trials: a Ray task that yields each epoch as it is done.
+
+If its process dies, it begins again.
+"""
 
 from __future__ import annotations
 
@@ -45,16 +48,24 @@ class IncumbentTraining:
         gpus: float,
         path: Path,
         on_epoch: Callable[[TrialLog], None],
+        attempts: int = 4,
     ) -> None:
         """Start it, as soon as the cluster has room; if it has ended before, take what its file says."""
-        self.log = TrialLog(0, six, "incumbent", attempts=1)
+        self.log = TrialLog(0, six, "incumbent")
         self._path = path
         self._on_epoch = on_epoch
         self._stream: Any = None
         if path.is_file():
             self._read()
         else:
-            self._stream = _train.options(num_cpus=job.threads, num_gpus=gpus).remote(job, ray.put(dataset))
+            self._task = _train.options(num_cpus=job.threads, num_gpus=gpus)
+            self._arguments = job, ray.put(dataset)
+            self._attempts = attempts
+            self._start()
+
+    def _start(self) -> None:
+        self.log.attempts += 1
+        self._stream = self._task.remote(*self._arguments)
 
     @property
     def ended(self) -> bool:
@@ -79,7 +90,10 @@ class IncumbentTraining:
             self.log.outcome = "complete"
             write_json(self._path, {"rows": [entry.row for entry in self.log.epochs.values()]})
         except RayError as error:
-            self.log.outcome, self.log.reason = "failed", results.first_line(error)
+            if self.log.attempts < self._attempts:
+                self._start()
+            else:
+                self.log.outcome, self.log.reason = "failed", results.first_line(error)
         else:
             if told["outcome"] == TRAINING:
                 self._add(told["row"])

@@ -31,14 +31,14 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def trial_processes_of(folder: Path) -> list[psutil.Process]:
-    """Those of them in which a trial runs or has run; Ray names a worker after what it holds."""
+    """Those in which a trial or the incumbent runs or has run; Ray names a worker after what it holds."""
     found = []
     for process in processes_of(folder):
         try:
             name = " ".join(process.cmdline())
         except (psutil.Error, OSError):
             continue
-        if name.startswith("ray::ResourceTrainable"):
+        if name.startswith(("ray::ResourceTrainable", "ray::_train")):
             found.append(process)
     return found
 

@@ -249,15 +249,20 @@ def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path
     assert not (path / results.STOP_FILE).exists()
 
 
-def test_a_trial_whose_process_is_killed_goes_on(folder: Path) -> None:
-    (folder / "hurt.yaml").write_text(TINY.replace("name: tiny", "name: hurt"))
+def test_trials_and_an_incumbent_whose_processes_are_killed_go_on(folder: Path) -> None:
+    text = TINY.replace("name: tiny", "name: hurt").replace("incumbent_epochs: 2", "incumbent_epochs: 12")
+    (folder / "hurt.yaml").write_text(text)
     path = folder / "results" / "hurt"
     with _start(folder, "run", "hurt.yaml") as process:
         _wait_for_results(path / results.JOURNAL_FILE, 1, process)
-        kill(trial_processes_of(folder))
+        hurt = trial_processes_of(folder)
+        kinds = {process.cmdline()[0].split(".")[0].split("::")[1].strip() for process in hurt}
+        kill(hurt)
         told, _ = process.communicate(timeout=200)
     assert process.returncode == 0, told
     trials = results.read_trials(path)
     assert trials["number"].tolist() == list(range(6))
     assert set(trials["status"]) <= {results.COMPLETE, results.STOPPED}
     assert trials["attempts"].max() > 1
+    assert kinds == {"ResourceTrainable", "_train"}
+    assert json.loads((path / results.SUMMARY_FILE).read_text())["incumbent"]["epochs"] == 12
