@@ -1,7 +1,7 @@
 """What the journal costs: our searcher, scheduler and book beside stock OptunaSearch and ASHAScheduler, on stub trials.
 
-Both sides run the same stub on the same Ray, a process each: seconds and memory of the driver a trial and a result.
-Then the time of an ask at 1,000 trials, a sampler each.
+Both sides run the same stub on the same Ray, a process each: seconds and memory of the driver a trial under ASHA, and
+seconds a result of trials that nothing stops. Then the time of an ask at 1,000 trials, a sampler each.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy as np
 
 from benchmarks.memory import peak
 
-TRIALS, MAX_EPOCHS, SLOTS = 300, 9, 2
+TRIALS, MAX_EPOCHS, GRACE, SLOTS = 1000, 9, 1, 2
+LONG_TRIALS, LONG_EPOCHS = 20, 60
 ASKS = 1000
 
 
@@ -59,8 +60,8 @@ def _stub(ours: bool) -> Any:
     return Stub
 
 
-def run_ours(folder: Path, trials: int) -> int:
-    """Results taken in."""
+def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
+    """A campaign of stub trials, as this project runs it."""
     from search.book import Book, Budget, Rules
     from search.running import ray_session, run_trials
     from search.space import SpaceConfig
@@ -68,15 +69,14 @@ def run_ours(folder: Path, trials: int) -> int:
 
     settings = StudySettings("bench", SpaceConfig().distributions(), "tpe", "complete", seed=0)
     study = CampaignStudy(folder / "journal.log", settings)
-    book = Book(study, Rules(MAX_EPOCHS, 1, 3, SLOTS), Budget(trials))
+    book = Book(study, Rules(max_epochs, grace, 3, SLOTS), Budget(trials))
     with ray_session():
         started = time.perf_counter()
         run_trials(_stub(ours=True), {"cpu": 1.0}, book, folder / "raw" / "bench")
         _tell(started, sum(len(log.epochs) for log in study.trials.values()))
-    return trials
 
 
-def run_stock(folder: Path, trials: int) -> int:
+def run_stock(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     """The same with what Ray brings."""
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
@@ -94,7 +94,8 @@ def run_stock(folder: Path, trials: int) -> int:
             tune_config=tune.TuneConfig(
                 search_alg=OptunaSearch(space=space, metric="value", mode="max", sampler=make_sampler("tpe", 0)),
                 scheduler=ASHAScheduler(
-                    time_attr="epoch", metric="value", mode="max", max_t=MAX_EPOCHS, grace_period=1, reduction_factor=3
+                    time_attr="epoch", metric="value", mode="max",
+                    max_t=max_epochs, grace_period=grace, reduction_factor=3,
                 ),
                 num_samples=trials,
                 max_concurrent_trials=SLOTS,
@@ -106,7 +107,6 @@ def run_stock(folder: Path, trials: int) -> int:
             ),
         ).fit()  # fmt: skip
         _tell(started, sum(result.metrics["epoch"] for result in fitted if result.metrics))
-    return trials
 
 
 def _tell(started: float, results: int) -> None:
@@ -138,29 +138,35 @@ def ask_times(kind: Any, folder: Path, asks: int) -> float:
     return sum(seconds) / len(seconds) * 1e3
 
 
-def _child(side: str, trials: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.search", side, str(trials)]
+def _child(side: str, trials: int, max_epochs: int = MAX_EPOCHS, grace: int = GRACE) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.search", side, str(trials), str(max_epochs), str(grace)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     found: dict[str, float] = json.loads(next(line for line in reversed(told.splitlines()) if line.startswith("{")))
     return found
 
 
+def _grown(small: dict[str, float], large: dict[str, float]) -> dict[str, float]:
+    return {key: large[key] - small[key] for key in large}
+
+
 def main() -> None:
     """Print a line a side, the differences, and the asks."""
     few, many = TRIALS // 10, TRIALS
-    grown = {}
+    trial, result = {}, {}
     for side in ("stock", "ours"):
-        small, large = _child(side, few), _child(side, many)
-        grown[side] = {key: large[key] - small[key] for key in large}
-        each = grown[side]["seconds"] / (many - few) * 1e3
-        kib = grown[side]["peak"] / (many - few) * 1024
-        print(
-            f"{side}: {each:.1f} ms a trial ({large['results'] / many:.1f} results each), driver {kib:.0f} KiB a trial"
-        )
-    more = (grown["ours"]["seconds"] - grown["stock"]["seconds"]) / (many - few) * 1e3
-    ratio = grown["ours"]["seconds"] / grown["stock"]["seconds"]
-    print(f"ours against stock: {ratio:.2f}x the time, {more:+.1f} ms a trial, results included")
+        grown = _grown(_child(side, few), _child(side, many))
+        trial[side] = grown["seconds"] / (many - few) * 1e3
+        kib = grown["peak"] / (many - few) * 1024
+        results = grown["results"] / (many - few)
+        print(f"{side}: {trial[side]:.1f} ms a trial ({results:.1f} results each), driver {kib:.0f} KiB a trial")
+        short = LONG_EPOCHS // 10
+        grown = _grown(_child(side, LONG_TRIALS, short, short), _child(side, LONG_TRIALS, LONG_EPOCHS, LONG_EPOCHS))
+        result[side] = grown["seconds"] / grown["results"] * 1e3
+        print(f"{side}: {result[side]:.2f} ms a result of a long trial")
+    for what, found in (("trial, its results included", trial), ("result", result)):
+        ratio, more = found["ours"] / found["stock"], found["ours"] - found["stock"]
+        print(f"ours against stock: {ratio:.2f}x the time, {more:+.2f} ms a {what}")
     with tempfile.TemporaryDirectory() as folder:
         for kind, asks in (("random", 20), ("tpe", 20), ("gp", 2)):
             print(f"ask at {ASKS} trials, {kind}: {ask_times(kind, Path(folder), asks):.1f} ms")
@@ -169,6 +175,6 @@ def main() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         with tempfile.TemporaryDirectory() as scratch:
-            {"ours": run_ours, "stock": run_stock}[sys.argv[1]](Path(scratch), int(sys.argv[2]))
+            {"ours": run_ours, "stock": run_stock}[sys.argv[1]](Path(scratch), *map(int, sys.argv[2:]))
     else:
         main()

@@ -11,6 +11,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from sklearn.metrics import f1_score
 from torch.utils.data import DataLoader
 
 from benchmarks.stock import StockHybrid
@@ -27,12 +28,12 @@ logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 class Windows(torch.utils.data.Dataset[Any]):
     """A window at a time."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, rows: np.ndarray) -> None:
         self.window = dataset.window
         self.features = torch.from_numpy(dataset.features)
         self.targets = torch.nn.functional.one_hot(torch.from_numpy(dataset.labels).long().clamp_min(0), 3).float()
         self.returns = torch.from_numpy(dataset.returns)
-        self.rows = dataset.train.tolist()
+        self.rows = rows.tolist()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -54,12 +55,27 @@ class Module(lightning.LightningModule):
         self.loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=torch.float32))
         generator = torch.Generator(device).manual_seed(0)
         self.augment = Augmenter(config.augment, generator, np.random.default_rng(0))
+        self.called: list[torch.Tensor] = []
+        self.labels: list[torch.Tensor] = []
+        self.macro_f1 = 0.0
 
     def training_step(self, batch: Any, _: int) -> Any:
         """The loss of one batch."""
         changed = self.augment(*batch)
         heads = self.model(changed.windows)
         return self.loss(*(head.float() for head in heads), changed.targets, changed.returns, changed.mixed)
+
+    def validation_step(self, batch: Any, _: int) -> None:
+        """Keep what is predicted of one batch."""
+        windows, targets, _ = batch
+        self.called.append(self.model(windows).direction.argmax(dim=1))
+        self.labels.append(targets.argmax(dim=1))
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the epoch."""
+        self.macro_f1 = float(f1_score(torch.cat(self.labels), torch.cat(self.called), average="macro"))
+        self.called.clear()
+        self.labels.clear()
 
     def configure_optimizers(self) -> Any:
         """AdamW as torch makes it."""
@@ -91,7 +107,7 @@ def lightning_loop(
     """Seconds of each training epoch, without evaluation."""
     clock, on_gpu = Clock(), device.type == "cuda"
     loader: DataLoader[Any] = DataLoader(
-        Windows(dataset),
+        Windows(dataset, dataset.train),
         config.trainer.batch_size,
         shuffle=True,
         num_workers=workers,
