@@ -104,18 +104,26 @@ def trade_returns(
     Returns:
         when the trades end, in epoch microseconds `[M]`, and their net returns as fractions of all capital `[M]`.
     """
+    gains = gains_of_rows(dataset, rows, calls, cost_bp)
+    traded = ~np.isnan(gains)
+    return dataset.timestamps[rows[traded]] + (dataset.horizon + 1) * dataset.bar, gains[traded]
+
+
+def gains_of_rows(
+    dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = DEFAULT_COST_BP
+) -> np.ndarray:
+    """Net return of the trade that each row leads to, as a fraction of all capital `[N]`; NaN where none is made."""
     symbols = len(dataset.symbol_names)
-    times, gains = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    gains = np.full(len(rows), np.nan)
+    # Where the price at the end is not known (before a gap, at the end of val), no trade is made.
+    calls = np.where(np.isnan(dataset.trade_returns[rows]), HOLD, calls)
     for symbol in range(symbols):
-        mine = dataset.symbols[rows] == symbol
-        own, own_calls = rows[mine], calls[mine]
-        # Where the price at the end is not known (before a gap, at the end of val), no trade is made.
-        own_calls = np.where(np.isnan(dataset.trade_returns[own]), HOLD, own_calls)
-        taken = trades_taken(dataset.timestamps[own], own_calls, dataset.horizon * dataset.bar)
-        side = np.where(own_calls[taken] == BUY, 1.0, -1.0)
-        gains.append(side * np.expm1(dataset.trade_returns[own[taken]].astype(np.float64)) - cost_bp / 1e4)
-        times.append(dataset.timestamps[own[taken]] + (dataset.horizon + 1) * dataset.bar)
-    return np.concatenate(times), np.concatenate(gains) / symbols
+        mine = np.flatnonzero(dataset.symbols[rows] == symbol)
+        taken = mine[trades_taken(dataset.timestamps[rows[mine]], calls[mine], dataset.horizon * dataset.bar)]
+        side = np.where(calls[taken] == BUY, 1.0, -1.0)
+        moved = np.expm1(dataset.trade_returns[rows[taken]].astype(np.float64))
+        gains[taken] = (side * moved - cost_bp / 1e4) / symbols
+    return gains
 
 
 def _daily(when: np.ndarray, gains: np.ndarray, timestamps: np.ndarray) -> np.ndarray:

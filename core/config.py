@@ -24,6 +24,7 @@ Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
 ClassWeights = Literal["none", "balanced", "sqrt", "effective"]
 RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc", "nll", "net_sharpe"]
 LabelKind = Literal["quantile", "fixed", "triple_barrier"]
+SignalShape = Literal["linear", "switching"]
 Variance = Literal["constant", "garch", "regime"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -59,6 +60,8 @@ class SyntheticConfig(Config):
     """Symbol names, all made of the same recipe with different seeds."""
     signal: float = Field(default=0.6, ge=0.0, le=0.9)
     """Share of the standard deviation of a one-bar return that the planted signal explains; 0 is a martingale."""
+    shape: SignalShape = "linear"
+    """linear (returns follow the pressure) or switching (against it while volume is high: no linear model can tell)."""
     variance: Variance = "constant"
     """constant, garch (GARCH(1,1)) or regime (two states, calm and wild)."""
     correlation: float = Field(default=0.0, ge=0.0, lt=1.0)

@@ -12,6 +12,7 @@ import pandas as pd
 from core.errors import ConfigError
 from core.files import write_table
 from core.preset import check_name
+from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 from search.space import NAMES
 from search.study import TrialLog
 
@@ -21,8 +22,6 @@ TRIALS_FILE = "trials.parquet"
 CURVES_FILE = "curves.parquet"
 SUMMARY_FILE = "summary.json"
 
-PREDICTIONS_FILE = "predictions.parquet"
-RETURNS_FILE = "returns.parquet"
 JOURNAL_FILE = "journal.log"
 _BRING_BACK = "Bring the campaign's folder back as it was, or start a new campaign"
 STOP_FILE = ".stop"

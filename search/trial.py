@@ -12,22 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from ray import tune
 
-from core import backtest, checkpoint
+from core import checkpoint
 from core.config import Device, TrainingConfig
 from core.dataset import Dataset
 from core.device import resolve_device
 from core.errors import ConfigError
 from core.files import write_table
-from core.market.labels import CLASSES
 from core.trainer import EpochResult, Trainer
+from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, VAL, Source, predictions_table, returns_table
 
 TRAINING, FAILED, NO_ROOM, DIED = "training", "failed", "no room", "died"
-PREDICTIONS, RETURNS = "predictions.parquet", "returns.parquet"
 CHECKPOINT_SECONDS = 60.0
 KEPT_CHECKPOINTS = 2
 
@@ -150,24 +147,8 @@ def checkpoints(folder: Path, last_epoch: int) -> list[Path]:
 
 def write_outputs(trainer: Trainer, dataset: Dataset, number: int, folder: Path) -> None:
     """Write what the best weights predict on val, and what following them would have earned."""
-    rows = dataset.val
+    source = Source(number, trainer.config.trainer.seed, VAL)
     probabilities = trainer.best_probabilities()
-    predictions = pd.DataFrame(
-        {
-            "number": np.full(len(rows), number, dtype=np.int32),
-            "timestamp": pd.to_datetime(dataset.timestamps[rows], unit="us", utc=True),
-            "symbol": np.array(dataset.symbol_names)[dataset.symbols[rows]],
-            "label": dataset.labels[rows],
-            **{name.lower(): probabilities[:, k].astype(np.float32) for k, name in enumerate(CLASSES)},
-        }
-    )
-    when, net = backtest.trade_returns(dataset, rows, probabilities.argmax(axis=1))
-    returns = pd.DataFrame(
-        {
-            "number": np.full(len(net), number, dtype=np.int32),
-            "timestamp": pd.to_datetime(when, unit="us", utc=True),
-            "net_return": net,
-        }
-    )
-    write_table(folder / PREDICTIONS, predictions)
-    write_table(folder / RETURNS, returns.groupby(["number", "timestamp"], as_index=False).sum())
+    predictions = predictions_table(source, dataset, dataset.val, probabilities)
+    write_table(folder / PREDICTIONS_FILE, predictions)
+    write_table(folder / RETURNS_FILE, returns_table(source, dataset, dataset.val, probabilities))

@@ -5,6 +5,10 @@ of taker buying. News acts for a while: pressure z[t] = phi z[t-1] + sqrt(1 - ph
 return follows it: r[t+1] = sigma[t+1] (k z[t] + sqrt(1 - k^2) e[t+1]) with e ~ N(0, 1) unseen. With
 k = 0 (`signal: 0`) log prices are a martingale and no direction can be learned.
 
+With `shape: switching` the market goes through times of follow-through and times of reversal, in which returns run
+against the pressure; the latter show in high volume. Pressure alone says nothing of the direction, both together do: no
+linear model of them can tell.
+
 The deviation sigma is constant, or a GARCH(1,1) (Bollerslev 1986), or switches between a calm and a
 wild regime; the last two can be forecast, though direction cannot. With a constant one, and without
 outliers, the return over h bars given the past is normal with a known mean and variance, so the best
@@ -27,6 +31,7 @@ PHI = 0.8
 SIGMA = 0.002
 GARCH_ALPHA, GARCH_BETA = 0.10, 0.88
 REGIME_FACTORS, REGIME_STAY = (0.5, 2.0), 0.995
+SWITCH_STAY, REVERSAL_VOLUME = 0.99, 4.0
 _LONGEST_GAP = 60
 _LONGEST_SECONDS = 100 * 365 * 86_400
 _JUMPS = (0.05, 0.5)
@@ -47,6 +52,14 @@ def pressure(config: SyntheticConfig, symbol: int) -> np.ndarray:
     return np.asarray(lfilter([np.sqrt(1 - PHI**2)], [1.0, -PHI], news))
 
 
+def side(config: SyntheticConfig, symbol: int) -> np.ndarray:
+    """Whether returns follow the pressure (1) or run against it (-1), `[T]`."""
+    if config.shape == "linear":
+        return np.ones(config.bars)
+    switches = _streams(config, symbol)[5].random(config.bars) > SWITCH_STAY
+    return np.asarray(1.0 - 2.0 * (np.cumsum(switches) % 2))
+
+
 def make(config: SyntheticConfig, interval: str) -> list[Bars]:
     """The bars of every symbol of the synthetic market.
 
@@ -61,15 +74,15 @@ def make(config: SyntheticConfig, interval: str) -> list[Bars]:
 
 
 def _streams(config: SyntheticConfig, symbol: int) -> list[np.random.Generator]:
-    """Independent streams of one symbol: news, unseen shocks, the bars' looks, regimes, damage."""
-    seeds = np.random.SeedSequence([config.seed, symbol]).spawn(5)
+    """Independent streams of one symbol: news, unseen shocks, the bars' looks, regimes, damage, switches."""
+    seeds = np.random.SeedSequence([config.seed, symbol]).spawn(6)
     return [np.random.default_rng(seed) for seed in seeds]
 
 
 def _frame(config: SyntheticConfig, symbol: int, interval: str) -> pd.DataFrame:
-    news_stream, shock_stream, look_stream, regime_stream, damage_stream = _streams(config, symbol)
+    news_stream, shock_stream, look_stream, regime_stream, damage_stream, _ = _streams(config, symbol)
     news = news_stream.standard_normal(config.bars)
-    drift = np.concatenate([[0.0], config.signal * pressure(config, symbol)[:-1]])
+    drift = np.concatenate([[0.0], config.signal * (side(config, symbol) * pressure(config, symbol))[:-1]])
     common = _streams(config, _COMMON)[0].standard_normal(config.bars)
     own = shock_stream.standard_normal(config.bars)
     shocks = np.sqrt(config.correlation) * common + np.sqrt(1 - config.correlation) * own
@@ -81,6 +94,7 @@ def _frame(config: SyntheticConfig, symbol: int, interval: str) -> pd.DataFrame:
     open_ = np.concatenate([[_FIRST_PRICE], close[:-1]])
     wick = 1 + SIGMA / 2 * look_stream.exponential(size=(2, config.bars))
     volume = 100 * np.exp(0.3 * look_stream.standard_normal(config.bars))
+    volume *= np.where(side(config, symbol) < 0, REVERSAL_VOLUME, 1.0)
     frame = pd.DataFrame(
         {
             "timestamp": _START + pd.to_timedelta(np.arange(config.bars) * interval_seconds(interval), unit="s"),
@@ -121,7 +135,7 @@ def _with_gaps(frame: pd.DataFrame, gaps: int, stream: np.random.Generator) -> p
 
 def has_known_optimum(config: SyntheticConfig) -> bool:
     """Whether `bayes_probabilities` holds for this market."""
-    return config.variance == "constant" and config.outliers == 0
+    return config.shape == "linear" and config.variance == "constant" and config.outliers == 0
 
 
 def bayes_probabilities(z: np.ndarray, signal: float, horizon: int, low: float, high: float) -> np.ndarray:

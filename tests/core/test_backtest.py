@@ -107,3 +107,18 @@ def test_a_trade_whose_end_is_not_known_is_not_made(flat: Dataset) -> None:
     unknown = replace(flat, trade_returns=np.full_like(flat.trade_returns, np.nan))
     found = backtest.run(unknown, unknown.val, np.full(len(unknown.val), BUY))
     assert (found.trades, found.net_return) == (0, 0.0)
+
+
+def test_each_row_has_the_gain_of_the_trade_it_leads_to() -> None:
+    dataset = prepare([random_bars(5000, seed, name) for seed, name in enumerate("AB")], market_config())
+    calls = np.random.default_rng(0).integers(0, 3, len(dataset.val))
+    gains = backtest.gains_of_rows(dataset, dataset.val, calls)
+    when, net = backtest.trade_returns(dataset, dataset.val, calls)
+    traded = ~np.isnan(gains)
+    assert 0 < traded.sum() < len(gains) / 2  # one position a symbol, held for three bars
+    assert (calls[traded] != HOLD).all()
+    assert net.tolist() == gains[traded].tolist()
+    row = dataset.val[np.flatnonzero(traded)[0]]
+    side = 1 if calls[traded][0] == BUY else -1
+    assert net[0] == pytest.approx((side * np.expm1(float(dataset.trade_returns[row])) - 0.001) / 2)
+    assert when[0] == dataset.timestamps[row] + 4 * dataset.bar

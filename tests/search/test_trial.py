@@ -12,13 +12,12 @@ import torch
 from core import backtest, metrics, preset
 from core.config import DataConfig, SyntheticConfig
 from core.dataset import Dataset, load
+from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 from search.space import NAMES
 from search.trial import (
     DIED,
     FAILED,
     NO_ROOM,
-    PREDICTIONS,
-    RETURNS,
     TRAINING,
     TrainingTrial,
     TrialJob,
@@ -185,13 +184,13 @@ def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
 ) -> None:
     trial = start(_asked())
     rows = [_row(trial.step()) for _ in range(3)]
-    table = pd.read_parquet(job.root / "7" / PREDICTIONS)
+    table = pd.read_parquet(job.root / "7" / PREDICTIONS_FILE)
     assert len(table) == len(dataset.val)
     assert set(table["number"]) == {7}
     assert table["label"].tolist() == dataset.labels[dataset.val].tolist()
     found = metrics.macro_f1(dataset.labels[dataset.val], table[["sell", "hold", "buy"]].to_numpy())
     assert found == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
-    returns = pd.read_parquet(job.root / "7" / RETURNS)
+    returns = pd.read_parquet(job.root / "7" / RETURNS_FILE)
     calls = table[["sell", "hold", "buy"]].to_numpy().argmax(axis=1)
     _, net = backtest.trade_returns(dataset, dataset.val, calls)
     assert returns["net_return"].sum() == pytest.approx(net.sum())

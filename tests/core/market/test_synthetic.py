@@ -121,3 +121,16 @@ def test_the_best_forecast_is_a_probability_even_in_extremes() -> None:
     best = synthetic.bayes_probabilities(z, 0.9, 1, -0.67 * synthetic.SIGMA, 0.67 * synthetic.SIGMA)
     assert (best >= 0).all()
     np.testing.assert_allclose(best.sum(axis=1), 1)
+
+
+def test_switching_returns_follow_the_pressure_only_with_the_side_that_volume_shows() -> None:
+    config = LONG.model_copy(update={"shape": "switching"})
+    (bars,) = synthetic.make(config, "5m")
+    returns, pressure = np.diff(np.log(bars.frame["close"])), synthetic.pressure(config, 0)[:-1]
+    side = synthetic.side(config, 0)
+    assert np.corrcoef(side[:-1] * pressure, returns)[0, 1] == pytest.approx(0.5, abs=0.02)
+    assert abs(np.corrcoef(pressure, returns)[0, 1]) < 0.1
+    assert 0.4 < np.mean(side > 0) < 0.6
+    shown = np.where(bars.frame["volume"] > 200, -1, 1)
+    assert np.mean(shown == side) > 0.98
+    assert not synthetic.has_known_optimum(config)
