@@ -6,19 +6,16 @@ Scheduler and searcher share it; it alone writes to the study. It knows neither 
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from core.errors import PresetSearchError
+from core.errors import ConfigError, PresetSearchError
 from search.rungs import Action, decide, rung_epochs
 from search.study import CampaignStudy, Epoch, TrialLog
 
 Ending = Literal["trials", "hours", "epochs", "convergence", "stopped", "failure"]
-SAME = 1e-3
-"""Relative difference up to which an epoch that is run again counts as the same; on a CPU it is 0."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class Budget:
 
     Attributes:
         trials: how many in all.
-        hours: wall-clock hours of this run.
+        hours: wall-clock hours of all runs of the campaign.
         epochs: epochs of all trials in all.
         convergence: trials that end without improving on the best before them.
     """
@@ -47,7 +44,8 @@ class Rules:
         grace: the first rung.
         reduction: see `search.rungs`.
         concurrency: most trials at a time.
-        attempts: most starts of one trial.
+        attempts: how often a trial's process may die.
+        tolerance: relative difference up to which an epoch that is run again counts as the same.
     """
 
     max_epochs: int
@@ -55,6 +53,7 @@ class Rules:
     reduction: int
     concurrency: int
     attempts: int = 4
+    tolerance: float = 0.0
 
 
 @dataclass
@@ -67,12 +66,10 @@ class Book:
         budget: when it ends.
         on_epoch, on_end: called with the trial after an epoch, after its end.
         stop_requested: whether someone asks for an early end; called often.
-        clock: seconds, for the budget of hours.
         live: numbers of the trials that run.
         waiting: numbers of those that are to go on.
         ending: why no more trials are asked for; None while they are.
         failure: what made it impossible to go on.
-        differences: epochs that were run again and came out otherwise.
     """
 
     study: CampaignStudy
@@ -81,12 +78,10 @@ class Book:
     on_epoch: Callable[[TrialLog], None] = lambda _: None
     on_end: Callable[[TrialLog], None] = lambda _: None
     stop_requested: Callable[[], bool] = lambda: False
-    clock: Callable[[], float] = time.monotonic
     live: set[int] = field(default_factory=set)
     waiting: deque[int] = field(default_factory=deque)
     ending: Ending | None = None
     failure: PresetSearchError | None = None
-    differences: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Take up what the study holds: open trials wait to go on, rungs know who has been there."""
@@ -95,7 +90,6 @@ class Book:
         self._rungs: dict[int, dict[int, float]] = {
             rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         }
-        self._started = self.clock()
         for log in self.study.trials.values():
             for rung, seen in self._rungs.items():
                 if rung in log.epochs:
@@ -141,18 +135,18 @@ class Book:
         if log.outcome is not None or self.failure is not None:
             return "stop"
         epoch, value = int(row["epoch"]), float(row["value"])
-        if epoch in log.epochs:
-            self._compare(log, epoch, value)
-        else:
-            try:
+        try:
+            if epoch in log.epochs:
+                self._compare(log, epoch, row)
+            else:
                 self._record(log, epoch, value, row)
-            except PresetSearchError as error:
-                self._fail(error)
-                return "stop"
-            self.on_epoch(log)
-            if log.outcome is not None:
-                self._gone(log)
-                return "stop"
+                self.on_epoch(log)
+        except PresetSearchError as error:
+            self._fail(error)
+            return "stop"
+        if log.outcome is not None:
+            self._gone(log)
+            return "stop"
         return "stop" if self.ending == "stopped" else "continue"
 
     def _record(self, log: TrialLog, epoch: int, value: float, row: dict[str, Any]) -> None:
@@ -162,17 +156,23 @@ class Book:
             decision = decide(epoch, value, self._rungs[epoch], self.rules.reduction)
             if decision.action == "stop":
                 end = ("stopped", decision.reason)
+        elif not math.isfinite(value):
+            end = ("stopped", f"value is not finite at epoch {epoch}")
         elif epoch >= self.rules.max_epochs:
-            end = ("complete", "") if math.isfinite(value) else ("stopped", "value is not finite at the last epoch")
+            end = ("complete", "")
         entry = Epoch(value, row, decision.as_row() if decision else None)
         self.study.report(log.number, epoch, entry, end)
         if decision:
             self._rungs[epoch][log.number] = value
 
-    def _compare(self, log: TrialLog, epoch: int, value: float) -> None:
-        before = log.epochs[epoch].value
-        if value != before and not math.isclose(value, before, rel_tol=SAME) and not math.isnan(value + before):
-            self.differences.append(f"trial {log.number}, epoch {epoch}: {before:.6f}, run again {value:.6f}")
+    def _compare(self, log: TrialLog, epoch: int, row: dict[str, Any]) -> None:
+        """Note where an epoch that is run again comes out otherwise; once is enough for a trial and epoch."""
+        for name in ("value", "score", "train_loss"):
+            before, now = float(log.epochs[epoch].row[name]), float(row[name])
+            same = math.isclose(now, before, rel_tol=self.rules.tolerance) or (math.isnan(now) and math.isnan(before))
+            place = f"trial {log.number}, epoch {epoch}, {name}: "
+            if not same and not any(said.startswith(place) for said in log.differences):
+                self.study.differed(log.number, f"{place}{before:.6g}, run again {now:.6g}")
 
     def failed(self, number: int, reason: str) -> None:
         """End a trial that failed by its own doing: it would fail again."""
@@ -184,15 +184,20 @@ class Book:
         self.live.discard(number)
         if log.outcome is not None:
             return
-        if log.attempts >= self.rules.attempts:
-            self._close(number, f"its process died {log.attempts} times: {reason}")
+        try:
+            self.study.died(number, reason)
+        except PresetSearchError as error:
+            self._fail(error)
+            return
+        if len(log.deaths) >= self.rules.attempts:
+            self._close(number, f"its process died {len(log.deaths)} times: {reason}")
         elif number not in self.waiting:
             self.waiting.append(number)
 
     def out_of_memory(self, number: int, reason: str) -> None:
         """A trial had no room: from now on fewer at a time; and it goes on."""
         self._make_room()
-        self.died(number, f"out of memory: {reason}")
+        self.died(number, f"out of memory ({self.concurrency} at a time from then on): {reason}")
 
     def all_died(self, reason: str, no_room: bool) -> None:
         """No trial runs any more: let all that have not ended go on, fewer at a time if they had no room."""
@@ -205,6 +210,10 @@ class Book:
 
     def _make_room(self) -> None:
         self.concurrency = max(min(self.concurrency, len(self.live) or self.concurrency) - 1, 1)
+
+    def no_storage(self, reason: str) -> None:
+        """What a trial has to keep cannot be written: end it all, for the next would fare no better."""
+        self._fail(ConfigError(reason, "Make room, then resume the campaign"))
 
     def left(self, number: int, attempt: int) -> None:
         """An attempt at a trial runs no more. If the trial has not ended, it goes on when the campaign is resumed."""
@@ -229,7 +238,7 @@ class Book:
         self.failure, self.ending = error, "failure"
 
     def _look_around(self) -> None:
-        if self.ending is None and self.stop_requested():
+        if self.ending not in ("stopped", "failure") and self.stop_requested():
             self.ending = "stopped"
 
     def _spent(self) -> bool:
@@ -237,7 +246,7 @@ class Book:
         budget, logs = self.budget, self.study.trials
         spent: dict[Ending, bool] = {
             "trials": len(logs) >= budget.trials,
-            "hours": budget.hours is not None and self.clock() - self._started >= budget.hours * 3600,
+            "hours": budget.hours is not None and self.study.elapsed >= budget.hours * 3600,
             "epochs": budget.epochs is not None and sum(len(log.epochs) for log in logs.values()) >= budget.epochs,
             "convergence": budget.convergence is not None and self._since_best() >= budget.convergence,
         }

@@ -32,6 +32,8 @@ from search.study import CampaignStudy, TrialLog
 from search.trial import TrainingTrial, TrialJob
 
 _LOOK_SECONDS = 0.5
+GPU_TOLERANCE = 1e-3
+"""Relative difference up to which an epoch that is run again on a GPU counts as the same."""
 
 
 def run(planned: Plan) -> CampaignOutcome:
@@ -54,8 +56,8 @@ def run(planned: Plan) -> CampaignOutcome:
             return _go(planned, record, started)
         finally:
             record.close()
-    except BaseException:
-        if not _has_epochs(folder):  # nothing came of it: leave the name free
+    except BaseException as error:
+        if not _has_begun(folder, by_hand=isinstance(error, KeyboardInterrupt)):  # leave the name free
             shutil.rmtree(folder, ignore_errors=True)
         raise
 
@@ -67,9 +69,12 @@ def resume(planned: Plan) -> CampaignOutcome:
         ConfigError: another process runs it, or its journal is damaged.
     """
     started = datetime.now(UTC)
-    record = CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config))
+    record = CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config), must_exist=True)
     try:
         logs = list(record.trials.values())
+        if planned.config.trials < len(logs):
+            raise ConfigError(f"The campaign has asked for {len(logs)} trials already", "Ask for more --trials")
+        results.check_not_behind(planned.folder, logs)
         results.check_parts(planned.folder, planned.folder / CHECKPOINTS, logs)
         write_text(planned.folder / results.CONFIG_FILE, _extended(planned))
         return _go(planned, record, started)
@@ -80,15 +85,17 @@ def resume(planned: Plan) -> CampaignOutcome:
 def _extended(planned: Plan) -> str:
     """The campaign's file with its budgets as they are now; all else as it was written at the start."""
     content = read_yaml(planned.folder / results.CONFIG_FILE)
-    budgets = planned.config.model_dump(mode="json", include={"trials", "hours"}, exclude_none=True)
-    content["config"] |= budgets
+    names = {"trials", "hours", "epochs", "convergence"}
+    budgets = planned.config.model_dump(mode="json", include=names, exclude_none=True)
+    content["config"] = {key: value for key, value in content["config"].items() if key not in names} | budgets
     return to_yaml(content)
 
 
-def _has_epochs(folder: Path) -> bool:
+def _has_begun(folder: Path, by_hand: bool) -> bool:
+    """Whether there is something to go on with; of what was ended by hand, more than questions."""
     with suppress(ConfigError):
-        loaded = study.load(folder / results.JOURNAL_FILE, folder.name)
-        return any(log.epochs for log in study.read_trials(loaded))
+        logs = study.read_trials(study.load(folder / results.JOURNAL_FILE, folder.name))
+        return any(log.epochs or log.outcome for log in logs) if by_hand else bool(logs)
     return False
 
 
@@ -120,7 +127,7 @@ def _go(planned: Plan, record: CampaignStudy, started: datetime) -> CampaignOutc
     results.write_tables(folder, logs)
     if book.failure is not None:
         raise book.failure
-    if not any(log.epochs for log in logs):
+    if not any(log.epochs or log.outcome for log in logs):
         raise KeyboardInterrupt
     return conclude(planned, book, incumbent, started)
 
@@ -129,7 +136,8 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
     """Run the trials and the incumbent. Ctrl-C ends both."""
     config = planned.config
     display = Display(bar, config.trials)
-    gpus = config.gpus_per_trial if resolve_device(config.device).type == "cuda" else 0.0
+    on_gpu = resolve_device(config.device).type == "cuda"
+    gpus, tolerance = (config.gpus_per_trial, GPU_TOLERANCE) if on_gpu else (0.0, 0.0)
     incumbent = IncumbentTraining(
         _job(planned, planned.incumbent),
         planned.dataset,
@@ -150,7 +158,7 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
 
     book = Book(
         record,
-        Rules(config.max_epochs, config.grace, config.reduction, _concurrency(config), config.attempts),
+        Rules(config.max_epochs, config.grace, config.reduction, _concurrency(config), config.attempts, tolerance),
         Budget(config.trials, config.hours, config.epochs, config.convergence),
         on_epoch=lambda _: display.epoch(logs()),
         on_end=ended,

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from core.config import Config, DataConfig, Device, ModelSize, RankingMetric, Schedule
+from core.config import Config, DataConfig, Device, ModelSize, RankingMetric, Schedule, TrainingConfig
 from core.preset import Name
 from search.space import SpaceConfig
 from search.study import Policy, SamplerKind, StudySettings
@@ -37,7 +37,7 @@ class CampaignConfig(Config):
     reduction: int = Field(default=3, ge=2)
     """ASHA's factor: a rung lies at this many times the one before, and keeps the best of this many trials."""
     hours: float | None = Field(default=None, gt=0)
-    """Wall-clock hours of a run after which no more trials are asked for."""
+    """Wall-clock hours of all runs of the campaign after which no more trials are asked for."""
     epochs: int | None = Field(default=None, ge=1)
     """Epochs of all trials in all after which no more trials are asked for."""
     convergence: int | None = Field(default=None, ge=1)
@@ -54,7 +54,7 @@ class CampaignConfig(Config):
     concurrency: int | None = Field(default=None, ge=1)
     """Most trials at a time; as many as the machine has room for if not given."""
     attempts: int = Field(default=4, ge=1)
-    """Most starts of a trial whose process dies."""
+    """How often a trial's process may die; it goes on elsewhere until then."""
     metric: RankingMetric = "macro_f1"
     """Validation metric that ranks trials; higher is better."""
     schedule: Schedule = "cosine"
@@ -86,23 +86,24 @@ class CampaignConfig(Config):
             raise ValueError(f"grace ({self.grace}) is beyond max_epochs ({self.max_epochs})")
         return self
 
-    def identity(self, fingerprint: str, version: str) -> str:
+    def identity(self, fingerprint: str, version: str, recipe: TrainingConfig) -> str:
         """Hash of all that a trial's value depends on: of two campaigns with the same, values can be compared.
 
         Args:
             fingerprint: of the data.
             version: of core.
+            recipe: of a trial, but for what is searched.
         """
         apart = {
             "name", "trials", "hours", "epochs", "convergence", "concurrency", "sampler", "policy", "ask",
             "warm_start", "attempts", "incumbent", "incumbent_epochs", "device",
-            "cpus_per_trial", "gpus_per_trial", "space",
+            "cpus_per_trial", "gpus_per_trial", "space", "base",
         }  # fmt: skip
         content = self.model_dump(mode="json", exclude=apart)
         # Where the bars lie says nothing of what they are; the fingerprint does.
         for place in ("files", "store", "offline", "until", "days"):
             content["data"].pop(place, None)
-        text = json.dumps([content, fingerprint, version], sort_keys=True)
+        text = json.dumps([content, recipe.model_dump(mode="json"), fingerprint, version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def shrunk(self) -> CampaignConfig:

@@ -1,12 +1,13 @@
 """Trains the incumbent once beside the trials: a Ray task that yields each epoch as it is done.
 
-If its process dies, it begins again.
+Its epochs are kept in a file as they come, and checkpoints of it as of the trials, so it goes on where it was ended.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,31 @@ from core.dataset import Dataset
 from core.device import resolve_device
 from core.errors import ConfigError
 from core.files import write_json
-from core.trainer import Trainer
 from search import results
+from search.checkpoints import Checkpoints
 from search.study import Epoch, TrialLog
 from search.trial import TRAINING, TrialJob, as_row, failure
 
+FOLDER = "incumbent"
 _LOOK_SECONDS = 0.5
 
 
 @ray.remote(max_retries=0)
-def _train(job: TrialJob, dataset: Dataset) -> Iterator[dict[str, Any]]:
+def _train(job: TrialJob, dataset: Dataset, attempt: int, last_epoch: int) -> Iterator[dict[str, Any]]:
     """Yield a row an epoch; a failure of our own is the last one."""
     torch.set_num_threads(job.threads)
     try:
-        for result in Trainer(job.base, dataset, resolve_device(job.device)):
+        checkpoints = Checkpoints(job.root / FOLDER, attempt)
+        trainer = checkpoints.trainer(job.base, dataset, resolve_device(job.device), last_epoch)
+        for result in trainer:
+            checkpoints.keep(trainer)
             yield {"outcome": TRAINING, "row": as_row(result)}
     except Exception as error:  # whatever it was is told in the row
         yield failure(error)
 
 
 class IncumbentTraining:
-    """The incumbent's training, under way in a process of its own. Its epochs are kept in a file once it has ended."""
+    """The incumbent's training, under way in a process of its own."""
 
     def __init__(
         self,
@@ -50,22 +55,27 @@ class IncumbentTraining:
         on_epoch: Callable[[TrialLog], None],
         attempts: int = 4,
     ) -> None:
-        """Start it, as soon as the cluster has room; if it has ended before, take what its file says."""
+        """Start it, as soon as the cluster has room, where its file ends; if it has ended before, take what that says.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
         self.log = TrialLog(0, six, "incumbent")
         self._path = path
         self._on_epoch = on_epoch
+        self._task = _train.options(num_cpus=job.threads, num_gpus=gpus)
+        self._job = job
+        self._attempts = attempts
         self._stream: Any = None
         if path.is_file():
             self._read()
-        else:
-            self._task = _train.options(num_cpus=job.threads, num_gpus=gpus)
-            self._arguments = job, ray.put(dataset)
-            self._attempts = attempts
+        if not self.ended:
+            self._dataset = ray.put(dataset)
             self._start()
 
     def _start(self) -> None:
         self.log.attempts += 1
-        self._stream = self._task.remote(*self._arguments)
+        self._stream = self._task.remote(self._job, self._dataset, self.log.attempts, self.log.last_epoch)
 
     @property
     def ended(self) -> bool:
@@ -88,27 +98,39 @@ class IncumbentTraining:
             told: dict[str, Any] = ray.get(next(self._stream))
         except StopIteration:
             self.log.outcome = "complete"
-            write_json(self._path, {"rows": [entry.row for entry in self.log.epochs.values()]})
+            self._write()
         except RayError as error:
-            if self.log.attempts < self._attempts:
+            self.log.deaths.append(results.first_line(error))
+            if len(self.log.deaths) < self._attempts:
                 self._start()
             else:
-                self.log.outcome, self.log.reason = "failed", results.first_line(error)
+                self.log.outcome, self.log.reason = "failed", self.log.deaths[-1]
         else:
-            if told["outcome"] == TRAINING:
-                self._add(told["row"])
-                self._on_epoch(self.log)
-            else:
+            if told["outcome"] != TRAINING:
                 self.log.outcome, self.log.reason = "failed", told["reason"]
+            elif told["row"]["epoch"] not in self.log.epochs:  # otherwise it was run again
+                self._add(told["row"])
+                self._write()
+                self._on_epoch(self.log)
 
     def _add(self, row: dict[str, Any]) -> None:
         self.log.epochs[row["epoch"]] = Epoch(row["value"], row, None)
 
+    def _write(self) -> None:
+        rows = [entry.row for entry in self.log.epochs.values()]
+        content = {"complete": self.log.outcome == "complete", "attempts": self.log.attempts, "rows": rows}
+        with suppress(ConfigError):  # a full disk ends the campaign through its journal, which says so
+            write_json(self._path, content)
+
     def _read(self) -> None:
         try:
-            for row in json.loads(self._path.read_text())["rows"]:
+            content = json.loads(self._path.read_text())
+            self.log.attempts = content["attempts"]
+            for row in content["rows"]:
                 self._add(row)
+            if content["complete"]:
+                self.log.outcome = "complete"
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{self._path} is damaged ({error})", "Remove it: it is made again") from None
-        self.log.outcome = "complete"
-        self._on_epoch(self.log)
+        if self.log.epochs:
+            self._on_epoch(self.log)

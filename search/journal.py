@@ -22,13 +22,15 @@ from core.errors import ConfigError
 
 ACT = "act"
 """Key beside Optuna's own in the first line of a piece: what the program was doing. Optuna does not look at it."""
+LINES = "lines"
+"""Key in an act: how many lines its piece has, by which one that a crash tore is known."""
 
 
 class Journal(BaseJournalBackend):
     """A journal file that is open for writing, by this process alone."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file; cut off what a crash left of a last line.
+        """Open or make the file; cut off what a crash left of a last piece.
 
         Raises:
             ConfigError: another process holds it, it is damaged, or it cannot be written.
@@ -75,7 +77,7 @@ class Journal(BaseJournalBackend):
 
         After a failure the study in memory is ahead of the file: the process must not go on with it.
         """
-        self._act = act
+        self._act = dict(act)
         try:
             yield
             self._write()
@@ -84,6 +86,8 @@ class Journal(BaseJournalBackend):
             self._pending.clear()
 
     def _write(self) -> None:
+        if self._act:
+            self._act[LINES] = len(self._pending)
         content = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in self._pending).encode()
         before = os.fstat(self._file).st_size
         try:
@@ -96,6 +100,11 @@ class Journal(BaseJournalBackend):
                 f"{self.path} cannot be written ({error.strerror})", "Make room, then resume the campaign"
             ) from None
         self._pending.clear()
+
+    def last(self, key: str, otherwise: float) -> float:
+        """What the last act that says so says of a number; only right before Optuna has read."""
+        said = (line[ACT][key] for line in reversed(self._unread) if key in line.get(ACT, {}))
+        return float(next(said, otherwise))
 
     def close(self) -> None:
         """Let others have the file."""
@@ -111,7 +120,7 @@ class JournalReader(BaseJournalBackend):
 
     @classmethod
     def open(cls, path: Path) -> JournalReader:
-        """Read the whole lines of a file.
+        """Read the whole pieces of a file.
 
         Raises:
             ConfigError: it is missing or damaged.
@@ -128,7 +137,7 @@ class JournalReader(BaseJournalBackend):
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The whole lines of a file and the bytes that they take; a last line that a crash tore is left out.
+    """The lines of a file and the bytes that they take; a last piece that a crash tore is left out.
 
     Raises:
         ConfigError: the file cannot be read, or another line than the last is no JSON object.
@@ -138,20 +147,31 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Is this a campaign's folder?") from None
     lines: list[dict[str, Any]] = []
-    length = 0
-    pieces = content.splitlines(keepends=True)
-    for number, piece in enumerate(pieces, start=1):
+    texts = content.splitlines(keepends=True)
+    for number, text in enumerate(texts, start=1):
         try:
-            line = json.loads(piece) if piece.endswith(b"\n") else None
+            line = json.loads(text) if text.endswith(b"\n") else None
         except ValueError:
             line = None
         if not isinstance(line, dict):
-            if number < len(pieces):
+            if number < len(texts):
                 raise ConfigError(f"{path} is damaged at line {number}", "Restore it from a copy")
             break
         lines.append(line)
-        length += len(piece)
-    return lines, length
+    whole = _whole_pieces(lines)
+    return lines[:whole], sum(len(text) for text in texts[:whole])
+
+
+def _whole_pieces(lines: list[dict[str, Any]]) -> int:
+    """How many of the first lines make up whole pieces."""
+    first = 0
+    while first < len(lines):
+        act = lines[first].get(ACT)
+        count = act.get(LINES, 1) if isinstance(act, dict) else 1
+        if first + count > len(lines):
+            break
+        first += count
+    return first
 
 
 def is_held(path: Path) -> bool:

@@ -69,7 +69,7 @@ def conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime) 
         yardsticks=_yardsticks(planned),
         counts={str(status): int(count) for status, count in trials["status"].value_counts().items()},
         ended_by=_ended_by(book, incumbent),
-        differences=book.differences,
+        differences=[said for log in logs for said in log.differences],
         seconds=(datetime.now(UTC) - started).total_seconds(),
         files=[*(folder / name for name in names), *gathered],
     )

@@ -96,8 +96,8 @@ def plan_resume(name: str, root: Path, trials: int | None, hours: float | None) 
     Args:
         name: the campaign's.
         root: folder of all campaigns.
-        trials: trials in all, if more are wanted than it was started with.
-        hours: most hours of this run.
+        trials: trials in all; naming them lifts every other budget that is not named.
+        hours: hours in all; likewise, but for the trials.
 
     Raises:
         ConfigError: it cannot: its files are missing or damaged, or data or program are not what they were.
@@ -110,8 +110,7 @@ def plan_resume(name: str, root: Path, trials: int | None, hours: float | None) 
     content = read_yaml(path)
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("resolved"), dict):
         raise ConfigError(f"{path} is no campaign's", "Restore it from a copy")
-    more = {key: value for key, value in (("trials", trials), ("hours", hours)) if value is not None}
-    config = parse(CampaignConfig, {**content["config"], **more}, str(path))
+    config = parse(CampaignConfig, _extended(content["config"], trials, hours), str(path))
     resumed = _plan(_pinned(config, content["resolved"]), folder)
     before, now = content["resolved"].get("data", {}).get("fingerprint"), resumed.data["fingerprint"]
     if before != now:
@@ -121,10 +120,25 @@ def plan_resume(name: str, root: Path, trials: int | None, hours: float | None) 
         )
     if content["resolved"].get("identity") != resumed.identity:
         raise ConfigError(
-            f"Campaign {name} was started by another version of this program, or its file was changed",
+            f"Campaign {name} was started by another version of this program, or its file or base preset was changed",
             "Resume it with the version that its file names, or start a new campaign",
         )
+    if content["resolved"].get("incumbent_recipe") != resumed.incumbent.model_dump(mode="json"):
+        raise ConfigError(
+            f"Preset {config.incumbent}, the incumbent, is not what it was when campaign {name} was started",
+            "Bring it back as it was, or start a new campaign",
+        )
     return resumed
+
+
+def _extended(config: dict[str, Any], trials: int | None, hours: float | None) -> dict[str, Any]:
+    """The same settings with other budgets: whoever names one means it, whatever another one said."""
+    changed = dict(config)
+    if trials is not None or hours is not None:
+        changed |= {"epochs": None, "convergence": None, "hours": hours}
+    if trials is not None:
+        changed["trials"] = trials
+    return changed
 
 
 def _pinned(config: CampaignConfig, resolved: dict[str, Any]) -> CampaignConfig:
@@ -154,14 +168,15 @@ def _plan(config: CampaignConfig, folder: Path) -> Plan:
     incumbent_config = incumbent.training_config(size=config.model, metric=config.metric, seed=config.seed)
     dataset.check_batch_size(incumbent_config.trainer.batch_size)
     epochs = min(incumbent_config.trainer.epochs, config.incumbent_epochs or incumbent_config.trainer.epochs)
+    recipe = base_config.with_trainer(epochs=config.max_epochs, patience=None, schedule=config.schedule)
     return Plan(
         config=config,
         dataset=dataset.without_test(),
         data=api.describe_data(dataset),
-        base=base_config.with_trainer(epochs=config.max_epochs, patience=None, schedule=config.schedule),
+        base=recipe,
         incumbent=incumbent_config.with_trainer(epochs=epochs),
         folder=folder,
-        identity=config.identity(dataset.fingerprint, __version__),
+        identity=config.identity(dataset.fingerprint, __version__, recipe),
     )
 
 

@@ -46,6 +46,7 @@ def trial_row(log: TrialLog) -> dict[str, Any]:
         "best_epoch": last["best_epoch"] if known else None,
         "attempts": log.attempts,
         "reason": log.reason,
+        "deaths": "; ".join(log.deaths),
         "seconds": sum(entry.row["seconds"] for entry in log.epochs.values()),
         **{f"val_{name}": best.get(name) for name in METRICS},
     }
@@ -97,6 +98,7 @@ _TRIAL_TYPES = {
     "best_epoch": "Int64",
     "attempts": "int64",
     "reason": "str",
+    "deaths": "str",
     "seconds": _FLOAT,
     **{f"val_{name}": _FLOAT for name in METRICS},
 }
@@ -158,6 +160,28 @@ def check_parts(folder: Path, parts: Path, logs: Sequence[TrialLog]) -> None:
         if log.outcome == COMPLETE:
             for name in (PREDICTIONS_FILE, RETURNS_FILE):
                 _part(folder, parts, name, log.number)
+
+
+def check_not_behind(folder: Path, logs: Sequence[TrialLog]) -> None:
+    """Make sure that the journal knows all that the tables say: it is written before them, always.
+
+    Raises:
+        ConfigError: it knows less, so it is not the one that the campaign left.
+    """
+    path = folder / CURVES_FILE
+    if not path.is_file():
+        return
+    try:
+        told = pd.read_parquet(path, columns=["number", "epoch", "score"])
+    except (OSError, ValueError, KeyError):
+        return  # it is written anew
+    known = {(log.number, epoch): entry.row["score"] for log in logs for epoch, entry in log.epochs.items()}
+    for number, epoch, score in told.itertuples(index=False):
+        if (number, epoch) not in known or not np.array_equal(known[number, epoch], score, equal_nan=True):
+            raise ConfigError(
+                f"The journal does not know epoch {epoch} of trial {number}, which {path} tells of",
+                "Bring the journal back as the campaign left it",
+            )
 
 
 def _part(folder: Path, parts: Path, name: str, number: int) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.book import Book
 from search.results import first_line
-from search.trial import DIED, FAILED, NO_ROOM
+from search.trial import FAILED, NO_ROOM, NO_STORAGE
 
 
 class BookScheduler(FIFOScheduler):
@@ -34,8 +34,8 @@ class BookScheduler(FIFOScheduler):
         if result["outcome"] == NO_ROOM:
             self._book.out_of_memory(number, result["reason"])
             return str(TrialScheduler.STOP)
-        if result["outcome"] == DIED:
-            self._book.died(number, result["reason"])
+        if result["outcome"] == NO_STORAGE:
+            self._book.no_storage(result["reason"])
             return str(TrialScheduler.STOP)
         action = self._book.result(number, json.loads(result["row"]))
         return str(TrialScheduler.STOP if action == "stop" else TrialScheduler.CONTINUE)

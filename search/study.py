@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +32,7 @@ Policy = Literal["complete", "pruned", "full_only"]
 Outcome = Literal["complete", "stopped", "failed"]
 STARTUP_TRIALS = 10
 _EPOCH, _OUTCOME, _REASON, _ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
+_DEATHS, _DIFFERENCES = "deaths", "differences"
 _ORIGIN, _TOLD = "origin", "told_from"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # the campaign reports itself
@@ -105,6 +108,8 @@ class TrialLog:
         attempts: how often it was started.
         outcome: complete, stopped, failed; None while it runs, or may be resumed.
         reason: why it is not complete.
+        deaths: why its process died, each time that it did.
+        differences: epochs that were run again and came out otherwise.
     """
 
     number: int
@@ -114,6 +119,8 @@ class TrialLog:
     attempts: int = 0
     outcome: Outcome | None = None
     reason: str = ""
+    deaths: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
 
     @property
     def last_epoch(self) -> int:
@@ -155,14 +162,31 @@ class CampaignStudy:
         ended: those that have an outcome, in the order in which they got it.
     """
 
-    def __init__(self, path: Path, settings: StudySettings) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: StudySettings,
+        *,
+        must_exist: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Open the journal, make it if there is none, and take in what it holds.
+
+        Args:
+            path: the journal.
+            settings: what proposals depend on.
+            must_exist: whether a journal without a study is an error.
+            clock: seconds, for what the campaign has taken.
 
         Raises:
             ConfigError: another process holds it, or it is damaged.
         """
         self.settings = settings
+        self._must_exist = must_exist
+        self._clock = clock
+        self._opened = clock()
         self._journal = Journal(path)
+        self._elapsed_before = self._journal.last("at", 0.0)
         try:
             self._storage = JournalStorage(self._journal)
             self._study = self._open()
@@ -178,8 +202,10 @@ class CampaignStudy:
 
     def _open(self) -> optuna.Study:
         names = optuna.get_all_study_names(self._storage)
+        if not names and self._must_exist:
+            raise ConfigError("The campaign's journal is empty", "Restore it from a copy, or start a new campaign")
         if not names:
-            with self._journal.together({"kind": "open"}):
+            with self._together("open"):
                 study = optuna.create_study(storage=self._storage, study_name=self.settings.name, direction="maximize")
                 for name, value in _written_down(self.settings).items():
                     study.set_user_attr(name, value)
@@ -198,19 +224,27 @@ class CampaignStudy:
         ended = [log for log in self.trials.values() if log.outcome is not None]
         return sorted(ended, key=lambda log: stored[log.number].datetime_complete or datetime.min)
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds that all runs of the campaign have taken, up to now."""
+        return self._elapsed_before + self._clock() - self._opened
+
+    def _together(self, kind: str, **about: Any) -> AbstractContextManager[None]:
+        return self._journal.together({"kind": kind, "at": round(self.elapsed, 1), **about})
+
     def close(self) -> None:
         """Let others have the journal."""
         self._journal.close()
 
     def ask_first(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Put values at the front of what is proposed: pairs of where they come from and the parameters."""
-        with self._journal.together({"kind": "ask first", "wanted": [dict(params) for _, params in wanted]}):
+        with self._together("ask first", wanted=[dict(params) for _, params in wanted]):
             for origin, params in wanted:
                 self._study.enqueue_trial(dict(params), user_attrs={_ORIGIN: origin})
 
     def tell_earlier(self, origin: str, trials: Sequence[TrialLog]) -> None:
         """Tell the sampler what an earlier campaign of the same identity found; these are no trials of this one."""
-        with self._journal.together({"kind": "tell earlier", "count": len(trials)}):
+        with self._together("tell earlier", count=len(trials)):
             for log in trials:
                 state, value = _told(log, self.settings.policy)
                 found = {epoch: entry.value for epoch, entry in log.epochs.items()}
@@ -228,7 +262,7 @@ class CampaignStudy:
     def ask(self) -> TrialLog:
         """A new trial; started."""
         number = next_number(self._study)
-        with self._journal.together({"kind": "ask", "trial": number}):
+        with self._together("ask", trial=number):
             self._study.sampler = make_sampler(self.settings.sampler, self.settings.seed, number)
             trial = self._study.ask(dict(self.settings.distributions))
             self._set(number, _ATTEMPT, 1)
@@ -239,7 +273,7 @@ class CampaignStudy:
     def restart(self, number: int) -> TrialLog:
         """Count another start of a trial that has not ended."""
         log = self.trials[number]
-        with self._journal.together({"kind": "restart", "trial": number}):
+        with self._together("restart", trial=number):
             self._set(number, _ATTEMPT, log.attempts + 1)
         log.attempts += 1
         return log
@@ -250,18 +284,31 @@ class CampaignStudy:
         if epoch in log.epochs or log.outcome is not None:
             return
         content = json.dumps({"row": entry.row, "decision": entry.decision}, separators=(",", ":"))
-        with self._journal.together({"kind": "result", "trial": number, "epoch": epoch, "ended": end is not None}):
+        with self._together("result", trial=number, epoch=epoch, ended=end is not None):
             self._storage.set_trial_intermediate_value(self._id(number), epoch, entry.value)
             self._set(number, _EPOCH.format(epoch), content)
             log.epochs[epoch] = entry
             if end is not None:
                 self._end(log, *end)
 
+    def died(self, number: int, reason: str) -> None:
+        """Write down that a trial's process died; it may be started again."""
+        self._note(number, "death", _DEATHS, self.trials[number].deaths, reason)
+
+    def differed(self, number: int, said: str) -> None:
+        """Write down that an epoch was run again and came out otherwise; the first value stands."""
+        self._note(number, "difference", _DIFFERENCES, self.trials[number].differences, said)
+
+    def _note(self, number: int, kind: str, key: str, notes: list[str], said: str) -> None:
+        with self._together(kind, trial=number):
+            self._set(number, key, [*notes, said])
+        notes.append(said)
+
     def end(self, number: int, outcome: Outcome, reason: str) -> None:
         """Write down how a trial ended; the first outcome stands."""
         log = self.trials[number]
         if log.outcome is None:
-            with self._journal.together({"kind": "end", "trial": number, "ended": True}):
+            with self._together("end", trial=number, ended=True):
                 self._end(log, outcome, reason)
 
     def _end(self, log: TrialLog, outcome: Outcome, reason: str) -> None:
@@ -328,6 +375,8 @@ def _log(trial: FrozenTrial) -> TrialLog:
         attrs[_ATTEMPT],
         attrs.get(_OUTCOME),
         attrs.get(_REASON, ""),
+        list(attrs.get(_DEATHS, [])),
+        list(attrs.get(_DIFFERENCES, [])),
     )
 
 

@@ -1,13 +1,8 @@
-"""The Tune trainable around `core.trainer.Trainer`: one step is one epoch.
-
-It keeps checkpoints of its own, `<root>/<trial number>/<attempt>/<epoch>.pt`: Tune's would cost a snapshot of the whole
-experiment each. The attempt keeps a worker that was cut off but lives from writing into a trial that went on elsewhere.
-"""
+"""The Tune trainable around `core.trainer.Trainer`: one step is one epoch."""
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +10,16 @@ from typing import Any
 import torch
 from ray import tune
 
-from core import checkpoint
 from core.config import Device, TrainingConfig
 from core.dataset import Dataset
 from core.device import resolve_device
 from core.errors import ConfigError
 from core.files import write_table
 from core.trainer import EpochResult, Trainer
+from search.checkpoints import Checkpoints
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, VAL, Source, predictions_table, returns_table
 
-TRAINING, FAILED, NO_ROOM, DIED = "training", "failed", "no room", "died"
-CHECKPOINT_SECONDS = 60.0
-KEPT_CHECKPOINTS = 2
+TRAINING, FAILED, NO_ROOM, NO_STORAGE = "training", "failed", "no room", "no storage"
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ class TrainingTrial(tune.Trainable):
     """One trial. Its process is reused by the next: starting one costs more than many an epoch.
 
     Every result has `outcome`: training, with the epoch as `row` in JSON; or failed (it would again), no room (for
-    want of memory) or died (it may go well elsewhere), with the `reason`.
+    want of memory) or no storage (what it has to keep cannot be written), with the `reason`.
     """
 
     def setup(self, config: dict[str, Any], job: TrialJob, dataset: Dataset) -> None:  # type: ignore[override]
@@ -105,44 +98,28 @@ class TrainingTrial(tune.Trainable):
             return failure(error)
         try:
             self._keep(trainer)
-        except ConfigError as error:  # the storage may be back by the next attempt
-            return {"outcome": DIED, "reason": str(error)}
+        except ConfigError as error:
+            self._trainer = None
+            return {"outcome": NO_STORAGE, "reason": str(error)}
         # As a text: Tune would flatten a mapping.
         return {"outcome": TRAINING, "row": json.dumps(row)}
 
     @property
     def _folder(self) -> Path:
-        return self._job.root / str(self._asked["number"]) / str(self._asked["attempt"])
+        return self._job.root / str(self._asked["number"])
 
     def _build(self) -> Trainer:
         """A trainer, at the last epoch that the journal knows and a checkpoint was kept of."""
-        config, device = self._job.training_config(self._asked), resolve_device(self._job.device)
-        self._kept_at = time.monotonic()
-        for path in checkpoints(self._folder.parent, self._asked["last_epoch"]):
-            trainer = Trainer(config, self._dataset, device)
-            try:
-                trainer.load_state_dict(checkpoint.load(path))
-            except (ConfigError, KeyError, RuntimeError, ValueError):
-                continue  # damaged: an earlier one will do, and what is run again is compared with the journal
-            return trainer
-        return Trainer(config, self._dataset, device)
+        job, asked = self._job, self._asked
+        self._checkpoints = Checkpoints(self._folder, asked["attempt"], job.rungs)
+        device = resolve_device(job.device)
+        return self._checkpoints.trainer(job.training_config(asked), self._dataset, device, asked["last_epoch"])
 
     def _keep(self, trainer: Trainer) -> None:
         """Write what outlives this process: a checkpoint if it is time for one, and what the last epoch predicts."""
         if trainer.finished:
-            write_outputs(trainer, self._dataset, self._asked["number"], self._folder.parent)
-        if trainer.epoch not in self._job.rungs and time.monotonic() - self._kept_at < CHECKPOINT_SECONDS:
-            return
-        checkpoint.save(self._folder / f"{trainer.epoch}.pt", trainer.state_dict())
-        self._kept_at = time.monotonic()
-        for path in checkpoints(self._folder.parent, trainer.epoch)[KEPT_CHECKPOINTS:]:
-            path.unlink(missing_ok=True)
-
-
-def checkpoints(folder: Path, last_epoch: int) -> list[Path]:
-    """A trial's checkpoints of all attempts up to an epoch, the latest first."""
-    found = [(int(path.stem), int(path.parent.name), path) for path in folder.glob("[0-9]*/[0-9]*.pt")]
-    return [path for epoch, _, path in sorted(found, reverse=True) if epoch <= last_epoch]
+            write_outputs(trainer, self._dataset, self._asked["number"], self._folder)
+        self._checkpoints.keep(trainer)
 
 
 def write_outputs(trainer: Trainer, dataset: Dataset, number: int, folder: Path) -> None:

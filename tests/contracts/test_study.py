@@ -197,3 +197,14 @@ def test_a_journal_is_not_gone_on_with_under_other_settings(tmp_path: Path, chan
         CampaignStudy(path, replace(settings, **change))
     assert path.read_bytes() == before
     CampaignStudy(path, settings).close()
+
+
+def test_an_emptied_journal_is_no_campaign_to_resume(tmp_path: Path) -> None:
+    path = tmp_path / "journal.log"
+    settings = StudySettings("c", SPACE.distributions(), "random", "complete", 0)
+    CampaignStudy(path, settings).close()
+    CampaignStudy(path, settings, must_exist=True).close()
+    path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="journal is empty"):
+        CampaignStudy(path, settings, must_exist=True)
+    assert path.read_bytes() == b""

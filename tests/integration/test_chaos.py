@@ -77,7 +77,8 @@ def test_twenty_drivers_killed_and_each_trial_is_there_once(tmp_path: Path) -> N
                 process.kill()
                 process.communicate()
                 kills += 1
-            kill(processes_of(folder))
+            if kills % 2:  # half of the time, what it leaves behind is still there when the next one starts
+                kill(processes_of(folder))
         with _start(folder) as process:
             told, _ = process.communicate(timeout=300)
             assert process.returncode == 0, told

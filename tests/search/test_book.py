@@ -24,11 +24,12 @@ class Desk:
         self.path = path
         self.study: CampaignStudy | None = None
         self.ended: list[TrialLog] = []
+        self.now = 0.0
 
     def open(self, rules: Rules = RULES, budget: Budget | None = None, **more: Any) -> Book:
         if self.study is not None:
             self.study.close()
-        self.study = CampaignStudy(self.path, SETTINGS)
+        self.study = CampaignStudy(self.path, SETTINGS, clock=lambda: self.now)
         return Book(self.study, rules, budget or Budget(trials=6), on_end=self.ended.append, **more)
 
 
@@ -109,12 +110,29 @@ def test_an_epoch_run_again_is_compared_and_counted_once(desk: Desk) -> None:
     _run(book, number, 0.5)
     again = desk.open()
     assert _start(again) == number
+    log = again.study.trials[number]
     assert again.result(number, row(1, 0.5)) == "continue"
-    assert again.differences == []
-    assert again.result(number, row(1, 0.7)) == "continue"
-    assert again.differences == ["trial 0, epoch 1: 0.500000, run again 0.700000"]
-    assert again.study.trials[number].epochs[1].value == 0.5
+    assert log.differences == []
+    for _ in range(2):  # once is enough
+        assert again.result(number, row(1, 0.7)) == "continue"
+    wanted = [f"trial 0, epoch 1, {name}: 0.5, run again 0.7" for name in ("value", "score")]
+    assert log.differences == wanted
+    assert log.epochs[1].value == 0.5
     assert again.rungs[1] == {0: 0.5}
+    assert desk.open().study.trials[number].differences == wanted
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "again", "differs"),
+    [(0.0, 0.5 + 1e-12, True), (1e-3, 0.5004, False), (1e-3, 0.501, True), (1e-3, math.nan, True)],
+)
+def test_how_much_an_epoch_run_again_may_differ(desk: Desk, tolerance: float, again: float, differs: bool) -> None:
+    number = _start(book := desk.open())
+    _run(book, number, 0.5)
+    book = desk.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, tolerance=tolerance))
+    _start(book)
+    book.result(number, {**row(1, 0.5), "train_loss": again})
+    assert bool(book.study.trials[number].differences) == differs
 
 
 def test_a_dead_process_goes_on_up_to_a_bound(desk: Desk) -> None:
@@ -127,7 +145,54 @@ def test_a_dead_process_goes_on_up_to_a_bound(desk: Desk) -> None:
     book.died(number, "killed")
     log = book.study.trials[number]
     assert (log.outcome, log.reason) == ("failed", "its process died 3 times: killed")
+    assert log.deaths == ["killed"] * 3
     assert _start(book) == 1
+
+
+def test_the_death_of_the_driver_is_no_death_of_a_trial(desk: Desk) -> None:
+    for _ in range(6):
+        book = desk.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, attempts=2))
+        assert _start(book) == 0
+    book.died(0, "killed")
+    assert _start(book) == 0
+    assert (book.study.trials[0].attempts, book.study.trials[0].deaths) == (7, ["killed"])
+
+
+def test_why_a_trial_was_started_again_is_kept(desk: Desk) -> None:
+    book = desk.open()
+    number = _start(book)
+    book.out_of_memory(number, "no room on the card")
+    wanted = ["out of memory (1 at a time from then on): no room on the card"]
+    assert desk.open().study.trials[number].deaths == wanted
+
+
+def test_a_full_disk_ends_it_all_and_burns_no_trial(desk: Desk) -> None:
+    book = desk.open()
+    first, second = _start(book), _start(book)
+    book.no_storage("1.pt cannot be written (No space left on device)")
+    assert _run(book, second, 0.5) == ["stop"]
+    assert book.next() == "finished"
+    assert "Make room, then resume" in str(book.failure)
+    again = desk.open()
+    assert [_start(again), _start(again)] == [first, second]
+    assert [log.deaths for log in again.study.trials.values()] == [[], []]
+
+
+def test_all_that_runs_goes_on_when_every_process_died(desk: Desk) -> None:
+    book = desk.open()
+    numbers = [_start(book), _start(book)]
+    book.all_died("killed", no_room=True)
+    assert (list(book.waiting), book.live, book.concurrency) == (numbers, set(), 1)
+
+
+def test_a_stop_is_heard_when_a_budget_is_spent_already(desk: Desk) -> None:
+    asked = []
+    book = desk.open(budget=Budget(trials=1), stop_requested=lambda: bool(asked))
+    number = _start(book)
+    assert (book.next(), book.ending) == ("wait", "trials")
+    asked.append(True)
+    assert _run(book, number, 0.5) == ["stop"]
+    assert (book.ending, book.study.trials[number].outcome) == ("stopped", None)
 
 
 def test_a_failure_of_its_own_is_not_tried_again(desk: Desk) -> None:
@@ -162,15 +227,16 @@ def test_want_of_memory_lowers_the_concurrency_and_goes_on(desk: Desk) -> None:
     ],
 )
 def test_each_budget_ends_the_campaign_by_its_name(desk: Desk, budget: Budget, ended: str) -> None:
-    now = [0.0]
-    book = desk.open(budget=budget, clock=lambda: now[0])
+    book = desk.open(budget=budget)
     trials = 0
     while isinstance(log := book.next(), TrialLog):
-        now[0] += 600.0
+        desk.now += 600.0
         trials += 1
         for epoch in range(1, 5):
             if book.result(log.number, row(epoch, 0.5)) == "stop":
                 break
+        if trials == 2:  # hours are those of all runs
+            book = desk.open(budget=budget)
     assert log == "finished"
     assert book.ending == ended
     assert trials == {"epochs": 5, "convergence": 4, "hours": 6, "trials": 4}[ended]
@@ -219,8 +285,9 @@ def test_when_the_journal_cannot_be_written_everything_ends_and_the_reason_is_ke
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_value_that_is_not_finite_is_stopped_at_its_rung(desk: Desk, value: float) -> None:
-    book = desk.open()
+@pytest.mark.parametrize("grace", [1, 2])
+def test_a_value_that_is_not_finite_is_stopped_at_once(desk: Desk, value: float, grace: int) -> None:
+    book = desk.open(rules=Rules(max_epochs=4, grace=grace, reduction=2, concurrency=1))
     number = _start(book)
     assert _run(book, number, value) == ["stop"]
     assert book.study.trials[number].outcome == "stopped"

@@ -12,7 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from core.errors import ConfigError
-from search.journal import ACT, Journal, JournalReader, is_held
+from search.journal import ACT, LINES, Journal, JournalReader, is_held
 
 
 @pytest.fixture
@@ -41,7 +41,22 @@ def test_a_piece_is_written_at_its_end_and_read_before(path: Path) -> None:
         journal.append_logs([{"a": 2}])
         assert len(list(journal.read_logs(0))) == 2
         assert path.read_bytes() == b""
-    assert _lines(path) == [{"a": 1, ACT: {"kind": "ask"}}, {"a": 2}]
+    assert _lines(path) == [{"a": 1, ACT: {"kind": "ask", LINES: 2}}, {"a": 2}]
+
+
+def test_a_piece_that_a_crash_tore_is_cut_off_whole(path: Path) -> None:
+    journal = Journal(path)
+    ends = [0]
+    for count in (1, 3, 2):
+        with journal.together({"kind": "some"}):
+            journal.append_logs([{"a": number} for number in range(count)])
+        ends.append(path.stat().st_size)
+    journal.close()
+    content = path.read_bytes()
+    for length in range(len(content) + 1):
+        path.write_bytes(content[:length])
+        Journal(path).close()
+        assert path.stat().st_size == max(end for end in ends if end <= length)
 
 
 def test_a_piece_that_fails_leaves_nothing(path: Path) -> None:

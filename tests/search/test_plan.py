@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from core import preset
 from core.config import DataConfig, SyntheticConfig
 from core.errors import ConfigError, DataError
 from core.files import write_table
@@ -160,8 +161,8 @@ def test_other_bars_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"config": {"max_epochs": 20}}, "another version of this program, or its file was changed"),
-        ({"config": {"seed": 3}}, "another version of this program, or its file was changed"),
+        ({"config": {"max_epochs": 20}}, "by another version of this program, or its file"),
+        ({"config": {"seed": 3}}, "by another version of this program, or its file"),
         ({"config": {"trials": 0}}, "trials"),
         ({"config": {"no_such_key": 1}}, "no_such_key"),
         ({"resolved": None}, "is no campaign's"),
@@ -237,3 +238,32 @@ def test_at_most_a_quarter_of_the_trials_is_asked_for(tmp_path: Path) -> None:
     assert len(plan(_config(ask=presets, trials=100), tmp_path).asked_first) == 2  # the same twice is once
     assert len(plan(_config(ask=presets, trials=4), tmp_path).asked_first) == 1
     assert plan(_config(ask=presets, trials=3), tmp_path).asked_first == ()
+
+
+def _own_preset(path: Path, smoothing: float) -> str:
+    content = yaml.safe_load((preset.SHIPPED / "quick_experiment.yaml").read_text())
+    content |= {"name": path.stem, "training": {**content["training"], "label_smoothing": smoothing}}
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("role", "said"), [("base", "base preset was changed"), ("incumbent", "the incumbent, is not")]
+)
+def test_a_preset_that_was_changed_since_is_refused(tmp_path: Path, role: str, said: str) -> None:
+    path = tmp_path / "own.yaml"
+    _begin(plan(_config(**{role: _own_preset(path, 0.1)}), tmp_path))
+    plan_resume("try", tmp_path, trials=None, hours=None)
+    _own_preset(path, 0.4)
+    with pytest.raises(ConfigError, match=said):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def test_whoever_names_a_budget_lifts_the_others(tmp_path: Path) -> None:
+    _begin(plan(_config(trials=8, hours=1.0, epochs=50, convergence=4), tmp_path))
+    same = plan_resume("try", tmp_path, trials=None, hours=None).config
+    assert (same.trials, same.hours, same.epochs, same.convergence) == (8, 1.0, 50, 4)
+    more = plan_resume("try", tmp_path, trials=16, hours=None).config
+    assert (more.trials, more.hours, more.epochs, more.convergence) == (16, None, None, None)
+    longer = plan_resume("try", tmp_path, trials=None, hours=2.0).config
+    assert (longer.trials, longer.hours, longer.epochs, longer.convergence) == (8, 2.0, None, None)

@@ -134,3 +134,13 @@ def test_a_damaged_table_is_refused(tmp_path: Path, damage: str) -> None:
         pd.DataFrame({"number": [1]}).to_parquet(path)
     with pytest.raises(ConfigError, match=r"trials\.parquet cannot be read"):
         results.read_trials(tmp_path)
+
+
+def test_a_journal_that_knows_less_than_the_tables_is_refused(tmp_path: Path) -> None:
+    logs = [log(0, [0.2, 0.3]), log(1, [0.3])]
+    results.check_not_behind(tmp_path, [])  # nothing was written yet
+    results.write_tables(tmp_path, logs)
+    results.check_not_behind(tmp_path, [*logs, log(2, [0.1])])
+    for less in ([logs[0]], [logs[0], log(1, [])], [logs[0], log(1, [0.31])]):
+        with pytest.raises(ConfigError, match="The journal does not know epoch 1 of trial 1"):
+            results.check_not_behind(tmp_path, less)

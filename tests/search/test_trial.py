@@ -12,16 +12,16 @@ import torch
 from core import backtest, metrics, preset
 from core.config import DataConfig, SyntheticConfig
 from core.dataset import Dataset, load
+from search.checkpoints import saved
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 from search.space import NAMES
 from search.trial import (
-    DIED,
     FAILED,
     NO_ROOM,
+    NO_STORAGE,
     TRAINING,
     TrainingTrial,
     TrialJob,
-    checkpoints,
     failure,
 )
 
@@ -172,11 +172,11 @@ def test_checkpoints_are_kept_at_rungs_and_when_time_has_passed_the_last_two(
     for _ in range(3):
         trial.step()
     assert sorted(path.name for path in (job.root / "7" / "1").iterdir()) == ["1.pt", "2.pt"]
-    monkeypatch.setattr("search.trial.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("search.checkpoints.EVERY_SECONDS", 0.0)
     again = start(_asked(attempt=2, last_epoch=2))
     again.step()
-    assert [path.name for path in checkpoints(job.root / "7", 99)] == ["3.pt", "2.pt"]
-    assert [path.parent.name for path in checkpoints(job.root / "7", 99)] == ["2", "1"]
+    assert [path.name for path in saved(job.root / "7", 99)] == ["3.pt", "2.pt"]
+    assert [path.parent.name for path in saved(job.root / "7", 99)] == ["2", "1"]
 
 
 def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
@@ -200,5 +200,5 @@ def test_storage_that_cannot_be_written_is_no_failure_of_the_trial(start: Start,
     job.root.parent.mkdir(exist_ok=True)
     job.root.write_text("in the way")
     result = start(_asked()).step()
-    assert result["outcome"] == DIED
+    assert result["outcome"] == NO_STORAGE
     assert "cannot be written" in result["reason"]
