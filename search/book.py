@@ -213,7 +213,7 @@ class Book:
 
     def no_storage(self, reason: str) -> None:
         """What a trial has to keep cannot be written: end it all, for the next would fare no better."""
-        self._fail(ConfigError(reason, "Make room, then resume the campaign"))
+        self._fail(ConfigError(reason.rstrip("."), "Make room, then resume the campaign"))
 
     def left(self, number: int, attempt: int) -> None:
         """An attempt at a trial runs no more. If the trial has not ended, it goes on when the campaign is resumed."""
