@@ -117,7 +117,7 @@ def train(
     )
     trained.save(output / CHECKPOINT_FILE)  # what is measured below takes a while, in which much can happen
     if len(seen.val):
-        calibration, findings = _findings(seen, trainer, history)
+        calibration, findings = conclude(seen, trainer, history)
         trained = replace(trained, calibration=calibration, findings=findings)
         trained.save(output / CHECKPOINT_FILE)
     return _write(output, trained, history, described)
@@ -161,8 +161,11 @@ def _write(output: Path, trained: TrainedModel, history: list[EpochResult], desc
     return Outcome(history, best, trained, findings, lines, diagnoses, described["interrupted"], files)
 
 
-def _findings(dataset: Dataset, trainer: Trainer, history: list[EpochResult]) -> tuple[Calibration, dict[str, Any]]:
-    """The calibration of the best weights, and what is said of them on val."""
+def conclude(dataset: Dataset, trainer: Trainer, history: list[EpochResult]) -> tuple[Calibration, dict[str, Any]]:
+    """The calibration of the best weights, and what is found of them on val: see `core.checklist.Findings`.
+
+    The trainer's model has its best weights afterwards.
+    """
     assert trainer.best is not None  # an epoch has run
     conclusion = trainer.conclude()
     whole, by_halves = evaluation.yardsticks(dataset, dataset.val)

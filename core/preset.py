@@ -12,11 +12,14 @@ pose as one of them, then in the folder `presets/` of the working directory. A n
 from __future__ import annotations
 
 import difflib
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
+from pydantic.fields import FieldInfo
 
 from core import config
 from core.config import (
@@ -35,8 +38,9 @@ from core.config import (
 )
 from core.errors import ConfigError
 from core.files import write_text
+from core.provenance import Figure, Provenance
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SHIPPED = Path(__file__).parent / "presets"
 USER_FOLDER = Path("presets")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -102,8 +106,8 @@ class Preset(Config):
     """The six."""
     training: PresetTraining = PresetTraining()
     """The rest of the recipe."""
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    """Where the values came from; empty for the presets of the guide."""
+    provenance: Provenance | None = None
+    """Where the values came from; null for the presets of the guide."""
 
     def training_config(self, *, size: ModelSize, metric: RankingMetric, seed: int) -> TrainingConfig:
         """The full training recipe.
@@ -181,15 +185,58 @@ def _read(path: Path) -> Preset:
         raise ConfigError(
             f"{path} has schema version {version}, this program knows up to {SCHEMA_VERSION}", "Upgrade preset-search"
         )
-    preset = parse(Preset, content, str(path))
+    preset = parse(Preset, _migrated(content), str(path))
     if preset.name != path.stem:
         raise ConfigError(f"{path} holds a preset that is named {preset.name!r}", "Give file and preset one name")
     return preset
 
 
+def _migrated(content: dict[str, Any]) -> dict[str, Any]:
+    """The same preset in the present layout.
+
+    1 to 2: presets of the guide had an empty provenance instead of none.
+    """
+    if content.get("schema_version", 1) == 1:
+        return {**content, "schema_version": 2, "provenance": content.get("provenance") or None}
+    return content
+
+
+_HEAD = """\
+# A training preset. Train with it:  preset-train --preset {name}
+# Written by a program; the same campaign gives the same bytes. Change a copy under another name.
+"""
+
+
 def to_yaml(preset: Preset) -> str:
-    """The text of a preset file: the same text for the same preset, everywhere."""
-    return config.to_yaml(preset.model_dump(mode="json"))
+    """The text of a preset file, a comment over each value: the same text for the same preset, everywhere."""
+    lines = [_HEAD.format(name=preset.name)]
+    lines += _commented(preset, "")
+    return "".join(lines)
+
+
+def _commented(settings: Config, indent: str) -> Iterator[str]:
+    """Lines of YAML, each value below what it means and where it may lie."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        yield f"{indent}# {' '.join(str(field.description).split())}{_range(field)}\n"
+        if isinstance(value, Figure):
+            ends = ", ".join(f"{key}: {json.dumps(end)}" for key, end in value.model_dump().items())
+            yield f"{indent}{name}: {{{ends}}}\n"
+        elif isinstance(value, Config):
+            yield f"{indent}{name}:\n"
+            yield from _commented(value, f"{indent}  ")
+        else:
+            plain = config.to_yaml({name: settings.model_dump(mode="json", include={name})[name]})
+            yield "".join(f"{indent}{line}\n" for line in plain.rstrip("\n").split("\n"))
+
+
+def _range(field: FieldInfo) -> str:
+    """The bounds of a number, in words; empty without any."""
+    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+    bounds = [
+        f"{word} {getattr(each, key):g}" for each in field.metadata for key, word in words.items() if hasattr(each, key)
+    ]
+    return f" [{', '.join(bounds)}]" if bounds else ""
 
 
 def save(preset: Preset, folder: Path = USER_FOLDER) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from ray import tune
 
 from core import preset
@@ -21,13 +19,13 @@ from core.errors import ConfigError
 from core.files import write_text
 from search import progress, results, study
 from search.book import Book, Budget, Rules
-from search.config import CampaignConfig, settings_of
+from search.config import settings_of
 from search.incumbent import IncumbentTraining
 from search.outcome import CHECKPOINTS, CampaignOutcome, conclude
 from search.plan import Plan, describe
 from search.progress import Display
 from search.rungs import rung_epochs
-from search.running import ray_session, run_trials
+from search.running import concurrency, ray_session, run_trials
 from search.study import CampaignStudy, TrialLog
 from search.trial import TrainingTrial, TrialJob
 
@@ -66,9 +64,14 @@ def resume(planned: Plan) -> CampaignOutcome:
     """Go on with a campaign where its journal ends.
 
     Raises:
-        ConfigError: another process runs it, or its journal is damaged.
+        ConfigError: another process runs it, its journal is damaged, or it has its verdict already.
     """
     started = datetime.now(UTC)
+    if (planned.folder / results.VERDICT_FILE).exists():
+        raise ConfigError(
+            f"Campaign {planned.config.name} has its verdict: what is searched now would not be what was confirmed",
+            "Start a new campaign; warm_start lets it begin with what this one found",
+        )
     record = CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config), must_exist=True)
     try:
         logs = list(record.trials.values())
@@ -76,6 +79,7 @@ def resume(planned: Plan) -> CampaignOutcome:
             raise ConfigError(f"The campaign has asked for {len(logs)} trials already", "Ask for more --trials")
         results.check_not_behind(planned.folder, logs)
         results.check_parts(planned.folder, planned.folder / CHECKPOINTS, logs)
+        (planned.folder / results.MANIFEST_FILE).unlink(missing_ok=True)
         write_text(planned.folder / results.CONFIG_FILE, _extended(planned))
         return _go(planned, record, started)
     finally:
@@ -158,7 +162,7 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
 
     book = Book(
         record,
-        Rules(config.max_epochs, config.grace, config.reduction, _concurrency(config), config.attempts, tolerance),
+        Rules(config.max_epochs, config.grace, config.reduction, concurrency(config), config.attempts, tolerance),
         Budget(config.trials, config.hours, config.epochs, config.convergence),
         on_epoch=lambda _: display.epoch(logs()),
         on_end=ended,
@@ -188,14 +192,6 @@ def _stop_requested(path: Path) -> Callable[[], bool]:
         return path.exists()
 
     return look
-
-
-def _concurrency(config: CampaignConfig) -> int:
-    """Trials that this machine has room for."""
-    slots = (os.cpu_count() or 1) // config.cpus_per_trial
-    if resolve_device(config.device).type == "cuda":
-        slots = min(slots, int(torch.cuda.device_count() / config.gpus_per_trial))
-    return min(max(slots, 1), config.concurrency or slots)
 
 
 def _job(planned: Plan, base: TrainingConfig) -> TrialJob:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from core import console, metrics, preset, report
+from core import console, metrics, report
 from core.config import parse, read_yaml
 from core.console import Command
 from core.errors import ConfigError
@@ -27,13 +27,18 @@ from core.options import (
     WindowOption,
 )
 from core.sources import SOURCES, data_settings, fetch_lacking, merge_sources
-from search import data_cli, results
+from search import confirm_cli, data_cli, presets_cli, results
 from search.config import CampaignConfig
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True, pretty_exceptions_enable=False)
 
 study_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Optuna's record of a campaign.")
 app.add_typer(data_cli.app, name="data")
+app.add_typer(presets_cli.presets_app, name="presets")
+app.command(cls=Command, epilog=confirm_cli.CONFIRM_EPILOG)(confirm_cli.confirm)
+app.command(cls=Command, epilog=confirm_cli.VERIFY_EPILOG)(confirm_cli.verify)
+app.command(cls=Command, epilog=presets_cli.EXPORT_EPILOG)(presets_cli.export)
+app.command(cls=Command, epilog=presets_cli.REGENERATE_EPILOG)(presets_cli.regenerate)
 app.add_typer(study_app, name="study")
 
 RUN_EPILOG = (
@@ -47,7 +52,6 @@ RUN_EPILOG = (
 RESUME_EPILOG = (
     "Examples:\n\npreset-search resume btc-eth-30d\n\npreset-search resume btc-eth-30d --trials 64 --hours 8"
 )
-EXPORT_EPILOG = "Example:\n\npreset-search export btc-eth-30d --as btc_eth_30d"
 YARDSTICKS = {"majority": "majority class", "bayes": "best possible: recipe known"}
 HoursOption = Annotated[float | None, typer.Option("--hours", help="Ask for no more trials after so many hours.")]
 NameArgument = Annotated[str, typer.Argument(help="Name of the campaign.")]
@@ -92,6 +96,9 @@ def run(
     model: Annotated[str | None, typer.Option(help="quick, small or large. Default: quick; small on a GPU.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of sampler and trainings. Default: 0.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Confirm the best trials when the search has ended.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="A small version of the same: 4 trials, 3 epochs, few bars.")
     ] = False,
@@ -108,17 +115,21 @@ def run(
         data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
         window=window, horizon=horizon, features=features, offline=offline, synthetic=synthetic,
     )  # fmt: skip
-    flags = {
+    flags: dict[str, Any] = {
         "name": name, "trials": trials, "hours": hours, "sampler": sampler, "policy": policy,
         "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent,
         "model": model, "seed": seed, "device": device, "dry_run": dry_run or None,
+        "confirm": {} if confirm else None,
     }  # fmt: skip
     config = resolve(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
     plan.check_folder(root / config.name)
     fetch_lacking(config.data)
     planned = plan.plan(config, root)
     _announce(planned)
-    _report(planned, campaign.run(planned), root)
+    outcome = campaign.run(planned)
+    _report(planned, outcome, root)
+    if config.confirm is not None and outcome.winner is not None:
+        confirm_cli.run_confirmation(config.name, root, {})
 
 
 @app.command(cls=Command, epilog=RESUME_EPILOG)
@@ -271,35 +282,15 @@ def _report(planned: Any, outcome: Any, root: Path) -> None:
 
 
 def _next(campaign: str, root: Path) -> str:
-    """The command that exports a campaign's winner."""
-    name = campaign.replace("-", "_")
-    if name in preset.shipped_names():
-        name = f"my_{name}"[:64]
-    return f"next: preset-search export {campaign} --as {name}{_where(root)}"
+    """The commands that confirm and export a campaign's winner."""
+    return (
+        f"next: preset-search confirm {campaign}{_where(root)}\n"
+        f"then: preset-search export {campaign} --as {presets_cli.default_name(campaign)}{_where(root)}"
+    )
 
 
 def _where(root: Path) -> str:
     return "" if root == results.ROOT else f" --results {escape(str(root))}"
-
-
-@app.command(cls=Command, epilog=EXPORT_EPILOG)
-def export(
-    name: Annotated[str, typer.Argument(help="Name of the campaign.")],
-    preset_name: Annotated[str, typer.Option("--as", help="Name of the preset to write.")],
-    root: RootOption = results.ROOT,
-    presets: Annotated[Path, typer.Option("--presets", help="Folder to write it to.")] = preset.USER_FOLDER,
-) -> None:
-    """Write a campaign's winner as a preset file, marked `not confirmed`."""
-    from search.export import make_preset
-
-    made = make_preset(results.folder(root, name), preset_name)
-    path = preset.save(made, presets)
-    console.out.print(f"wrote {escape(str(path))} (not confirmed)")
-    flags = f"--config {root / name / results.CONFIG_FILE} --model {made.provenance['model']}"
-    named = preset_name if presets == preset.USER_FOLDER else path
-    console.out.print(
-        f"next: preset-train --preset {escape(str(named))} {flags} --output-dir checkpoints/{preset_name}"
-    )
 
 
 def main() -> None:

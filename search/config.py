@@ -21,6 +21,17 @@ def dry_run_bars(data: DataConfig) -> int:
     return max(4500, ceil((550 + lost) / min(data.val_fraction, data.test_fraction)))
 
 
+class ConfirmConfig(Config):
+    """How the best trials are confirmed."""
+
+    top: int = Field(default=3, ge=1, le=100)
+    """How many of the best full-fidelity trials are trained again."""
+    seeds: int = Field(default=3, ge=1, le=100)
+    """Trainings of each fold, each with a seed that the search did not use."""
+    folds: int = Field(default=5, ge=1, le=50)
+    """Blocks of time that are predicted by trainings on what came before them."""
+
+
 class CampaignConfig(Config):
     """One campaign."""
 
@@ -77,6 +88,8 @@ class CampaignConfig(Config):
     """GPUs of one trial, where trials train on GPUs."""
     space: SpaceConfig = SpaceConfig()
     """Where each of the six hyperparameters is searched."""
+    confirm: ConfirmConfig | None = None
+    """Confirm the best trials as soon as the search has ended; not before asked to if not given."""
     dry_run: bool = False
     """A small version of the same campaign, to see that everything works here."""
 
@@ -97,7 +110,7 @@ class CampaignConfig(Config):
         apart = {
             "name", "trials", "hours", "epochs", "convergence", "concurrency", "sampler", "policy", "ask",
             "warm_start", "attempts", "incumbent", "incumbent_epochs", "device",
-            "cpus_per_trial", "gpus_per_trial", "space", "base",
+            "cpus_per_trial", "gpus_per_trial", "space", "base", "confirm",
         }  # fmt: skip
         content = self.model_dump(mode="json", exclude=apart)
         # Where the bars lie says nothing of what they are; the fingerprint does.

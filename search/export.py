@@ -1,68 +1,147 @@
-"""From a campaign's winning row to a preset file."""
+"""From a campaign's folder to a preset file: a pure function, which computes no figure."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from core import preset
-from core.config import read_yaml
+from core.config import parse, read_yaml
 from core.errors import ConfigError
 from core.preset import Hyperparameters, Preset, PresetAugmentation, PresetTraining
-from search import results
+from core.provenance import Confirmation, Figure, Headline, PresetData, Provenance, Status
+from search import manifest, results
 from search.space import NAMES
+
+_DIGITS = 6
 
 
 def make_preset(campaign: Path, name: str) -> Preset:
-    """The preset of a campaign's winner, marked as not confirmed.
+    """The preset of a campaign: of its confirmed winner, or of the best trial, marked as not confirmed.
 
     Args:
         campaign: the campaign's folder.
         name: the preset's name.
 
     Raises:
-        ConfigError: the campaign has no winner, or its files are damaged.
+        ConfigError: the campaign has no winner, or its files are not what they were.
     """
     preset.check_name(name)
-    row = results.winner(results.read_trials(campaign))
-    if row is None:
+    manifest.check(campaign)
+    content = read_yaml(campaign / results.CONFIG_FILE)
+    verdict = read_verdict(campaign)
+    trials = results.ranked(results.read_trials(campaign))
+    if not trials:
         raise ConfigError(
             f"Campaign {campaign.name} has no winner: no trial reached full fidelity", "Run it with more trials"
         )
-    content = read_yaml(campaign / results.CONFIG_FILE)
     try:
-        return _assemble(name, row, content["config"], content["resolved"])
-    except (KeyError, TypeError, ValueError) as error:
+        if content["config"]["name"] != campaign.name:
+            raise ConfigError(
+                f"{campaign} holds campaign {content['config']['name']!r}", "Give folder and campaign one name"
+            )
+        number = verdict["winner"]["trial"] if verdict else trials[0]["number"]
+        row = next(row for row in trials if row["number"] == number)
+        return _assemble(name, row, content["config"], content["resolved"], verdict)
+    except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise ConfigError(
-            f"{campaign / results.CONFIG_FILE} is damaged ({' '.join(str(error).split())})", "Run the campaign again"
+            f"The files of {campaign} are damaged ({' '.join(repr(error).split())})", "Bring them back from a copy"
         ) from None
 
 
-def _assemble(name: str, row: dict[str, Any], config: dict[str, Any], resolved: dict[str, Any]) -> Preset:
+def read_verdict(campaign: Path) -> dict[str, Any] | None:
+    """The verdict of a campaign; None if it was not confirmed.
+
+    Raises:
+        ConfigError: its file is damaged.
+    """
+    path = campaign / results.VERDICT_FILE
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["schema_version"] != 1:
+            raise ConfigError(f"{path} has schema version {found['schema_version']}", "Upgrade preset-search")
+        return dict(found)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error!r})", "Bring it back from a copy") from None
+
+
+def _assemble(
+    name: str,
+    row: Mapping[str, Any],
+    config: Mapping[str, Any],
+    resolved: Mapping[str, Any],
+    verdict: Mapping[str, Any] | None,
+) -> Preset:
     recipe, data = resolved["base_recipe"], resolved["data"]
+    status: Status = verdict["status"] if verdict else "not confirmed"
     what = "synthetic data" if data["synthetic"] else ", ".join(data["symbols"])
+    settings = verdict["data"]["settings"] if verdict else {}
+    kept = ("synthetic", "symbols", "span", "fingerprint", "window", "horizon", "bar")
     return Preset(
         name=name,
-        description=f"Winner of campaign {config['name']} on {what}; not confirmed.",
+        description=f"Winner of campaign {config['name']} on {what}; {status}.",
         hyperparameters=Hyperparameters(**{key: row[key] for key in NAMES}),
         training=PresetTraining(
             schedule=recipe["trainer"]["schedule"],
             epochs=recipe["trainer"]["epochs"],
             patience=recipe["trainer"]["patience"],
+            final_epochs=verdict["winner"]["final_epochs"] if verdict else None,
             label_smoothing=recipe["loss"]["label_smoothing"],
             augmentation=PresetAugmentation(**{key: recipe["augment"][key] for key in PresetAugmentation.model_fields}),
         ),
-        provenance={
-            "status": "not confirmed",
-            "campaign": config["name"],
-            "dry_run": config["dry_run"],
-            "trial": row["number"],
-            "best_epoch": row["best_epoch"],
-            "ranking_metric": config["metric"],
-            "val_value": row["value"],
-            "model": config["model"],
-            "seed": config["seed"],
-            "data": {key: data[key] for key in ("synthetic", "symbols", "span", "fingerprint", "window", "horizon")},
-            "versions": resolved["versions"],
-        },
+        provenance=Provenance(
+            status=status,
+            campaign=config["name"],
+            dry_run=config["dry_run"],
+            trial=row["number"],
+            best_epoch=row["best_epoch"],
+            ranking_metric=config["metric"],
+            val_value=round(row["value"], _DIGITS),
+            model=config["model"],
+            seed=config["seed"],
+            data=parse(PresetData, {**{key: data[key] for key in kept}, "settings": settings}, config["name"]),
+            versions=resolved["versions"],
+            confirmation=_confirmation(verdict) if verdict else None,
+        ),
     )
+
+
+def _confirmation(verdict: Mapping[str, Any]) -> Confirmation:
+    test, tradable = verdict.get("test"), verdict.get("tradable", {})
+    overfitting = verdict.get("overfitting", {}).get("probability")
+    return Confirmation(
+        out_of_fold=_figure(verdict["winner"]["out_of_fold"][verdict["ranking_metric"]]),
+        seeds=tuple(verdict["method"]["seeds"]),
+        folds=verdict["method"]["folds"],
+        incumbent=verdict["incumbent"]["preset"],
+        lead=_figure(verdict["lead"]),
+        recommended=verdict["recommended"],
+        final_seed=verdict["final"]["seed"],
+        test=Headline(
+            **{key: _figure(test[key]) for key in ("macro_f1", "direction_auc", "lead")},
+            best_baseline=test["lead"]["over"],
+            rows=test["rows"],
+        )
+        if test
+        else None,
+        failed_gates=tuple(gate["name"] for gate in verdict["gates"] if gate["verdict"] != "pass"),
+        earlier_readings=sum("test" in look["saw"] for look in verdict.get("earlier_looks", [])),
+        tradable=tradable.get("verdict"),
+        deflated_sharpe=_rounded(tradable.get("deflated_sharpe")),
+        overfitting=_rounded(overfitting if isinstance(overfitting, float) else None),
+    )
+
+
+def _figure(row: Mapping[str, Any]) -> Figure:
+    value, low, high = (_rounded(row[key]) for key in ("value", "low", "high"))
+    if value is None:
+        raise ValueError("a figure has no value")
+    return Figure(value=value, low=low, high=high)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)

@@ -10,7 +10,7 @@ from typing import Any
 from core import baselines, metrics
 from core.files import write_json
 from core.market import synthetic
-from search import results
+from search import manifest, results
 from search.book import Book
 from search.plan import Plan
 from search.study import TrialLog
@@ -62,7 +62,10 @@ def conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime) 
     folder, logs = planned.folder, list(book.study.trials.values())
     trials = results.trials_table(logs)
     gathered = results.gather(folder, folder / CHECKPOINTS, logs)
-    names = (results.CONFIG_FILE, results.JOURNAL_FILE, results.TRIALS_FILE, results.CURVES_FILE, results.SUMMARY_FILE)
+    names = (
+        results.CONFIG_FILE, results.JOURNAL_FILE, results.TRIALS_FILE, results.CURVES_FILE, results.SUMMARY_FILE,
+        results.MANIFEST_FILE,
+    )  # fmt: skip
     outcome = CampaignOutcome(
         winner=results.winner(trials),
         incumbent=incumbent,
@@ -74,6 +77,7 @@ def conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime) 
         files=[*(folder / name for name in names), *gathered],
     )
     write_json(folder / results.SUMMARY_FILE, _summary(planned, outcome))
+    manifest.write(folder)
     return outcome
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from core import __version__, api, preset
-from core.config import TrainingConfig, parse, read_yaml, to_yaml
+from core.config import DataConfig, TrainingConfig, parse, read_yaml, to_yaml
 from core.dataset import Dataset, load
 from core.device import resolve_device
 from core.errors import ConfigError
@@ -160,7 +160,7 @@ def _plan(config: CampaignConfig, folder: Path) -> Plan:
     base, incumbent = preset.load(config.base), preset.load(config.incumbent)
     for asked in config.ask:
         preset.load(asked)
-    dataset = _dataset(config)
+    dataset = load(data_of(config))
     for batch_size in config.space.batch_size.values:
         dataset.check_batch_size(batch_size)
     assert config.model is not None  # resolved by now
@@ -200,8 +200,8 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"{folder} already exists", "Choose another --name, or remove that folder")
 
 
-def _dataset(config: CampaignConfig) -> Dataset:
-    """The campaign's dataset; for a dry run, that of its last few bars."""
+def data_of(config: CampaignConfig) -> DataConfig:
+    """The data settings that a campaign trains on; a dry run's name its last few bars."""
     data = config.data
     if config.dry_run:
         market = read_market(data)
@@ -209,7 +209,7 @@ def _dataset(config: CampaignConfig) -> Dataset:
         days = bars * market.span.bar / 86_400e6
         if market.span.bars > bars:
             data = data.model_copy(update={"days": days})
-    return load(data)
+    return data
 
 
 def describe(planned: Plan, started: datetime) -> str:

@@ -27,6 +27,9 @@ _BRING_BACK = "Bring the campaign's folder back as it was, or start a new campai
 STOP_FILE = ".stop"
 """While it is there, a running campaign ends as soon as it can."""
 INCUMBENT_FILE = "incumbent.json"
+CONFIRMATION_FILE = "confirmation.parquet"
+VERDICT_FILE = "verdict.json"
+MANIFEST_FILE = "manifest.json"
 
 COMPLETE, STOPPED, FAILED, INTERRUPTED = "complete", "stopped", "failed", "interrupted"
 
@@ -199,17 +202,25 @@ def _part(folder: Path, parts: Path, name: str, number: int) -> pd.DataFrame:
     return found
 
 
+def iso(microseconds: int) -> str:
+    """An instant in ISO 8601."""
+    return pd.Timestamp(microseconds, unit="us", tz="UTC").isoformat()
+
+
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def winner(trials: pd.DataFrame) -> dict[str, Any] | None:
-    """The best full-fidelity trial as a row; ties go to the lower NLL, then to the earlier one. None without any."""
+def ranked(trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """The full-fidelity trials as rows, the best first; ties go to the lower NLL, then to the earlier one."""
     full = trials[(trials["status"] == COMPLETE) & np.isfinite(trials["value"])]
-    if full.empty:
-        return None
-    ranked = full.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
-    return {str(key): value for key, value in ranked.iloc[0].to_dict().items()}
+    ordered = full.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
+    return [{str(key): value for key, value in row.items()} for row in ordered.to_dict("records")]
+
+
+def winner(trials: pd.DataFrame) -> dict[str, Any] | None:
+    """The best of them; None without any."""
+    return next(iter(ranked(trials)), None)
 
 
 def folder(root: Path, name: str) -> Path:

@@ -12,14 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 from ray.exceptions import OutOfMemoryError, RayError
 
+from core.device import resolve_device
 from search.book import Book
+from search.config import CampaignConfig
 from search.progress import Ticker
 from search.results import first_line
 from search.scheduler import BookScheduler
 from search.searcher import BookSearcher
+
+
+def concurrency(config: CampaignConfig) -> int:
+    """Trainings at a time that this machine has room for."""
+    slots = (os.cpu_count() or 1) // config.cpus_per_trial
+    if resolve_device(config.device).type == "cuda":
+        slots = min(slots, int(torch.cuda.device_count() / config.gpus_per_trial))
+    return min(max(slots, 1), config.concurrency or slots)
 
 
 @contextmanager

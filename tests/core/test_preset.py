@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core import preset
-from core.config import TrainingConfig
+from core.config import TrainingConfig, parse
 from core.errors import ConfigError
 from core.preset import Hyperparameters, Preset, PresetAugmentation, PresetTraining
+from core.provenance import PresetData, Provenance
 
 SIX = {
     "learning_rate": 1e-4,
@@ -30,6 +31,30 @@ def _own_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def _preset(name: str = "mine", **fields: Any) -> Preset:
     return Preset(name=name, hyperparameters=Hyperparameters(**SIX), **fields)
+
+
+def _provenance(text: str) -> Provenance:
+    data = {
+        "synthetic": False,
+        "symbols": [text],
+        "span": [text, text],
+        "fingerprint": text,
+        "window": 60,
+        "horizon": 3,
+    }
+    return Provenance(
+        status="not confirmed",
+        campaign=text,
+        dry_run=False,
+        trial=3,
+        best_epoch=2,
+        ranking_metric="nll",
+        val_value=-1e-7,
+        model="quick",
+        seed=0,
+        data=parse(PresetData, {**data, "settings": {"labels": {"kind": text, "quantiles": [0.25, 1e-9]}}}, "test"),
+        versions={"torch": text},
+    )
 
 
 def _write(path: Path, **fields: Any) -> str:
@@ -97,7 +122,7 @@ def test_a_shipped_preset_holds_the_guides_values(name: str) -> None:
     assert loaded.name == name
     assert loaded.hyperparameters.model_dump() == six
     assert loaded.training == training
-    assert loaded.provenance == {}
+    assert loaded.provenance is None
 
 
 def test_exactly_the_guides_presets_are_shipped() -> None:
@@ -183,7 +208,7 @@ def test_saving_and_loading_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, rate: float, decay: float, gamma: float, text: str
 ) -> None:
     six = Hyperparameters(**(SIX | {"learning_rate": rate, "weight_decay": decay, "focal_gamma": gamma}))
-    made = Preset(name="mine", description=text, hyperparameters=six, provenance={"commit": text, "seeds": [1, 2]})
+    made = Preset(name="mine", description=text, hyperparameters=six, provenance=_provenance(text))
     path = preset.save(made, tmp_path_factory.mktemp("presets"))
     assert preset.load(str(path)) == made
 

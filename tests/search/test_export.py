@@ -9,7 +9,7 @@ import yaml
 from core import preset
 from core.errors import ConfigError
 from core.files import write_table
-from search import results
+from search import manifest, results
 from search.export import make_preset
 from search.space import NAMES
 from search.study import TrialLog
@@ -32,6 +32,7 @@ def _campaign(root: Path, records: list[TrialLog]) -> Path:
                 "fingerprint": "ab12",
                 "window": 60,
                 "horizon": 3,
+                "bar": 300_000_000,
             },
             "base_recipe": recipe,
             "versions": {"torch": "2.13.0"},
@@ -39,6 +40,7 @@ def _campaign(root: Path, records: list[TrialLog]) -> Path:
     }
     (folder / results.CONFIG_FILE).write_text(yaml.safe_dump(content))
     write_table(folder / results.TRIALS_FILE, results.trials_table(records))
+    manifest.write(folder)
     return folder
 
 
@@ -49,8 +51,9 @@ def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> Non
     row = results.read_trials(folder).set_index("number").loc[1]
     for name in NAMES:
         assert getattr(loaded.hyperparameters, name) == row[name]
-    assert loaded.provenance["trial"] == 1
-    assert loaded.provenance["val_value"] == row["value"]
+    assert loaded.provenance is not None
+    assert loaded.provenance.trial == 1
+    assert loaded.provenance.val_value == row["value"]
 
 
 def test_the_preset_carries_the_campaigns_epochs_and_schedule(tmp_path: Path) -> None:
@@ -60,7 +63,8 @@ def test_the_preset_carries_the_campaigns_epochs_and_schedule(tmp_path: Path) ->
 
 def test_the_preset_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
     made = make_preset(_campaign(tmp_path, [log(0, [0.4])]), "mine")
-    assert made.provenance["status"] == "not confirmed"
+    assert made.provenance is not None
+    assert (made.provenance.status, made.provenance.confirmation) == ("not confirmed", None)
     assert "not confirmed" in made.description
 
 
@@ -73,7 +77,10 @@ def test_a_campaign_without_a_winner_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_campaign_file_is_refused(tmp_path: Path, text: str) -> None:
     folder = _campaign(tmp_path, [log(0, [0.4])])
     (folder / results.CONFIG_FILE).write_text(text)
-    with pytest.raises(ConfigError, match=r"campaign\.yaml"):
+    with pytest.raises(ConfigError, match=r"campaign\.yaml is not what it was"):
+        make_preset(folder, "mine")
+    manifest.write(folder)
+    with pytest.raises(ConfigError, match=r"campaign\.yaml|are damaged|Give folder and campaign one name"):
         make_preset(folder, "mine")
 
 

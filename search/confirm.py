@@ -1,0 +1,206 @@
+"""Runs a confirmation: each cell a Ray task, each kept as soon as it is done, so that it goes on where it was ended."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import ray
+import torch
+from ray.exceptions import RayError
+from scipy.special import softmax
+
+from core import api, checklist, console, metrics
+from core.config import Device
+from core.dataset import Dataset
+from core.device import resolve_device
+from core.errors import ConfigError, PresetSearchError
+from core.files import write_json, write_table
+from core.trainer import Trainer
+from search import ledger, manifest, results
+from search.certify import Trained, certify, choose
+from search.confirmation import CELLS, Cell, ConfirmationPlan
+from search.journal import Journal
+from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, TEST, Source, predictions_table, returns_table
+from search.running import concurrency, ray_session
+
+ROW_FILE = "row.json"
+_LOOK_SECONDS = 0.5
+
+
+def train_cell(cell: Cell, dataset: Dataset, device: Device, threads: int) -> tuple[dict[str, Any], list[pd.DataFrame]]:
+    """Train one cell; choose epoch and calibration on its val; predict its test rows.
+
+    Args:
+        cell: which.
+        dataset: its own.
+        device: where to train.
+        threads: CPU threads.
+
+    Returns:
+        a row of the confirmation, in plain values, and the tables of predictions and returns.
+    """
+    torch.set_num_threads(threads)
+    recipe = cell.recipe
+    row: dict[str, Any] = {"number": cell.candidate.number, "seed": cell.seed, "split": cell.split}
+    try:
+        trainer = Trainer(recipe, dataset, resolve_device(device))
+        history = list(trainer)
+        best = trainer.best
+        assert best is not None  # an epoch has run
+        if cell.split == TEST:
+            calibration, findings = api.conclude(dataset, trainer, history)
+        else:
+            calibration, findings = trainer.conclude().calibration, {}
+        logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
+    except PresetSearchError as error:  # it would happen again
+        return {**row, "status": "failed", "reason": " ".join(str(error).split())}, []
+    labels, probabilities = dataset.labels[dataset.test], softmax(logits, axis=1)
+    scores = metrics.evaluate(labels, probabilities, dataset.timestamps[dataset.test])
+    row |= {
+        "status": "complete",
+        "reason": "",
+        "epochs": len(history),
+        "best_epoch": history[-1].best_epoch,
+        "seconds": sum(result.seconds for result in history),
+        "temperature": calibration.temperature,
+        "bias": list(calibration.bias),
+        "val": best.best_metrics,
+        "held_out": scores,
+        "train_rows": len(dataset.train),
+        "val_rows": len(dataset.val),
+        "held_out_rows": len(labels),
+    }
+    if findings:
+        row["checklist"] = [line.as_row() for line in checklist.checklist(recipe, findings)]
+    source = Source(cell.candidate.number, cell.seed, cell.split)
+    made = [table(source, dataset, dataset.test, probabilities) for table in (predictions_table, returns_table)]
+    return row, made
+
+
+_task = ray.remote(max_retries=3)(train_cell)  # a dead process or want of memory is tried again
+
+
+def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
+    """Train all cells that are not done yet, choose the winner, read test once, write the verdict.
+
+    Raises:
+        ConfigError: the campaign is being run, or its folder cannot be written.
+        KeyboardInterrupt: it was ended by hand; what is done is kept.
+    """
+    folder = plan.campaign.folder
+    with _held(folder / results.JOURNAL_FILE), ray_session():
+        done = [_load(_place(plan, cell)) for cell in _train(plan, plan.cells, "confirmation")]
+        chosen = choose(plan, done)
+        looks = [] if plan.look is None else ledger.record(folder.parent / ledger.LEDGER_FILE, plan.look)
+        final = Cell(chosen.candidate, plan.seeds[0], TEST)
+        last = [_load(_place(plan, cell)) for cell in _train(plan, [final], "final training")]
+    seen = ledger.earlier(looks, plan.look) if plan.look else []
+    verdict = certify(plan, chosen, last[0], seen)
+    _write(plan, [*done, *last], verdict)
+    return verdict
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Keep the campaign from being run meanwhile."""
+    journal = Journal(path)
+    try:
+        yield
+    finally:
+        journal.close()
+
+
+def _place(plan: ConfirmationPlan, cell: Cell) -> Path:
+    return plan.campaign.folder / CELLS / cell.key(plan.campaign.identity, plan.settings.folds)
+
+
+def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str) -> Sequence[Cell]:
+    """Have all cells done; returns them."""
+    missing = [cell for cell in cells if not (_place(plan, cell) / ROW_FILE).is_file()]
+    config = plan.campaign.config
+    device: Device = "cuda" if resolve_device(config.device).type == "cuda" else "cpu"
+    gpus = config.gpus_per_trial if device == "cuda" else 0.0
+    task = _task.options(num_cpus=config.cpus_per_trial, num_gpus=gpus)
+    stop = plan.campaign.folder / results.STOP_FILE
+    stop.unlink(missing_ok=True)
+    shared: dict[str, Any] = {}
+    waiting = list(reversed(missing))
+    running: dict[Any, Cell] = {}
+    slots = concurrency(config)
+    with console.progress_bar() as bar:
+        shown = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
+        while waiting or running:
+            if stop.exists():
+                stop.unlink(missing_ok=True)
+                raise KeyboardInterrupt
+            while waiting and len(running) < slots:
+                cell = waiting.pop()
+                if cell.split not in shared:
+                    shared[cell.split] = ray.put(plan.dataset_of(cell))
+                running[task.remote(cell, shared[cell.split], device, config.cpus_per_trial)] = cell
+            ready, _ = ray.wait(list(running), timeout=_LOOK_SECONDS)
+            for reference in ready:
+                _keep(plan, running.pop(reference), reference)
+                bar.advance(shown)
+    return cells
+
+
+def _keep(plan: ConfirmationPlan, cell: Cell, reference: Any) -> None:
+    try:
+        row, tables = ray.get(reference)
+    except RayError as error:
+        raise ConfigError(
+            f"The training of {cell.candidate.name}, seed {cell.seed}, {cell.split} died ({results.first_line(error)})",
+            "Run the same command again: it goes on there",
+        ) from None
+    place = _place(plan, cell)
+    for name, table in zip((PREDICTIONS_FILE, RETURNS_FILE), tables, strict=False):
+        write_table(place / name, table)
+    write_json(place / ROW_FILE, row)
+
+
+def _load(place: Path) -> Trained:
+    row = json.loads((place / ROW_FILE).read_text(encoding="utf-8"))
+    if row["status"] != "complete":
+        return Trained(row, pd.DataFrame(), pd.DataFrame())
+    return Trained(row, pd.read_parquet(place / PREDICTIONS_FILE), pd.read_parquet(place / RETURNS_FILE))
+
+
+def _write(plan: ConfirmationPlan, done: Sequence[Trained], verdict: dict[str, Any]) -> None:
+    folder = plan.campaign.folder
+    write_table(folder / results.CONFIRMATION_FILE, confirmation_table([trained.row for trained in done]))
+    for name, tables in (
+        (PREDICTIONS_FILE, [trained.predictions for trained in done]),
+        (RETURNS_FILE, [trained.returns for trained in done]),
+    ):
+        whole = pd.read_parquet(folder / name)
+        write_table(folder / name, pd.concat([whole[whole["split"] == "val"], *tables], ignore_index=True))
+    write_json(folder / results.VERDICT_FILE, verdict)
+    manifest.write(folder)
+    shutil.rmtree(folder / CELLS, ignore_errors=True)
+
+
+def confirmation_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A row a candidate, seed and fold, and one of the final training; figures of what it predicted as `held_out_…`."""
+    nested = ("val", "held_out", "bias", "checklist")
+    flat = []
+    for row in rows:
+        plain = {key: value for key, value in row.items() if key not in nested}
+        for part in ("val", "held_out"):
+            plain |= {f"{part}_{name}": _number(value) for name, value in row.get(part, {}).items()}
+        plain |= {
+            f"bias_{name}": value for name, value in zip(("sell", "hold", "buy"), row.get("bias", []), strict=False)
+        }
+        flat.append(plain)
+    return pd.DataFrame(flat)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,160 @@
+"""`preset-search confirm` and `verify`: is the winner's skill real, and can it be had again?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from core import console, preset
+from core.options import DataOption, ExchangeOption, OfflineOption, StoreOption, SymbolsOption
+from core.sources import data_settings
+from search import results
+from search.config import ConfirmConfig
+from search.export import read_verdict
+
+RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
+CONFIRM_EPILOG = (
+    "Examples:\n\npreset-search confirm btc-eth-30d\n\n"
+    "preset-search confirm btc-eth-30d --top 1 --seeds 2 --folds 2 --incumbent quick_experiment"
+)
+VERIFY_EPILOG = "Example:\n\npreset-search verify btc_eth_30d --symbols BTCUSDT ETHUSDT --store data"
+OUTSIDE = 1
+
+
+def confirm(
+    name: Annotated[str, typer.Argument(help="Name of the campaign.")],
+    top: Annotated[int | None, typer.Option(help="Best trials to train again. Default: 3.", min=1)] = None,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of each on a fold. Default: 3.", min=1)] = None,
+    folds: Annotated[int | None, typer.Option(help="Blocks of time. Default: 5.", min=1)] = None,
+    incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: the campaign's.")] = None,
+    root: RootOption = results.ROOT,
+) -> None:
+    """Train the best trials and the incumbent again, on seeds and stretches of time that the search did not use.
+
+    The best of them is read once on test; the verdict is written into the campaign's folder. What
+    is done is kept: after an interruption the same command goes on.
+    """
+    written = read_verdict(results.folder(root, name))
+    if written is not None:
+        console.err.print("This campaign has its verdict; test is read once, so it stays as it is.")
+        show(written, root)
+        return
+    run_confirmation(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent)
+
+
+def run_confirmation(name: str, root: Path, changes: dict[str, int | None], incumbent: str | None = None) -> None:
+    """Confirm a campaign and print what came of it."""
+    from search import confirm as confirming  # Ray takes seconds to import
+    from search.confirmation import plan_confirmation
+    from search.running import concurrency
+
+    named = {key: value for key, value in changes.items() if value is not None}
+    plan = plan_confirmation(name, root, ConfirmConfig(**named) if named else None, incumbent)
+    slots = concurrency(plan.campaign.config)
+    console.err.print(
+        f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "
+        f"seeds x {plan.settings.folds} folds = {len(plan.cells)} trainings, {slots} at a time; "
+        f"about {max(plan.seconds / slots / 60, 1):.0f} min if none was done before"
+    )
+    try:
+        verdict = confirming.confirm(plan)
+    except KeyboardInterrupt:
+        where = "" if root == results.ROOT else f" --results {root}"
+        console.out.print(f"What was trained is kept. next: preset-search confirm {escape(name + where)}")
+        raise typer.Exit(console.INTERRUPTED) from None
+    show(verdict, root)
+
+
+def show(verdict: dict[str, Any], root: Path) -> None:
+    """Print a verdict."""
+    synthetic = " of the SYNTHETIC market" if verdict["data"]["synthetic"] else ""
+    metric = verdict["ranking_metric"]
+    table = Table("", metric, "central 95 %", f"{metric} less the incumbent's", title=f"Out of fold{synthetic}")
+    for candidate in verdict["candidates"]:
+        figure = candidate["out_of_fold"][metric]
+        won = " (winner)" if candidate["trial"] == verdict["winner"]["trial"] else ""
+        table.add_row(f"trial #{candidate['trial']}{won}", *_figure(figure), " ".join(_figure(candidate["lead"])))
+    table.add_row(f"incumbent: {verdict['incumbent']['preset']}", *_figure(verdict["incumbent"]["out_of_fold"][metric]))
+    console.out.print(table)
+    if test := verdict.get("test"):
+        rows: list[console.Row] = [("winner, trained once more", test["metrics"], [])]
+        rows += [(each, scores, []) for each, scores in test["baselines"].items()]
+        console.out.print(console.metrics_table(f"The one reading of test{synthetic}", rows, []))
+    gates = Table("gate", "found", "bound", "")
+    for gate in verdict["gates"]:
+        gates.add_row(escape(gate["name"]), _found(gate["value"]), gate["bound"], gate["verdict"])
+    console.out.print(gates)
+    for line in _beside(verdict):
+        console.out.print(line)
+    folder = root / verdict["campaign"]
+    for name in (results.VERDICT_FILE, results.CONFIRMATION_FILE, results.MANIFEST_FILE):
+        console.out.print(f"wrote {escape(str(folder / name))}")
+
+
+def _found(value: float | bool | None) -> str:
+    if value is None:
+        return "not measured"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _figure(figure: dict[str, Any]) -> tuple[str, str]:
+    ends = "" if figure["low"] is None else f"[{figure['low']:.4f}, {figure['high']:.4f}]"
+    return f"{figure['value']:.4f}", escape(ends)
+
+
+def _beside(verdict: dict[str, Any]) -> list[str]:
+    lines = [f"[bold]{verdict['status'].capitalize()}.[/] Recommended: {verdict['recommended']}."]
+    if verdict["status"] != "certified":
+        failed = [gate["name"] for gate in verdict["gates"] if gate["verdict"] != "pass"]
+        lines += [f"Not certified because of: {escape('; '.join(failed) or verdict.get('reason', 'a dry run'))}."]
+    if beside := verdict.get("tradable"):
+        ratio = beside["deflated_sharpe"]
+        told = "not defined" if ratio is None else f"{ratio:.3f}"
+        chance = verdict["overfitting"]["probability"]
+        lines += [
+            f"Tradable net of costs: {beside['verdict']} (Deflated Sharpe Ratio {told}, {beside['bound']} needed).",
+            f"Probability of overfitting: {chance if isinstance(chance, str) else f'{chance:.2f}'}.",
+        ]
+    for look in verdict.get("earlier_looks", []):
+        lines += [
+            f"{escape(look['campaign'])} had seen some of this test span before, as its {' and '.join(look['saw'])}."
+        ]
+    return lines
+
+
+def verify(
+    name: Annotated[str, typer.Argument(metavar="PRESET", help="A confirmed preset: its name, or its file's path.")],
+    data: DataOption = None,
+    symbols: SymbolsOption = None,
+    store: StoreOption = None,
+    exchange: ExchangeOption = None,
+    offline: OfflineOption = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train a confirmed preset again with its seed, and say whether its figures come out again.
+
+    Without data, a preset of the synthetic market makes its own; others need the bars.
+    """
+    from search.verification import verify as verifying
+
+    source = data_settings(data=data, symbols=symbols, store=store, exchange=exchange, offline=offline)
+    found = verifying(preset.load(name), source, device, os.cpu_count() or 1)
+    if not found.same_data:
+        console.err.print(
+            "[bold yellow]These are not the bars that it was confirmed on: the figures need not agree.[/]"
+        )
+    table = Table("", "recorded", "central 95 %", "now", "")
+    for metric, figure, value in found.figures:
+        ends = "" if figure.low is None else f"[{figure.low:.4f}, {figure.high:.4f}]"
+        told = "inside" if found.inside(figure, value) else "outside"
+        table.add_row(metric, f"{figure.value:.4f}", escape(ends), f"{value:.4f}", told)
+    console.out.print(table)
+    if not all(found.inside(figure, value) for _, figure, value in found.figures):
+        raise typer.Exit(OUTSIDE)

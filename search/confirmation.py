@@ -1,0 +1,206 @@
+"""What a confirmation trains: candidates x seeds x folds, planned and checked before anything starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core import preset
+from core.config import TrainingConfig, read_yaml
+from core.dataset import Dataset, fit, load
+from core.errors import ConfigError
+from core.market.reader import bar_files, read_market
+from core.splits import fold_borders
+from search import results
+from search.config import ConfirmConfig
+from search.ledger import Look
+from search.outputs import INCUMBENT, TEST
+from search.plan import Plan, data_of, plan_resume
+from search.space import NAMES
+from search.trial import TrialJob
+
+CELLS = "confirmation"
+"""Folder of the cells that are done, in the campaign's; removed when there is a verdict."""
+LEAST_ROWS = 100
+"""Fewest usable rows of a fold's parts: all folds are judged together, so one alone may be small."""
+COST_OF_EVALUATION = 0.35
+"""Of an epoch on a row that is evaluated, in terms of one that is trained on."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe to confirm.
+
+    Attributes:
+        number: of the trial that it is from, or `INCUMBENT`.
+        six: its hyperparameters.
+        recipe: all of it; the seed is set for each cell.
+        expected_epochs: how many a training will take, as far as is known.
+    """
+
+    number: int
+    six: dict[str, Any]
+    recipe: TrainingConfig
+    expected_epochs: int
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return "incumbent" if self.number == INCUMBENT else f"trial {self.number}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: of a candidate, with a seed, on a fold (from 1), or the final one, which reads test."""
+
+    candidate: Candidate
+    seed: int
+    split: str
+
+    @property
+    def recipe(self) -> TrainingConfig:
+        """The whole recipe."""
+        return self.candidate.recipe.with_trainer(seed=self.seed)
+
+    def key(self, identity: str, folds: int) -> str:
+        """Hash of all that its outcome depends on: a cell that was done is found again, another is not taken for it."""
+        content = [self.recipe.model_dump(mode="json"), self.split, folds, identity]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class ConfirmationPlan:
+    """A confirmation that has been checked and can start.
+
+    Attributes:
+        campaign: the campaign as it was begun.
+        settings: how many of what.
+        incumbent: name of the preset to beat.
+        candidates: the best trials, best first, then the incumbent.
+        dataset: the main splits, test included: for the final training alone.
+        folds: a dataset a fold: its train, its inner val, and as test its block.
+        look: what the ledger is to know.
+        seconds: what all cells but the final one are expected to take, one after the other.
+    """
+
+    campaign: Plan
+    settings: ConfirmConfig
+    incumbent: str
+    candidates: tuple[Candidate, ...]
+    dataset: Dataset
+    folds: tuple[Dataset, ...]
+    look: Look | None
+    seconds: float
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All but the final training; by fold and seed first, so that every candidate comes along alike."""
+        return [
+            Cell(candidate, seed, f"fold {fold}")
+            for fold in range(len(self.folds), 0, -1)  # the longest trainings first
+            for seed in self.seeds
+            for candidate in self.candidates
+        ]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that the search did not use."""
+        return [(self.campaign.config.seed + 1 + place) % 2**32 for place in range(self.settings.seeds)]
+
+    def dataset_of(self, cell: Cell) -> Dataset:
+        """What a cell trains on and predicts."""
+        return self.dataset if cell.split == TEST else self.folds[int(cell.split.split()[1]) - 1]
+
+
+def plan_confirmation(
+    name: str, root: Path, settings: ConfirmConfig | None = None, incumbent: str | None = None
+) -> ConfirmationPlan:
+    """Check that a campaign can be confirmed.
+
+    Args:
+        name: the campaign's.
+        root: folder of all campaigns.
+        settings: how many of what; the campaign's own if not given.
+        incumbent: preset to beat; the campaign's own if not given.
+
+    Raises:
+        ConfigError: it cannot: it has no full-fidelity trial, or its files, data or program are not what they were.
+        DataError: data that cannot be used, or too few for so many folds.
+    """
+    campaign = plan_resume(name, root, None, None)
+    config = campaign.config
+    settings = settings or config.confirm or ConfirmConfig()
+    trials = results.read_trials(campaign.folder)
+    best = results.ranked(trials)[: settings.top]
+    if not best:
+        raise ConfigError(f"Campaign {name} has no full-fidelity trial to confirm", "Resume it with more --trials")
+    data = data_of(config)
+    market = read_market(data)
+    borders = fold_borders(market.span, data, settings.folds)
+    folds = tuple(fit(market, data, border, least=LEAST_ROWS) for border in borders)
+    dataset = load(data)
+    rival = preset.load(incumbent or config.incumbent)
+    recipe = campaign.incumbent if incumbent is None else _capped(rival, campaign)
+    job = TrialJob(campaign.base, "cpu", 1, Path())
+    candidates = [
+        Candidate(int(row["number"]), six, job.training_config(six), config.max_epochs)
+        for row in best
+        if (six := {key: row[key] for key in NAMES})
+    ]
+    epochs = _epochs_of_incumbent(campaign) if incumbent is None else recipe.trainer.epochs
+    candidates.append(Candidate(INCUMBENT, rival.hyperparameters.model_dump(), recipe, epochs))
+    for fold in folds:
+        for candidate in candidates:
+            fold.check_batch_size(candidate.recipe.trainer.batch_size)
+    rate = float(trials["seconds"].sum() / max(trials["epochs"].sum(), 1)) / _work(campaign.dataset)
+    per_seed = sum(candidate.expected_epochs * _work(fold) for fold in folds for candidate in candidates)
+    return ConfirmationPlan(
+        campaign=campaign,
+        settings=settings,
+        incumbent=rival.name,
+        candidates=tuple(candidates),
+        dataset=dataset,
+        folds=folds,
+        look=None if dataset.is_synthetic else _look(campaign, dataset, len(trials)),
+        seconds=settings.seeds * per_seed * rate,
+    )
+
+
+def _capped(rival: preset.Preset, campaign: Plan) -> TrainingConfig:
+    config = campaign.config
+    assert config.model is not None
+    recipe = rival.training_config(size=config.model, metric=config.metric, seed=config.seed)
+    return recipe.with_trainer(epochs=min(recipe.trainer.epochs, config.incumbent_epochs or recipe.trainer.epochs))
+
+
+def _work(dataset: Dataset) -> float:
+    """What an epoch costs, in rows trained on."""
+    return len(dataset.train) + COST_OF_EVALUATION * len(dataset.val)
+
+
+def _epochs_of_incumbent(campaign: Plan) -> int:
+    try:
+        rows = json.loads((campaign.folder / results.INCUMBENT_FILE).read_text())["rows"]
+        return max(len(rows), 1)
+    except (OSError, ValueError, KeyError, TypeError):
+        return campaign.incumbent.trainer.epochs
+
+
+def _look(campaign: Plan, dataset: Dataset, trials: int) -> Look:
+    data, borders = campaign.config.data, dataset.borders
+    names: Sequence[Path] = bar_files(data)
+    started = read_yaml(campaign.folder / results.CONFIG_FILE)["resolved"]["started"]
+    return Look(
+        campaign=campaign.config.name,
+        started=str(started),
+        exchange=",".join(sorted({path.name.split("_")[0] for path in names})),
+        symbols=list(dataset.symbol_names),
+        interval=data.interval if not names else names[0].stem.split("_")[-1],
+        val=[results.iso(edge) for edge in borders.val],
+        test=[results.iso(edge) for edge in borders.test],
+        trials=trials,
+    )

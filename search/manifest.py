@@ -1,0 +1,59 @@
+"""The manifest of a campaign's folder: the SHA-256 of each file that its preset may be made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from core.errors import ConfigError
+from core.files import write_json
+from search import results
+from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
+
+_LISTED = (
+    results.CONFIG_FILE,
+    results.JOURNAL_FILE,
+    results.TRIALS_FILE,
+    results.CURVES_FILE,
+    PREDICTIONS_FILE,
+    RETURNS_FILE,
+    results.INCUMBENT_FILE,
+    results.CONFIRMATION_FILE,
+    results.VERDICT_FILE,
+    results.SUMMARY_FILE,
+)
+_REMEDY = "Bring the campaign's folder back as it was, from a copy"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(folder: Path) -> Path:
+    """List what a campaign's folder holds; returns the manifest's path."""
+    path = folder / results.MANIFEST_FILE
+    write_json(path, {"sha256": {name: _digest(folder / name) for name in _LISTED if (folder / name).is_file()}})
+    return path
+
+
+def check(folder: Path) -> None:
+    """Make sure that a campaign's files are what they were when it was concluded.
+
+    Raises:
+        ConfigError: a file is missing, was changed or added, or the manifest cannot be read.
+    """
+    path = folder / results.MANIFEST_FILE
+    try:
+        listed = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
+    except FileNotFoundError:
+        raise ConfigError(f"{folder} has no manifest: the campaign was not concluded", "Resume it") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error!r})", _REMEDY) from None
+    for name in _LISTED:
+        there = (folder / name).is_file()
+        if there != (name in listed):
+            raise ConfigError(f"{folder / name} {'is not in the manifest' if there else 'is missing'}", _REMEDY)
+        if there and _digest(folder / name) != listed[name]:
+            raise ConfigError(f"{folder / name} is not what it was when the campaign was concluded", _REMEDY)

@@ -1,0 +1,297 @@
+"""A confirmation from plan to preset, trained in this process; with Ray it is tested in tests/integration."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core import metrics, preset
+from core.config import DataConfig
+from core.errors import ConfigError, DataError
+from core.files import write_table
+from search import confirm, manifest, results
+from search.certify import Trained, certify, choose, microseconds
+from search.config import ConfirmConfig
+from search.confirm import confirmation_table, train_cell
+from search.confirmation import Cell, ConfirmationPlan, plan_confirmation
+from search.export import make_preset, read_verdict
+from search.ledger import Look
+from search.outputs import INCUMBENT, TEST, probabilities_of
+from tests.core.samples import random_bars
+from tests.search.campaigns import NAME, searched
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return searched(tmp_path_factory.mktemp("confirm") / "results").parent
+
+
+@pytest.fixture(scope="module")
+def plan(root: Path) -> ConfirmationPlan:
+    return plan_confirmation(NAME, root)
+
+
+def _train(plan: ConfirmationPlan, cell: Cell) -> Trained:
+    row, tables = train_cell(cell, plan.dataset_of(cell), "cpu", 1)
+    return Trained(json.loads(json.dumps(row)), *tables)
+
+
+@pytest.fixture(scope="module")
+def trained(plan: ConfirmationPlan) -> list[Trained]:
+    return [_train(plan, cell) for cell in plan.cells]
+
+
+@pytest.fixture(scope="module")
+def final(plan: ConfirmationPlan, trained: list[Trained]) -> Trained:
+    return _train(plan, Cell(choose(plan, trained).candidate, plan.seeds[0], TEST))
+
+
+@pytest.fixture
+def confirmed(root: Path, plan: ConfirmationPlan, trained: list[Trained], final: Trained, tmp_path: Path) -> Path:
+    """The root of the campaigns, with a verdict."""
+    copied = tmp_path / "results"
+    shutil.copytree(root, copied)
+    campaign = replace(plan.campaign, folder=copied / NAME)
+    own = replace(plan, campaign=campaign)
+    chosen = choose(own, trained)
+    confirm._write(own, [*trained, final], certify(own, chosen, final, []))
+    return copied
+
+
+def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan, root: Path) -> None:
+    ranked = results.ranked(results.read_trials(root / NAME))
+    assert [candidate.number for candidate in plan.candidates] == [row["number"] for row in ranked[:2]] + [INCUMBENT]
+    assert len(plan.cells) == 3 * 2 * 2
+    assert len({cell.key("same", 2) for cell in plan.cells}) == len(plan.cells)
+    assert plan.seconds > 0
+
+
+def test_no_cell_has_the_seed_of_the_search_or_sees_val_or_test(plan: ConfirmationPlan) -> None:
+    assert plan.campaign.config.seed not in plan.seeds
+    for fold in plan.folds:
+        reach = fold.horizon * fold.bar
+        used = np.concatenate([fold.train, fold.val, fold.test])
+        assert (fold.timestamps[used] + reach).max() < plan.dataset.borders.train[1]
+        assert (fold.timestamps[fold.train] + reach).max() < fold.timestamps[fold.val].min() - (
+            fold.window - 1
+        ) * fold.bar
+        assert (fold.timestamps[fold.val] + reach).max() < fold.timestamps[fold.test].min()
+
+
+def test_a_cell_is_known_by_all_that_its_outcome_depends_on(plan: ConfirmationPlan) -> None:
+    cell = plan.cells[0]
+    key = cell.key("identity", 2)
+    assert key == Cell(cell.candidate, cell.seed, cell.split).key("identity", 2)
+    recipe = cell.candidate.recipe.with_trainer(learning_rate=1e-5)
+    others = [
+        replace(cell, seed=99).key("identity", 2),
+        replace(cell, split="fold 9").key("identity", 2),
+        replace(cell, candidate=replace(cell.candidate, recipe=recipe)).key("identity", 2),
+        cell.key("another", 2),
+        cell.key("identity", 3),
+    ]
+    assert len({key, *others}) == 6
+
+
+def test_a_cell_predicts_its_block_with_what_its_own_val_chose(plan: ConfirmationPlan, trained: list[Trained]) -> None:
+    for cell, each in zip(plan.cells, trained, strict=True):
+        fold = plan.dataset_of(cell)
+        assert each.row["status"] == results.COMPLETE
+        assert each.predictions["label"].tolist() == fold.labels[fold.test].tolist()
+        assert microseconds(each.predictions).tolist() == fold.timestamps[fold.test].tolist()
+        found = metrics.macro_f1(fold.labels[fold.test], probabilities_of(each.predictions))
+        assert each.row["held_out"]["macro_f1"] == pytest.approx(found)
+        assert (each.row["train_rows"], each.row["val_rows"]) == (len(fold.train), len(fold.val))
+    again = _train(plan, plan.cells[0])
+    pd.testing.assert_frame_equal(again.predictions, trained[0].predictions)
+
+
+def test_the_table_has_a_row_a_cell(trained: list[Trained], final: Trained) -> None:
+    table = confirmation_table([each.row for each in [*trained, final]])
+    assert len(table) == 13
+    assert set(table["split"]) == {"fold 1", "fold 2", TEST}
+    assert table.groupby(["number", "seed", "split"]).size().max() == 1
+    assert np.isfinite(table[["val_macro_f1", "held_out_macro_f1", "temperature", "bias_sell", "seconds"]]).all(
+        axis=None
+    )
+
+
+def test_a_candidate_that_failed_once_is_out(plan: ConfirmationPlan, trained: list[Trained]) -> None:
+    first = plan.candidates[0].number
+    broken = [
+        Trained({**each.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
+        if each.row["number"] == first and each.row["split"] == "fold 1"
+        else each
+        for each in trained
+    ]
+    chosen = choose(plan, broken)
+    assert chosen.candidate.number == plan.candidates[1].number
+    assert list(chosen.standings) == [plan.candidates[1].name]
+
+
+@pytest.mark.parametrize(("numbers", "who"), [((INCUMBENT,), "the incumbent"), ((1, 2), "every candidate")])
+def test_without_anyone_to_compare_there_is_no_verdict(
+    plan: ConfirmationPlan, trained: list[Trained], numbers: tuple[int, ...], who: str
+) -> None:
+    broken = [
+        Trained({**each.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
+        if each.row["number"] in numbers
+        else each
+        for each in trained
+    ]
+    with pytest.raises(ConfigError, match=f"confirmation of {who} failed .diverged"):
+        choose(plan, broken)
+
+
+def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: ConfirmationPlan, final: Trained) -> None:
+    verdict = read_verdict(confirmed / NAME)
+    assert verdict is not None
+    assert verdict["status"] in ("certified", "not certified")
+    assert [gate["name"].split(",")[0].split(" (")[0] for gate in verdict["gates"]] == [
+        "all figures finite",
+        "trained to the end",
+        "class called most on test",
+        "earlier readings of this test span",
+        "macro-F1 on test less that of the best baseline",
+        "direction AUC on test less 0.5",
+    ]
+    labels = final.predictions["label"].to_numpy()
+    assert verdict["test"]["macro_f1"]["value"] == pytest.approx(
+        metrics.macro_f1(labels, probabilities_of(final.predictions))
+    )
+    assert verdict["test"]["rows"] == len(plan.dataset.test)
+    assert set(verdict["test"]["baselines"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
+    assert verdict["overfitting"]["probability"] == "n/a"  # of two full-fidelity trials
+    assert verdict["tradable"]["trials"] == 3
+    assert {line["kind"] for line in verdict["checklist"]} >= {"gate", "guide target"}
+    assert verdict["recommended"] == ("winner" if verdict["lead"]["low"] > 0 else "incumbent")
+
+
+def test_earlier_readings_are_frozen_into_the_verdict(
+    plan: ConfirmationPlan, trained: list[Trained], final: Trained
+) -> None:
+    looks: list[dict[str, Any]] = [
+        {"campaign": "before", "saw": ["val", "test"]},
+        {"campaign": "other", "saw": ["val"]},
+    ]
+    verdict = certify(plan, choose(plan, trained), final, looks)
+    assert verdict["earlier_looks"] == looks
+    gate = next(gate for gate in verdict["gates"] if "earlier" in gate["name"])
+    assert (gate["value"], gate["verdict"], verdict["status"]) == (1, "fail", "not certified")
+
+
+def test_a_final_training_that_failed_is_a_verdict_too(plan: ConfirmationPlan, trained: list[Trained]) -> None:
+    row = {"number": 1, "seed": 1, "split": TEST, "status": "failed", "reason": "diverged"}
+    verdict = certify(plan, choose(plan, trained), Trained(row, pd.DataFrame(), pd.DataFrame()), [])
+    assert (verdict["status"], verdict["reason"]) == ("not certified", "the final training failed: diverged")
+
+
+def test_a_dry_run_is_never_certified(plan: ConfirmationPlan, trained: list[Trained], final: Trained) -> None:
+    dry = plan.campaign.config.model_copy(update={"dry_run": True})
+    verdict = certify(replace(plan, campaign=replace(plan.campaign, config=dry)), choose(plan, trained), final, [])
+    assert verdict["status"] == "not certified"
+
+
+def test_all_tables_are_joined_and_listed(confirmed: Path) -> None:
+    folder = confirmed / NAME
+    manifest.check(folder)
+    table = pd.read_parquet(folder / "predictions.parquet")
+    assert set(table["split"]) == {"val", "fold 1", "fold 2", TEST}
+    assert set(table["number"]) == {1, 2, INCUMBENT}
+    assert set(pd.read_parquet(folder / "returns.parquet")["split"]) <= {"val", "fold 1", "fold 2", TEST}
+    assert not (folder / "confirmation").exists()
+
+
+def test_the_preset_is_made_of_the_verdict_alone(confirmed: Path) -> None:
+    verdict = read_verdict(confirmed / NAME)
+    assert verdict is not None
+    made = make_preset(confirmed / NAME, "mine")
+    assert made.provenance is not None
+    record = made.provenance.confirmation
+    assert record is not None
+    assert record.test is not None
+    assert made.provenance.status == verdict["status"]
+    assert made.provenance.trial == verdict["winner"]["trial"]
+    assert record.test.macro_f1.value == round(verdict["test"]["macro_f1"]["value"], 6)
+    assert made.training.final_epochs == verdict["winner"]["final_epochs"]
+    assert record.failed_gates == tuple(gate["name"] for gate in verdict["gates"] if gate["verdict"] == "fail")
+    text = preset.to_yaml(made)
+    assert preset.to_yaml(preset.Preset.model_validate_json(made.model_dump_json())) == text
+
+
+def test_a_folder_under_another_name_is_refused(confirmed: Path) -> None:
+    shutil.copytree(confirmed / NAME, confirmed / "copy")
+    with pytest.raises(ConfigError, match="Give folder and campaign one name"):
+        make_preset(confirmed / "copy", "mine")
+
+
+def test_an_edited_verdict_is_refused(confirmed: Path) -> None:
+    path = confirmed / NAME / results.VERDICT_FILE
+    path.write_text(path.read_text().replace('"not certified"', '"certified"'))
+    with pytest.raises(ConfigError, match=r"verdict\.json is not what it was"):
+        make_preset(confirmed / NAME, "mine")
+
+
+def test_recorded_bars_are_looked_up_in_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "binance_BTCUSDT_5m.parquet"
+    random_bars(5000).frame.to_parquet(path)
+    plan = plan_confirmation(NAME, searched(tmp_path / "results", DataConfig(files=(path,))).parent)
+    assert isinstance(plan.look, Look)
+    assert (plan.look.exchange, plan.look.symbols, plan.look.interval) == ("binance", ["BTCUSDT"], "5m")
+    assert plan.look.test[0] > plan.look.val[1]
+    assert plan.look.trials == 3
+
+
+def test_the_synthetic_market_is_not_in_the_ledger(plan: ConfirmationPlan) -> None:
+    assert plan.look is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        (ConfirmConfig(folds=50), DataError, "usable"),
+        (ConfirmConfig(top=100, seeds=1, folds=1), None, ""),
+    ],
+)
+def test_too_many_folds_are_refused_and_too_many_candidates_are_not(
+    root: Path, settings: ConfirmConfig, error: type[Exception] | None, said: str
+) -> None:
+    if error is None:
+        assert len(plan_confirmation(NAME, root, settings).candidates) == 3
+    else:
+        with pytest.raises(error, match=said):
+            plan_confirmation(NAME, root, settings)
+
+
+def test_another_incumbent_can_be_named(root: Path) -> None:
+    plan = plan_confirmation(NAME, root, incumbent="conservative")
+    assert plan.incumbent == "conservative"
+    assert plan.candidates[-1].recipe.loss.focal_gamma == preset.load("conservative").hyperparameters.focal_gamma
+
+
+def test_a_campaign_without_a_full_trial_is_refused(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    path = tmp_path / "results" / NAME / results.TRIALS_FILE
+    trials = pd.read_parquet(path)
+    write_table(path, trials[trials["status"] != results.COMPLETE])
+    with pytest.raises(ConfigError, match="no full-fidelity trial to confirm"):
+        plan_confirmation(NAME, tmp_path / "results")
+
+
+def test_a_training_that_diverges_is_a_row_that_says_so(plan: ConfirmationPlan) -> None:
+    cell = plan.cells[0]
+    wild = cell.candidate.recipe.with_trainer(learning_rate=1.0, clip_norm=1e9)
+    augmented = wild.model_copy(update={"augment": wild.augment.model_copy(update={"noise_std": 1e30})})
+    row, tables = train_cell(
+        replace(cell, candidate=replace(cell.candidate, recipe=augmented)), plan.dataset_of(cell), "cpu", 1
+    )
+    assert row["status"] == "failed"
+    assert row["reason"]
+    assert tables == []

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ConfigError
+from search.ledger import LEDGER_FILE, Look, earlier, record
+
+LOOK = Look(
+    campaign="a",
+    started="2024-09-01T10:00:00+00:00",
+    exchange="binance",
+    symbols=["BTCUSDT", "ETHUSDT"],
+    interval="5m",
+    val=["2024-07-01T00:00:00+00:00", "2024-07-10T00:00:00+00:00"],
+    test=["2024-07-10T00:00:00+00:00", "2024-07-20T00:00:00+00:00"],
+    trials=64,
+)
+
+
+def test_a_look_is_written_once_before_it_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "results" / LEDGER_FILE
+    assert record(path, LOOK) == [LOOK]
+    assert record(path, LOOK) == [LOOK]  # the same confirmation, gone on with
+    other = replace(LOOK, started="2024-09-02T10:00:00+00:00")  # another campaign of that name
+    assert record(path, other) == [LOOK, other]
+    assert [json.loads(line)["campaign"] for line in path.read_text().splitlines()] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "saw"),
+    [
+        ({}, ["test"]),
+        ({"symbols": ["BTCUSDT"]}, ["test"]),
+        ({"interval": "15m"}, ["test"]),  # the same market by another clock
+        ({"exchange": "coinbase"}, ["test"]),
+        ({"symbols": ["SOLUSDT"]}, []),
+        ({"test": ["2024-07-20T00:00:00+00:00", "2024-07-30T00:00:00+00:00"]}, []),  # right behind it
+        ({"val": ["2024-07-15T00:00:00+00:00", "2024-07-16T00:00:00+00:00"]}, ["val", "test"]),
+        (
+            {
+                "val": ["2024-07-19T23:00:00+00:00", "2024-07-25T00:00:00+00:00"],
+                "test": ["2024-07-25T00:00:00+00:00", "2024-07-30T00:00:00+00:00"],
+            },
+            ["val"],
+        ),
+    ],
+)
+def test_what_an_earlier_look_saw_of_this_test_span(changes: dict[str, Any], saw: list[str]) -> None:
+    before = replace(LOOK, campaign="before", **changes)
+    found = earlier([before, LOOK], LOOK)
+    assert [look["saw"] for look in found] == ([saw] if saw else [])
+
+
+def test_what_came_later_does_not_count() -> None:
+    later = replace(LOOK, campaign="later")
+    assert earlier([LOOK, later], LOOK) == []
+    assert [look["campaign"] for look in earlier([LOOK, later], later)] == ["a"]
+
+
+@pytest.mark.parametrize("damage", ["{", '{"campaign": "a"}', "[]", '{"x": 1}'])
+def test_a_damaged_ledger_is_refused_and_left_alone(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / LEDGER_FILE
+    path.write_text(damage + "\n")
+    with pytest.raises(ConfigError, match="is damaged"):
+        record(path, LOOK)
+    assert path.read_text() == damage + "\n"
+
+
+def _write(task: tuple[Path, int]) -> None:
+    path, number = task
+    record(path, replace(LOOK, campaign=f"c{number}"))
+
+
+def test_many_at_once_lose_no_line(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER_FILE
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        pool.map(_write, [(path, number) for number in range(40)])
+    assert sorted(json.loads(line)["campaign"] for line in path.read_text().splitlines()) == sorted(
+        f"c{number}" for number in range(40)
+    )

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from search import manifest, results
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in (results.CONFIG_FILE, results.JOURNAL_FILE, results.TRIALS_FILE):
+        (tmp_path / name).write_text(f"content of {name}")
+    manifest.write(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_that_is_as_it_was_is_fine(folder: Path) -> None:
+    manifest.check(folder)
+    (folder / "notes.txt").write_text("of the user's own")
+    manifest.check(folder)
+
+
+def test_an_edited_file_is_told(folder: Path) -> None:
+    (folder / results.TRIALS_FILE).write_text("content of trials.parqueT")
+    with pytest.raises(ConfigError, match=r"trials\.parquet is not what it was"):
+        manifest.check(folder)
+
+
+def test_a_truncated_file_is_told(folder: Path) -> None:
+    (folder / results.JOURNAL_FILE).write_text("content of")
+    with pytest.raises(ConfigError, match=r"journal\.log is not what it was"):
+        manifest.check(folder)
+
+
+def test_a_missing_file_is_told(folder: Path) -> None:
+    (folder / results.CONFIG_FILE).unlink()
+    with pytest.raises(ConfigError, match=r"campaign\.yaml is missing"):
+        manifest.check(folder)
+
+
+def test_a_file_that_was_put_in_is_told(folder: Path) -> None:
+    (folder / results.VERDICT_FILE).write_text('{"status": "certified"}')
+    with pytest.raises(ConfigError, match=r"verdict\.json is not in the manifest"):
+        manifest.check(folder)
+
+
+def test_a_folder_without_a_manifest_is_refused(folder: Path) -> None:
+    (folder / results.MANIFEST_FILE).unlink()
+    with pytest.raises(ConfigError, match=r"was not concluded\. Resume it"):
+        manifest.check(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"sha256": 3}', "{}", "\x00"])
+def test_a_damaged_manifest_is_told(folder: Path, text: str) -> None:
+    (folder / results.MANIFEST_FILE).write_text(text)
+    with pytest.raises(ConfigError, match=r"manifest\.json cannot be read"):
+        manifest.check(folder)

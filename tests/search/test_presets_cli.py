@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from core import preset
+from search.cli import app
+from tests.search.campaigns import NAME, searched
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return searched(tmp_path_factory.mktemp("presets") / "results").parent
+
+
+@pytest.fixture(autouse=True)
+def _folder(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(finished, tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+
+
+def _run(*args: str, code: int = 0) -> str:
+    done = RUN.invoke(app, list(args))
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.output
+
+
+def test_an_export_that_must_be_certified_is_written_and_ends_with_1() -> None:
+    assert "(not confirmed)" in _run("export", NAME, "--as", "mine")
+    told = _run("export", NAME, "--as", "mine", "--require-certified", code=1)
+    assert "mine is not confirmed" in told
+    assert preset.load("mine").provenance is not None
+
+
+def test_regenerating_gives_the_same_bytes_and_a_difference_is_told() -> None:
+    _run("export", NAME, "--as", "mine")
+    path = Path("presets/mine.yaml")
+    content = path.read_bytes()
+    assert "presets/mine.yaml: unchanged" in _run("regenerate", "--all", "--check")
+    path.write_bytes(content.replace(b"batch_size: ", b"batch_size: 1"))
+    assert "presets/mine.yaml: differs" in _run("regenerate", NAME, "--check", code=1)
+    assert "presets/mine.yaml: written" in _run("regenerate", NAME)
+    assert path.read_bytes() == content
+
+
+def test_without_a_file_the_preset_gets_the_campaigns_name() -> None:
+    assert f"presets/{NAME}.yaml: differs" in _run("regenerate", "--all", "--check", code=1)
+    assert not Path("presets").exists()
+    assert f"presets/{NAME}.yaml: written" in _run("regenerate", "--all")
+    assert preset.load(NAME).name == NAME
+
+
+@pytest.mark.parametrize("args", [[], [NAME, "--all"]])
+def test_it_must_be_said_which(args: list[str]) -> None:
+    done = RUN.invoke(app, ["regenerate", *args])
+    assert "Say which campaigns" in str(done.exception)
+
+
+def test_the_bytes_are_the_same_in_another_process_with_another_hash_seed_and_without_ray() -> None:
+    _run("export", NAME, "--as", "mine")
+    code = (
+        "import sys; sys.modules['ray'] = None\n"  # importing it fails
+        "from search.cli import main; sys.argv = ['preset-search', 'regenerate', '--all', '--check']; main()"
+    )
+    for seed in ("0", "1", "12345"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": _source()},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def _source() -> str:
+    return str(Path(preset.__file__).parents[1])
+
+
+def test_presets_are_listed_shown_compared_and_checked() -> None:
+    _run("export", NAME, "--as", "mine")
+    told = _run("presets", "list")
+    assert "mine" in told
+    assert "not confirmed" in told
+    assert "production_small" in told
+    assert "# Peak learning rate of AdamW. [above 0, at most 1]" in _run("presets", "show", "production_small")
+    told = _run("presets", "diff", "production_small", "quick_experiment")
+    assert "training.epochs" in told
+    assert "training.schedule" not in told
+    assert "mine: fine" in _run("presets", "check")
+    Path("presets/mine.yaml").write_text("name: other")
+    done = RUN.invoke(app, ["presets", "check", "presets/mine.yaml"])
+    assert "hyperparameters" in str(done.exception)
+
+
+@pytest.mark.parametrize("name", ["../mine", "/etc/passwd", "a/b", ".", ""])
+def test_a_path_is_no_presets_name(name: str) -> None:
+    done = RUN.invoke(app, ["export", NAME, "--as", name])
+    assert "cannot be the name of a preset" in str(done.exception)
+    done = RUN.invoke(app, ["regenerate", name])
+    assert "cannot be the name of a campaign" in str(done.exception)
+    assert not Path("presets").exists()

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import preset
+from core.config import parse
+from core.errors import ConfigError
+from core.preset import Preset
+from core.provenance import Figure
+from search import verification
+from search.verification import Verification, verify
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "presets"
+QUICK = {"synthetic": {"bars": 5000, "signal": 0.9}, "labels": {"kind": "quantile"}, "interval": "5m"}
+
+
+def _preset(**changes: Any) -> Preset:
+    """The golden one, confirmed on a market that is quick to train on."""
+    made = preset.load(str(GOLDEN / "schema_2.yaml")).model_dump(mode="json")
+    made["training"]["epochs"] = 1
+    made["provenance"]["data"]["settings"] = QUICK
+    made["provenance"] |= changes
+    return parse(Preset, made, "test")
+
+
+def test_the_same_training_comes_out_again_and_what_is_recorded_is_compared() -> None:
+    found = verify(_preset(), {}, "cpu", 1)
+    again = verify(_preset(), {}, "cpu", 1)
+    assert found.figures == again.figures
+    (name, figure, value), _ = found.figures
+    assert (name, figure.value) == ("macro_f1", 0.604466)
+    assert not found.inside(figure, value)  # one epoch on another market is no match for what is recorded
+    assert not found.same_data
+
+
+def test_inside_is_inside_the_interval_or_else_equal() -> None:
+    wide, none = Figure(value=0.5, low=0.4, high=0.6), Figure(value=0.5, low=None, high=None)
+    assert [Verification.inside(wide, value) for value in (0.39, 0.4, 0.6, 0.61)] == [False, True, True, False]
+    assert [Verification.inside(none, value) for value in (0.5, 0.51)] == [True, False]
+
+
+def test_what_was_not_confirmed_cannot_be_verified() -> None:
+    for name in (str(GOLDEN / "schema_1.yaml"), "production_small"):
+        with pytest.raises(ConfigError, match="was not confirmed"):
+            verify(preset.load(name), {}, "cpu", 1)
+    with pytest.raises(ConfigError, match="of a dry run"):
+        verify(_preset(dry_run=True), {}, "cpu", 1)
+
+
+def test_recorded_bars_must_be_named() -> None:
+    made = _preset()
+    assert made.provenance is not None
+    data = made.provenance.data.model_dump(mode="json") | {"synthetic": False, "symbols": ["BTCUSDT"]}
+    with pytest.raises(ConfigError, match=r"No bars are named.*--symbols BTCUSDT --store DIR"):
+        verify(_preset(data=data), {}, "cpu", 1)
+
+
+def test_the_recorded_span_is_cut_out_of_the_bars_named() -> None:
+    made = _preset()
+    assert made.provenance is not None
+    data = made.provenance.data.model_dump(mode="json") | {"synthetic": False}
+    config = verification._data(_preset(data=data), {"symbols": ["BTCUSDT"], "store": "data"})
+    assert config.symbols == ("BTCUSDT",)
+    assert config.until is not None
+    assert config.until.isoformat() == "2024-03-10T10:40:00+00:00"
+    assert config.days == pytest.approx(69.0 + (10 * 60 + 40) / 1440)
