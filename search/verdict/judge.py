@@ -57,7 +57,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class TestReading:
+class Reading:
     """What was read on test.
 
     Attributes:
@@ -126,7 +126,7 @@ def read_test(
     block: int,
     rng: np.random.Generator,
     draws: int = DRAWS,
-) -> TestReading:
+) -> Reading:
     """Intervals of the headline figures, the same draws for model and baselines.
 
     Args:
@@ -140,7 +140,7 @@ def read_test(
     weights = resample(len(instants), block, rng, draws)
     own = score("macro_f1", model, instants, weights)
     others = {name: score("macro_f1", each, instants, weights) for name, each in baselines.items()}
-    return TestReading(
+    return Reading(
         macro_f1=interval(own),
         direction_auc=interval(score("direction_auc", model, instants, weights)),
         lead=interval(own - np.max(list(others.values()), axis=0)),
@@ -148,7 +148,7 @@ def read_test(
     )
 
 
-def gates(reading: TestReading, *, finite: bool, to_the_end: bool, top_share: float, earlier: int) -> list[Gate]:
+def gates(reading: Reading, *, finite: bool, to_the_end: bool, top_share: float, earlier: int) -> list[Gate]:
     """All that a certified preset must pass.
 
     Args:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import numpy as np
+import pytest
+from sklearn.metrics import matthews_corrcoef
+
+from search.verdict.bootstrap import Interval, block_length
+from search.verdict.judge import Reading, Standing, best, gates, read_test, standings
+from tests.search.verdict.samples import BAR, HORIZON, baselines, bayes, called, market, predictions, slow
+
+BLOCK = block_length(HORIZON, BAR)
+FINE = {"finite": True, "to_the_end": True, "top_share": 0.5, "earlier": 0}
+
+
+def _reading(lead: float = 0.1, auc: float = 0.6) -> Reading:
+    def around(low: float) -> Interval:
+        return Interval(low + 0.05, low, low + 0.1)
+
+    return Reading(around(0.4), around(auc), around(lead), "persistence")
+
+
+def test_all_gates_are_passed_by_a_model_without_a_flaw() -> None:
+    assert all(gate.passed for gate in gates(_reading(), **FINE))
+
+
+@pytest.mark.parametrize(
+    ("reading", "flaw", "name"),
+    [
+        (_reading(), {"finite": False}, "finite"),
+        (_reading(), {"to_the_end": False}, "to the end"),
+        (_reading(), {"top_share": 0.91}, "class called most"),
+        (_reading(), {"earlier": 1}, "earlier readings"),
+        (_reading(lead=0.0), {}, "best baseline (persistence)"),
+        (_reading(lead=float("nan")), {}, "best baseline (persistence)"),
+        (_reading(auc=0.5), {}, "direction AUC"),
+        (_reading(auc=float("nan")), {}, "direction AUC"),
+    ],
+)
+def test_each_gate_is_failed_by_its_own_flaw_alone(reading: Reading, flaw: dict[str, object], name: str) -> None:
+    failed = [gate for gate in gates(reading, **{**FINE, **flaw}) if not gate.passed]  # type: ignore[arg-type]
+    assert len(failed) == 1
+    assert name in failed[0].name
+    assert failed[0].as_row()["verdict"] == "fail"
+
+
+def test_the_lead_is_over_the_best_baseline_of_each_draw() -> None:
+    rng = np.random.default_rng(0)
+    drift, _, labels = market(1500, rng, 0.35, volatile=False)
+    model, others = called(labels, bayes(drift, 0.35)), baselines(labels, rng)
+    found = read_test(model, others, BLOCK, np.random.default_rng(1), draws=200)
+    alone = {
+        name: read_test(model, {name: each}, BLOCK, np.random.default_rng(1), draws=200).lead
+        for name, each in others.items()
+    }
+    assert found.best_baseline == min(alone, key=lambda name: alone[name].value)
+    assert found.lead.value == alone[found.best_baseline].value
+    assert found.lead.low <= min(lead.low for lead in alone.values())
+
+
+def test_candidates_and_incumbent_are_compared_on_the_same_draws() -> None:
+    by_seed = [predictions(500, skill=1.0, seed=seed) for seed in range(3)]
+    weak = [predictions(500, skill=0.2, seed=seed) for seed in range(3)]
+    found, incumbent = standings(
+        {"itself": by_seed, "weak": weak}, by_seed, "macro_f1", 10, np.random.default_rng(0), draws=200
+    )
+    assert found["itself"].lead == Interval(0.0, 0.0, 0.0)
+    assert found["itself"].figures == incumbent
+    assert found["weak"].lead.high < 0
+    assert best(found, "macro_f1") == "itself"
+    assert set(incumbent) == {"macro_f1", "mcc", "direction_auc", "nll"}
+
+
+def test_the_winner_has_the_best_lower_bound_not_the_best_figure() -> None:
+    def standing(value: float, low: float) -> Standing:
+        return Standing({"macro_f1": Interval(value, low, 1.0)}, Interval(0, 0, 0))
+
+    assert best({"lucky": standing(0.6, 0.3), "steady": standing(0.5, 0.4)}, "macro_f1") == "steady"
+    unknown = float("nan")
+    assert best({"a": standing(0.5, unknown), "b": standing(0.6, unknown)}, "macro_f1") == "b"
+    assert best({"a": standing(unknown, unknown), "b": standing(0.1, unknown)}, "macro_f1") == "b"
+
+
+def simulated(seed: int, signal: float, volatile: bool) -> tuple[bool, float]:
+    """Whether a campaign on a market of 3,000 test rows is certified, and the MCC of its forecast.
+
+    Without a signal the forecast is of something else, which remembers as the market does; of volatility it knows
+    what there is to know.
+    """
+    rng = np.random.default_rng([seed, int(volatile), int(signal * 100)])
+    drift, deviation, labels = market(3000, rng, signal, volatile)
+    believed, strength = (drift, signal) if signal else (slow(3000, rng), 0.35)
+    wide = 0.674 / deviation if volatile else np.full(3000, 0.674)
+    probabilities = bayes(believed, strength, -wide, wide)
+    reading = read_test(called(labels, probabilities), baselines(labels, rng), BLOCK, rng, draws=300)
+    certified = all(gate.passed for gate in gates(reading, **FINE))  # type: ignore[arg-type]
+    return certified, float(matthews_corrcoef(labels, probabilities.argmax(axis=1)))
+
+
+def _share(campaigns: int, signal: float, volatile: bool) -> tuple[float, float]:
+    """Share of simulated campaigns that are certified, and the mean MCC."""
+    run = partial(simulated, signal=signal, volatile=volatile)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = list(pool.map(run, range(campaigns), chunksize=50))
+    return float(np.mean([certified for certified, _ in found])), float(np.mean([mcc for _, mcc in found]))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("volatile", [False, True], ids=["no skill", "volatility skill only"])
+def test_of_2000_campaigns_without_skill_at_direction_few_are_certified(volatile: bool) -> None:
+    certified, mcc = _share(2000, 0.0, volatile)
+    assert certified <= 0.06
+    if volatile:
+        assert mcc > 0.05  # it does have skill, at volatility
+
+
+def test_of_campaigns_with_skill_nearly_all_are_certified() -> None:
+    certified, mcc = _share(300, 0.44, volatile=False)
+    assert mcc == pytest.approx(0.25, abs=0.02)
+    assert certified >= 0.95
