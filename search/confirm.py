@@ -96,11 +96,11 @@ def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
     """
     folder = plan.campaign.folder
     with _held(folder / results.JOURNAL_FILE), ray_session():
-        done = [_load(_place(plan, cell)) for cell in _train(plan, plan.cells, "confirmation")]
+        done = _train(plan, plan.cells, "confirmation")
         chosen = choose(plan, done)
         looks = [] if plan.look is None else ledger.record(folder.parent / ledger.LEDGER_FILE, plan.look)
         final = Cell(chosen.candidate, plan.seeds[0], TEST)
-        last = [_load(_place(plan, cell)) for cell in _train(plan, [final], "final training")]
+        last = _train(plan, [final], "final training")
     seen = ledger.earlier(looks, plan.look) if plan.look else []
     verdict = certify(plan, chosen, last[0], seen)
     _write(plan, [*done, *last], verdict)
@@ -121,9 +121,9 @@ def _place(plan: ConfirmationPlan, cell: Cell) -> Path:
     return plan.campaign.folder / CELLS / cell.key(plan.campaign.identity, plan.settings.folds)
 
 
-def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str) -> Sequence[Cell]:
-    """Have all cells done; returns them."""
-    missing = [cell for cell in cells if not (_place(plan, cell) / ROW_FILE).is_file()]
+def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str) -> list[Trained]:
+    """Train all cells that are not done yet; returns all, in their order."""
+    missing = [cell for cell in cells if _load(_place(plan, cell)) is None]
     config = plan.campaign.config
     device: Device = "cuda" if resolve_device(config.device).type == "cuda" else "cpu"
     gpus = config.gpus_per_trial if device == "cuda" else 0.0
@@ -149,7 +149,8 @@ def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str) -> Sequenc
             for reference in ready:
                 _keep(plan, running.pop(reference), reference)
                 bar.advance(shown)
-    return cells
+    found = [_load(_place(plan, cell)) for cell in cells]
+    return [trained for trained in found if trained is not None]
 
 
 def _keep(plan: ConfirmationPlan, cell: Cell, reference: Any) -> None:
@@ -166,7 +167,15 @@ def _keep(plan: ConfirmationPlan, cell: Cell, reference: Any) -> None:
     write_json(place / ROW_FILE, row)
 
 
-def _load(place: Path) -> Trained:
+def _load(place: Path) -> Trained | None:
+    """A cell that is done; None if it is not, or its files are damaged: then it is trained again."""
+    try:
+        return _read(place)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read(place: Path) -> Trained:
     row = json.loads((place / ROW_FILE).read_text(encoding="utf-8"))
     if row["status"] != "complete":
         return Trained(row, pd.DataFrame(), pd.DataFrame())

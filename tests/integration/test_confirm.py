@@ -1,0 +1,122 @@
+"""A confirmation on real Ray: killed and gone on with, ended by hand, and read only once."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from search import manifest, results
+from search.confirm import ROW_FILE
+from search.confirmation import CELLS
+from tests.integration.processes import environment, kill, left_after, owned, processes_of
+from tests.search.campaigns import NAME, searched
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with owned(tmp_path_factory.mktemp("confirm")) as made:
+        for name in ("whole", "killed", "asked"):
+            searched(made / name)
+        yield made
+
+
+def _command(*args: str) -> list[str]:
+    return [sys.executable, "-m", "search", *args]
+
+
+def _start(folder: Path, root: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        _command("confirm", NAME, "--results", root),
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _run(folder: Path, *args: str, code: int = 0) -> str:
+    done = subprocess.run(
+        _command(*args), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def _done(folder: Path, root: str) -> dict[Path, float]:
+    """The cells that are done, and when."""
+    found = (folder / root / NAME / CELLS).glob(f"*/{ROW_FILE}")
+    return {path: path.stat().st_mtime for path in found}
+
+
+def _wait(folder: Path, root: str, count: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and process.poll() is None:
+        if len(_done(folder, root)) >= count:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the confirmation did not get that far")
+
+
+def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed(folder: Path) -> None:
+    with _start(folder, "killed") as process:
+        _wait(folder, "killed", 4, process)
+        process.kill()
+        process.communicate()
+    kill(processes_of(folder))
+    before = _done(folder, "killed")
+    assert 4 <= len(before) < 12
+    damaged = next(iter(before))
+    damaged.write_text("{")  # it is trained again
+    del before[damaged]
+    with _start(folder, "killed") as process:
+        _wait(folder, "killed", len(before) + 2, process)
+        after = _done(folder, "killed")
+        assert {path: after[path] for path in before} == before  # none was trained again
+        told, _ = process.communicate(timeout=200)
+        assert process.returncode == 0, told
+    _run(folder, "confirm", NAME, "--results", "whole")
+    one, other = (folder / root / NAME for root in ("whole", "killed"))
+    assert (one / results.VERDICT_FILE).read_bytes() == (other / results.VERDICT_FILE).read_bytes()
+    for name in ("predictions.parquet", "returns.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(one / name), pd.read_parquet(other / name))
+    tables = [pd.read_parquet(path / results.CONFIRMATION_FILE).drop(columns="seconds") for path in (one, other)]
+    pd.testing.assert_frame_equal(*tables)
+    assert len(tables[0]) == 13
+    manifest.check(other)
+    assert left_after(folder, seconds=30) == []
+
+
+def test_test_is_read_once_and_what_was_confirmed_is_not_searched_on(folder: Path) -> None:
+    path = folder / "whole" / NAME / results.VERDICT_FILE
+    if not path.exists():
+        _run(folder, "confirm", NAME, "--results", "whole")
+    before = path.read_bytes()
+    assert "test is read once" in _run(folder, "confirm", NAME, "--seeds", "5", "--results", "whole")
+    assert "has its verdict" in _run(folder, "resume", NAME, "--trials", "9", "--results", "whole", code=2)
+    assert path.read_bytes() == before
+    assert "export small" not in _run(folder, "export", NAME, "--as", "mine", "--results", "whole")
+    assert "mine.yaml: unchanged" in _run(folder, "regenerate", "--all", "--check", "--results", "whole")
+
+
+@pytest.mark.parametrize("how", ["ctrl-c", "stop"])
+def test_what_was_trained_is_kept_when_it_is_ended_by_hand(folder: Path, how: str) -> None:
+    with _start(folder, "asked") as process:
+        _wait(folder, "asked", len(_done(folder, "asked")) + 1, process)
+        assert "is being run by another process" in _run(folder, "confirm", NAME, "--results", "asked", code=2)
+        if how == "stop":
+            assert "was asked to stop" in _run(folder, "stop", NAME, "--results", "asked")
+        else:
+            process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "What was trained is kept. next: preset-search confirm small --results asked" in told
+    assert _done(folder, "asked")
+    assert not (folder / "asked" / NAME / results.VERDICT_FILE).exists()
