@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-slow test-gpu lint bench clean
+.PHONY: help demo test test-slow presets test-gpu lint bench clean
 
 help:
-	@echo "make demo       search, export and train on the embedded synthetic market (3 minutes)"
+	@echo "make demo       search, confirm, export and train on the embedded synthetic market (4 minutes)"
 	@echo "make test       all tests but the slow ones"
 	@echo "make test-slow  the slow ones"
+	@echo "make presets    shipped presets are what their campaigns in results/ give, byte for byte"
 	@echo "make test-gpu   core alone on a CUDA device, in the environment at hand (no Ray needed)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make bench      the benchmarks that README quotes"
@@ -25,6 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	rm -rf results/demo presets/demo.yaml checkpoints/demo
 	$(BIN)/preset-search run --name demo --trials 12 --incumbent quick_experiment  # 30 epochs, not 150: minutes count here
+	$(BIN)/preset-search confirm demo --top 1 --seeds 2 --folds 2
 	$(BIN)/preset-search export demo --as demo
 	$(BIN)/preset-train --preset demo --synthetic --output-dir checkpoints/demo
 
@@ -37,6 +39,9 @@ test-slow: $(STAMP)
 # Runs with the Python at hand: where the GPU is, torch is often installed already, for that GPU.
 test-gpu:
 	$(PYTHON) -m pytest -m gpu tests/gpu
+
+presets: $(STAMP)
+	$(BIN)/preset-search regenerate --all --check --presets core/presets
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
