@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from optuna.storages.journal import JournalFileBackend
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from search.rungs import rung_epochs
 from tests.integration.processes import environment, owned
 
 
@@ -109,3 +111,49 @@ def test_optunas_journal_glues_a_torn_line_to_the_next(tmp_path: Path) -> None:
     backend.append_logs([{"a": 2}, {"a": 3}])
     with pytest.raises(json.JSONDecodeError):
         list(JournalFileBackend(path).read_logs(0))
+
+
+def test_rays_searcher_dies_of_its_own_study_when_it_is_resumed() -> None:
+    # So a campaign never hands a study to Ray: `search.searcher` reads the book, which reads the journal.
+    storage = optuna.storages.InMemoryStorage()
+
+    def searcher() -> OptunaSearch:
+        space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+        return OptunaSearch(space=space, metric="value", mode="max", storage=storage, study_name="x")
+
+    first = searcher()
+    first.suggest("a")
+    state = first.__dict__.copy()
+    first.on_trial_complete("a", result={"value": 0.1, "training_iteration": 1})
+    # A snapshot of Tune's lags behind the study: in it, the trial still runs.
+    again = searcher()
+    again.__dict__.update(_ot_trials=dict(state["_ot_trials"]))
+    again._ot_trials["a"] = optuna.trial.Trial(again._ot_study, 0)
+    with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+        again.on_trial_result("a", {"value": 0.2, "training_iteration": 2})
+
+
+def test_rays_rungs_come_from_a_quotient_of_logarithms() -> None:
+    # So `search.rungs` multiplies integers: here a rung at 243 is lost to rounding.
+    assert int(math.log(243) / math.log(3)) == 4
+    scheduler = ASHAScheduler(
+        time_attr="epoch", metric="value", mode="max", max_t=243, grace_period=1, reduction_factor=3
+    )
+    assert 243 not in [milestone for milestone, _ in scheduler._brackets[0]._rungs]
+    assert rung_epochs(1, 3, 244)[-1] == 243
+
+
+def test_optunas_file_lock_of_a_dead_holder_is_waited_for() -> None:
+    # So `search.journal` holds the file by flock, which the kernel releases.
+    with tempfile.TemporaryDirectory() as folder:
+        code = (
+            "import os, sys; os.chdir(sys.argv[1]); open('journal.log', 'w').close()\n"
+            "from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock\n"
+            "lock = JournalFileSymlinkLock('journal.log'); assert lock.acquire(); os._exit(0)"
+        )
+        subprocess.run([sys.executable, "-c", code, folder], check=True, timeout=60)
+        code = code.replace("assert lock.acquire(); os._exit(0)", "lock.acquire()").replace(
+            "open('journal.log', 'w').close()", ""
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            subprocess.run([sys.executable, "-c", code, folder], check=True, timeout=8)
