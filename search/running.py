@@ -49,12 +49,19 @@ def ray_session() -> Iterator[None]:
         configure_logging=True,
     )
     # Being told to end is as good as Ctrl-C: what had ended is kept.
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
         ray.shutdown()
+
+
+def _as_interrupt(*_: Any) -> None:
+    """Do what Ctrl-C does; shells let their background jobs ignore that, but an end is an end."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 def run_trials(

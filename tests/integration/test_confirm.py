@@ -31,7 +31,7 @@ def _command(*args: str) -> list[str]:
     return [sys.executable, "-m", "search", *args]
 
 
-def _start(folder: Path, root: str) -> subprocess.Popen[str]:
+def _start(folder: Path, root: str, in_background: bool = False) -> subprocess.Popen[str]:
     return subprocess.Popen(
         _command("confirm", NAME, "--results", root),
         cwd=folder,
@@ -39,6 +39,8 @@ def _start(folder: Path, root: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # As a shell starts its background jobs: they do not hear Ctrl-C.
+        preexec_fn=(lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) if in_background else None,
     )
 
 
@@ -106,15 +108,15 @@ def test_test_is_read_once_and_what_was_confirmed_is_not_searched_on(folder: Pat
     assert "mine.yaml: unchanged" in _run(folder, "regenerate", "--all", "--check", "--results", "whole")
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "stop"])
+@pytest.mark.parametrize("how", ["ctrl-c", "stop", "term"])
 def test_what_was_trained_is_kept_when_it_is_ended_by_hand(folder: Path, how: str) -> None:
-    with _start(folder, "asked") as process:
+    with _start(folder, "asked", in_background=how == "term") as process:
         _wait(folder, "asked", len(_done(folder, "asked")) + 1, process)
         assert "is being run by another process" in _run(folder, "confirm", NAME, "--results", "asked", code=2)
         if how == "stop":
             assert "was asked to stop" in _run(folder, "stop", NAME, "--results", "asked")
         else:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
         told, _ = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert "What was trained is kept. next: preset-search confirm small --results asked" in told

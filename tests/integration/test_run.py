@@ -100,7 +100,7 @@ def test_the_outcome_names_winner_incumbent_majority_paths_and_the_next_command(
     for name in (*names, "returns.parquet"):
         assert f"wrote results/tiny/{name}" in told
         assert (folder / name).is_file()
-    assert "next: preset-search export tiny --as tiny" in told
+    assert "next: preset-search confirm tiny\nthen: preset-search export tiny --as tiny" in told
 
 
 def test_the_summary_holds_what_was_printed(campaign: tuple[Path, str]) -> None:
