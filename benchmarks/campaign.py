@@ -52,8 +52,8 @@ def run_stock(folder: Path, epochs: int) -> int:
 
     from core.dataset import load
     from search.running import ray_session
+    from search.sampler import make_sampler
     from search.space import SpaceConfig
-    from search.study import make_sampler
 
     class Spent(tune.Stopper):
         """Ends it all when the budget of epochs is spent."""

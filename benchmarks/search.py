@@ -83,8 +83,8 @@ def run_stock(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     from ray.tune.search.optuna import OptunaSearch
 
     from search.running import ray_session
+    from search.sampler import make_sampler
     from search.space import SpaceConfig
-    from search.study import make_sampler
 
     space = SpaceConfig().distributions()
     with ray_session():

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from core.config import Config, DataConfig, Device, ModelSize, RankingMetric, Schedule, TrainingConfig
 from core.preset import Name
+from search.sampler import SamplerKind
 from search.space import SpaceConfig
-from search.study import Policy, SamplerKind, StudySettings
+from search.study import Policy, StudySettings
 
 
 def dry_run_bars(data: DataConfig) -> int:

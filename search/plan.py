@@ -20,8 +20,9 @@ from core.files import check_writable
 from core.market.reader import read_market
 from search import results, study
 from search.config import CampaignConfig, dry_run_bars
+from search.sampler import sampler_keywords
 from search.space import NAMES
-from search.study import TrialLog, sampler_keywords
+from search.study import TrialLog
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.journal import ACT, JournalReader
-from search.study import StudySettings, load, make_sampler
+from search.sampler import make_sampler
+from search.study import StudySettings, load
 
 
 @dataclass(frozen=True)

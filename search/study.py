@@ -17,68 +17,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from core.errors import ConfigError
 from search.journal import Journal, JournalReader
+from search.sampler import SamplerKind, make_sampler, sampler_keywords
 
-SamplerKind = Literal["tpe", "random", "gp"]
 Policy = Literal["complete", "pruned", "full_only"]
 Outcome = Literal["complete", "stopped", "failed"]
-STARTUP_TRIALS = 10
 _EPOCH, _OUTCOME, _REASON, _ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
 _DEATHS, _DIFFERENCES = "deaths", "differences"
 _ORIGIN, _TOLD = "origin", "told_from"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # the campaign reports itself
-
-
-def make_sampler(kind: SamplerKind, seed: int, number: int = 0) -> BaseSampler:
-    """The sampler of one trial, with every keyword said, so that an upgrade cannot change it unseen.
-
-    Args:
-        kind: `tpe`, the Tree-structured Parzen Estimator (Bergstra et al. 2011; multivariate, Falkner et al. 2018),
-            whose `constant_liar` keeps trials that run side by side from being alike; `random`; `gp`, Gaussian process.
-        seed: the campaign's.
-        number: the trial's.
-    """
-    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    match kind:
-        case "tpe":
-            return TPESampler(
-                n_startup_trials=STARTUP_TRIALS,
-                n_ei_candidates=24,
-                seed=own,
-                multivariate=True,
-                group=False,
-                constant_liar=True,
-            )
-        case "random":
-            return RandomSampler(seed=own)
-        case "gp":
-            return GPSampler(
-                seed=own,
-                independent_sampler=RandomSampler(seed=own),
-                n_startup_trials=STARTUP_TRIALS,
-                deterministic_objective=False,
-            )
-
-
-def sampler_keywords(kind: SamplerKind) -> dict[str, Any]:
-    """What `make_sampler` says to Optuna, for the record; the seed apart."""
-    common = {"n_startup_trials": STARTUP_TRIALS}
-    match kind:
-        case "tpe":
-            return {**common, "n_ei_candidates": 24, "multivariate": True, "group": False, "constant_liar": True}
-        case "random":
-            return {}
-        case "gp":
-            return {**common, "independent_sampler": "random", "deterministic_objective": False}
 
 
 @dataclass

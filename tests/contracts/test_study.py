@@ -15,8 +15,9 @@ from core.errors import ConfigError
 from search import study as study_module
 from search.book import Book, Budget, Rules
 from search.replay import replay
+from search.sampler import SamplerKind
 from search.space import NAMES, Range, SpaceConfig
-from search.study import CampaignStudy, Policy, SamplerKind, StudySettings, TrialLog
+from search.study import CampaignStudy, Policy, StudySettings, TrialLog
 from tests.search.records import params, row
 
 RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=1)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import optuna
 import pytest
 
-from search.study import SamplerKind, make_sampler, sampler_keywords
+from search.sampler import SamplerKind, make_sampler, sampler_keywords
 
 # Removed, deprecated, or a hook that is not a setting.
 UNSAID = {
@@ -35,7 +35,7 @@ def test_no_sampler_default_is_left_to_optuna(kind: SamplerKind) -> None:
 def test_what_is_recorded_is_what_is_said(kind: SamplerKind, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
     name = CLASSES[kind].__name__
-    monkeypatch.setattr(f"search.study.{name}", lambda **keywords: told.update(keywords))
+    monkeypatch.setattr(f"search.sampler.{name}", lambda **keywords: told.update(keywords))
     make_sampler(kind, seed=1, number=2)
     assert told.pop("seed") != 1
     if kind == "gp":
