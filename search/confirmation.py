@@ -15,9 +15,10 @@ from core.dataset import Dataset, fit, load
 from core.errors import ConfigError
 from core.market.reader import bar_files, read_market
 from core.splits import fold_borders
-from search import results
+from search import manifest, results, study
 from search.config import ConfirmConfig
 from search.ledger import Look
+from search.outcome import CHECKPOINTS
 from search.outputs import INCUMBENT, TEST
 from search.plan import Plan, data_of, plan_resume
 from search.space import NAMES
@@ -133,6 +134,7 @@ def plan_confirmation(
     """
     campaign = plan_resume(name, root, None, None)
     config = campaign.config
+    _check_searched(campaign)
     settings = settings or config.confirm or ConfirmConfig()
     trials = results.read_trials(campaign.folder)
     best = results.ranked(trials)[: settings.top]
@@ -168,6 +170,14 @@ def plan_confirmation(
         look=None if dataset.is_synthetic else _look(campaign, dataset, len(trials)),
         seconds=settings.seeds * per_seed * rate,
     )
+
+
+def _check_searched(campaign: Plan) -> None:
+    """Make sure, before hours of training, that what the search left is whole."""
+    folder = campaign.folder
+    manifest.check(folder, manifest.SEARCH_FILES)
+    logs = study.read_trials(study.load(folder / results.JOURNAL_FILE, campaign.config.name))
+    results.check_parts(folder, folder / CHECKPOINTS, logs)
 
 
 def _capped(rival: preset.Preset, campaign: Plan) -> TrainingConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import ConfigError
@@ -11,18 +12,16 @@ from core.files import write_json
 from search import results
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 
-_LISTED = (
+SEARCH_FILES = (
     results.CONFIG_FILE,
     results.JOURNAL_FILE,
     results.TRIALS_FILE,
     results.CURVES_FILE,
-    PREDICTIONS_FILE,
-    RETURNS_FILE,
     results.INCUMBENT_FILE,
-    results.CONFIRMATION_FILE,
-    results.VERDICT_FILE,
     results.SUMMARY_FILE,
 )
+"""What the search leaves and confirmation does not touch."""
+_LISTED = (*SEARCH_FILES, PREDICTIONS_FILE, RETURNS_FILE, results.CONFIRMATION_FILE, results.VERDICT_FILE)
 _REMEDY = "Bring the campaign's folder back as it was, from a copy"
 
 
@@ -38,8 +37,12 @@ def write(folder: Path) -> Path:
     return path
 
 
-def check(folder: Path) -> None:
+def check(folder: Path, names: Sequence[str] = _LISTED) -> None:
     """Make sure that a campaign's files are what they were when it was concluded.
+
+    Args:
+        folder: the campaign's.
+        names: which files.
 
     Raises:
         ConfigError: a file is missing, was changed or added, or the manifest cannot be read.
@@ -51,7 +54,7 @@ def check(folder: Path) -> None:
         raise ConfigError(f"{folder} has no manifest: the campaign was not concluded", "Resume it") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} cannot be read ({error!r})", _REMEDY) from None
-    for name in _LISTED:
+    for name in names:
         there = (folder / name).is_file()
         if there != (name in listed):
             raise ConfigError(f"{folder / name} {'is not in the manifest' if there else 'is missing'}", _REMEDY)

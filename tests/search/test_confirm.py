@@ -281,6 +281,7 @@ def test_a_campaign_without_a_full_trial_is_refused(root: Path, tmp_path: Path) 
     path = tmp_path / "results" / NAME / results.TRIALS_FILE
     trials = pd.read_parquet(path)
     write_table(path, trials[trials["status"] != results.COMPLETE])
+    manifest.write(path.parent)
     with pytest.raises(ConfigError, match="no full-fidelity trial to confirm"):
         plan_confirmation(NAME, tmp_path / "results")
 
@@ -295,3 +296,14 @@ def test_a_training_that_diverges_is_a_row_that_says_so(plan: ConfirmationPlan) 
     assert row["status"] == "failed"
     assert row["reason"]
     assert tables == []
+
+
+@pytest.mark.parametrize("name", [results.TRIALS_FILE, results.JOURNAL_FILE, "predictions.parquet"])
+def test_a_search_that_is_not_whole_is_not_confirmed(root: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    folder = tmp_path / "results" / NAME
+    shutil.rmtree(folder / "checkpoints")
+    plan_confirmation(NAME, tmp_path / "results")
+    (folder / name).write_bytes((folder / name).read_bytes()[:-40])
+    with pytest.raises(ConfigError, match=name):
+        plan_confirmation(NAME, tmp_path / "results")
