@@ -242,7 +242,7 @@ def _range(field: FieldInfo) -> str:
 def save(preset: Preset, folder: Path = USER_FOLDER) -> Path:
     """Write a preset to `folder/<name>.yaml`, whole or not at all.
 
-    Writing the same preset again is allowed; replacing a different one is not.
+    Writing a preset of the same campaign on the same data again is allowed; replacing another one is not.
 
     Raises:
         ConfigError: the name is taken, or the folder cannot be written.
@@ -253,7 +253,19 @@ def save(preset: Preset, folder: Path = USER_FOLDER) -> Path:
         raise ConfigError(f"{preset.name!r} is a shipped preset", "Choose another name")
     if path.is_file() and path.read_bytes() == text.encode():
         return path
-    if path.exists():
+    if path.exists() and not is_of_same_campaign(path, preset):
         raise ConfigError(f"{path} already holds another preset", "Choose another name, or remove that file")
     write_text(path, text)
     return path
+
+
+def is_of_same_campaign(path: Path, preset: Preset) -> bool:
+    """Whether a file holds a preset of the same campaign, on the same data: an earlier state of this one."""
+    try:
+        there = _read(path).provenance
+    except ConfigError:
+        return False
+    own = preset.provenance
+    if there is None or own is None:
+        return False
+    return (there.campaign, there.data.fingerprint) == (own.campaign, own.data.fingerprint)

@@ -17,7 +17,7 @@ from core.config import TrainingConfig, read_yaml, to_yaml
 from core.device import resolve_device
 from core.errors import ConfigError
 from core.files import write_text
-from search import progress, results, study
+from search import ledger, progress, results, study
 from search.book import Book, Budget, Rules
 from search.config import settings_of
 from search.incumbent import IncumbentTraining
@@ -67,9 +67,12 @@ def resume(planned: Plan) -> CampaignOutcome:
         ConfigError: another process runs it, its journal is damaged, or it has its verdict already.
     """
     started = datetime.now(UTC)
-    if (planned.folder / results.VERDICT_FILE).exists():
+    began = str(read_yaml(planned.folder / results.CONFIG_FILE)["resolved"]["started"])
+    if (planned.folder / results.VERDICT_FILE).exists() or ledger.known(
+        planned.folder.parent / ledger.LEDGER_FILE, planned.config.name, began
+    ):
         raise ConfigError(
-            f"Campaign {planned.config.name} has its verdict: what is searched now would not be what was confirmed",
+            f"Campaign {planned.config.name} has read its test span: what is searched now would not be what was read",
             "Start a new campaign; warm_start lets it begin with what this one found",
         )
     record = CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config), must_exist=True)

@@ -161,7 +161,7 @@ def certify(
         reading,
         finite=all(_finite(row) for row in rows),
         to_the_end=all(row["epochs"] == config.max_epochs for row in rows),
-        top_share=final.row["held_out"]["top_share"],
+        top_share=max(row["held_out"]["top_share"] for row in rows),
         earlier=readings,
     )
     certified = all(gate.passed for gate in decided) and not config.dry_run

@@ -7,9 +7,11 @@ import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import ray
 import torch
@@ -25,7 +27,7 @@ from core.files import write_json, write_table
 from core.trainer import Trainer
 from search import ledger, manifest, results
 from search.certify import Trained, certify, choose
-from search.confirmation import CELLS, Cell, ConfirmationPlan
+from search.confirmation import CELLS, Cell, ConfirmationPlan, begin
 from search.journal import Journal
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, TEST, Source, predictions_table, returns_table
 from search.running import concurrency, ray_session
@@ -96,13 +98,15 @@ def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
     """
     folder = plan.campaign.folder
     with _held(folder / results.JOURNAL_FILE), ray_session():
+        begin(plan)
         done = _train(plan, plan.cells, "confirmation")
         chosen = choose(plan, done)
-        looks = [] if plan.look is None else ledger.record(folder.parent / ledger.LEDGER_FILE, plan.look)
         final = Cell(chosen.candidate, plan.seeds[0], TEST)
+        look = plan.look_at(final)
+        looks = ledger.record(folder.parent / ledger.LEDGER_FILE, look) if look else []
         last = _train(plan, [final], "final training")
-    seen = ledger.earlier(looks, plan.look) if plan.look else []
-    verdict = certify(plan, chosen, last[0], seen)
+    seen = ledger.earlier(looks, look) if look else []
+    verdict = {**certify(plan, chosen, last[0], seen), "look": asdict(look) if look else None}
     _write(plan, [*done, *last], verdict)
     return verdict
 
@@ -149,8 +153,15 @@ def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str) -> list[Tr
             for reference in ready:
                 _keep(plan, running.pop(reference), reference)
                 bar.advance(shown)
-    found = [_load(_place(plan, cell)) for cell in cells]
-    return [trained for trained in found if trained is not None]
+    found = [(cell, _load(_place(plan, cell))) for cell in cells]
+    return [_of(cell, trained) for cell, trained in found if trained is not None]
+
+
+def _of(cell: Cell, trained: Trained) -> Trained:
+    """The same, as this cell's: candidates of one recipe share a training."""
+    number = cell.candidate.number
+    tables = [table.assign(number=np.int32(number)) for table in (trained.predictions, trained.returns)]
+    return Trained({**trained.row, "number": number}, *tables)
 
 
 def _keep(plan: ConfirmationPlan, cell: Cell, reference: Any) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from core import console, preset
 from core.options import DataOption, ExchangeOption, OfflineOption, StoreOption, SymbolsOption
 from core.sources import data_settings
-from search import results
+from search import manifest, results
 from search.config import ConfirmConfig
 from search.export import read_verdict
 
@@ -39,17 +39,21 @@ def confirm(
     The best of them is read once on test; the verdict is written into the campaign's folder. What
     is done is kept: after an interruption the same command goes on.
     """
-    written = read_verdict(results.folder(root, name))
-    if written is not None:
+    from search.confirmation import CELLS  # Ray takes seconds to import
+
+    folder = results.folder(root, name)
+    written = read_verdict(folder)
+    if written is not None and not (folder / CELLS).exists():  # otherwise it was ended before all was written
+        manifest.check(folder)
         console.err.print("This campaign has its verdict; test is read once, so it stays as it is.")
-        show(written, root)
+        show(written)
         return
     run_confirmation(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent)
 
 
 def run_confirmation(name: str, root: Path, changes: dict[str, int | None], incumbent: str | None = None) -> None:
     """Confirm a campaign and print what came of it."""
-    from search import confirm as confirming  # Ray takes seconds to import
+    from search import confirm as confirming
     from search.confirmation import plan_confirmation
     from search.running import concurrency
 
@@ -67,10 +71,12 @@ def run_confirmation(name: str, root: Path, changes: dict[str, int | None], incu
         where = "" if root == results.ROOT else f" --results {root}"
         console.out.print(f"What was trained is kept. next: preset-search confirm {escape(name + where)}")
         raise typer.Exit(console.INTERRUPTED) from None
-    show(verdict, root)
+    show(verdict)
+    for file in (results.VERDICT_FILE, results.CONFIRMATION_FILE, results.MANIFEST_FILE):
+        console.out.print(f"wrote {escape(str(root / name / file))}")
 
 
-def show(verdict: dict[str, Any], root: Path) -> None:
+def show(verdict: dict[str, Any]) -> None:
     """Print a verdict."""
     synthetic = " of the SYNTHETIC market" if verdict["data"]["synthetic"] else ""
     metric = verdict["ranking_metric"]
@@ -91,9 +97,6 @@ def show(verdict: dict[str, Any], root: Path) -> None:
     console.out.print(gates)
     for line in _beside(verdict):
         console.out.print(line)
-    folder = root / verdict["campaign"]
-    for name in (results.VERDICT_FILE, results.CONFIRMATION_FILE, results.MANIFEST_FILE):
-        console.out.print(f"wrote {escape(str(folder / name))}")
 
 
 def _found(value: float | bool | None) -> str:

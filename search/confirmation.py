@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core import preset
-from core.config import TrainingConfig, read_yaml
+from core.config import TrainingConfig, parse, read_yaml
 from core.dataset import Dataset, fit, load
 from core.errors import ConfigError
+from core.files import write_json
 from core.market.reader import bar_files, read_market
 from core.splits import fold_borders
 from search import manifest, results, study
@@ -24,6 +25,7 @@ from search.plan import Plan, data_of, plan_resume
 from search.space import NAMES
 from search.trial import TrialJob
 
+BEGUN_FILE = "begun.json"
 CELLS = "confirmation"
 """Folder of the cells that are done, in the campaign's; removed when there is a verdict."""
 LEAST_ROWS = 100
@@ -81,21 +83,27 @@ class ConfirmationPlan:
         campaign: the campaign as it was begun.
         settings: how many of what.
         incumbent: name of the preset to beat.
+        named_incumbent: how it was named, if it is not the campaign's own.
         candidates: the best trials, best first, then the incumbent.
         dataset: the main splits, test included: for the final training alone.
         folds: a dataset a fold: its train, its inner val, and as test its block.
-        look: what the ledger is to know.
+        look: what the ledger is to know, but for what is read; None for the synthetic market.
         seconds: what all cells but the final one are expected to take, one after the other.
     """
 
     campaign: Plan
     settings: ConfirmConfig
     incumbent: str
+    named_incumbent: str | None
     candidates: tuple[Candidate, ...]
     dataset: Dataset
     folds: tuple[Dataset, ...]
     look: Look | None
     seconds: float
+
+    def look_at(self, final: Cell) -> Look | None:
+        """What the ledger is told before a final training is read on test."""
+        return None if self.look is None else replace(self.look, reads=final.key(self.campaign.identity, 0))
 
     @property
     def cells(self) -> list[Cell]:
@@ -135,7 +143,7 @@ def plan_confirmation(
     campaign = plan_resume(name, root, None, None)
     config = campaign.config
     _check_searched(campaign)
-    settings = settings or config.confirm or ConfirmConfig()
+    settings, incumbent = _begun(campaign, settings, incumbent)
     trials = results.read_trials(campaign.folder)
     best = results.ranked(trials)[: settings.top]
     if not best:
@@ -164,12 +172,43 @@ def plan_confirmation(
         campaign=campaign,
         settings=settings,
         incumbent=rival.name,
+        named_incumbent=incumbent,
         candidates=tuple(candidates),
         dataset=dataset,
         folds=folds,
         look=None if dataset.is_synthetic else _look(campaign, dataset, len(trials)),
         seconds=settings.seeds * per_seed * rate,
     )
+
+
+def _begun(campaign: Plan, settings: ConfirmConfig | None, incumbent: str | None) -> tuple[ConfirmConfig, str | None]:
+    """The settings of a confirmation that has begun: with others, it would be another one, and read test again.
+
+    Raises:
+        ConfigError: others are named.
+    """
+    path = campaign.folder / CELLS / BEGUN_FILE
+    wanted = settings or campaign.config.confirm or ConfirmConfig()
+    if not path.is_file():
+        return wanted, incumbent
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        begun, rival = parse(ConfirmConfig, content["settings"], str(path)), content["incumbent"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error!r})", f"Remove {path.parent}: it is made again") from None
+    if (settings is not None and settings != begun) or (incumbent is not None and incumbent != rival):
+        flags = {**begun.model_dump(), **({"incumbent": rival} if rival else {})}
+        told = " ".join(f"--{name} {value}" for name, value in flags.items())
+        raise ConfigError(
+            f"The confirmation of {campaign.config.name} was begun with {told}", "Go on with that: name nothing else"
+        )
+    return begun, rival
+
+
+def begin(plan: ConfirmationPlan) -> None:
+    """Write down what a confirmation is begun with."""
+    content = {"settings": plan.settings.model_dump(mode="json"), "incumbent": plan.named_incumbent}
+    write_json(plan.campaign.folder / CELLS / BEGUN_FILE, content)
 
 
 def _check_searched(campaign: Plan) -> None:
@@ -213,4 +252,5 @@ def _look(campaign: Plan, dataset: Dataset, trials: int) -> Look:
         val=[results.iso(edge) for edge in borders.val],
         test=[results.iso(edge) for edge in borders.test],
         trials=trials,
+        reads="",
     )

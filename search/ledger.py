@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError
+from search import results
 
 LEDGER_FILE = "ledger.jsonl"
+_RESTORE = "Restore it from a copy: it says which data were looked at"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Look:
         val: start and end of the span that chose the winner.
         test: start and end of the span that is read once.
         trials: how many the search asked for.
+        reads: hash of the training that is read on test: another one is another reading.
     """
 
     campaign: str
@@ -41,6 +44,12 @@ class Look:
     val: list[str]
     test: list[str]
     trials: int
+    reads: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two looks the same: gone on with after an interruption, one reads what it would have read."""
+        return self.campaign, self.started, self.reads
 
     def overlaps(self, other: Look) -> dict[str, bool]:
         """Whether the other's val or test shares time with this one's test, for a symbol that both have.
@@ -62,7 +71,7 @@ def earlier(looks: list[Look], mine: Look) -> list[dict[str, Any]]:
     """Of the looks before this one, those that saw something of its test span; with what they saw of it."""
     found = []
     for look in looks:
-        if (look.campaign, look.started) == (mine.campaign, mine.started):
+        if look.key == mine.key:
             break  # what follows came later
         overlap = mine.overlaps(look)
         if any(overlap.values()):
@@ -74,7 +83,7 @@ def record(path: Path, mine: Look) -> list[Look]:
     """Write down a look, once, before it is taken; returns all there are.
 
     Raises:
-        ConfigError: the ledger is damaged or cannot be written.
+        ConfigError: the ledger is damaged, lacks a look that a verdict beside it tells of, or cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,20 +91,50 @@ def record(path: Path, mine: Look) -> list[Look]:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             looks = _parse(path, file.read())
-            if (mine.campaign, mine.started) not in [(look.campaign, look.started) for look in looks]:
-                file.write(json.dumps(asdict(mine)) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            _check_whole(path, looks)
+            # What a crash tore of a last line was never looked at: the line is on disk before the look is taken.
+            file.truncate(0)
+            if mine.key not in [look.key for look in looks]:
                 looks.append(mine)
+            file.write("".join(json.dumps(asdict(look)) + "\n" for look in looks))
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror})", "Check the folder's permissions") from None
     return looks
 
 
+def known(path: Path, campaign: str, started: str) -> bool:
+    """Whether a campaign has looked at its test span.
+
+    Raises:
+        ConfigError: the ledger is damaged.
+    """
+    looks = _parse(path, path.read_text(encoding="utf-8")) if path.is_file() else []
+    return any((look.campaign, look.started) == (campaign, started) for look in looks)
+
+
 def _parse(path: Path, text: str) -> list[Look]:
+    lines = text.splitlines(keepends=True)
     try:
-        return [Look(**json.loads(line)) for line in text.splitlines()]
+        if lines and not lines[-1].endswith("\n"):
+            try:
+                json.loads(lines[-1])
+            except ValueError:
+                lines.pop()
+        return [Look(**json.loads(line)) for line in lines]
     except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"{path} is damaged ({error})", "Restore it from a copy: it says which data were looked at"
-        ) from None
+        raise ConfigError(f"{path} is damaged ({error})", _RESTORE) from None
+
+
+def _check_whole(path: Path, looks: list[Look]) -> None:
+    """Refuse a ledger that lost a line: the verdicts beside it say what was looked at, too."""
+    keys = {look.key for look in looks}
+    for verdict in sorted(path.parent.glob(f"*/{results.VERDICT_FILE}")):
+        try:
+            own = json.loads(verdict.read_text(encoding="utf-8"))["look"]
+            lost = own is not None and Look(**own).key not in keys
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"{verdict} cannot be read ({error!r})", "Bring it back from a copy") from None
+        if lost:
+            raise ConfigError(f"{path} does not tell of {verdict.parent.name}, which {verdict} does", _RESTORE)

@@ -68,27 +68,51 @@ def regenerate(
 ) -> None:
     """Write the preset files of campaigns again, from their recorded results alone.
 
-    A campaign's preset keeps the name that it was exported under; without a file it gets the campaign's.
+    A campaign's preset keeps the name that it was exported under; without a file it gets the campaign's. Files that are
+    not of the same campaign and data are not touched. `--check` compares the files that are there.
     """
     if bool(names) == every:
         raise ConfigError("Say which campaigns", "Name them, or give --all")
-    campaigns = sorted(path.parent.name for path in root.glob(f"*/{results.MANIFEST_FILE}")) if every else names or []
-    known = _by_campaign(presets)
-    differing = 0
-    for name in campaigns:
-        for preset_name in known.get(name) or [default_name(name)]:
-            text = preset.to_yaml(make_preset(results.folder(root, name), preset_name))
-            path = presets / f"{preset_name}.yaml"
-            same = path.is_file() and path.read_bytes() == text.encode()
-            differing += not same
-            if not check and not same:
-                write_text(path, text)
-            done = "unchanged" if same else "differs" if check else "written"
-            console.out.print(f"{escape(str(path))}: {done}", style="bold red" if check and not same else None)
-    if not campaigns:
-        console.out.print(f"no campaign in {escape(str(root))}")
-    if check and differing:
+    there = {path.parent.name for path in root.glob(f"*/{results.CONFIG_FILE}")}
+    known, wrong = _by_campaign(presets)
+    if every:
+        wrong |= {path: f"there is no campaign {name}" for name in known.keys() - there for path in known[name]}
+    for name in sorted(there) if every else names or []:
+        folder = results.folder(root, name)
+        for path in known.get(name) or ([] if check else [presets / f"{default_name(name)}.yaml"]):
+            wrong[path] = _regenerated(path, make_preset(folder, path.stem), check)
+    wrong = {path: said for path, said in wrong.items() if said}
+    for path, said in wrong.items():
+        console.out.print(f"{escape(str(path))}: {escape(said)}", style="bold red")
+    if not there and not known:
+        console.out.print(f"no campaign in {escape(str(root))}, no preset of one in {escape(str(presets))}")
+    if wrong:
         raise typer.Exit(NOT_CERTIFIED)
+
+
+def _regenerated(path: Path, made: Preset, check: bool) -> str:
+    """Compare a file, or write it; what is wrong with it, if anything is."""
+    text = preset.to_yaml(made)
+    if path.is_file() and path.read_bytes() == text.encode():
+        console.out.print(f"{escape(str(path))}: unchanged")
+        return ""
+    if check:
+        return "differs"
+    if path.exists() and not (preset.is_of_same_campaign(path, made) or _is_damaged(path, made)):
+        return "holds another preset; choose another name with export --as, or remove that file"
+    write_text(path, text)
+    console.out.print(f"{escape(str(path))}: written")
+    return ""
+
+
+def _is_damaged(path: Path, made: Preset) -> bool:
+    """Whether a file was this preset before someone damaged it."""
+    try:
+        preset.load(str(path))
+    except ConfigError:
+        assert made.provenance is not None
+        return f"campaign: {made.provenance.campaign}\n" in path.read_text(encoding="utf-8", errors="replace")
+    return False
 
 
 def default_name(campaign: str) -> str:
@@ -97,14 +121,19 @@ def default_name(campaign: str) -> str:
     return f"my_{name}"[:64] if name in preset.shipped_names() else name
 
 
-def _by_campaign(folder: Path) -> dict[str, list[str]]:
-    """Names of the preset files of each campaign."""
-    found: dict[str, list[str]] = {}
+def _by_campaign(folder: Path) -> tuple[dict[str, list[Path]], dict[Path, str]]:
+    """The preset files of each campaign, and what is wrong with those that cannot be read."""
+    found: dict[str, list[Path]] = {}
+    wrong = {}
     for path in sorted(folder.glob("*.yaml")):
-        loaded = preset.load(str(path))
+        try:
+            loaded = preset.load(str(path))
+        except ConfigError as error:
+            wrong[path] = str(error)
+            continue
         if loaded.provenance is not None:
-            found.setdefault(loaded.provenance.campaign, []).append(loaded.name)
-    return found
+            found.setdefault(loaded.provenance.campaign, []).append(path)
+    return found, wrong
 
 
 @presets_app.command("list", cls=Command, epilog="Example:\n\npreset-search presets list")
@@ -112,7 +141,11 @@ def list_presets() -> None:
     """All presets that are found here, with what may be claimed of them."""
     table = Table("name", "status", "campaign", "headline (test)", "description")
     for name in preset.list_names():
-        loaded = preset.load(name)
+        try:
+            loaded = preset.load(name)
+        except ConfigError as error:
+            table.add_row(name, "[bold red]damaged[/]", "", "", escape(str(error)))
+            continue
         source = loaded.provenance
         status, campaign = (source.status, source.campaign) if source else ("guide", "")
         table.add_row(name, status, campaign, _headline(loaded), loaded.description)
@@ -158,6 +191,13 @@ def check(
     files: Annotated[list[str] | None, typer.Argument(metavar="[PRESET…]", help="Names or files; all if none.")] = None,
 ) -> None:
     """Make sure that preset files can be loaded: schema, values, names."""
+    wrong = []
     for name in files or preset.list_names():
-        preset.load(name)
-        console.out.print(f"{escape(name)}: fine")
+        try:
+            preset.load(name)
+            console.out.print(f"{escape(name)}: fine")
+        except ConfigError as error:
+            wrong.append(name)
+            console.out.print(f"[bold red]{escape(name)}:[/] {escape(str(error))}")
+    if wrong:
+        raise ConfigError(f"{len(wrong)} of the presets cannot be loaded", "Mend or regenerate them")

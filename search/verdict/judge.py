@@ -155,14 +155,14 @@ def gates(reading: Reading, *, finite: bool, to_the_end: bool, top_share: float,
         reading: what was read on test.
         finite: whether every training's figures were.
         to_the_end: whether every training ran all its epochs.
-        top_share: share of the class called most on test.
+        top_share: share of the class called most, where that is most, on the rows held out of a training.
         earlier: readings of this test span by earlier confirmations.
     """
     lead, auc = reading.lead.low, reading.direction_auc.low
     return [
         Gate("all figures finite", finite, "yes", finite),
         Gate("trained to the end", to_the_end, "yes", to_the_end),
-        Gate("class called most on test", top_share, f"<= {COLLAPSE}", top_share <= COLLAPSE),
+        Gate("largest share of one class", top_share, f"<= {COLLAPSE}", top_share <= COLLAPSE),
         Gate("earlier readings of this test span", earlier, "none", earlier == 0),
         Gate(
             f"macro-F1 on test less that of the best baseline ({reading.best_baseline}), lower bound",

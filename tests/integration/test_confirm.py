@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,6 +83,9 @@ def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed
         _wait(folder, "killed", len(before) + 2, process)
         after = _done(folder, "killed")
         assert {path: after[path] for path in before} == before  # none was trained again
+        shutil.copy(folder / "killed" / NAME / results.MANIFEST_FILE, folder)
+        _wait(folder, "killed", 12, process)
+        shutil.copytree(folder / "killed" / NAME / CELLS, folder / "cells")
         told, _ = process.communicate(timeout=200)
         assert process.returncode == 0, told
     _run(folder, "confirm", NAME, "--results", "whole")
@@ -96,13 +100,27 @@ def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed
     assert left_after(folder, seconds=30) == []
 
 
+def test_one_killed_between_verdict_and_manifest_is_concluded_by_the_same_command(folder: Path) -> None:
+    path = folder / "killed" / NAME
+    before = (path / results.VERDICT_FILE).read_bytes()
+    shutil.copytree(path, folder / "torn" / NAME)
+    torn = folder / "torn" / NAME
+    # As it is then: the cells are still there, the manifest is that of the search.
+    shutil.copytree(folder / "cells", torn / CELLS)
+    shutil.copy(folder / "manifest.json", torn / results.MANIFEST_FILE)
+    _run(folder, "confirm", NAME, "--results", "torn")
+    assert (torn / results.VERDICT_FILE).read_bytes() == before
+    manifest.check(torn)
+    assert not (torn / CELLS).exists()
+
+
 def test_test_is_read_once_and_what_was_confirmed_is_not_searched_on(folder: Path) -> None:
     path = folder / "whole" / NAME / results.VERDICT_FILE
     if not path.exists():
         _run(folder, "confirm", NAME, "--results", "whole")
     before = path.read_bytes()
     assert "test is read once" in _run(folder, "confirm", NAME, "--seeds", "5", "--results", "whole")
-    assert "has its verdict" in _run(folder, "resume", NAME, "--trials", "9", "--results", "whole", code=2)
+    assert "has read its test span" in _run(folder, "resume", NAME, "--trials", "9", "--results", "whole", code=2)
     assert path.read_bytes() == before
     assert "export small" not in _run(folder, "export", NAME, "--as", "mine", "--results", "whole")
     assert "mine.yaml: unchanged" in _run(folder, "regenerate", "--all", "--check", "--results", "whole")

@@ -16,11 +16,11 @@ from core import metrics, preset
 from core.config import DataConfig
 from core.errors import ConfigError, DataError
 from core.files import write_table
-from search import confirm, manifest, results
+from search import campaign, confirm, ledger, manifest, results
 from search.certify import Trained, certify, choose, microseconds
 from search.config import ConfirmConfig
 from search.confirm import confirmation_table, train_cell
-from search.confirmation import Cell, ConfirmationPlan, plan_confirmation
+from search.confirmation import Cell, ConfirmationPlan, begin, plan_confirmation
 from search.export import make_preset, read_verdict
 from search.ledger import Look
 from search.outputs import INCUMBENT, TEST, probabilities_of
@@ -157,7 +157,7 @@ def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: Confirm
     assert [gate["name"].split(",")[0].split(" (")[0] for gate in verdict["gates"]] == [
         "all figures finite",
         "trained to the end",
-        "class called most on test",
+        "largest share of one class",
         "earlier readings of this test span",
         "macro-F1 on test less that of the best baseline",
         "direction AUC on test less 0.5",
@@ -307,3 +307,42 @@ def test_a_search_that_is_not_whole_is_not_confirmed(root: Path, tmp_path: Path,
     (folder / name).write_bytes((folder / name).read_bytes()[:-40])
     with pytest.raises(ConfigError, match=name):
         plan_confirmation(NAME, tmp_path / "results")
+
+
+def test_a_confirmation_goes_on_as_it_was_begun(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    settings = ConfirmConfig(top=1, seeds=1, folds=1)
+    begin(plan_confirmation(NAME, tmp_path / "results", settings, incumbent="conservative"))
+    again = plan_confirmation(NAME, tmp_path / "results")
+    assert (again.settings, again.incumbent) == (settings, "conservative")
+    assert plan_confirmation(NAME, tmp_path / "results", settings).settings == settings
+    for other in ({"settings": ConfirmConfig(top=1, seeds=1, folds=2)}, {"incumbent": "quick_experiment"}):
+        with pytest.raises(ConfigError, match=r"begun with --top 1 --seeds 1 --folds 1 --incumbent conservative"):
+            plan_confirmation(NAME, tmp_path / "results", **other)  # type: ignore[arg-type]
+    (tmp_path / "results" / NAME / "confirmation" / "begun.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"begun\.json cannot be read"):
+        plan_confirmation(NAME, tmp_path / "results")
+
+
+def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan: ConfirmationPlan) -> None:
+    first = plan.candidates[0]
+    twin = replace(plan, candidates=(first, replace(plan.candidates[-1], recipe=first.recipe)))
+    cells = [cell for cell in twin.cells if cell.split == "fold 1" and cell.seed == plan.seeds[0]]
+    assert len({cell.key("same", 2) for cell in cells}) == 1
+    done = _train(plan, cells[0])
+    shared = [confirm._of(cell, done) for cell in cells]
+    assert [each.row["number"] for each in shared] == [first.number, INCUMBENT]
+    assert [set(each.predictions["number"]) for each in shared] == [{first.number}, {INCUMBENT}]
+
+
+def test_what_has_read_test_is_not_searched_on(tmp_path: Path) -> None:
+    path = tmp_path / "binance_BTCUSDT_5m.parquet"
+    random_bars(5000).frame.to_parquet(path)
+    root = searched(tmp_path / "results", DataConfig(files=(path,))).parent
+    plan = plan_confirmation(NAME, root)
+    look = plan.look_at(Cell(plan.candidates[0], plan.seeds[0], TEST))
+    assert look is not None
+    assert look.reads != plan.look_at(Cell(plan.candidates[1], plan.seeds[0], TEST)).reads  # type: ignore[union-attr]
+    ledger.record(root / ledger.LEDGER_FILE, look)  # and then it is killed: there is no verdict
+    with pytest.raises(ConfigError, match="has read its test span"):
+        campaign.resume(plan.campaign)

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import ConfigError
-from search.ledger import LEDGER_FILE, Look, earlier, record
+from search.ledger import LEDGER_FILE, Look, earlier, known, record
 
 LOOK = Look(
     campaign="a",
@@ -20,6 +20,7 @@ LOOK = Look(
     val=["2024-07-01T00:00:00+00:00", "2024-07-10T00:00:00+00:00"],
     test=["2024-07-10T00:00:00+00:00", "2024-07-20T00:00:00+00:00"],
     trials=64,
+    reads="winner",
 )
 
 
@@ -27,6 +28,8 @@ def test_a_look_is_written_once_before_it_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "results" / LEDGER_FILE
     assert record(path, LOOK) == [LOOK]
     assert record(path, LOOK) == [LOOK]  # the same confirmation, gone on with
+    assert known(path, "a", LOOK.started)
+    assert not known(path, "b", LOOK.started)
     other = replace(LOOK, started="2024-09-02T10:00:00+00:00")  # another campaign of that name
     assert record(path, other) == [LOOK, other]
     assert [json.loads(line)["campaign"] for line in path.read_text().splitlines()] == ["a", "a"]
@@ -57,6 +60,12 @@ def test_what_an_earlier_look_saw_of_this_test_span(changes: dict[str, Any], saw
     assert [look["saw"] for look in found] == ([saw] if saw else [])
 
 
+def test_the_same_campaign_that_reads_another_training_reads_test_again() -> None:
+    again = replace(LOOK, reads="another winner")
+    assert [look["saw"] for look in earlier([LOOK, again], again)] == [["test"]]
+    assert earlier([LOOK, again], LOOK) == []
+
+
 def test_what_came_later_does_not_count() -> None:
     later = replace(LOOK, campaign="later")
     assert earlier([LOOK, later], LOOK) == []
@@ -70,6 +79,32 @@ def test_a_damaged_ledger_is_refused_and_left_alone(tmp_path: Path, damage: str)
     with pytest.raises(ConfigError, match="is damaged"):
         record(path, LOOK)
     assert path.read_text() == damage + "\n"
+
+
+def test_what_a_crash_tore_of_a_line_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER_FILE
+    record(path, LOOK)
+    other = replace(LOOK, campaign="b")
+    whole = path.read_text()
+    for torn in ('{"campaign": "b", "sta', "{"):
+        path.write_text(whole + torn)
+        assert known(path, "a", LOOK.started)
+        assert record(path, other) == [LOOK, other]
+    path.write_text(whole.rstrip("\n"))  # a lost end of line loses nothing
+    assert record(path, other) == [LOOK, other]
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_ledger_that_lost_a_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER_FILE
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "verdict.json").write_text(json.dumps({"look": asdict(LOOK)}))
+    (tmp_path / "synthetic").mkdir()
+    (tmp_path / "synthetic" / "verdict.json").write_text(json.dumps({"look": None}))
+    with pytest.raises(ConfigError, match=r"does not tell of a, which .*verdict\.json does"):
+        record(path, replace(LOOK, campaign="b"))
+    path.write_text(json.dumps(asdict(LOOK)) + "\n")
+    record(path, replace(LOOK, campaign="b"))
 
 
 def _write(task: tuple[Path, int]) -> None:

@@ -51,10 +51,59 @@ def test_regenerating_gives_the_same_bytes_and_a_difference_is_told() -> None:
 
 
 def test_without_a_file_the_preset_gets_the_campaigns_name() -> None:
-    assert f"presets/{NAME}.yaml: differs" in _run("regenerate", "--all", "--check", code=1)
+    _run("regenerate", "--all", "--check")  # nothing is there that could differ
     assert not Path("presets").exists()
     assert f"presets/{NAME}.yaml: written" in _run("regenerate", "--all")
     assert preset.load(NAME).name == NAME
+
+
+def test_a_preset_whose_campaign_is_gone_is_told() -> None:
+    _run("export", NAME, "--as", "mine")
+    shutil.rmtree(f"results/{NAME}")
+    assert f"presets/mine.yaml: there is no campaign {NAME}" in _run("regenerate", "--all", "--check", code=1)
+
+
+def test_a_campaign_without_its_manifest_is_refused() -> None:
+    _run("export", NAME, "--as", "mine")
+    Path(f"results/{NAME}/manifest.json").unlink()
+    done = RUN.invoke(app, ["regenerate", "--all", "--check"])
+    assert "has no manifest" in str(done.exception)
+
+
+def test_what_is_not_of_the_same_campaign_and_data_is_not_overwritten() -> None:
+    path = Path(f"presets/{NAME}.yaml")
+    path.parent.mkdir()
+    six = "{learning_rate: 0.1, batch_size: 64, weight_decay: 0.0, dropout: 0.0, focal_gamma: 0.0, mixup_alpha: 0.0}"
+    own = f"name: small\nhyperparameters: {six}\n"
+    path.write_text(own)
+    assert "holds another preset" in _run("regenerate", NAME, code=1)
+    assert path.read_text() == own
+    path.unlink()
+    _run("export", NAME, "--as", NAME)
+    other = path.read_text().replace("fingerprint: ", "fingerprint: 00")
+    path.write_text(other)
+    assert "holds another preset" in _run("regenerate", NAME, code=1)
+    assert path.read_text() == other
+
+
+def test_a_damaged_preset_is_told_and_made_again() -> None:
+    _run("export", NAME, "--as", NAME)
+    path = Path(f"presets/{NAME}.yaml")
+    whole = path.read_text()
+    path.write_text(whole.replace("batch_size:", "batch_sice:"))
+    assert "batch_sice" in _run("regenerate", "--all", "--check", code=1)
+    assert "damaged" in _run("presets", "list")
+    assert "written" in _run("regenerate", NAME)
+    assert path.read_text() == whole
+
+
+def test_an_export_replaces_an_earlier_one_of_its_campaign() -> None:
+    _run("export", NAME, "--as", "mine")
+    path = Path("presets/mine.yaml")
+    whole = path.read_text()
+    path.write_text(whole.replace("status: not confirmed", "status: not certified"))
+    _run("export", NAME, "--as", "mine")
+    assert path.read_text() == whole
 
 
 @pytest.mark.parametrize("args", [[], [NAME, "--all"]])
@@ -95,8 +144,10 @@ def test_presets_are_listed_shown_compared_and_checked() -> None:
     assert "training.schedule" not in told
     assert "mine: fine" in _run("presets", "check")
     Path("presets/mine.yaml").write_text("name: other")
-    done = RUN.invoke(app, ["presets", "check", "presets/mine.yaml"])
-    assert "hyperparameters" in str(done.exception)
+    done = RUN.invoke(app, ["presets", "check", "presets/mine.yaml", "production_small"])
+    assert "hyperparameters" in done.output
+    assert "production_small: fine" in done.output
+    assert "1 of the presets cannot be loaded" in str(done.exception)
 
 
 @pytest.mark.parametrize("name", ["../mine", "/etc/passwd", "a/b", ".", ""])

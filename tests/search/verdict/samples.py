@@ -31,19 +31,16 @@ def slow(count: int, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(lfilter([0.6], [1, -0.8], rng.standard_normal(count + 50))[50:])
 
 
-def garch(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Deviations that can be forecast and shocks, `[T]` each."""
-    shocks, deviations, latest = rng.standard_normal(count), np.empty(count), 1.0
-    for place, shock in enumerate(shocks):
-        deviations[place] = np.sqrt(latest)
-        latest = 0.02 + latest * (0.1 * shock**2 + 0.88)
-    return deviations, shocks
+def regimes(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Deviations that can be forecast: calm and wild times, `[T]`."""
+    switches = np.cumsum(rng.random(count) > 0.98) + rng.integers(2)
+    return np.where(switches % 2, 0.4, 2.0)
 
 
 def market(count: int, rng: np.random.Generator, signal: float, volatile: bool) -> tuple[np.ndarray, ...]:
     """Drift in standard units and deviation, known at each bar, and its label, which looks `HORIZON` bars ahead."""
     bars = count + HORIZON
-    deviations, shocks = garch(bars, rng) if volatile else (np.ones(bars), rng.standard_normal(bars))
+    deviations, shocks = regimes(bars, rng) if volatile else np.ones(bars), rng.standard_normal(bars)
     drift = slow(bars, rng)
     moved = np.sqrt(1 - signal**2) * shocks
     moved[1:] += signal * drift[:-1]
