@@ -1,0 +1,36 @@
+"""What is committed under results/ is whole, and the shipped presets are what it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from core.config import parse, read_yaml
+from search import manifest, results
+from search.cli import app
+from search.config import CampaignConfig, settings_of
+from search.replay import replay
+
+ROOT = Path(__file__).parents[1]
+CAMPAIGNS = sorted(path.parent for path in (ROOT / "results").glob(f"*/{results.VERDICT_FILE}"))
+LARGEST = 5 * 2**20
+
+
+def test_shipped_presets_are_what_their_campaigns_give_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["regenerate", "--all", "--check", "--presets", "core/presets"])
+    assert done.exit_code == 0, done.output
+    assert done.output.count("unchanged") >= len(CAMPAIGNS) >= 1
+
+
+@pytest.mark.parametrize("folder", CAMPAIGNS, ids=lambda folder: folder.name)
+def test_a_committed_campaign_is_whole_small_and_can_be_audited(folder: Path) -> None:
+    manifest.check(folder)
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < LARGEST
+    content = read_yaml(folder / results.CONFIG_FILE)
+    config = parse(CampaignConfig, content["config"], str(folder))
+    replayed = replay(folder / results.JOURNAL_FILE, settings_of(config))
+    assert replayed.first_difference is None
+    assert replayed.proposals == len(results.read_trials(folder))
