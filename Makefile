@@ -31,7 +31,7 @@ demo: $(STAMP)
 	$(BIN)/preset-train --preset demo --synthetic --output-dir checkpoints/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 3600
