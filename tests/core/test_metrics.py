@@ -107,7 +107,7 @@ def test_skill_at_direction_is_seen_whatever_hold_gets() -> None:
         ([SELL, BUY], {"auc"}),
         ([SELL, HOLD, BUY], set()),
     ],
-    ids=str,
+    ids=["HOLD", "no BUY", "no HOLD", "all"],
 )
 def test_what_the_labels_do_not_define_is_nan(present: list[int], undefined: set[str]) -> None:
     labels = np.resize(present, 12)
