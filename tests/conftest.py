@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+
+# pytest-xdist says 80 columns, which would squeeze every table; `core.console` reads it when it is imported.
+os.environ.pop("COLUMNS", None)
 
 # One thread is what trials get, makes runs repeatable, and keeps parallel test jobs off each other's toes.
 torch.set_num_threads(1)
