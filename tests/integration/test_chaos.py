@@ -94,7 +94,7 @@ def test_twenty_trial_processes_killed_and_each_trial_is_there_once(tmp_path: Pa
     with owned(tmp_path) as folder, _start(folder) as process:
         deadline = time.monotonic() + 300
         while process.poll() is None and kills < 20 and time.monotonic() < deadline:
-            time.sleep(rng.uniform(0.05, 0.6))
+            time.sleep(rng.uniform(0.05, 0.3))
             running = trial_processes_of(folder)
             if running:
                 kill([rng.choice(running)])
