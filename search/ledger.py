@@ -87,18 +87,19 @@ def record(path: Path, mine: Look) -> list[Look]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+", encoding="utf-8") as file:
+        with path.open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
-            looks = _parse(path, file.read())
+            content = _without_torn_line(file.read())
+            looks = _parse(path, content)
             _check_whole(path, looks)
-            # What a crash tore of a last line was never looked at: the line is on disk before the look is taken.
-            file.truncate(0)
             if mine.key not in [look.key for look in looks]:
+                file.truncate(len(content))
+                end = b"" if not content or content.endswith(b"\n") else b"\n"
+                file.write(end + json.dumps(asdict(mine)).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
                 looks.append(mine)
-            file.write("".join(json.dumps(asdict(look)) + "\n" for look in looks))
-            file.flush()
-            os.fsync(file.fileno())
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror})", "Check the folder's permissions") from None
     return looks
@@ -110,19 +111,24 @@ def known(path: Path, campaign: str, started: str) -> bool:
     Raises:
         ConfigError: the ledger is damaged.
     """
-    looks = _parse(path, path.read_text(encoding="utf-8")) if path.is_file() else []
+    looks = _parse(path, _without_torn_line(path.read_bytes())) if path.is_file() else []
     return any((look.campaign, look.started) == (campaign, started) for look in looks)
 
 
-def _parse(path: Path, text: str) -> list[Look]:
-    lines = text.splitlines(keepends=True)
+def _without_torn_line(content: bytes) -> bytes:
+    """All but what a crash left of a last line: that look was never taken, for its line is on disk before."""
+    head, separator, last = content.rpartition(b"\n")
     try:
-        if lines and not lines[-1].endswith("\n"):
-            try:
-                json.loads(lines[-1])
-            except ValueError:
-                lines.pop()
-        return [Look(**json.loads(line)) for line in lines]
+        if last:
+            json.loads(last)
+    except ValueError:
+        return head + separator
+    return content
+
+
+def _parse(path: Path, content: bytes) -> list[Look]:
+    try:
+        return [Look(**json.loads(line)) for line in content.splitlines()]
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{path} is damaged ({error})", _RESTORE) from None
 
