@@ -218,6 +218,8 @@ def resolve(campaign_file: Path | None, source: dict[str, Any], flags: dict[str,
     if "max_epochs" in content | flags and "grace" not in content:
         most = (content | flags)["max_epochs"]
         flags = {**flags, "grace": min(2, most) if isinstance(most, int) and most > 0 else 2}
+    if "confirm" in content:  # the flag only asks for what the file says how to do
+        flags = {key: value for key, value in flags.items() if key != "confirm"}
     content = {**content, **flags, "data": data}
     if "name" not in content:
         raise ConfigError("The campaign has no name", "Add --name NAME")

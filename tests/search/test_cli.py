@@ -160,3 +160,16 @@ def test_without_ray_or_optuna_it_says_what_to_install() -> None:
     assert done.returncode == 2
     assert "pip install 'preset-search[search]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_flag_confirm_keeps_what_the_file_says_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("name: x\nconfirm: {top: 1, seeds: 2, folds: 2}\n")
+    found = resolve(file, {}, {"confirm": {}}).confirm
+    assert found is not None
+    assert (found.top, found.seeds, found.folds) == (1, 2, 2)
+    file.write_text("name: x\n")
+    assert resolve(file, {}, {}).confirm is None
+    found = resolve(file, {}, {"confirm": {}}).confirm
+    assert found is not None
+    assert (found.top, found.seeds, found.folds) == (3, 3, 5)
