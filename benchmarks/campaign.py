@@ -51,7 +51,7 @@ def run_stock(folder: Path, epochs: int) -> int:
     from ray.tune.search.optuna import OptunaSearch
 
     from core.dataset import load
-    from search.running import ray_session
+    from search.cluster import ray_session
     from search.sampler import make_sampler
     from search.space import SpaceConfig
 

@@ -63,7 +63,8 @@ def _stub(ours: bool) -> Any:
 def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     """A campaign of stub trials, as this project runs it."""
     from search.book import Book, Budget, Rules
-    from search.running import ray_session, run_trials
+    from search.cluster import ray_session
+    from search.running import run_trials
     from search.space import SpaceConfig
     from search.study import CampaignStudy, StudySettings
 
@@ -82,7 +83,7 @@ def run_stock(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    from search.running import ray_session
+    from search.cluster import ray_session
     from search.sampler import make_sampler
     from search.space import SpaceConfig
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from core.errors import ConfigError
-from core.files import writing
+from core.files import write_bytes
 
 FORMAT_VERSION = 2
 
@@ -23,11 +24,14 @@ def save(path: Path, content: dict[str, Any]) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    with writing(path) as temporary:
-        try:
-            torch.save({"format_version": FORMAT_VERSION, **content}, temporary)
-        except RuntimeError as error:  # torch's way of saying that the disk is full
-            raise OSError(28, f"{' '.join(str(error).split())[:100]}") from None
+    write_bytes(path, to_bytes(content))
+
+
+def to_bytes(content: dict[str, Any]) -> bytes:
+    """The bytes of a checkpoint file."""
+    buffer = io.BytesIO()
+    torch.save({"format_version": FORMAT_VERSION, **content}, buffer)
+    return buffer.getvalue()
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -37,9 +41,20 @@ def load(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, damaged, hostile or of a newer format.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        read = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path") from None
+    return from_bytes(read, str(path))
+
+
+def from_bytes(read: bytes, path: str) -> dict[str, Any]:
+    """What the bytes of a checkpoint file hold; `path` is for the message.
+
+    Raises:
+        ConfigError: they are damaged, hostile or of a newer format.
+    """
+    try:
+        content = torch.load(io.BytesIO(read), map_location="cpu", weights_only=True)
     except Exception:  # torch lets out whatever damaged bytes lead its reader to
         raise ConfigError(f"{path} is not a checkpoint of this program", "Train again") from None
     version = content.get("format_version") if isinstance(content, dict) else None

@@ -87,6 +87,11 @@ class Dataset:
     is_synthetic: bool
     ignored: tuple[str, ...] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
+
     def without_test(self) -> Dataset:
         """The same dataset with no row of the test span in it: what trials may see."""
         test_start = self.borders.val[1]

@@ -47,14 +47,23 @@ def writing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`, whole or not at all.
+
+    Raises:
+        ConfigError: the folder or the file cannot be written.
+    """
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all.
 
     Raises:
         ConfigError: the folder or the file cannot be written.
     """
-    with writing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from core.errors import ConfigError, PresetSearchError
 from search.rungs import Action, decide, rung_epochs
+from search.storage import Watch
 from search.study import CampaignStudy, Epoch, TrialLog
 
 Ending = Literal["trials", "hours", "epochs", "convergence", "stopped", "failure"]
@@ -66,6 +67,7 @@ class Book:
         budget: when it ends.
         on_epoch, on_end: called with the trial after an epoch, after its end.
         stop_requested: whether someone asks for an early end; called often.
+        watch: knows whether the storage answers; None where it is this machine's own disk.
         live: numbers of the trials that run.
         waiting: numbers of those that are to go on.
         ending: why no more trials are asked for; None while they are.
@@ -78,6 +80,7 @@ class Book:
     on_epoch: Callable[[TrialLog], None] = lambda _: None
     on_end: Callable[[TrialLog], None] = lambda _: None
     stop_requested: Callable[[], bool] = lambda: False
+    watch: Watch | None = None
     live: set[int] = field(default_factory=set)
     waiting: deque[int] = field(default_factory=deque)
     ending: Ending | None = None
@@ -107,9 +110,9 @@ class Book:
         self._look_around()
         if self.ending in ("stopped", "failure"):
             return "finished"
-        if len(self.live) >= self.concurrency:
-            return "wait"
         try:
+            if len(self.live) >= self.concurrency or (self.watch is not None and not self.watch.answers()):
+                return "wait"
             if self.waiting:
                 log = self.study.restart(self.waiting.popleft())
             elif self._spent():
@@ -191,8 +194,8 @@ class Book:
             return
         if len(log.deaths) >= self.rules.attempts:
             self._close(number, f"its process died {len(log.deaths)} times: {reason}")
-        elif number not in self.waiting:
-            self.waiting.append(number)
+        else:
+            self._again(number)
 
     def out_of_memory(self, number: int, reason: str) -> None:
         """A trial had no room: from now on fewer at a time; and it goes on."""
@@ -211,9 +214,25 @@ class Book:
     def _make_room(self) -> None:
         self.concurrency = max(min(self.concurrency, len(self.live) or self.concurrency) - 1, 1)
 
-    def no_storage(self, reason: str) -> None:
-        """What a trial has to keep cannot be written: end it all, for the next would fare no better."""
-        self._fail(ConfigError(reason.rstrip("."), "Make room, then resume the campaign"))
+    def no_storage(self, number: int, reason: str) -> None:
+        """What a trial has to keep cannot be written: it goes on when the storage answers again.
+
+        On this machine's own disk it would be waiting for somebody to make room: the campaign ends.
+        """
+        if self.watch is None:
+            self._fail(ConfigError(reason.rstrip("."), "Make room, then resume the campaign"))
+        else:
+            self.watch.failed(reason)
+            self._again(number)
+
+    def unfit(self, reason: str) -> None:
+        """A machine cannot take part as it is: end it all, for it would spoil whatever is started there."""
+        self._fail(ConfigError(reason.rstrip("."), "Then resume the campaign"))
+
+    def _again(self, number: int) -> None:
+        self.live.discard(number)
+        if self.study.trials[number].outcome is None and number not in self.waiting:
+            self.waiting.append(number)
 
     def left(self, number: int, attempt: int) -> None:
         """An attempt at a trial runs no more. If the trial has not ended, it goes on when the campaign is resumed."""

@@ -11,21 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from rich.markup import escape
 
-from core import preset
+from core import console, preset
 from core.config import TrainingConfig, read_yaml, to_yaml
-from core.device import resolve_device
 from core.errors import ConfigError
 from core.files import write_text
-from search import ledger, progress, results, study
+from search import ledger, preflight, progress, results, study
 from search.book import Book, Budget, Rules
+from search.cluster import ray_session
 from search.config import settings_of
 from search.incumbent import IncumbentTraining
-from search.outcome import CHECKPOINTS, CampaignOutcome, conclude
+from search.nodes import software
+from search.outcome import CampaignOutcome, conclude
 from search.plan import Plan, describe
 from search.progress import Display
 from search.rungs import rung_epochs
-from search.running import concurrency, ray_session, run_trials
+from search.running import run_trials
+from search.storage import StorageError, Watch
 from search.study import CampaignStudy, TrialLog
 from search.trial import TrainingTrial, TrialJob
 
@@ -81,7 +84,7 @@ def resume(planned: Plan) -> CampaignOutcome:
         if planned.config.trials < len(logs):
             raise ConfigError(f"The campaign has asked for {len(logs)} trials already", "Ask for more --trials")
         results.check_not_behind(planned.folder, logs)
-        results.check_parts(planned.folder, planned.folder / CHECKPOINTS, logs)
+        results.check_parts(planned.folder, planned.storage, logs)
         (planned.folder / results.MANIFEST_FILE).unlink(missing_ok=True)
         write_text(planned.folder / results.CONFIG_FILE, _extended(planned))
         return _go(planned, record, started)
@@ -123,8 +126,13 @@ def _go(planned: Plan, record: CampaignStudy, started: datetime) -> CampaignOutc
     for left in (raw, folder / results.STOP_FILE):  # by a run that was killed
         shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
     try:
-        with ray_session(), progress.progress_bar() as bar:
-            book, incumbent = _search(planned, record, raw, bar)
+        with ray_session():
+            if planned.nodes[0].identifier:
+                console.err.print(
+                    preflight.check(planned.nodes, planned.packing, planned.dataset, planned.storage, software())
+                )
+            with progress.progress_bar() as bar:
+                book, incumbent = _search(planned, record, raw, bar)
     finally:
         shutil.rmtree(raw, ignore_errors=True)
         (folder / results.STOP_FILE).unlink(missing_ok=True)
@@ -143,13 +151,11 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
     """Run the trials and the incumbent. Ctrl-C ends both."""
     config = planned.config
     display = Display(bar, config.trials)
-    on_gpu = resolve_device(config.device).type == "cuda"
-    gpus, tolerance = (config.gpus_per_trial, GPU_TOLERANCE) if on_gpu else (0.0, 0.0)
+    tolerance = GPU_TOLERANCE if planned.packing.device == "cuda" else 0.0
     incumbent = IncumbentTraining(
         _job(planned, planned.incumbent),
         planned.dataset,
         preset.load(config.incumbent).hyperparameters.model_dump(),
-        gpus,
         planned.folder / results.INCUMBENT_FILE,
         progress.incumbent_bar(bar, config.incumbent, planned.incumbent.trainer.epochs),
         config.attempts,
@@ -161,20 +167,22 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
     def ended(log: TrialLog) -> None:
         display.end(log, logs())
         if log.outcome != results.COMPLETE:
-            shutil.rmtree(planned.folder / CHECKPOINTS / str(log.number), ignore_errors=True)
+            with suppress(StorageError):  # what is too much does no harm
+                planned.storage.clear(str(log.number))
 
     book = Book(
         record,
-        Rules(config.max_epochs, config.grace, config.reduction, concurrency(config), config.attempts, tolerance),
+        Rules(config.max_epochs, config.grace, config.reduction, planned.packing.slots, config.attempts, tolerance),
         Budget(config.trials, config.hours, config.epochs, config.convergence),
         on_epoch=lambda _: display.epoch(logs()),
         on_end=ended,
         stop_requested=_stop_requested(planned.folder / results.STOP_FILE),
+        watch=None if config.storage is None else Watch(planned.storage, lambda said: bar.console.print(escape(said))),
     )
     display.epoch(logs())
     with suppress(KeyboardInterrupt):  # a second one, or one that Tune was not there to take
         trainable = tune.with_parameters(TrainingTrial, job=_job(planned, planned.base), dataset=planned.dataset)
-        run_trials(trainable, {"cpu": float(config.cpus_per_trial), "gpu": gpus}, book, raw, incumbent.poll)
+        run_trials(trainable, planned.packing.resources, book, raw, incumbent.poll)
         if book.ending not in (None, "stopped", "failure"):
             incumbent.wait(book.stop_requested)
             if not incumbent.ended:
@@ -201,8 +209,8 @@ def _job(planned: Plan, base: TrainingConfig) -> TrialJob:
     config = planned.config
     return TrialJob(
         base,
-        "cuda" if resolve_device(config.device).type == "cuda" else "cpu",
-        config.cpus_per_trial,
-        (planned.folder / CHECKPOINTS).absolute(),
+        planned.packing,
+        planned.storage,
         rung_epochs(config.grace, config.reduction, config.max_epochs),
+        software(),
     )

@@ -1,13 +1,14 @@
-"""Checkpoints of a campaign's trainings, `<folder>/<attempt>/<epoch>.pt`; the last two are kept.
+"""Checkpoints of a campaign's trainings, `<attempt>/<epoch>.pt` in a storage; the last two are kept.
 
-They are not Tune's, which would cost a snapshot of the whole experiment each. The attempt keeps a worker that was cut
-off but lives from writing into a training that went on elsewhere.
+They are not Tune's, which would cost a snapshot of the whole experiment each. The attempt is a fence: a worker that was
+cut off but lives writes into its own folder, and where a later attempt has begun, nobody looks into that any more.
 """
 
 from __future__ import annotations
 
+import re
 import time
-from pathlib import Path
+from contextlib import suppress
 
 import torch
 
@@ -16,47 +17,74 @@ from core.config import TrainingConfig
 from core.dataset import Dataset
 from core.errors import ConfigError
 from core.trainer import Trainer
+from search.storage import Storage, StorageError
 
 EVERY_SECONDS = 60.0
 KEPT = 2
+_NAME = re.compile(r"(\d+)/(\d+)\.pt")
 
 
 class Checkpoints:
-    """Those of one attempt at a training, which go on where an earlier attempt ended."""
+    """Those of one attempt at a training, which goes on where an earlier attempt ended."""
 
-    def __init__(self, folder: Path, attempt: int, always: tuple[int, ...] = ()) -> None:
-        """Keep them in `folder`; after the epochs `always`, whatever the time."""
-        self._folder = folder
+    def __init__(self, storage: Storage, attempt: int, always: tuple[int, ...] = ()) -> None:
+        """Keep them in the training's `storage`; after the epochs `always`, whatever the time."""
+        self._storage = storage
         self._attempt = attempt
         self._always = always
         self._kept_at = time.monotonic()
 
     def trainer(self, config: TrainingConfig, dataset: Dataset, device: torch.device, last_epoch: int) -> Trainer:
-        """A trainer at the last epoch up to `last_epoch` of which there is a checkpoint."""
-        for path in saved(self._folder, last_epoch):
+        """A trainer at the last epoch up to `last_epoch` of which there is a checkpoint.
+
+        An attempt that is not the first writes down where it begins: from then on nothing that an earlier one still
+        writes is looked at.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        trainer = self._restored(config, dataset, device, last_epoch) or Trainer(config, dataset, device)
+        if self._attempt > 1:
+            self._write(trainer)
+        return trainer
+
+    def _restored(
+        self, config: TrainingConfig, dataset: Dataset, device: torch.device, last_epoch: int
+    ) -> Trainer | None:
+        for name in saved(self._storage, self._attempt, last_epoch):
             trainer = Trainer(config, dataset, device)
             try:
-                trainer.load_state_dict(checkpoint.load(path))
-            except (ConfigError, KeyError, RuntimeError, ValueError):
+                trainer.load_state_dict(checkpoint.from_bytes(self._storage.read(name), name))
+            except StorageError:
+                raise
+            except (FileNotFoundError, ConfigError, KeyError, RuntimeError, ValueError):
                 continue  # damaged: an earlier one will do
             return trainer
-        return Trainer(config, dataset, device)
+        return None
 
     def keep(self, trainer: Trainer) -> None:
         """Write a checkpoint, if it is time for one.
 
         Raises:
-            ConfigError: it cannot be written.
+            StorageError: it cannot be written.
         """
-        if trainer.epoch not in self._always and time.monotonic() - self._kept_at < EVERY_SECONDS:
-            return
-        checkpoint.save(self._folder / str(self._attempt) / f"{trainer.epoch}.pt", trainer.state_dict())
+        if trainer.epoch in self._always or time.monotonic() - self._kept_at >= EVERY_SECONDS:
+            self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        self._storage.write(f"{self._attempt}/{trainer.epoch}.pt", checkpoint.to_bytes(trainer.state_dict()))
         self._kept_at = time.monotonic()
-        for path in saved(self._folder, trainer.epoch)[KEPT:]:
-            path.unlink(missing_ok=True)
+        with suppress(StorageError):  # what is too much does no harm
+            for name in saved(self._storage, self._attempt, trainer.epoch)[KEPT:]:
+                self._storage.remove(name)
 
 
-def saved(folder: Path, last_epoch: int) -> list[Path]:
-    """A training's checkpoints of all attempts up to an epoch, the latest first."""
-    found = [(int(path.stem), int(path.parent.name), path) for path in folder.glob("[0-9]*/[0-9]*.pt")]
-    return [path for epoch, _, path in sorted(found, reverse=True) if epoch <= last_epoch]
+def saved(storage: Storage, attempt: int, last_epoch: int) -> list[str]:
+    """A training's checkpoints up to an attempt and an epoch, the latest attempt's first, and its latest epoch first.
+
+    Raises:
+        StorageError: the storage does not answer.
+    """
+    matches = [match for name in storage.names() if (match := _NAME.fullmatch(name))]
+    found = sorted(((int(match[1]), int(match[2]), match[0]) for match in matches), reverse=True)
+    return [name for made, epoch, name in found if made <= attempt and epoch <= last_epoch]

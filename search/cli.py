@@ -29,6 +29,7 @@ from core.options import (
 from core.sources import SOURCES, data_settings, fetch_lacking, merge_sources
 from search import confirm_cli, data_cli, presets_cli, results
 from search.config import CampaignConfig
+from search.confirm_cli import AddressOption
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -47,7 +48,8 @@ RUN_EPILOG = (
     "preset-search run --data data/binance_BTCUSDT_5m.parquet data/binance_ETHUSDT_5m.parquet --days 30 "
     "--trials 16 --name btc-eth-30d\n\n"
     "preset-search run --symbols BTCUSDT ETHUSDT --store data --interval 5m --days 30 --name btc-eth-30d\n\n"
-    "preset-search run campaign.yaml --trials 64"
+    "preset-search run campaign.yaml --trials 64\n\n"
+    "preset-search run campaign.yaml --address auto  # on a machine of a Ray cluster"
 )
 RESUME_EPILOG = (
     "Examples:\n\npreset-search resume btc-eth-30d\n\npreset-search resume btc-eth-30d --trials 64 --hours 8"
@@ -102,6 +104,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="A small version of the same: 4 trials, 3 epochs, few bars.")
     ] = False,
+    address: AddressOption = None,
     root: RootOption = results.ROOT,
 ) -> None:
     """Search for the best hyperparameters on the given bars.
@@ -109,7 +112,7 @@ def run(
     Without data it searches the embedded synthetic market. Bars are read from files, or from the
     store, to which what is missing is fetched from the exchange first.
     """
-    from search import campaign, plan  # Ray takes seconds to import, and --help should not wait for it
+    from search import campaign, cluster, plan  # Ray takes seconds to import, and --help should not wait for it
 
     source = data_settings(
         data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
@@ -124,12 +127,13 @@ def run(
     config = resolve(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
     plan.check_folder(root / config.name)
     fetch_lacking(config.data)
-    planned = plan.plan(config, root)
-    _announce(planned)
-    outcome = campaign.run(planned)
-    _report(planned, outcome, root)
-    if config.confirm is not None and outcome.winner is not None:
-        confirm_cli.run_confirmation(config.name, root, {})
+    with cluster.joined(address) as nodes:
+        planned = plan.plan(config, root, nodes)
+        _announce(planned)
+        outcome = campaign.run(planned)
+        _report(planned, outcome, root)
+        if config.confirm is not None and outcome.winner is not None:
+            confirm_cli.run_confirmation(config.name, root, {}, nodes=nodes)
 
 
 @app.command(cls=Command, epilog=RESUME_EPILOG)
@@ -137,14 +141,16 @@ def resume(
     name: NameArgument,
     trials: Annotated[int | None, typer.Option(help="Trials in all, if more are wanted than before.", min=1)] = None,
     hours: HoursOption = None,
+    address: AddressOption = None,
     root: RootOption = results.ROOT,
 ) -> None:
     """Go on with a campaign that was stopped, interrupted or killed; or extend one that has ended."""
-    from search import campaign, plan
+    from search import campaign, cluster, plan
 
-    planned = plan.plan_resume(name, root, trials, hours)
-    _announce(planned)
-    _report(planned, campaign.resume(planned), root)
+    with cluster.joined(address) as nodes:
+        planned = plan.plan_resume(name, root, trials, hours, nodes)
+        _announce(planned)
+        _report(planned, campaign.resume(planned), root)
 
 
 @app.command(cls=Command, epilog="Example:\n\npreset-search stop btc-eth-30d")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from math import ceil
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from core.config import Config, DataConfig, Device, ModelSize, RankingMetric, Schedule, TrainingConfig
 from core.preset import Name
 from search.sampler import SamplerKind
 from search.space import SpaceConfig
+from search.storage import check_place
 from search.study import Policy, StudySettings
 
 
@@ -64,7 +65,8 @@ class CampaignConfig(Config):
     warm_start: tuple[Name, ...] = ()
     """Earlier campaigns: of one with the same identity the sampler is told all; of others the winner is tried first."""
     concurrency: int | None = Field(default=None, ge=1)
-    """Most trials at a time; as many as the machine has room for if not given."""
+    """Most trials at a time; as many as there is room for if not given. A cluster that grows when it is asked to grows
+    to this."""
     attempts: int = Field(default=4, ge=1)
     """How often a trial's process may die; it goes on elsewhere until then."""
     metric: RankingMetric = "macro_f1"
@@ -85,8 +87,11 @@ class CampaignConfig(Config):
     """Where trials train; auto takes a GPU if there is one."""
     cpus_per_trial: int = Field(default=1, ge=1)
     """CPU cores, and threads, of one trial."""
-    gpus_per_trial: float = Field(default=1.0, gt=0)
-    """GPUs of one trial, where trials train on GPUs."""
+    gpus_per_trial: float | None = Field(default=None, gt=0)
+    """GPUs of one trial, or the share of one, where trials train on GPUs; what the model needs if not given."""
+    storage: Annotated[str, AfterValidator(check_place)] | None = None
+    """Where checkpoints go: a folder that all nodes share, s3://BUCKET/… or gs://BUCKET/…; the campaign's folder if not
+    given, which does for one machine."""
     space: SpaceConfig = SpaceConfig()
     """Where each of the six hyperparameters is searched."""
     confirm: ConfirmConfig | None = None
@@ -111,7 +116,7 @@ class CampaignConfig(Config):
         apart = {
             "name", "trials", "hours", "epochs", "convergence", "concurrency", "sampler", "policy", "ask",
             "warm_start", "attempts", "incumbent", "incumbent_epochs", "device",
-            "cpus_per_trial", "gpus_per_trial", "space", "base", "confirm",
+            "cpus_per_trial", "gpus_per_trial", "storage", "space", "base", "confirm",
         }  # fmt: skip
         content = self.model_dump(mode="json", exclude=apart)
         # Where the bars lie says nothing of what they are; the fingerprint does.

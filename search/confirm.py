@@ -19,40 +19,39 @@ from ray.exceptions import RayError
 from scipy.special import softmax
 
 from core import api, checklist, console, metrics
-from core.config import Device
 from core.dataset import Dataset
-from core.device import resolve_device
 from core.errors import ConfigError, PresetSearchError
 from core.files import write_json, write_table
 from core.trainer import Trainer
 from search import ledger, manifest, results
 from search.certify import Trained, certify, choose
+from search.cluster import ray_session
 from search.confirmation import CELLS, Cell, ConfirmationPlan, begin
 from search.journal import Journal
+from search.nodes import software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, TEST, Source, predictions_table, returns_table
-from search.running import concurrency, ray_session
+from search.trial import TrialJob
 
 ROW_FILE = "row.json"
 _LOOK_SECONDS = 0.5
 
 
-def train_cell(cell: Cell, dataset: Dataset, device: Device, threads: int) -> tuple[dict[str, Any], list[pd.DataFrame]]:
+def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> tuple[dict[str, Any], list[pd.DataFrame]]:
     """Train one cell; choose epoch and calibration on its val; predict its test rows.
 
     Args:
         cell: which.
         dataset: its own.
-        device: where to train.
-        threads: CPU threads.
+        job: where to train, and with what.
 
     Returns:
         a row of the confirmation, in plain values, and the tables of predictions and returns.
     """
-    torch.set_num_threads(threads)
+    device = job.prepare()
     recipe = cell.recipe
     row: dict[str, Any] = {"number": cell.candidate.number, "seed": cell.seed, "split": cell.split}
     try:
-        trainer = Trainer(recipe, dataset, resolve_device(device))
+        trainer = Trainer(recipe, dataset, device)
         history = list(trainer)
         best = trainer.best
         assert best is not None  # an epoch has run
@@ -128,27 +127,25 @@ def _place(plan: ConfirmationPlan, cell: Cell) -> Path:
 def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str) -> list[Trained]:
     """Train all cells that are not done yet; returns all, in their order."""
     missing = [cell for cell in cells if _load(_place(plan, cell)) is None]
-    config = plan.campaign.config
-    device: Device = "cuda" if resolve_device(config.device).type == "cuda" else "cpu"
-    gpus = config.gpus_per_trial if device == "cuda" else 0.0
-    task = _task.options(num_cpus=config.cpus_per_trial, num_gpus=gpus)
+    packing = plan.campaign.packing
+    job = TrialJob(plan.campaign.base, packing, plan.campaign.storage, software=software())
+    task = _task.options(num_cpus=packing.cpus, num_gpus=packing.gpus)
     stop = plan.campaign.folder / results.STOP_FILE
     stop.unlink(missing_ok=True)
     shared: dict[str, Any] = {}
     waiting = list(reversed(missing))
     running: dict[Any, Cell] = {}
-    slots = concurrency(config)
     with console.progress_bar() as bar:
         shown = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
         while waiting or running:
             if stop.exists():
                 stop.unlink(missing_ok=True)
                 raise KeyboardInterrupt
-            while waiting and len(running) < slots:
+            while waiting and len(running) < packing.slots:
                 cell = waiting.pop()
                 if cell.split not in shared:
                     shared[cell.split] = ray.put(plan.dataset_of(cell))
-                running[task.remote(cell, shared[cell.split], device, config.cpus_per_trial)] = cell
+                running[task.remote(cell, shared[cell.split], job)] = cell
             ready, _ = ray.wait(list(running), timeout=_LOOK_SECONDS)
             for reference in ready:
                 _keep(plan, running.pop(reference), reference)
@@ -168,6 +165,8 @@ def _keep(plan: ConfirmationPlan, cell: Cell, reference: Any) -> None:
     try:
         row, tables = ray.get(reference)
     except RayError as error:
+        if isinstance(cause := getattr(error, "cause", None), PresetSearchError):  # the machine's doing, not the cell's
+            raise cause from None
         raise ConfigError(
             f"The training of {cell.candidate.name}, seed {cell.seed}, {cell.split} died ({results.first_line(error)})",
             "Run the same command again: it goes on there",

@@ -16,7 +16,12 @@ from core.sources import data_settings
 from search import manifest, results
 from search.config import ConfirmConfig
 from search.export import read_verdict
+from search.nodes import Node
 
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", help="Ray cluster to join: auto, or HOST:PORT of its head. Default: this machine alone."),
+]
 RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
 CONFIRM_EPILOG = (
     "Examples:\n\npreset-search confirm btc-eth-30d\n\n"
@@ -32,6 +37,7 @@ def confirm(
     seeds: Annotated[int | None, typer.Option(help="Trainings of each on a fold. Default: 3.", min=1)] = None,
     folds: Annotated[int | None, typer.Option(help="Blocks of time. Default: 5.", min=1)] = None,
     incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: the campaign's.")] = None,
+    address: AddressOption = None,
     root: RootOption = results.ROOT,
 ) -> None:
     """Train the best trials and the incumbent again, on seeds and stretches of time that the search did not use.
@@ -39,7 +45,8 @@ def confirm(
     The best of them is read once on test; the verdict is written into the campaign's folder. What
     is done is kept: after an interruption the same command goes on.
     """
-    from search.confirmation import CELLS  # Ray takes seconds to import
+    from search import cluster  # Ray takes seconds to import
+    from search.confirmation import CELLS
 
     folder = results.folder(root, name)
     written = read_verdict(folder)
@@ -48,18 +55,24 @@ def confirm(
         console.err.print("This campaign has its verdict; test is read once, so it stays as it is.")
         show(written)
         return
-    run_confirmation(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent)
+    with cluster.joined(address) as nodes:
+        run_confirmation(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent, nodes)
 
 
-def run_confirmation(name: str, root: Path, changes: dict[str, int | None], incumbent: str | None = None) -> None:
+def run_confirmation(
+    name: str,
+    root: Path,
+    changes: dict[str, int | None],
+    incumbent: str | None = None,
+    nodes: tuple[Node, ...] = (),
+) -> None:
     """Confirm a campaign and print what came of it."""
     from search import confirm as confirming
     from search.confirmation import plan_confirmation
-    from search.running import concurrency
 
     named = {key: value for key, value in changes.items() if value is not None}
-    plan = plan_confirmation(name, root, ConfirmConfig(**named) if named else None, incumbent)
-    slots = concurrency(plan.campaign.config)
+    plan = plan_confirmation(name, root, ConfirmConfig(**named) if named else None, incumbent, nodes)
+    slots = plan.campaign.packing.slots
     console.err.print(
         f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "
         f"seeds x {plan.settings.folds} folds = {len(plan.cells)} trainings, {slots} at a time; "

@@ -19,7 +19,7 @@ from core.splits import fold_borders
 from search import manifest, results, study
 from search.config import ConfirmConfig
 from search.ledger import Look
-from search.outcome import CHECKPOINTS
+from search.nodes import Node
 from search.outputs import INCUMBENT, TEST
 from search.plan import Plan, data_of, plan_resume
 from search.space import NAMES
@@ -126,7 +126,11 @@ class ConfirmationPlan:
 
 
 def plan_confirmation(
-    name: str, root: Path, settings: ConfirmConfig | None = None, incumbent: str | None = None
+    name: str,
+    root: Path,
+    settings: ConfirmConfig | None = None,
+    incumbent: str | None = None,
+    nodes: Sequence[Node] = (),
 ) -> ConfirmationPlan:
     """Check that a campaign can be confirmed.
 
@@ -135,12 +139,13 @@ def plan_confirmation(
         root: folder of all campaigns.
         settings: how many of what; the campaign's own if not given.
         incumbent: preset to beat; the campaign's own if not given.
+        nodes: the machines that there are; without any, this one.
 
     Raises:
         ConfigError: it cannot: it has no full-fidelity trial, or its files, data or program are not what they were.
         DataError: data that cannot be used, or too few for so many folds.
     """
-    campaign = plan_resume(name, root, None, None)
+    campaign = plan_resume(name, root, None, None, nodes)
     config = campaign.config
     _check_searched(campaign)
     settings, incumbent = _begun(campaign, settings, incumbent)
@@ -155,7 +160,7 @@ def plan_confirmation(
     dataset = load(data)
     rival = preset.load(incumbent or config.incumbent)
     recipe = campaign.incumbent if incumbent is None else _capped(rival, campaign)
-    job = TrialJob(campaign.base, "cpu", 1, Path())
+    job = TrialJob(campaign.base, campaign.packing, campaign.storage)
     candidates = [
         Candidate(int(row["number"]), six, job.training_config(six), config.max_epochs)
         for row in best
@@ -216,7 +221,7 @@ def _check_searched(campaign: Plan) -> None:
     folder = campaign.folder
     manifest.check(folder, manifest.SEARCH_FILES)
     logs = study.read_trials(study.load(folder / results.JOURNAL_FILE, campaign.config.name))
-    results.check_parts(folder, folder / CHECKPOINTS, logs)
+    results.check_parts(folder, campaign.storage, logs)
 
 
 def _capped(rival: preset.Preset, campaign: Plan) -> TrainingConfig:

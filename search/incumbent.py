@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import RayError
 
 from core.dataset import Dataset
-from core.device import resolve_device
 from core.errors import ConfigError
 from core.files import write_json
 from search import results
 from search.checkpoints import Checkpoints
+from search.storage import StorageError
 from search.study import Epoch, TrialLog
 from search.trial import TRAINING, TrialJob, as_row, failure
 
@@ -31,12 +30,13 @@ _LOOK_SECONDS = 0.5
 @ray.remote(max_retries=0)
 def _train(job: TrialJob, dataset: Dataset, attempt: int, last_epoch: int) -> Iterator[dict[str, Any]]:
     """Yield a row an epoch; a failure of our own is the last one."""
-    torch.set_num_threads(job.threads)
     try:
-        checkpoints = Checkpoints(job.root / FOLDER, attempt)
-        trainer = checkpoints.trainer(job.base, dataset, resolve_device(job.device), last_epoch)
+        device = job.prepare()
+        checkpoints = Checkpoints(job.storage.at(FOLDER), attempt)
+        trainer = checkpoints.trainer(job.base, dataset, device, last_epoch)
         for result in trainer:
-            checkpoints.keep(trainer)
+            with suppress(StorageError):  # without it some epochs may have to be run again
+                checkpoints.keep(trainer)
             yield {"outcome": TRAINING, "row": as_row(result)}
     except Exception as error:  # whatever it was is told in the row
         yield failure(error)
@@ -50,7 +50,6 @@ class IncumbentTraining:
         job: TrialJob,
         dataset: Dataset,
         six: dict[str, Any],
-        gpus: float,
         path: Path,
         on_epoch: Callable[[TrialLog], None],
         attempts: int = 4,
@@ -63,7 +62,7 @@ class IncumbentTraining:
         self.log = TrialLog(0, six, "incumbent")
         self._path = path
         self._on_epoch = on_epoch
-        self._task = _train.options(num_cpus=job.threads, num_gpus=gpus)
+        self._task = _train.options(num_cpus=job.packing.cpus, num_gpus=job.packing.gpus)
         self._job = job
         self._attempts = attempts
         self._stream: Any = None

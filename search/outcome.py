@@ -15,9 +15,6 @@ from search.book import Book
 from search.plan import Plan
 from search.study import TrialLog
 
-CHECKPOINTS = "checkpoints"
-"""Folder of the trials' files, in the campaign's."""
-
 
 @dataclass(frozen=True)
 class CampaignOutcome:
@@ -61,7 +58,7 @@ def conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime) 
     """
     folder, logs = planned.folder, list(book.study.trials.values())
     trials = results.trials_table(logs)
-    gathered = results.gather(folder, folder / CHECKPOINTS, logs)
+    gathered = results.gather(folder, planned.storage, logs)
     names = (
         results.CONFIG_FILE, results.JOURNAL_FILE, results.TRIALS_FILE, results.CURVES_FILE, results.SUMMARY_FILE,
         results.MANIFEST_FILE,

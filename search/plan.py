@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -14,15 +14,21 @@ import torch
 from core import __version__, api, preset
 from core.config import DataConfig, TrainingConfig, parse, read_yaml, to_yaml
 from core.dataset import Dataset, load
-from core.device import resolve_device
 from core.errors import ConfigError
 from core.files import check_writable
 from core.market.reader import read_market
+from core.models.memory import estimate_memory
 from search import results, study
 from search.config import CampaignConfig, dry_run_bars
+from search.nodes import Node, this_machine
+from search.packing import Packing, device_of, pack
 from search.sampler import sampler_keywords
 from search.space import NAMES
+from search.storage import Storage
 from search.study import TrialLog
+
+CHECKPOINTS = "checkpoints"
+"""Folder of the trials' files in the campaign's, if no other storage is named."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Plan:
         incumbent: the recipe of the incumbent.
         folder: where results go.
         identity: see `CampaignConfig.identity`.
+        nodes: the machines that there are.
+        packing: what a trial gets, and how many run at a time.
         asked_first: values to try before the sampler proposes any, with where they come from.
         earlier: campaigns of the same identity with their trials, which the sampler is told.
     """
@@ -48,12 +56,31 @@ class Plan:
     incumbent: TrainingConfig
     folder: Path
     identity: str
+    nodes: tuple[Node, ...]
+    packing: Packing
     asked_first: tuple[tuple[str, dict[str, Any]], ...] = ()
     earlier: tuple[tuple[str, list[TrialLog]], ...] = ()
 
+    @property
+    def storage(self) -> Storage:
+        """Where the files of its trainings lie."""
+        return storage_of(self.config, self.folder)
 
-def plan(config: CampaignConfig, root: Path) -> Plan:
+
+def storage_of(config: CampaignConfig, folder: Path) -> Storage:
+    """Where the files of a campaign's trainings lie: in a folder of its own."""
+    if config.storage is None:
+        return Storage(str((folder / CHECKPOINTS).absolute()))
+    return Storage(config.storage).at(config.name)
+
+
+def plan(config: CampaignConfig, root: Path, nodes: Sequence[Node] = ()) -> Plan:
     """Check all that can be checked before anything is written or started.
+
+    Args:
+        config: the settings.
+        root: folder of all campaigns.
+        nodes: the machines that there are; without any, this one.
 
     Raises:
         ConfigError: a name, a preset, a space, a folder or a size that cannot be used.
@@ -63,8 +90,7 @@ def plan(config: CampaignConfig, root: Path) -> Plan:
     check_folder(folder)
     if config.dry_run:
         config = config.shrunk()
-    size = config.model or api.default_size(resolve_device(config.device))
-    return _with_earlier(_plan(config.model_copy(update={"model": size}), folder), root)
+    return _with_earlier(_plan(config, folder, nodes), root)
 
 
 def _with_earlier(planned: Plan, root: Path) -> Plan:
@@ -91,7 +117,7 @@ def _with_earlier(planned: Plan, root: Path) -> Plan:
     return replace(planned, asked_first=tuple(different[: config.trials // 4]), earlier=tuple(earlier))
 
 
-def plan_resume(name: str, root: Path, trials: int | None, hours: float | None) -> Plan:
+def plan_resume(name: str, root: Path, trials: int | None, hours: float | None, nodes: Sequence[Node] = ()) -> Plan:
     """Check that a campaign can go on where its journal ends.
 
     Args:
@@ -99,6 +125,7 @@ def plan_resume(name: str, root: Path, trials: int | None, hours: float | None) 
         root: folder of all campaigns.
         trials: trials in all; naming them lifts every other budget that is not named.
         hours: hours in all; likewise, but for the trials.
+        nodes: the machines that there are; without any, this one.
 
     Raises:
         ConfigError: it cannot: its files are missing or damaged, or data or program are not what they were.
@@ -112,7 +139,7 @@ def plan_resume(name: str, root: Path, trials: int | None, hours: float | None) 
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("resolved"), dict):
         raise ConfigError(f"{path} is no campaign's", "Restore it from a copy")
     config = parse(CampaignConfig, _extended(content["config"], trials, hours), str(path))
-    resumed = _plan(_pinned(config, content["resolved"]), folder)
+    resumed = _plan(_pinned(config, content["resolved"]), folder, nodes)
     before, now = content["resolved"].get("data", {}).get("fingerprint"), resumed.data["fingerprint"]
     if before != now:
         raise ConfigError(
@@ -155,9 +182,11 @@ def _pinned(config: CampaignConfig, resolved: dict[str, Any]) -> CampaignConfig:
     return config.model_copy(update={"data": data.model_copy(update={"until": until})})
 
 
-def _plan(config: CampaignConfig, folder: Path) -> Plan:
+def _plan(config: CampaignConfig, folder: Path, nodes: Sequence[Node]) -> Plan:
     config.space.check()
-    _check_resources(config)
+    nodes = tuple(nodes) or (this_machine(),)
+    device = device_of(config, nodes)
+    config = config.model_copy(update={"model": config.model or api.default_size(torch.device(device))})
     base, incumbent = preset.load(config.base), preset.load(config.incumbent)
     for asked in config.ask:
         preset.load(asked)
@@ -170,6 +199,8 @@ def _plan(config: CampaignConfig, folder: Path) -> Plan:
     dataset.check_batch_size(incumbent_config.trainer.batch_size)
     epochs = min(incumbent_config.trainer.epochs, config.incumbent_epochs or incumbent_config.trainer.epochs)
     recipe = base_config.with_trainer(epochs=config.max_epochs, patience=None, schedule=config.schedule)
+    largest = max(*config.space.batch_size.values, incumbent_config.trainer.batch_size)
+    need = estimate_memory(recipe.model, dataset.features.shape[1], dataset.window, largest)
     return Plan(
         config=config,
         dataset=dataset.without_test(),
@@ -178,16 +209,9 @@ def _plan(config: CampaignConfig, folder: Path) -> Plan:
         incumbent=incumbent_config.with_trainer(epochs=epochs),
         folder=folder,
         identity=config.identity(dataset.fingerprint, __version__, recipe),
+        nodes=nodes,
+        packing=pack(config, nodes, device, need, dataset.nbytes),
     )
-
-
-def _check_resources(config: CampaignConfig) -> None:
-    """Refuse a trial that this machine has no room for: it would wait for ever."""
-    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    if config.cpus_per_trial > cpus:
-        raise ConfigError(f"cpus_per_trial is {config.cpus_per_trial}, this machine has {cpus}", "Ask for fewer")
-    if resolve_device(config.device).type == "cuda" and config.gpus_per_trial > gpus:
-        raise ConfigError(f"gpus_per_trial is {config.gpus_per_trial:g}, this machine has {gpus}", "Ask for fewer")
 
 
 def check_folder(folder: Path) -> None:

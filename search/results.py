@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from core.files import write_table
 from core.preset import check_name
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 from search.space import NAMES
+from search.storage import Storage
 from search.study import TrialLog
 
 ROOT = Path("results")
@@ -132,28 +135,29 @@ def write_tables(folder: Path, logs: Sequence[TrialLog]) -> None:
     write_table(folder / CURVES_FILE, curves_table(logs))
 
 
-def gather(folder: Path, parts: Path, logs: Sequence[TrialLog]) -> list[Path]:
+def gather(folder: Path, parts: Storage, logs: Sequence[TrialLog]) -> list[Path]:
     """Join the tables of the full-fidelity trials into the campaign's; returns those written.
 
     Args:
         folder: the campaign's.
-        parts: where each trial left its own, by number; of trials whose parts are gone, the campaign's table is asked.
+        parts: where each trial left its own, by number and attempt; of those whose parts are gone, the campaign's
+            table is asked.
         logs: all trials.
 
     Raises:
         ConfigError: the tables of a trial are nowhere.
     """
-    full = sorted(log.number for log in logs if log.outcome == COMPLETE)
+    full = sorted((log.number, log.attempts) for log in logs if log.outcome == COMPLETE)
     written = []
     for name in (PREDICTIONS_FILE, RETURNS_FILE):
         if full:
-            tables = [_part(folder, parts, name, number) for number in full]
+            tables = [_part(folder, parts, name, *which) for which in full]
             write_table(folder / name, pd.concat(tables, ignore_index=True))
             written.append(folder / name)
     return written
 
 
-def check_parts(folder: Path, parts: Path, logs: Sequence[TrialLog]) -> None:
+def check_parts(folder: Path, parts: Storage, logs: Sequence[TrialLog]) -> None:
     """Make sure, before more is done, that `gather` will find what it needs.
 
     Raises:
@@ -162,7 +166,7 @@ def check_parts(folder: Path, parts: Path, logs: Sequence[TrialLog]) -> None:
     for log in logs:
         if log.outcome == COMPLETE:
             for name in (PREDICTIONS_FILE, RETURNS_FILE):
-                _part(folder, parts, name, log.number)
+                _part(folder, parts, name, log.number, log.attempts)
 
 
 def check_not_behind(folder: Path, logs: Sequence[TrialLog]) -> None:
@@ -187,11 +191,10 @@ def check_not_behind(folder: Path, logs: Sequence[TrialLog]) -> None:
             )
 
 
-def _part(folder: Path, parts: Path, name: str, number: int) -> pd.DataFrame:
-    own = parts / str(number) / name
+def _part(folder: Path, parts: Storage, name: str, number: int, attempt: int) -> pd.DataFrame:
     try:
-        if own.is_file():
-            return pd.read_parquet(own)
+        with suppress(FileNotFoundError):
+            return pd.read_parquet(io.BytesIO(parts.read(f"{number}/{attempt}/{name}")))
         whole = pd.read_parquet(folder / name)
         found = whole[whole["number"] == number]
     except (OSError, ValueError, KeyError) as error:

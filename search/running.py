@@ -1,67 +1,20 @@
-"""Ray Tune, as a campaign uses it: a cluster for as long as it is needed, and trials that a book decides over."""
+"""Ray Tune, as a campaign uses it: trials that a book decides over."""
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import ray
-import torch
 from ray import tune
 from ray.exceptions import OutOfMemoryError, RayError
 
-from core.device import resolve_device
 from search.book import Book
-from search.config import CampaignConfig
 from search.progress import Ticker
 from search.results import first_line
 from search.scheduler import BookScheduler
 from search.searcher import BookSearcher
-
-
-def concurrency(config: CampaignConfig) -> int:
-    """Trainings at a time that this machine has room for."""
-    slots = (os.cpu_count() or 1) // config.cpus_per_trial
-    if resolve_device(config.device).type == "cuda":
-        slots = min(slots, int(torch.cuda.device_count() / config.gpus_per_trial))
-    return min(max(slots, 1), config.concurrency or slots)
-
-
-@contextmanager
-def ray_session() -> Iterator[None]:
-    """A Ray cluster of this machine alone, for as long as the block lasts."""
-    # Tune's own tables, log files and per-trial loggers would only repeat what is recorded here.
-    os.environ.update(
-        RAY_AIR_NEW_OUTPUT="0", TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="0"
-    )
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        configure_logging=True,
-    )
-    # Being told to end is as good as Ctrl-C: what had ended is kept.
-    before = signal.signal(signal.SIGTERM, _as_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        ray.shutdown()
-
-
-def _as_interrupt(*_: Any) -> None:
-    """Do what Ctrl-C does; shells let their background jobs ignore that, but an end is an end."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        raise KeyboardInterrupt
-    signal.raise_signal(signal.SIGINT)
 
 
 def run_trials(

@@ -10,7 +10,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.book import Book
 from search.results import first_line
-from search.trial import FAILED, NO_ROOM, NO_STORAGE
+from search.trial import FAILED, NO_ROOM, NO_STORAGE, UNFIT
 
 
 class BookScheduler(FIFOScheduler):
@@ -35,7 +35,10 @@ class BookScheduler(FIFOScheduler):
             self._book.out_of_memory(number, result["reason"])
             return str(TrialScheduler.STOP)
         if result["outcome"] == NO_STORAGE:
-            self._book.no_storage(result["reason"])
+            self._book.no_storage(number, result["reason"])
+            return str(TrialScheduler.STOP)
+        if result["outcome"] == UNFIT:
+            self._book.unfit(result["reason"])
             return str(TrialScheduler.STOP)
         action = self._book.result(number, json.loads(result["row"]))
         return str(TrialScheduler.STOP if action == "stop" else TrialScheduler.CONTINUE)

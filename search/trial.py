@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from ray import tune
 
-from core.config import Device, TrainingConfig
+from core.config import TrainingConfig
 from core.dataset import Dataset
 from core.device import resolve_device
-from core.errors import ConfigError
-from core.files import write_table
 from core.trainer import EpochResult, Trainer
 from search.checkpoints import Checkpoints
+from search.nodes import Software, UnfitNodeError, check_software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, VAL, Source, predictions_table, returns_table
+from search.packing import Packing
+from search.storage import Storage, StorageError
 
-TRAINING, FAILED, NO_ROOM, NO_STORAGE = "training", "failed", "no room", "no storage"
+TRAINING, FAILED, NO_ROOM, NO_STORAGE, UNFIT = "training", "failed", "no room", "no storage", "unfit"
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,31 @@ class TrialJob:
 
     Attributes:
         base: the recipe that a trial's six values are put into.
-        device: where to train.
-        threads: CPU threads of a trial.
-        root: folder of all trials' files.
+        packing: where a trial trains, and what it gets there.
+        storage: of all trials' files.
         rungs: epochs after which a checkpoint is kept whatever the time.
+        software: what every machine has to run; None if it is not looked at.
     """
 
     base: TrainingConfig
-    device: Device
-    threads: int
-    root: Path
+    packing: Packing
+    storage: Storage
     rungs: tuple[int, ...] = ()
+    software: Software | None = None
+
+    def prepare(self) -> torch.device:
+        """Make this process ready to train: it takes no more threads, or memory of its GPU, than it was given.
+
+        Raises:
+            UnfitNodeError: the machine runs other software than the driver.
+        """
+        if self.software is not None:
+            check_software(self.software)
+        torch.set_num_threads(self.packing.cpus)
+        device = resolve_device(self.packing.device)
+        if device.type == "cuda" and self.packing.gpus < 1:
+            torch.cuda.set_per_process_memory_fraction(self.packing.gpus)
+        return device
 
     def training_config(self, six: dict[str, Any]) -> TrainingConfig:
         """The recipe of the trial with these six values."""
@@ -62,7 +77,11 @@ def as_row(result: EpochResult) -> dict[str, Any]:
 
 
 def failure(error: Exception) -> dict[str, Any]:
-    """What is reported of a training that ended in an error; lack of memory is told apart, for it can be cured."""
+    """What is reported of a training that ended in an error; what can be cured is told apart."""
+    if isinstance(error, StorageError):
+        return {"outcome": NO_STORAGE, "reason": str(error)}
+    if isinstance(error, UnfitNodeError):
+        return {"outcome": UNFIT, "reason": str(error)}
     said = f"{type(error).__name__}: {' '.join(str(error).split())}"
     no_room = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in said
     return {"outcome": NO_ROOM if no_room else FAILED, "reason": said[:500]}
@@ -72,12 +91,11 @@ class TrainingTrial(tune.Trainable):
     """One trial. Its process is reused by the next: starting one costs more than many an epoch.
 
     Every result has `outcome`: training, with the epoch as `row` in JSON; or failed (it would again), no room (for
-    want of memory) or no storage (what it has to keep cannot be written), with the `reason`.
+    want of memory), no storage (what it has to keep cannot be written) or unfit (the machine), with the `reason`.
     """
 
     def setup(self, config: dict[str, Any], job: TrialJob, dataset: Dataset) -> None:  # type: ignore[override]
         """Take the shared parts; the trainer is built in the first step, so that its failure is a result too."""
-        torch.set_num_threads(job.threads)
         self._job = job
         self._dataset = dataset
         self.reset_config(config)
@@ -93,39 +111,40 @@ class TrainingTrial(tune.Trainable):
         try:
             trainer = self._trainer = self._trainer or self._build()
             row = as_row(trainer.run_epoch())
+            self._keep(trainer)
         except Exception as error:  # whatever it was is told in the result
             self._trainer = None
             return failure(error)
-        try:
-            self._keep(trainer)
-        except ConfigError as error:
-            self._trainer = None
-            return {"outcome": NO_STORAGE, "reason": str(error)}
         # As a text: Tune would flatten a mapping.
         return {"outcome": TRAINING, "row": json.dumps(row)}
 
     @property
-    def _folder(self) -> Path:
-        return self._job.root / str(self._asked["number"])
+    def _own(self) -> Storage:
+        return self._job.storage.at(str(self._asked["number"]))
 
     def _build(self) -> Trainer:
         """A trainer, at the last epoch that the journal knows and a checkpoint was kept of."""
         job, asked = self._job, self._asked
-        self._checkpoints = Checkpoints(self._folder, asked["attempt"], job.rungs)
-        device = resolve_device(job.device)
+        self._checkpoints = Checkpoints(self._own, asked["attempt"], job.rungs)
+        device = job.prepare()
         return self._checkpoints.trainer(job.training_config(asked), self._dataset, device, asked["last_epoch"])
 
     def _keep(self, trainer: Trainer) -> None:
         """Write what outlives this process: a checkpoint if it is time for one, and what the last epoch predicts."""
         if trainer.finished:
-            write_outputs(trainer, self._dataset, self._asked["number"], self._folder)
+            write_outputs(trainer, self._dataset, self._asked["number"], self._own.at(str(self._asked["attempt"])))
         self._checkpoints.keep(trainer)
 
 
-def write_outputs(trainer: Trainer, dataset: Dataset, number: int, folder: Path) -> None:
-    """Write what the best weights predict on val, and what following them would have earned."""
+def write_outputs(trainer: Trainer, dataset: Dataset, number: int, storage: Storage) -> None:
+    """Write what the best weights predict on val, and what following them would have earned.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     source = Source(number, trainer.config.trainer.seed, VAL)
     probabilities = trainer.best_probabilities()
-    predictions = predictions_table(source, dataset, dataset.val, probabilities)
-    write_table(folder / PREDICTIONS_FILE, predictions)
-    write_table(folder / RETURNS_FILE, returns_table(source, dataset, dataset.val, probabilities))
+    for name, table in ((PREDICTIONS_FILE, predictions_table), (RETURNS_FILE, returns_table)):
+        buffer = io.BytesIO()
+        table(source, dataset, dataset.val, probabilities).to_parquet(buffer, index=False)
+        storage.write(name, buffer.getvalue())

@@ -19,7 +19,8 @@ import numpy as np
 from ray import tune
 
 from search.book import Book, Budget, Rules
-from search.running import ray_session, run_trials
+from search.cluster import ray_session
+from search.running import run_trials
 from search.space import SpaceConfig
 from search.study import CampaignStudy, StudySettings
 from search.trial import TRAINING

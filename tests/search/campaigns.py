@@ -12,7 +12,6 @@ from core.files import write_json
 from core.trainer import Trainer
 from search import manifest, results
 from search.config import CampaignConfig, ConfirmConfig, settings_of
-from search.outcome import CHECKPOINTS
 from search.plan import describe, plan
 from search.space import SpaceConfig
 from search.study import CampaignStudy, Epoch
@@ -46,7 +45,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
     folder.mkdir(parents=True)
     (folder / results.CONFIG_FILE).write_text(describe(planned, datetime(2024, 5, 1, tzinfo=UTC)))
     study = CampaignStudy(folder / results.JOURNAL_FILE, settings_of(planned.config))
-    job = TrialJob(planned.base, "cpu", 1, folder / CHECKPOINTS)
+    job = TrialJob(planned.base, planned.packing, planned.storage)
     for number in range(3):
         asked = study.ask()
         trainer = Trainer(job.training_config(asked.params), planned.dataset, torch.device("cpu"))
@@ -58,11 +57,11 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
             if number == 0:
                 break
         else:
-            write_outputs(trainer, planned.dataset, number, folder / CHECKPOINTS / str(number))
+            write_outputs(trainer, planned.dataset, number, planned.storage.at(f"{number}/1"))
     study.close()
     logs = list(study.trials.values())
     results.write_tables(folder, logs)
-    results.gather(folder, folder / CHECKPOINTS, logs)
+    results.gather(folder, planned.storage, logs)
     incumbent = Trainer(planned.incumbent, planned.dataset, torch.device("cpu"))
     write_json(
         folder / results.INCUMBENT_FILE, {"complete": True, "attempts": 1, "rows": [as_row(r) for r in incumbent]}

@@ -10,11 +10,29 @@ import pytest
 from core.errors import ConfigError
 from search.book import Book, Budget, Rules
 from search.space import SpaceConfig
+from search.storage import Storage, StorageError, Watch
 from search.study import CampaignStudy, StudySettings, TrialLog
 from tests.search.records import row
 
 RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=2)
 SETTINGS = StudySettings("c", SpaceConfig().distributions(), "random", "complete", seed=0)
+
+
+class Unsteady(Storage):
+    """A storage that answers only while it is up."""
+
+    def __init__(self) -> None:
+        super().__init__("s3://bucket")
+        object.__setattr__(self, "up", True)
+        object.__setattr__(self, "tried", 0)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def write(self, name: str, content: bytes) -> None:
+        self.tried += 1
+        if not self.up:
+            raise StorageError(f"{self.place}/{name} cannot be written", "Check")
 
 
 class Desk:
@@ -169,13 +187,56 @@ def test_why_a_trial_was_started_again_is_kept(desk: Desk) -> None:
 def test_a_full_disk_ends_it_all_and_burns_no_trial(desk: Desk) -> None:
     book = desk.open()
     first, second = _start(book), _start(book)
-    book.no_storage("1.pt cannot be written (No space left on device)")
+    book.no_storage(first, "1.pt cannot be written (No space left on device)")
     assert _run(book, second, 0.5) == ["stop"]
     assert book.next() == "finished"
     assert "Make room, then resume" in str(book.failure)
     again = desk.open()
     assert [_start(again), _start(again)] == [first, second]
     assert [log.deaths for log in again.study.trials.values()] == [[], []]
+
+
+def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(desk: Desk) -> None:
+    storage = Unsteady()
+    now = 0.0
+    said: list[str] = []
+    book = desk.open()
+    book.watch = Watch(storage, said.append, lambda: now, patience=60)
+    first, second = _start(book), _start(book)
+    storage.up = False
+    book.no_storage(first, "s3://bucket cannot be written.")
+    assert book.next() == "wait"
+    now = 10.0
+    assert (book.next(), storage.tried) == ("wait", 1)
+    assert (book.next(), storage.tried) == ("wait", 1)  # it is not tried at every turn
+    book.no_storage(second, "s3://bucket cannot be written.")
+    storage.up, now = True, 20.0
+    assert [_start(book), _start(book)] == [first, second]
+    assert [(log.attempts, log.deaths) for log in book.study.trials.values()] == [(2, []), (2, [])]
+    assert said == ["s3://bucket cannot be written. No trial is started until it does.", "The storage answers again."]
+
+
+def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: Desk) -> None:
+    storage = Unsteady()
+    now = 0.0
+    book = desk.open()
+    book.watch = Watch(storage, clock=lambda: now, patience=60)
+    first = _start(book)
+    storage.up = False
+    book.no_storage(first, "down.")
+    now = 61.0
+    assert book.next() == "finished"
+    assert "for 1 min. Bring it up, then resume" in str(book.failure)
+    assert _start(desk.open()) == first
+
+
+def test_a_node_that_cannot_take_part_ends_it_all_and_burns_no_trial(desk: Desk) -> None:
+    book = desk.open()
+    first = _start(book)
+    book.unfit("Node two has torch 2.0, here 2.13. Install the same.")
+    assert book.next() == "finished"
+    assert "Node two has torch 2.0" in str(book.failure)
+    assert _start(desk.open()) == first
 
 
 def test_all_that_runs_goes_on_when_every_process_died(desk: Desk) -> None:

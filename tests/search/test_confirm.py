@@ -24,6 +24,7 @@ from search.confirmation import Cell, ConfirmationPlan, begin, plan_confirmation
 from search.export import make_preset, read_verdict
 from search.ledger import Look
 from search.outputs import INCUMBENT, TEST, probabilities_of
+from search.trial import TrialJob
 from tests.core.samples import random_bars
 from tests.search.campaigns import NAME, searched
 
@@ -38,8 +39,12 @@ def plan(root: Path) -> ConfirmationPlan:
     return plan_confirmation(NAME, root)
 
 
+def _job(plan: ConfirmationPlan) -> TrialJob:
+    return TrialJob(plan.campaign.base, plan.campaign.packing, plan.campaign.storage)
+
+
 def _train(plan: ConfirmationPlan, cell: Cell) -> Trained:
-    row, tables = train_cell(cell, plan.dataset_of(cell), "cpu", 1)
+    row, tables = train_cell(cell, plan.dataset_of(cell), _job(plan))
     return Trained(json.loads(json.dumps(row)), *tables)
 
 
@@ -291,7 +296,7 @@ def test_a_training_that_diverges_is_a_row_that_says_so(plan: ConfirmationPlan) 
     wild = cell.candidate.recipe.with_trainer(learning_rate=1.0, clip_norm=1e9)
     augmented = wild.model_copy(update={"augment": wild.augment.model_copy(update={"noise_std": 1e30})})
     row, tables = train_cell(
-        replace(cell, candidate=replace(cell.candidate, recipe=augmented)), plan.dataset_of(cell), "cpu", 1
+        replace(cell, candidate=replace(cell.candidate, recipe=augmented)), plan.dataset_of(cell), _job(plan)
     )
     assert row["status"] == "failed"
     assert row["reason"]

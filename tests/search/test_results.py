@@ -11,6 +11,7 @@ from core.files import write_table
 from search import results
 from search.rungs import decide
 from search.space import NAMES
+from search.storage import Storage
 from tests.search.records import log
 
 
@@ -62,27 +63,41 @@ def test_the_tables_of_full_fidelity_trials_are_joined_by_number(tmp_path: Path)
     logs = [log(2, [0.1]), log(0, [0.2]), log(1, [0.3], results.STOPPED)]
     for number in (0, 1, 2):
         for name in (results.PREDICTIONS_FILE, results.RETURNS_FILE):
-            write_table(tmp_path / "parts" / str(number) / name, pd.DataFrame({"number": [number] * 2}))
-    written = results.gather(tmp_path, tmp_path / "parts", logs)
+            write_table(tmp_path / "parts" / str(number) / "1" / name, pd.DataFrame({"number": [number] * 2}))
+    parts = Storage(str(tmp_path / "parts"))
+    written = results.gather(tmp_path, parts, logs)
     assert [path.name for path in written] == ["predictions.parquet", "returns.parquet"]
     assert pd.read_parquet(written[0])["number"].tolist() == [0, 0, 2, 2]
-    assert results.gather(tmp_path, tmp_path / "parts", [logs[2]]) == []
+    assert results.gather(tmp_path, parts, [logs[2]]) == []
 
 
 def test_of_trials_whose_parts_are_gone_the_campaigns_own_table_is_asked(tmp_path: Path) -> None:
     for name in (results.PREDICTIONS_FILE, results.RETURNS_FILE):
         write_table(tmp_path / name, pd.DataFrame({"number": [0, 0]}))
-        write_table(tmp_path / "parts" / "1" / name, pd.DataFrame({"number": [1]}))
+        write_table(tmp_path / "parts" / "1" / "1" / name, pd.DataFrame({"number": [1]}))
     both = [log(0, [0.2]), log(1, [0.3])]
-    results.check_parts(tmp_path, tmp_path / "parts", both)
-    results.gather(tmp_path, tmp_path / "parts", both)
+    parts = Storage(str(tmp_path / "parts"))
+    results.check_parts(tmp_path, parts, both)
+    results.gather(tmp_path, parts, both)
     assert pd.read_parquet(tmp_path / results.PREDICTIONS_FILE)["number"].tolist() == [0, 0, 1]
     for check in (results.check_parts, results.gather):
         with pytest.raises(ConfigError, match="of trial 2 is missing"):
-            check(tmp_path, tmp_path / "parts", [*both, log(2, [0.1])])
+            check(tmp_path, parts, [*both, log(2, [0.1])])
     (tmp_path / results.PREDICTIONS_FILE).write_bytes(b"torn")
     with pytest.raises(ConfigError, match="of trial 0 cannot be read"):
-        results.check_parts(tmp_path, tmp_path / "parts", both)
+        results.check_parts(tmp_path, parts, both)
+
+
+def test_what_an_attempt_left_that_was_cut_off_is_not_taken(tmp_path: Path) -> None:
+    for attempt in (1, 2):
+        for name in (results.PREDICTIONS_FILE, results.RETURNS_FILE):
+            write_table(
+                tmp_path / "parts" / "0" / str(attempt) / name, pd.DataFrame({"number": [0], "attempt": [attempt]})
+            )
+    ended = log(0, [0.2])
+    ended.attempts = 2
+    (written, _) = results.gather(tmp_path, Storage(str(tmp_path / "parts")), [ended])
+    assert pd.read_parquet(written)["attempt"].tolist() == [2]
 
 
 def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:

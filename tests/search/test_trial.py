@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,17 @@ from core import backtest, metrics, preset
 from core.config import DataConfig, SyntheticConfig
 from core.dataset import Dataset, load
 from search.checkpoints import saved
+from search.nodes import software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
+from search.packing import Packing
 from search.space import NAMES
+from search.storage import Storage, StorageError
 from search.trial import (
     FAILED,
     NO_ROOM,
     NO_STORAGE,
     TRAINING,
+    UNFIT,
     TrainingTrial,
     TrialJob,
     failure,
@@ -27,6 +32,7 @@ from search.trial import (
 
 Start = Callable[[dict[str, Any]], TrainingTrial]
 
+ONE = Packing("cpu", 1, 0.0, 1)
 SIX = {
     "learning_rate": 1e-3,
     "batch_size": 128,
@@ -47,7 +53,9 @@ BASE = preset.load("production_small").training_config(size="quick", metric="mac
 
 @pytest.fixture
 def job(tmp_path: Path) -> TrialJob:
-    return TrialJob(BASE.with_trainer(epochs=3, patience=None), "cpu", 1, tmp_path / "checkpoints", rungs=(1, 2))
+    return TrialJob(
+        BASE.with_trainer(epochs=3, patience=None), ONE, Storage(str(tmp_path / "checkpoints")), rungs=(1, 2)
+    )
 
 
 def _asked(attempt: int = 1, last_epoch: int = 0, **changes: Any) -> dict[str, Any]:
@@ -153,10 +161,66 @@ def test_a_checkpoint_ahead_of_the_journal_is_not_used(start: Start) -> None:
     assert _row(second.step()) == rows[1]
 
 
+def test_an_attempt_that_was_cut_off_writes_into_nothing_that_a_later_one_reads(start: Start, job: TrialJob) -> None:
+    cut_off = start(_asked())
+    cut_off.step()
+    second = start(_asked(attempt=2, last_epoch=1))
+    second.step()
+    # The first goes on where nobody hears it, and what it writes differs: as on a GPU, or with other software.
+    with torch.no_grad():
+        assert cut_off._trainer is not None
+        for parameter in cut_off._trainer.model.parameters():
+            parameter.mul_(0.5)
+    for _ in range(2):
+        cut_off.step()
+    assert job.storage.names("7/1"), "it wrote nothing: the test shows nothing"
+    third = start(_asked(attempt=3, last_epoch=2))
+    assert _row(third.step()) == _row(second.step())
+
+
+def test_an_attempt_of_which_nothing_is_kept_is_not_confused_by_an_earlier_one(start: Start, job: TrialJob) -> None:
+    late = start(_asked())
+    second = start(_asked(attempt=2))
+    first_row = _row(second.step())
+    late.step()
+    with torch.no_grad():
+        assert late._trainer is not None
+        for parameter in late._trainer.model.parameters():
+            parameter.mul_(0.5)
+    late.step()
+    Path(job.storage.place, "7", "2", "1.pt").unlink()
+    assert _row(start(_asked(attempt=3, last_epoch=1)).step()) == first_row
+
+
+def test_a_storage_that_is_down_is_no_reason_to_begin_from_zero(
+    start: Start, job: TrialJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(_asked()).step()
+
+    def down(*_: Any) -> Any:
+        raise StorageError("s3://bucket cannot be read", "Wait")
+
+    monkeypatch.setattr(Storage, "read", down)
+    assert start(_asked(attempt=2, last_epoch=1)).step()["outcome"] == NO_STORAGE
+
+
+def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJob, dataset: Dataset) -> None:
+    mine = software()
+    other = replace(mine, versions={**mine.versions, "torch": "1.0"})
+
+    class BoundTrial(TrainingTrial):
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup(config, job=replace(job, software=other), dataset=dataset)
+
+    result = BoundTrial(_asked()).step()
+    assert result["outcome"] == UNFIT
+    assert "torch" in result["reason"]
+
+
 def test_a_damaged_checkpoint_is_passed_over(start: Start, job: TrialJob) -> None:
     first = start(_asked())
     rows = [_row(first.step()) for _ in range(2)]
-    folder = job.root / "7"
+    folder = Path(job.storage.place, "7")
     (folder / "1" / "2.pt").write_bytes(b"torn")
     second = start(_asked(attempt=2, last_epoch=2))
     assert _row(second.step()) == rows[1]
@@ -171,12 +235,11 @@ def test_checkpoints_are_kept_at_rungs_and_when_time_has_passed_the_last_two(
     trial = start(_asked())
     for _ in range(3):
         trial.step()
-    assert sorted(path.name for path in (job.root / "7" / "1").iterdir()) == ["1.pt", "2.pt"]
+    assert saved(job.storage.at("7"), 1, 99) == ["1/2.pt", "1/1.pt"]
     monkeypatch.setattr("search.checkpoints.EVERY_SECONDS", 0.0)
     again = start(_asked(attempt=2, last_epoch=2))
     again.step()
-    assert [path.name for path in saved(job.root / "7", 99)] == ["3.pt", "2.pt"]
-    assert [path.parent.name for path in saved(job.root / "7", 99)] == ["2", "1"]
+    assert saved(job.storage.at("7"), 2, 99) == ["2/3.pt", "2/2.pt"]
 
 
 def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
@@ -184,21 +247,20 @@ def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
 ) -> None:
     trial = start(_asked())
     rows = [_row(trial.step()) for _ in range(3)]
-    table = pd.read_parquet(job.root / "7" / PREDICTIONS_FILE)
+    table = pd.read_parquet(Path(job.storage.place, "7", "1", PREDICTIONS_FILE))
     assert len(table) == len(dataset.val)
     assert set(table["number"]) == {7}
     assert table["label"].tolist() == dataset.labels[dataset.val].tolist()
     found = metrics.macro_f1(dataset.labels[dataset.val], table[["sell", "hold", "buy"]].to_numpy())
     assert found == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
-    returns = pd.read_parquet(job.root / "7" / RETURNS_FILE)
+    returns = pd.read_parquet(Path(job.storage.place, "7", "1", RETURNS_FILE))
     calls = table[["sell", "hold", "buy"]].to_numpy().argmax(axis=1)
     _, net = backtest.trade_returns(dataset, dataset.val, calls)
     assert returns["net_return"].sum() == pytest.approx(net.sum())
 
 
 def test_storage_that_cannot_be_written_is_no_failure_of_the_trial(start: Start, job: TrialJob) -> None:
-    job.root.parent.mkdir(exist_ok=True)
-    job.root.write_text("in the way")
+    Path(job.storage.place).write_text("in the way")
     result = start(_asked()).step()
     assert result["outcome"] == NO_STORAGE
     assert "cannot be written" in result["reason"]

@@ -1,0 +1,142 @@
+"""Ray, as a campaign uses it: a cluster of this machine alone for as long as it is needed, or one that is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from core.errors import ConfigError
+from search.nodes import Node, this_machine
+from search.results import first_line
+
+_LOOK_SECONDS = 60.0
+"""How long a node may take to answer; a first worker has to start there."""
+_GPU_PEEK = 0.001
+"""A task without a GPU does not see those of its node."""
+
+
+@contextmanager
+def joined(address: str | None) -> Iterator[tuple[Node, ...]]:
+    """Join a running Ray cluster while the block lasts; yields its machines. Without an address it is this one alone.
+
+    Args:
+        address: `auto`, or host:port of the cluster's head.
+
+    Raises:
+        ConfigError: no cluster answers there, it does not let this machine in, or a node does not answer.
+    """
+    if address is None:
+        yield (this_machine(),)
+    else:
+        with ray_session(address):
+            yield survey()
+
+
+@contextmanager
+def ray_session(address: str = "local") -> Iterator[None]:
+    """A connection to Ray for as long as the block lasts; a block within another uses the other's.
+
+    Raises:
+        ConfigError: no cluster answers there, or it does not let this machine in.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    # Tune's own tables, log files and per-trial loggers would only repeat what is recorded here.
+    os.environ.update(
+        RAY_AIR_NEW_OUTPUT="0", TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="0"
+    )
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **own)
+    except AuthenticationError as error:
+        raise ConfigError(
+            f"The cluster at {address} does not let this machine in ({_plain(error)})",
+            "Give it the cluster's token: ~/.ray/auth_token or RAY_AUTH_TOKEN_PATH, with RAY_AUTH_MODE=token",
+        ) from None
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address == "local":
+            raise
+        raise ConfigError(
+            f"No Ray cluster answers at {address} ({_plain(error)})", "Start one, or leave out --address"
+        ) from None
+    # Being told to end is as good as Ctrl-C: what had ended is kept.
+    before = signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        ray.shutdown()
+
+
+def _plain(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _as_interrupt(*_: Any) -> None:
+    """Do what Ctrl-C does; shells let their background jobs ignore that, but an end is an end."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
+
+
+_look = ray.remote(max_retries=0)(this_machine)
+
+
+def survey() -> tuple[Node, ...]:
+    """What the machines of the cluster say of themselves.
+
+    Raises:
+        ConfigError: one does not answer.
+    """
+    asked = []
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"]:
+            has, identifier = node["Resources"], node["NodeID"]
+            sight = {"num_gpus": _GPU_PEEK} if has.get("GPU") else {}
+            task = on_node(_look, identifier, **sight)
+            cpus, gpus = has.get("CPU", 0.0), has.get("GPU", 0.0)
+            where = f"{node['NodeManagerAddress']} {identifier[:8]}"
+            sent = time.time()
+            asked.append((where, sent, task.remote(identifier, cpus, gpus, int(has.get("object_store_memory", 0)))))
+    found = []
+    for where, sent, reference in asked:
+        node = answer(where, reference)
+        found.append(replace(node, ahead=_ahead(node.clock, sent, time.time())))
+    return tuple(found)
+
+
+def on_node(task: Any, identifier: str, **resources: float) -> Any:
+    """A remote function that runs on one node and no other."""
+    strategy = NodeAffinitySchedulingStrategy(identifier, soft=False)
+    return task.options(scheduling_strategy=strategy, **{"num_cpus": 0, **resources})
+
+
+def answer(where: str, reference: Any) -> Any:
+    """What a node answers.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    try:
+        return ray.get(reference, timeout=_LOOK_SECONDS)
+    except (RayError, TimeoutError) as error:
+        raise ConfigError(
+            f"Node {where} does not answer ({first_line(error)})", "Look at its raylet's log, or take it out"
+        ) from None
+
+
+def _ahead(clock: float, sent: float, received: float) -> float:
+    """By how much a clock is ahead at least: it was read some time between two instants."""
+    return clock - received if clock > received else min(clock - sent, 0.0)

@@ -1,0 +1,182 @@
+"""What is made sure of on every node before the first trial, for it would fail in each of them, and late.
+
+Nodes that join later are looked at by the trials that start there, see `search.nodes.check_software`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ray
+from rich.markup import escape
+from rich.table import Table
+
+from core.dataset import Dataset
+from core.errors import ConfigError
+from search.cluster import answer, on_node
+from search.nodes import Node, Software, UnfitNodeError
+from search.packing import Packing
+from search.storage import Storage, StorageError
+
+DISK, MEMORY = 1 << 30, 1 << 30
+"""Bytes that have to be free on a node."""
+CLOCK_SECONDS = 30.0
+"""By how much clocks may differ: object stores refuse requests of another time, and logs could not be compared."""
+FOLDER = ".preflight"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with a node, and what cures it."""
+
+    node: str
+    what: str
+    cure: str
+
+
+def check(nodes: Sequence[Node], packing: Packing, dataset: Dataset, storage: Storage, expected: Software) -> Table:
+    """Look at every node; returns what was found as a table.
+
+    Args:
+        nodes: of the cluster that this process has joined.
+        packing: what a trial gets.
+        dataset: what trials see; it is brought to every node.
+        storage: of the campaign.
+        expected: what the driver runs.
+
+    Raises:
+        UnfitNodeError: at least one node cannot take part; the message names node and cure.
+    """
+    findings = [
+        *(finding for node in nodes for finding in examine(node, packing, dataset.nbytes, expected)),
+        *_storage_findings(nodes, storage),
+    ]
+    findings += [] if findings else _data_findings(nodes, dataset)
+    if findings:
+        first, others = findings[0], len(findings) - 1
+        raise UnfitNodeError(
+            f"Node {first.node}: {first.what}" + (f" (and {others} more: {_told(findings[1:])})" if others else ""),
+            first.cure,
+        )
+    return _table(nodes)
+
+
+def _told(findings: Sequence[Finding]) -> str:
+    return "; ".join(f"{finding.node}: {finding.what}" for finding in findings)
+
+
+def examine(node: Node, packing: Packing, data: int, expected: Software) -> list[Finding]:
+    """What can be seen of a node by what it says of itself.
+
+    Args:
+        node: which.
+        packing: what a trial gets.
+        data: bytes of the data.
+        expected: what the driver runs.
+    """
+    found = [
+        Finding(node.name, f"has {said}", "Install the same wheel and constraints on every node")
+        for said in expected.differences(node.software)
+    ]
+    if packing.device == "cuda" and node.gpus_seen < node.gpus:
+        cure = "Check its driver, and that its image has CUDA and a torch made for it"
+        found.append(Finding(node.name, f"offers {node.gpus:g} GPU(s), of which torch sees {node.gpus_seen}", cure))
+    if node.disk < DISK:
+        found.append(Finding(node.name, f"has {node.disk / 1e9:.1f} GB of disk free", "Clear its temporary folder"))
+    if node.memory < MEMORY:
+        cure = "End what else runs there, or take a larger machine"
+        found.append(Finding(node.name, f"has {node.memory / 1e9:.1f} GB of memory free", cure))
+    if node.objects and node.objects < data:
+        said = f"its object store of {node.objects / 1e9:.2f} GB does not hold the data ({data / 1e9:.2f} GB)"
+        found.append(Finding(node.name, said, "Start its Ray with a larger --object-store-memory"))
+    if abs(node.ahead) > CLOCK_SECONDS:
+        found.append(Finding(node.name, f"its clock is {node.ahead:+.0f} s off", "Let it keep time: chrony or ntp"))
+    return found
+
+
+@ray.remote(max_retries=0)
+def _leave(storage: Storage, name: str, content: bytes) -> str:
+    """Write a file; says what went wrong."""
+    try:
+        storage.write(name, content)
+    except StorageError as error:
+        return str(error)
+    return ""
+
+
+@ray.remote(max_retries=0)
+def _find(storage: Storage, expected: dict[str, bytes]) -> list[str]:
+    """Which of the files, by name, are not there as they were written."""
+
+    def is_there(name: str) -> bool:
+        try:
+            return storage.read(name) == expected[name]
+        except (FileNotFoundError, StorageError):
+            return False
+
+    return [name for name in expected if not is_there(name)]
+
+
+def _storage_findings(nodes: Sequence[Node], storage: Storage) -> list[Finding]:
+    """Let each node write a file, and every other one read it."""
+    mark = secrets.token_hex(4)
+    names = {node.identifier: f"{FOLDER}/{mark}/{node.identifier}" for node in nodes}
+    written = [
+        (node, on_node(_leave, node.identifier).remote(storage, names[node.identifier], node.identifier.encode()))
+        for node in nodes
+    ]
+    cure = "Name a storage in the campaign file that every node can write: storage: s3://…, gs://… or a shared folder"
+    found = [Finding(node.name, said, cure) for node, asked in written if (said := answer(node.name, asked))]
+    if not found:
+        content = {name: identifier.encode() for identifier, name in names.items()}
+        missing = {
+            node.identifier: answer(node.name, on_node(_find, node.identifier).remote(storage, content))
+            for node in nodes
+        }
+        found = [
+            Finding(
+                node.name,
+                f"does not see what {writer.name} wrote to {storage.place.partition('?')[0]}: it is not shared",
+                cure,
+            )
+            for node in nodes
+            for writer in nodes
+            if names[writer.identifier] in missing[node.identifier]
+        ]
+    try:
+        storage.clear(FOLDER)
+    except StorageError as error:
+        found = found or [Finding("driver", str(error), cure)]
+    return found
+
+
+@ray.remote(max_retries=0)
+def _rows(dataset: Dataset) -> int:
+    return len(dataset.train)
+
+
+def _data_findings(nodes: Sequence[Node], dataset: Dataset) -> list[Finding]:
+    """Bring the data to every node, through the object store."""
+    shared = ray.put(dataset)
+    found = []
+    for node in nodes:
+        try:
+            answer(node.name, on_node(_rows, node.identifier).remote(shared))
+        except ConfigError as error:
+            found.append(Finding(node.name, f"the data do not reach it: {error.what}", "Look at its network and disk"))
+    return found
+
+
+def _table(nodes: Sequence[Node]) -> Table:
+    """The nodes, as they are."""
+    headings = ("node", "CPUs", "GPUs", "memory free", "disk free", "clock", "software", "storage", "data")
+    table = Table(*headings, title="Nodes", title_justify="left")
+    for node in nodes:
+        gpus = f"{node.gpus:g}" + (f" of {node.gpu_memory / 1e9:.0f} GB" if node.gpu_memory else "")
+        free = [f"{amount / 1e9:.0f} GB" for amount in (node.memory, node.disk)]
+        table.add_row(
+            escape(node.name), f"{node.cpus:g}", gpus, *free, f"{node.ahead:+.1f} s", "same", "shared", "there"
+        )
+    return table

@@ -1,0 +1,216 @@
+"""Where the files of a campaign's trainings lie: a folder of this machine or a shared one, or `s3://` or `gs://`.
+
+Every file is there whole or not at all: object stores publish one when it is closed, folders when it is renamed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from pyarrow import fs
+
+from core.errors import ConfigError
+from core.files import write_bytes
+
+S3_OPTIONS = ("region", "scheme", "endpoint_override")
+_CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 30.0
+
+
+PATIENCE_SECONDS = 3600.0
+"""How long a campaign waits for a storage that does not answer."""
+RETRY_SECONDS = 5.0
+_PROBE = ".probe"
+
+
+class StorageError(ConfigError):
+    """The storage does not take or give files at the moment."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder, by its absolute path or its URI. It holds no connection, so it can be sent to other processes."""
+
+    place: str
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is an object store."""
+        return "://" in self.place
+
+    def at(self, name: str) -> Storage:
+        """A folder in it."""
+        address, question, options = self.place.partition("?")
+        return Storage(f"{address.rstrip('/')}/{name}{question}{options}")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, over one that is there.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if not self.is_remote:
+            try:
+                write_bytes(Path(self.place, name), content)
+            except ConfigError as error:
+                raise StorageError(error.what, error.remedy) from None
+            return
+        filesystem, base = _open(self.place)
+        with self._asked("written", name), filesystem.open_output_stream(f"{base}/{name}") as file:
+            file.write(content)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StorageError: it cannot be read.
+        """
+        filesystem, base = _open(self.place)
+        with self._asked("read", name), filesystem.open_input_stream(f"{base}/{name}") as file:
+            return bytes(file.read())
+
+    def names(self, folder: str = "") -> list[str]:
+        """The files in a folder and below, by their names from here; none if there is no such folder.
+
+        Raises:
+            StorageError: they cannot be listed.
+        """
+        filesystem, base = _open(self.place)
+        with self._asked("listed", folder):
+            selector = fs.FileSelector(f"{base}/{folder}".rstrip("/"), recursive=True, allow_not_found=True)
+            found = filesystem.get_file_info(selector)
+        files = [Path(info.path).relative_to(base) for info in found if info.is_file]
+        return sorted(str(path) for path in files if not path.name.startswith("."))  # those are being written
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        filesystem, base = _open(self.place)
+        try:
+            with self._asked("removed", name):
+                filesystem.delete_file(f"{base}/{name}")
+        except FileNotFoundError:
+            return
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder with all that is in it, if it is there.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        filesystem, base = _open(self.place)
+        try:
+            with self._asked("removed", folder):
+                filesystem.delete_dir(f"{base}/{folder}")
+        except FileNotFoundError:
+            return
+
+    @contextmanager
+    def _asked(self, done: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            where = self.place.partition("?")[0]
+            reason = " ".join(str(error.strerror or error).split())[:200]
+            raise StorageError(
+                f"{where}/{name} cannot be {done} ({reason})", "Check that the storage is up and lets this machine in"
+            ) from None
+
+
+class Watch:
+    """Whether a storage answers, once it has failed: it is tried now and then, until patience is at its end."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        say: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        """Watch `storage`; `say` is told when it fails and when it answers again."""
+        self._storage = storage
+        self._say = say
+        self._clock = clock
+        self._patience = patience
+        self._failed_at: float | None = None
+        self._tried_at = 0.0
+
+    def failed(self, reason: str) -> None:
+        """Take note that it did not do what it was asked."""
+        if self._failed_at is None:
+            self._failed_at = self._tried_at = self._clock()
+            self._say(f"{reason} No trial is started until it does.")
+
+    def answers(self) -> bool:
+        """Whether it can be used, as far as is known; where it had failed, it is tried every few seconds.
+
+        Raises:
+            StorageError: it has not answered for too long.
+        """
+        if self._failed_at is None:
+            return True
+        now = self._clock()
+        if now - self._tried_at < RETRY_SECONDS:
+            return False
+        self._tried_at = now
+        try:
+            self._storage.write(_PROBE, b"")
+        except StorageError as error:
+            if now - self._failed_at > self._patience:
+                minutes = self._patience / 60
+                raise StorageError(f"{error.what}, for {minutes:.0f} min", "Bring it up, then resume") from None
+            return False
+        self._failed_at = None
+        self._say("The storage answers again.")
+        return True
+
+
+def check_place(place: str) -> str:
+    """A storage as a campaign file names it, made absolute.
+
+    Raises:
+        ConfigError: it is of a kind that is not known, or holds a secret.
+    """
+    if "://" not in place:
+        return str(Path(place).expanduser().absolute())
+    parts = urlsplit(place)
+    if parts.scheme not in ("s3", "gs"):
+        raise ConfigError(f"storage {parts.scheme}:// is not known", "Name a folder, s3://BUCKET/… or gs://BUCKET/…")
+    if "@" in parts.netloc or parts.username or parts.password:
+        raise ConfigError(
+            "storage names credentials, which would be written into every file of the campaign",
+            "Give them to the machines instead: an instance profile, or the environment",
+        )
+    if not parts.netloc:
+        raise ConfigError("storage names no bucket", "Write it as s3://BUCKET/FOLDER")
+    if unknown := sorted({key for key, _ in parse_qsl(parts.query)} - set(S3_OPTIONS)):
+        raise ConfigError(f"storage has the unknown option {unknown[0]}", f"There are: {', '.join(S3_OPTIONS)}")
+    return place.rstrip("/")
+
+
+@cache
+def _open(place: str) -> tuple[fs.FileSystem, str]:
+    """Connect, once a process; a server that is down is noticed within seconds, not minutes."""
+    if "://" not in place:
+        return fs.LocalFileSystem(), place
+    parts = urlsplit(place)
+    options = dict(parse_qsl(parts.query))
+    base = f"{parts.netloc}{parts.path}".rstrip("/")
+    if parts.scheme == "gs":
+        return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_REQUEST_SECONDS), **options), base
+    retries = fs.AwsStandardS3RetryStrategy(max_attempts=3)
+    return fs.S3FileSystem(
+        connect_timeout=_CONNECT_SECONDS, request_timeout=_REQUEST_SECONDS, retry_strategy=retries, **options
+    ), base

@@ -1,0 +1,158 @@
+"""Campaigns over several real raylets, as a user starts them; nodes die, are cut off, or are not as they should be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+import yaml
+
+from search import results, study
+from search.config import CampaignConfig, settings_of
+from search.replay import replay
+from tests.integration.processes import environment, owned
+from tests.integration.raylets import cluster
+
+CAMPAIGN: dict[str, Any] = {
+    "name": "c",
+    "data": {"synthetic": {"bars": 4500}},
+    "trials": 3,
+    "max_epochs": 4,
+    "grace": 2,
+    "sampler": "random",
+    "incumbent": "quick_experiment",
+    "incumbent_epochs": 2,
+    "model": "quick",
+    "ask": [],
+    "device": "cpu",
+    "space": {"batch_size": {"values": [64]}},
+}
+
+
+def _run(folder: Path, address: str, **changes: Any) -> subprocess.Popen[str]:
+    (folder / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN | changes))
+    command = [sys.executable, "-m", "search", "run", "c.yaml", "--address", address]
+    return subprocess.Popen(
+        command, cwd=folder, env=_environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return environment(folder) | {"PYTHONPATH": str(Path.cwd())}
+
+
+def _refused(folder: Path, address: str, **changes: Any) -> str:
+    process = _run(folder, address, **changes)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 2, said
+    assert not (folder / "results" / "c").exists()
+    (line,) = [line for line in said.splitlines() if line.startswith("error:")]
+    return line
+
+
+def _logs(folder: Path) -> list[study.TrialLog]:
+    return study.read_trials(study.load(folder / "results" / "c" / results.JOURNAL_FILE, "c"))
+
+
+def _wait_for_epochs(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    journal = folder / "results" / "c" / results.JOURNAL_FILE
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        if journal.exists() and journal.read_text().count('"kind":"result"') >= count:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"it never came to {count} epochs: {process.communicate()[0]}")
+
+
+def _with_a_trial(pids: list[int]) -> int:
+    """The raylet, of some, on which a trial is being trained."""
+    for pid in pids:
+        for child in psutil.Process(pid).children(recursive=True):
+            if "ResourceTrainable" in " ".join(child.cmdline()) or "TrainingTrial" in " ".join(child.cmdline()):
+                return pid
+    pytest.fail("no trial is being trained")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "cut off"])
+def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path, how: signal.Signals) -> None:
+    nodes = ({"num_cpus": 0}, {"num_cpus": 2, "num_gpus": 1}, {"num_cpus": 2, "num_gpus": 1})
+    with owned(tmp_path) as folder, cluster(folder, *nodes) as raylets:
+        process = _run(folder, raylets.address)
+        _wait_for_epochs(folder, 2, process)
+        # Only the raylet: what it had started lives on, as on a machine that the network has lost.
+        os.kill(_with_a_trial(raylets.pids[1:]), how)
+        said, _ = process.communicate(timeout=280)
+    assert process.returncode == 0, said
+    logs = _logs(folder)
+    assert [log.number for log in logs] == [0, 1, 2]
+    assert {log.outcome for log in logs} <= {"complete", "stopped"}
+    assert any(log.attempts > 1 and log.deaths for log in logs), "nobody was lost: the test shows nothing"
+    assert all(list(log.epochs) == list(range(1, log.last_epoch + 1)) for log in logs)
+    assert not any(log.differences for log in logs)  # on a CPU, what was run again came out the same to the last bit
+    found = replay(folder / "results" / "c" / results.JOURNAL_FILE, settings_of(CampaignConfig(**CAMPAIGN)))
+    assert (found.proposals, found.equal) == (3, 3)
+    predictions = pd.read_parquet(folder / "results" / "c" / results.PREDICTIONS_FILE)
+    complete = {log.number for log in logs if log.outcome == "complete"}
+    assert set(predictions["number"]) == complete
+    assert predictions.groupby("number").size().nunique() == 1
+
+
+def test_nodes_that_would_spoil_a_campaign_are_named_before_it_begins(tmp_path: Path) -> None:
+    other = tmp_path / "other" / "optuna-4.0.0.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 4.0.0\n")
+    skewed = {"num_cpus": 1, "env": {"PYTHONPATH": f"{other.parent}{os.pathsep}{Path.cwd()}"}}
+    with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 1}, skewed) as raylets:
+        said = _refused(folder, raylets.address)
+        assert "has optuna 4.0.0, here" in said
+        assert "Install the same wheel and constraints on every node" in said
+        no_data = {"symbols": ["NOSUCH"], "offline": True, "store": "nowhere"}
+        assert "nowhere" in _refused(folder, raylets.address, data=no_data)
+        assert "room for a trial of 64 CPU" in _refused(folder, raylets.address, cpus_per_trial=64)
+        assert "names credentials" in _refused(folder, raylets.address, storage="s3://key:secret@bucket")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="takes a mount namespace of its own")
+def test_a_storage_that_is_not_shared_is_found_out_before_the_first_trial(tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    storage.mkdir()
+    with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 1}) as raylets:
+        # Another machine's disk: the same path, and other files.
+        own = f"mount -t tmpfs none {storage} && exec ray start --address={raylets.address} --num-cpus=1 --block"
+        command = ["unshare", "--mount", "sh", "-c", own]
+        environ = _environment(folder) | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as node:
+            assert node.stdout is not None
+            for line in node.stdout:
+                if b"Ray runtime started" in line:
+                    break
+            said = _refused(folder, raylets.address, storage=str(storage))
+            node.kill()
+    assert "does not see what" in said
+    assert "it is not shared" in said
+    assert "storage: s3://" in said
+
+
+def test_who_has_not_the_clusters_token_is_not_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 1}) as raylets:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "b" * 64)
+        said = _refused(folder, raylets.address)
+    assert "does not let this machine in" in said
+    assert "RAY_AUTH_TOKEN_PATH" in said
+    assert "bbbb" not in said
+
+
+def test_an_address_where_no_cluster_answers_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with owned(tmp_path) as folder:
+        assert "No Ray cluster answers at 127.0.0.1:1" in _refused(folder, "127.0.0.1:1")
