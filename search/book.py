@@ -65,7 +65,7 @@ class Book:
         study: the record.
         rules: what decides.
         budget: when it ends.
-        on_epoch, on_end: called with the trial after an epoch, after its end.
+        on_epoch, on_end, on_death: called with the trial after an epoch, after its end, after its process was lost.
         stop_requested: whether someone asks for an early end; called often.
         watch: knows whether the storage answers; None where it is this machine's own disk.
         live: numbers of the trials that run.
@@ -79,6 +79,7 @@ class Book:
     budget: Budget
     on_epoch: Callable[[TrialLog], None] = lambda _: None
     on_end: Callable[[TrialLog], None] = lambda _: None
+    on_death: Callable[[TrialLog], None] = lambda _: None
     stop_requested: Callable[[], bool] = lambda: False
     watch: Watch | None = None
     live: set[int] = field(default_factory=set)
@@ -192,6 +193,7 @@ class Book:
         except PresetSearchError as error:
             self._fail(error)
             return
+        self.on_death(log)
         if len(log.deaths) >= self.rules.attempts:
             self._close(number, f"its process died {len(log.deaths)} times: {reason}")
         else:

@@ -176,6 +176,7 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
         Budget(config.trials, config.hours, config.epochs, config.convergence),
         on_epoch=lambda _: display.epoch(logs()),
         on_end=ended,
+        on_death=display.lost,
         stop_requested=_stop_requested(planned.folder / results.STOP_FILE),
         watch=None if config.storage is None else Watch(planned.storage, lambda said: bar.console.print(escape(said))),
     )

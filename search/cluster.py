@@ -19,8 +19,8 @@ from core.errors import ConfigError
 from search.nodes import Node, this_machine
 from search.results import first_line
 
-_LOOK_SECONDS = 60.0
-"""How long a node may take to answer; a first worker has to start there."""
+_LOOK_SECONDS = 180.0
+"""How long a node may take to answer: its first worker loads all of torch, perhaps from a cold disk."""
 _GPU_PEEK = 0.001
 """A task without a GPU does not see those of its node."""
 
@@ -56,7 +56,8 @@ def ray_session(address: str = "local") -> Iterator[None]:
     os.environ.update(
         RAY_AIR_NEW_OUTPUT="0", TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="0"
     )
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # A trial whose process is lost is told in one line, see `search.progress`, not in pages.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **own)

@@ -50,6 +50,12 @@ class Display:
         self._progress.console.print(_line(log))
         self.epoch(logs)
 
+    def lost(self, log: TrialLog) -> None:
+        """Show that a trial has lost its process."""
+        self._progress.console.print(
+            f"#{log.number:<3d} [yellow]lost[/] at epoch {log.last_epoch}: {escape(log.deaths[-1])}"
+        )
+
     def _description(self, logs: Sequence[TrialLog]) -> str:
         values = [(log.value, log.number) for log in logs if log.epochs and not math.isnan(log.value)]
         best = "best {:.4f} (#{})".format(*max(values)) if values else "starting"
