@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-slow presets test-gpu lint bench clean
+.PHONY: help demo test test-slow presets test-gpu lint bench wheel clean
 
 help:
 	@echo "make demo       search, confirm, export and train on the embedded synthetic market (4 minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-gpu   core alone on a CUDA device, in the environment at hand (no Ray needed)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make bench      the benchmarks that README quotes"
+	@echo "make wheel      dist/preset_search-*.whl, which the nodes of a cluster install"
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("preset-search needs Python 3.11 or newer; name one with make PYTHON=python3.11")'
@@ -53,5 +54,10 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
+# Nodes install dist/*.whl: an older one beside it would be a second answer. An old build/ would leak files that are gone from the sources.
+wheel: $(STAMP)
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
