@@ -11,7 +11,7 @@ from core.config import parse, read_yaml
 from search.config import CampaignConfig
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/experiments.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/cluster.md", "docs/experiments.md"]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
