@@ -17,7 +17,7 @@ from core import console, preset
 from core.config import TrainingConfig, read_yaml, to_yaml
 from core.errors import ConfigError
 from core.files import write_text
-from search import ledger, preflight, progress, results, study
+from search import ledger, mirror, preflight, progress, results, study
 from search.book import Book, Budget, Rules
 from search.cluster import ray_session
 from search.config import settings_of
@@ -28,7 +28,7 @@ from search.plan import Plan, describe
 from search.progress import Display
 from search.rungs import rung_epochs
 from search.running import run_trials
-from search.storage import StorageError, Watch
+from search.storage import Storage, StorageError, Watch
 from search.study import CampaignStudy, TrialLog
 from search.trial import TrainingTrial, TrialJob
 
@@ -46,6 +46,9 @@ def run(planned: Plan) -> CampaignOutcome:
     started = datetime.now(UTC)
     folder = planned.folder
     content = describe(planned, started)
+    kept = _kept_elsewhere(planned)
+    if kept is not None:
+        mirror.check_free(kept, planned.config.name)
     _take(folder)
     try:
         record = CampaignStudy(folder / results.JOURNAL_FILE, settings_of(planned.config))
@@ -60,6 +63,9 @@ def run(planned: Plan) -> CampaignOutcome:
     except BaseException as error:
         if not _has_begun(folder, by_hand=isinstance(error, KeyboardInterrupt)):  # leave the name free
             shutil.rmtree(folder, ignore_errors=True)
+            if kept is not None:
+                with suppress(StorageError):
+                    kept.clear(mirror.FOLDER)
         raise
 
 
@@ -90,6 +96,11 @@ def resume(planned: Plan) -> CampaignOutcome:
         return _go(planned, record, started)
     finally:
         record.close()
+
+
+def _kept_elsewhere(planned: Plan) -> Storage | None:
+    """The storage that its files are copied to; None if that is the campaign's folder."""
+    return None if planned.config.storage is None else planned.storage
 
 
 def _extended(planned: Plan) -> str:
@@ -131,15 +142,20 @@ def _go(planned: Plan, record: CampaignStudy, started: datetime) -> CampaignOutc
                 console.err.print(
                     preflight.check(planned.nodes, planned.packing, planned.dataset, planned.storage, software())
                 )
-            with progress.progress_bar() as bar:
-                book, incumbent = _search(planned, record, raw, bar)
+            with mirror.mirrored(folder, _kept_elsewhere(planned)):
+                with progress.progress_bar() as bar:
+                    book, incumbent = _search(planned, record, raw, bar)
+                return _conclude(planned, book, incumbent, started)
     finally:
         shutil.rmtree(raw, ignore_errors=True)
         (folder / results.STOP_FILE).unlink(missing_ok=True)
         with suppress(OSError):  # another campaign may still be using it
             raw.parent.rmdir()
-    logs = list(record.trials.values())
-    results.write_tables(folder, logs)
+
+
+def _conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime) -> CampaignOutcome:
+    logs = list(book.study.trials.values())
+    results.write_tables(planned.folder, logs)
     if book.failure is not None:
         raise book.failure
     if not any(log.epochs or log.outcome for log in logs):

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from core import console, metrics, report
+from core import console, metrics, preset, report
 from core.config import parse, read_yaml
 from core.console import Command
 from core.errors import ConfigError
@@ -30,6 +30,7 @@ from core.sources import SOURCES, data_settings, fetch_lacking, merge_sources
 from search import confirm_cli, data_cli, presets_cli, results
 from search.config import CampaignConfig
 from search.confirm_cli import AddressOption
+from search.storage import Storage, check_place
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -52,7 +53,8 @@ RUN_EPILOG = (
     "preset-search run campaign.yaml --address auto  # on a machine of a Ray cluster"
 )
 RESUME_EPILOG = (
-    "Examples:\n\npreset-search resume btc-eth-30d\n\npreset-search resume btc-eth-30d --trials 64 --hours 8"
+    "Examples:\n\npreset-search resume btc-eth-30d\n\npreset-search resume btc-eth-30d --trials 64 --hours 8\n\n"
+    "preset-search resume btc-eth-30d --storage s3://bucket/campaigns  # on another machine"
 )
 YARDSTICKS = {"majority": "majority class", "bayes": "best possible: recipe known"}
 HoursOption = Annotated[float | None, typer.Option("--hours", help="Ask for no more trials after so many hours.")]
@@ -141,12 +143,18 @@ def resume(
     name: NameArgument,
     trials: Annotated[int | None, typer.Option(help="Trials in all, if more are wanted than before.", min=1)] = None,
     hours: HoursOption = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", help="Bring the campaign's files from its storage first: its machine was lost."),
+    ] = None,
     address: AddressOption = None,
     root: RootOption = results.ROOT,
 ) -> None:
     """Go on with a campaign that was stopped, interrupted or killed; or extend one that has ended."""
-    from search import campaign, cluster, plan
+    from search import campaign, cluster, mirror, plan
 
+    if storage is not None:
+        mirror.restore(root, preset.check_name(name, "campaign"), Storage(check_place(storage)).at(name))
     with cluster.joined(address) as nodes:
         planned = plan.plan_resume(name, root, trials, hours, nodes)
         _announce(planned)

@@ -23,7 +23,7 @@ from core.dataset import Dataset
 from core.errors import ConfigError, PresetSearchError
 from core.files import write_json, write_table
 from core.trainer import Trainer
-from search import ledger, manifest, results
+from search import ledger, manifest, mirror, results
 from search.certify import Trained, certify, choose
 from search.cluster import ray_session
 from search.confirmation import CELLS, Cell, ConfirmationPlan, begin
@@ -107,6 +107,8 @@ def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
     seen = ledger.earlier(looks, look) if look else []
     verdict = {**certify(plan, chosen, last[0], seen), "look": asdict(look) if look else None}
     _write(plan, [*done, *last], verdict)
+    if plan.campaign.config.storage is not None:
+        mirror.copy(folder, plan.campaign.storage, {})
     return verdict
 
 

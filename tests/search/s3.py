@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pyarrow import fs
@@ -60,3 +62,49 @@ class Server:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+class Door:
+    """A port that leads to the server and can be closed: to who comes by it, the server is away."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._open: list[socket.socket] = []
+        self._listener: socket.socket | None = None
+        self.port = 0
+        self.open()
+
+    @property
+    def place(self) -> str:
+        return self._server.place.replace(f":{self._server.port}", f":{self.port}")
+
+    def open(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._let_in, args=(self._listener,), daemon=True).start()
+
+    def close(self) -> None:
+        assert self._listener is not None
+        for each in [self._listener, *self._open]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._open.clear()
+
+    def _let_in(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                outside, _ = listener.accept()
+            except OSError:
+                return
+            inside = socket.create_connection(("127.0.0.1", self._server.port))
+            self._open += [outside, inside]
+            for source, target in ((outside, inside), (inside, outside)):
+                threading.Thread(target=_carry, args=(source, target), daemon=True).start()
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while content := source.recv(1 << 16):
+            target.sendall(content)
+        target.shutdown(socket.SHUT_WR)

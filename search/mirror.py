@@ -1,0 +1,122 @@
+"""A copy of a campaign's own files in its storage: when the driver's machine is lost, another one goes on from it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from core.errors import ConfigError
+from core.files import write_bytes
+from search import results, study
+from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
+from search.storage import Storage, StorageError
+
+FOLDER = "record"
+EVERY_SECONDS = 10.0
+"""How much of a campaign may be lost with its driver's disk; what is lost is trained again."""
+_KEPT = frozenset({
+    results.CONFIG_FILE, results.JOURNAL_FILE, results.INCUMBENT_FILE, results.TRIALS_FILE, results.CURVES_FILE,
+    PREDICTIONS_FILE, RETURNS_FILE, results.SUMMARY_FILE, results.CONFIRMATION_FILE,
+    results.VERDICT_FILE, results.MANIFEST_FILE,
+})  # fmt: skip
+_ATTEMPT = re.compile(r"(\d+)/(\d+)/.+")
+
+
+def check_free(storage: Storage, name: str) -> None:
+    """Make sure that no other campaign keeps its files there.
+
+    Raises:
+        ConfigError: one does.
+        StorageError: the storage does not answer.
+    """
+    if storage.names(FOLDER):
+        raise ConfigError(
+            f"The storage holds a campaign {name} already", f"Choose another --name, or: preset-search resume {name}"
+        )
+
+
+@contextmanager
+def mirrored(folder: Path, storage: Storage | None) -> Iterator[None]:
+    """Copy a campaign's files whenever they have changed, while the block lasts and when it ends.
+
+    A storage that does not answer is tried again: it is no reason to end anything.
+
+    Args:
+        folder: the campaign's.
+        storage: of the campaign; None if it is in that folder anyway.
+    """
+    if storage is None:
+        yield
+        return
+    copied: dict[str, tuple[int, int]] = {}
+    ended = threading.Event()
+
+    def keep_up() -> None:
+        while not ended.wait(EVERY_SECONDS):
+            copy(folder, storage, copied)
+
+    copy(folder, storage, copied)
+    thread = threading.Thread(target=keep_up, name="mirror", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        copy(folder, storage, copied)
+
+
+def copy(folder: Path, storage: Storage, copied: dict[str, tuple[int, int]]) -> None:
+    """Copy what has changed since it was copied, by size and time; takes note in `copied`."""
+    for path in sorted(folder.iterdir()):
+        if path.name not in _KEPT:
+            continue
+        with suppress(StorageError, FileNotFoundError):
+            state = path.stat().st_size, path.stat().st_mtime_ns
+            if copied.get(path.name) != state:
+                storage.write(f"{FOLDER}/{path.name}", path.read_bytes())
+                copied[path.name] = state
+
+
+def restore(root: Path, name: str, storage: Storage) -> Path:
+    """Bring a campaign's files from its storage into its folder, which is not there; returns the folder.
+
+    What the copy of the journal does not know, because it was written later, is removed from the storage: nobody may
+    take it for his own.
+
+    Args:
+        root: folder of all campaigns.
+        name: the campaign's.
+        storage: where it keeps its files.
+
+    Raises:
+        ConfigError: the storage holds no such campaign, or the folder is there or cannot be written.
+        StorageError: the storage does not answer.
+    """
+    folder = root / name
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already", "Leave out --storage: its journal knows more than a copy")
+    names = [found for found in storage.names(FOLDER) if Path(found).name in _KEPT]
+    if f"{FOLDER}/{results.JOURNAL_FILE}" not in names:
+        where = storage.place.partition("?")[0]
+        raise ConfigError(f"There is no campaign {name!r} in {where}", "Name the storage that its file named")
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}.") as made:
+        for found in names:
+            write_bytes(Path(made, Path(found).name), storage.read(found))
+        _forget_unknown(Path(made, results.JOURNAL_FILE), name, storage)
+        shutil.copytree(made, folder)
+    return folder
+
+
+def _forget_unknown(journal: Path, name: str, storage: Storage) -> None:
+    known = {log.number: log.attempts for log in study.read_trials(study.load(journal, name))}
+    for found in storage.names():
+        match = _ATTEMPT.fullmatch(found)
+        if match and known.get(int(match[1]), 0) < int(match[2]):
+            storage.remove(found)

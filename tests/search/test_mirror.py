@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from search import mirror, results, study
+from search.config import settings_of
+from search.plan import CHECKPOINTS
+from search.storage import Storage, StorageError
+from search.study import CampaignStudy
+from tests.search.campaigns import NAME, config, searched
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return searched(tmp_path_factory.mktemp("mirror") / "results")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "shared" / NAME))
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
+
+
+def test_all_of_a_campaign_comes_back_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    with mirror.mirrored(folder, storage):
+        pass
+    restored = mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    assert _content(restored) == _content(folder)
+    assert not (restored / CHECKPOINTS).exists()  # those are in the storage
+
+
+def test_what_changes_is_copied_while_it_changes(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "EVERY_SECONDS", 0.01)
+    own = tmp_path / "c"
+    own.mkdir()
+    journal = own / results.JOURNAL_FILE
+    journal.write_text("one\n")
+    with mirror.mirrored(own, storage):
+        journal.write_text("one\ntwo\n")
+        deadline = time.monotonic() + 30
+        while storage.read(f"{mirror.FOLDER}/{results.JOURNAL_FILE}") != b"one\ntwo\n":
+            assert time.monotonic() < deadline, "it was never copied"
+            time.sleep(0.01)
+
+
+def test_what_has_not_changed_is_not_copied_again(
+    folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: dict[str, tuple[int, int]] = {}
+    mirror.copy(folder, storage, copied)
+    written: list[str] = []
+    monkeypatch.setattr(Storage, "write", lambda _, name, content: written.append(name))
+    mirror.copy(folder, storage, copied)
+    assert written == []
+    assert set(copied) == set(_content(folder))
+
+
+def test_a_storage_that_is_away_ends_nothing_and_gets_all_when_it_is_back(
+    folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise StorageError("away", "Wait")
+
+    with monkeypatch.context() as away:
+        away.setattr(Storage, "write", down)
+        with mirror.mirrored(folder, storage):
+            away.undo()
+    assert len(storage.names(mirror.FOLDER)) == len(_content(folder))
+
+
+def test_what_the_copy_does_not_know_of_is_forgotten(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    lost = tmp_path / "lost"
+    shutil.copytree(folder, lost)
+    mirror.copy(lost, storage, {})
+    known = [log.number for log in study.read_trials(study.load(lost / results.JOURNAL_FILE, NAME))]
+    for name in ("0/1/1.pt", "0/2/2.pt", f"{max(known) + 1}/1/1.pt", "incumbent/1/1.pt"):
+        storage.write(name, b"")
+    mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    left = [name for name in storage.names() if not name.startswith(mirror.FOLDER)]
+    assert left == ["0/1/1.pt", "incumbent/1/1.pt"]
+
+
+def test_a_journal_that_was_being_written_comes_back_whole(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    mirror.copy(folder, storage, {})
+    name = f"{mirror.FOLDER}/{results.JOURNAL_FILE}"
+    storage.write(name, storage.read(name)[:-20])
+    restored = mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    opened = CampaignStudy(restored / results.JOURNAL_FILE, settings_of(config()), must_exist=True)
+    opened.close()
+    assert len(opened.trials) == 3
+
+
+def test_a_name_that_is_taken_in_the_storage_is_refused(folder: Path, storage: Storage) -> None:
+    mirror.check_free(storage, NAME)
+    mirror.copy(folder, storage, {})
+    with pytest.raises(ConfigError, match=f"holds a campaign {NAME} already. .*resume {NAME}"):
+        mirror.check_free(storage, NAME)
+
+
+def test_nothing_is_brought_over_what_is_there_or_from_nowhere(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"There is no campaign '{NAME}' in"):
+        mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    mirror.copy(folder, storage, {})
+    with pytest.raises(ConfigError, match=r"is there already\. Leave out --storage"):
+        mirror.restore(folder.parent, NAME, storage)
+    assert not (tmp_path / "elsewhere").exists()
