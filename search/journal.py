@@ -136,6 +136,15 @@ class JournalReader(BaseJournalBackend):
         raise RuntimeError("a journal that is open for reading was to be written")
 
 
+def whole_pieces(path: Path) -> bytes:
+    """The content of a journal, perhaps while another process writes it, without a last piece that is not whole.
+
+    Raises:
+        ConfigError: it is missing or damaged.
+    """
+    return path.read_bytes()[: _read(path)[1]]
+
+
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The lines of a file and the bytes that they take; a last piece that a crash tore is left out.
 

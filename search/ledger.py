@@ -115,6 +115,34 @@ def known(path: Path, campaign: str, started: str) -> bool:
     return any((look.campaign, look.started) == (campaign, started) for look in looks)
 
 
+def of_campaign(path: Path, campaign: str) -> str:
+    """The lines of a campaign, as another ledger takes them in.
+
+    Raises:
+        ConfigError: the ledger is damaged.
+    """
+    looks = _parse(path, _without_torn_line(path.read_bytes())) if path.is_file() else []
+    return "".join(json.dumps(asdict(look)) + "\n" for look in looks if look.campaign == campaign)
+
+
+def read_lines(text: str, campaign: str) -> list[Look]:
+    """The looks that lines from elsewhere tell of.
+
+    Raises:
+        ConfigError: they are damaged, or tell of another campaign.
+    """
+    looks = _parse(Path(LEDGER_FILE), text.encode())
+    for look in looks:
+        spans = (look.symbols, look.val, look.test)
+        texts = [look.campaign, look.started, look.exchange, look.interval, look.reads]
+        whole = all(isinstance(span, list) for span in spans) and all(isinstance(each, str) for each in texts)
+        if not whole or not all(isinstance(each, str) for span in spans for each in span):
+            raise ConfigError("A line of the ledger that came is no look", _RESTORE)
+        if look.campaign != campaign or len(look.val) != 2 or len(look.test) != 2:
+            raise ConfigError(f"A line of the ledger that came is not of campaign {campaign}", _RESTORE)
+    return looks
+
+
 def _without_torn_line(content: bytes) -> bytes:
     """All but what a crash left of a last line: that look was never taken, for its line is on disk before."""
     head, separator, last = content.rpartition(b"\n")

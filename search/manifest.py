@@ -21,7 +21,8 @@ SEARCH_FILES = (
     results.SUMMARY_FILE,
 )
 """What the search leaves and confirmation does not touch."""
-_LISTED = (*SEARCH_FILES, PREDICTIONS_FILE, RETURNS_FILE, results.CONFIRMATION_FILE, results.VERDICT_FILE)
+LISTED = (*SEARCH_FILES, PREDICTIONS_FILE, RETURNS_FILE, results.CONFIRMATION_FILE, results.VERDICT_FILE)
+"""All that a manifest may list."""
 _REMEDY = "Bring the campaign's folder back as it was, from a copy"
 
 
@@ -33,11 +34,11 @@ def _digest(path: Path) -> str:
 def write(folder: Path) -> Path:
     """List what a campaign's folder holds; returns the manifest's path."""
     path = folder / results.MANIFEST_FILE
-    write_json(path, {"sha256": {name: _digest(folder / name) for name in _LISTED if (folder / name).is_file()}})
+    write_json(path, {"sha256": {name: _digest(folder / name) for name in LISTED if (folder / name).is_file()}})
     return path
 
 
-def check(folder: Path, names: Sequence[str] = _LISTED) -> None:
+def check(folder: Path, names: Sequence[str] = LISTED) -> None:
     """Make sure that a campaign's files are what they were when it was concluded.
 
     Args:
