@@ -27,7 +27,7 @@ from core.options import (
     WindowOption,
 )
 from core.sources import data_settings, fetch_lacking
-from search import confirm_cli, data_cli, presets_cli, results
+from search import confirm_cli, data_cli, jobs_cli, presets_cli, results
 from search.config import CampaignConfig
 from search.confirm_cli import AddressOption
 from search.settings import resolve
@@ -38,11 +38,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help
 study_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Optuna's record of a campaign.")
 app.add_typer(data_cli.app, name="data")
 app.add_typer(presets_cli.presets_app, name="presets")
-app.command(cls=Command, epilog=confirm_cli.CONFIRM_EPILOG)(confirm_cli.confirm)
+app.command(cls=Command, epilog=confirm_cli.CONFIRM_EPILOG)(jobs_cli.handed(long=True)(confirm_cli.confirm))
 app.command(cls=Command, epilog=confirm_cli.VERIFY_EPILOG)(confirm_cli.verify)
 app.command(cls=Command, epilog=presets_cli.EXPORT_EPILOG)(presets_cli.export)
 app.command(cls=Command, epilog=presets_cli.REGENERATE_EPILOG)(presets_cli.regenerate)
 app.add_typer(study_app, name="study")
+jobs_cli.add_to(app)
 
 RUN_EPILOG = (
     "Examples:\n\n"
@@ -140,6 +141,7 @@ def run(
 
 
 @app.command(cls=Command, epilog=RESUME_EPILOG)
+@jobs_cli.handed(long=True)
 def resume(
     name: NameArgument,
     trials: Annotated[int | None, typer.Option(help="Trials in all, if more are wanted than before.", min=1)] = None,
@@ -163,6 +165,7 @@ def resume(
 
 
 @app.command(cls=Command, epilog="Example:\n\npreset-search stop btc-eth-30d")
+@jobs_cli.handed()
 def stop(name: NameArgument, root: RootOption = results.ROOT) -> None:
     """Ask a running campaign to end: what was learned is kept, and `resume` goes on from there."""
     from search.journal import is_held
