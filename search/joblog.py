@@ -79,8 +79,10 @@ def follow(
     transcript = Transcript(show)
     failures = 0
     while True:
-        transcript.rewind()
-        whole = asyncio.run(_tail(client, job, transcript))
+        whole = False
+        if not failures:  # otherwise a plain request tells first whether the server is back
+            transcript.rewind()
+            whole = asyncio.run(_tail(client, job, transcript))
         try:
             with asking():
                 info = client.get_job_info(job)
