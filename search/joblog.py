@@ -86,20 +86,22 @@ def follow(
         try:
             with asking():
                 info = client.get_job_info(job)
-                ended = info.status.is_terminal()
-                # The stream may have missed the end; or it never comes up, where a proxy forbids it.
-                if ended or not whole:
-                    transcript.rewind()
-                    transcript.feed(client.get_job_logs(job))
+            if failures:
+                say("connected again")
+            failures = 0
+            ended = info.status.is_terminal()
+            # The stream may have missed the end; or it never comes up, where a proxy forbids it.
+            if ended or not whole:
+                with asking():
+                    log = client.get_job_logs(job)
+                transcript.rewind()
+                transcript.feed(log)
         except UnreachableError:
             if not failures:
                 say("the connection is lost, the job goes on; trying again (Ctrl-C to leave)")
             failures += 1
             sleep(WAITS[min(failures, len(WAITS)) - 1])
             continue
-        if failures:
-            say("connected again")
-        failures = 0
         if ended:
             transcript.close()
             return exit_code(info, say)
