@@ -100,7 +100,8 @@ HOSTILE = {
     "a device": _member(GOOD, type=tarfile.CHRTYPE, devmajor=1, devminor=5),
     "a fifo": _member(GOOD, type=tarfile.FIFOTYPE),
     "a folder": _member(GOOD, type=tarfile.DIRTYPE),
-    "a sparse file": _member(GOOD, pax_headers={"GNU.sparse.size": "999999999999", "GNU.sparse.map": "0,0"}),
+    "a sparse file": _member(GOOD, pax_headers={"GNU.sparse.size": "1000", "GNU.sparse.map": "0,0"}),
+    "a file of another kind": _member(GOOD, type=tarfile.CONTTYPE),
 }
 
 
