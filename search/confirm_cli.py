@@ -20,7 +20,11 @@ from search.nodes import Node
 
 AddressOption = Annotated[
     str | None,
-    typer.Option("--address", help="Ray cluster to join: auto, or HOST:PORT of its head. Default: this machine alone."),
+    typer.Option(
+        "--address",
+        help="Ray cluster to join: auto, or HOST:PORT of its head; http(s)://… is a cluster's job server, which then "
+        "runs this command (for `run`: launch). Default: this machine alone.",
+    ),
 ]
 RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
 CONFIRM_EPILOG = (
