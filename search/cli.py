@@ -116,6 +116,10 @@ def run(
     Without data it searches the embedded synthetic market. Bars are read from files, or from the
     store, to which what is missing is fetched from the exchange first.
     """
+    if jobs_cli.is_server(address):
+        raise ConfigError(
+            "`run` runs on this machine", f"For the cluster: preset-search launch campaign.yaml --address {address}"
+        )
     from search import campaign, cluster, plan  # Ray takes seconds to import, and --help should not wait for it
 
     source = data_settings(

@@ -188,6 +188,11 @@ def _watch(client: Client, job: str, name: str, where: str, detach: bool) -> Non
         raise typer.Exit(code)
 
 
+def is_server(address: str | None) -> bool:
+    """Whether an address is a job server's, not a Ray cluster's own."""
+    return address is not None and address.startswith(("http://", "https://"))
+
+
 def handed(long: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Let a command of a campaign be handed to a cluster: with an `--address` of http(s)://, it runs on the head.
 
@@ -209,7 +214,7 @@ def handed(long: bool = False) -> Callable[[Callable[..., None]], Callable[..., 
         @functools.wraps(function)
         def command(ctx: typer.Context, **given: Any) -> None:
             address = given["address"]
-            if address is not None and address.startswith(("http://", "https://")):
+            if is_server(address):
                 _hand(ctx, given, long, takes_address="address" not in added)
                 return
             if "address" in added and address is not None:

@@ -104,6 +104,7 @@ def test_ctrl_c_leaves_the_campaign_running(
     [
         (["launch", "c.yaml"], "name"),
         (["launch", "nowhere.yaml"], "nowhere.yaml"),
+        (["run", "c.yaml", "--address", ADDRESS], f"preset-search launch campaign.yaml --address {ADDRESS}"),
         (["status", "x;y", "--address", ADDRESS], "cannot be the name"),
         (["attach", "../x"], "cannot be the name"),
         (["fetch-results", "$(x)"], "cannot be the name"),
