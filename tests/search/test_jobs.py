@@ -117,8 +117,13 @@ def test_where_no_stream_ever_comes_up_the_log_is_asked_for() -> None:
             raise RuntimeError("403, message='Invalid response status'")
             yield ""
 
-    code, lines, said = _follow(Proxy("one\ntwo\n", tails=[([], True)] * 3))
-    assert (code, lines, said) == (0, ["one", "two"], [])
+    lines: list[str] = []
+    said: list[str] = []
+    shown_at_waits: list[int] = []
+    server = Proxy("one\ntwo\n", tails=[([], True)] * 3)
+    assert follow(server, "job", lines.append, said.append, sleep=lambda _: shown_at_waits.append(len(lines))) == 0
+    assert (lines, said) == (["one", "two"], [])
+    assert shown_at_waits == [2, 2]  # not only when the job has ended
 
 
 def test_a_stream_that_is_quiet_for_long_is_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
