@@ -180,7 +180,7 @@ def test_a_campaign_has_one_job_at_a_time_and_the_next_gets_the_next_number() ->
     with pytest.raises(ConfigError, match="A job of campaign x has not ended"):
         start(server, "x", "true")
     server.listed = [
-        _job("preset-search.x.2", JobStatus.STOPPED), _job("preset-search.x.10", JobStatus.FAILED),
+        _job("preset-search.x.10", JobStatus.FAILED), _job("preset-search.x.2", JobStatus.STOPPED),
         _job("preset-search.x.call-12", JobStatus.RUNNING), _job("preset-search.xx.30", JobStatus.RUNNING),
         _job("preset-searchxxx40", JobStatus.RUNNING), _job(None, JobStatus.RUNNING), _job("other", JobStatus.PENDING),
     ]  # fmt: skip
