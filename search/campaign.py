@@ -199,7 +199,8 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
     display.epoch(logs())
     with suppress(KeyboardInterrupt):  # a second one, or one that Tune was not there to take
         trainable = tune.with_parameters(TrainingTrial, job=_job(planned, planned.base), dataset=planned.dataset)
-        run_trials(trainable, planned.packing.resources, book, raw, incumbent.poll)
+        beside = 0 if incumbent.ended else 1
+        run_trials(trainable, planned.packing.resources, book, raw, incumbent.poll, planned.packing.room - beside)
         if book.ending not in (None, "stopped", "failure"):
             incumbent.wait(book.stop_requested)
             if not incumbent.ended:

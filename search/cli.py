@@ -28,8 +28,8 @@ from core.options import (
 )
 from core.sources import data_settings, fetch_lacking
 from search import confirm_cli, data_cli, jobs_cli, presets_cli, results
+from search.address import AddressOption, is_server
 from search.config import CampaignConfig
-from search.confirm_cli import AddressOption
 from search.settings import resolve
 from search.storage import Storage, check_place
 
@@ -116,7 +116,7 @@ def run(
     Without data it searches the embedded synthetic market. Bars are read from files, or from the
     store, to which what is missing is fetched from the exchange first.
     """
-    if jobs_cli.is_server(address):
+    if is_server(address):
         raise ConfigError(
             "`run` runs on this machine", f"For the cluster: preset-search launch campaign.yaml --address {address}"
         )

@@ -14,18 +14,11 @@ from core import console, preset
 from core.options import DataOption, ExchangeOption, OfflineOption, StoreOption, SymbolsOption
 from core.sources import data_settings
 from search import manifest, results
+from search.address import AddressOption
 from search.config import ConfirmConfig
 from search.export import read_verdict
 from search.nodes import Node
 
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        help="Ray cluster to join: auto, or HOST:PORT of its head; http(s)://… is a cluster's job server, which then "
-        "runs this command (for `run`: launch). Default: this machine alone.",
-    ),
-]
 RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
 CONFIRM_EPILOG = (
     "Examples:\n\npreset-search confirm btc-eth-30d\n\n"

@@ -19,6 +19,7 @@ from core.console import Command
 from core.errors import ConfigError
 from core.preset import check_name
 from search import archive, homecoming, ledger, parcel, results
+from search.address import is_server
 from search.jobs import DEFAULT_ADDRESS, Client, Head, call, connect, forget, newest, start
 from search.settings import resolve
 
@@ -186,11 +187,6 @@ def _watch(client: Client, job: str, name: str, where: str, detach: bool) -> Non
     console.out.print(f"Commands above are the head's. From here, in place of --results: {where}", markup=False)
     if code:
         raise typer.Exit(code)
-
-
-def is_server(address: str | None) -> bool:
-    """Whether an address is a job server's, not a Ray cluster's own."""
-    return address is not None and address.startswith(("http://", "https://"))
 
 
 def handed(long: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:

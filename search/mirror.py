@@ -12,18 +12,13 @@ from pathlib import Path
 
 from core.errors import ConfigError
 from core.files import write_bytes
-from search import results, study
-from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
+from search import manifest, results, study
 from search.storage import Storage, StorageError
 
 FOLDER = "record"
 EVERY_SECONDS = 10.0
 """How much of a campaign may be lost with its driver's disk; what is lost is trained again."""
-_KEPT = frozenset({
-    results.CONFIG_FILE, results.JOURNAL_FILE, results.INCUMBENT_FILE, results.TRIALS_FILE, results.CURVES_FILE,
-    PREDICTIONS_FILE, RETURNS_FILE, results.SUMMARY_FILE, results.CONFIRMATION_FILE,
-    results.VERDICT_FILE, results.MANIFEST_FILE,
-})  # fmt: skip
+_KEPT = frozenset({*manifest.LISTED, results.MANIFEST_FILE})
 _ATTEMPT = re.compile(r"(\d+)/(\d+)/.+")
 
 

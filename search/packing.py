@@ -27,12 +27,14 @@ class Packing:
         cpus: cores, and threads, of a trial.
         gpus: GPUs of a trial, or the share of one.
         slots: most trials at a time.
+        room: how many of them the machines hold that are there.
     """
 
     device: Literal["cpu", "cuda"]
     cpus: int
     gpus: float
     slots: int
+    room: int = 1
 
     @property
     def resources(self) -> dict[str, float]:
@@ -44,12 +46,18 @@ def device_of(config: CampaignConfig, nodes: Sequence[Node]) -> Literal["cpu", "
     """Where a campaign's trials train: on GPUs, if any machine has one.
 
     Raises:
-        ConfigError: cuda is asked for, and this machine, which is all there is, has none.
+        ConfigError: cuda is asked for, and this machine, which is all there is, has none; or it cannot be known what a
+            cluster that has yet to grow will have.
     """
     if config.device != "auto":
         if config.device == "cuda" and not nodes[0].identifier and not nodes[0].gpus:
             raise ConfigError("There is no CUDA device here", "Use --device cpu")
         return config.device
+    if nodes[0].identifier and config.concurrency is not None and not any(node.gpus for node in nodes):
+        raise ConfigError(
+            "The cluster has no GPU, and may get nodes that have",
+            "Say device: cuda or device: cpu in the campaign file",
+        )
     return "cuda" if any(node.gpus for node in nodes) else "cpu"
 
 
@@ -77,7 +85,8 @@ def pack(
     if not room and not grows:
         raise ConfigError(*_no_room(packing, nodes))
     asked = config.concurrency or room
-    return Packing(device, config.cpus_per_trial, gpus, asked if grows else min(asked, room))
+    slots = asked if grows else min(asked, room)
+    return Packing(device, config.cpus_per_trial, gpus, slots, min(slots, room))
 
 
 def _fitting(packing: Packing, node: Node) -> int:

@@ -11,6 +11,7 @@ from ray import tune
 from ray.exceptions import OutOfMemoryError, RayError
 
 from search.book import Book
+from search.gate import gated
 from search.progress import Ticker
 from search.results import first_line
 from search.scheduler import BookScheduler
@@ -18,7 +19,12 @@ from search.searcher import BookSearcher
 
 
 def run_trials(
-    trainable: Any, resources: dict[str, float], book: Book, raw: Path, on_step: Callable[[], None] = lambda: None
+    trainable: Any,
+    resources: dict[str, float],
+    book: Book,
+    raw: Path,
+    on_step: Callable[[], None] = lambda: None,
+    processes: int = 1,
 ) -> None:
     """Hand the trials to Ray Tune and wait until the book has no more of them.
 
@@ -31,10 +37,11 @@ def run_trials(
         book: decides over all.
         raw: folder for what Tune itself writes, of use to nobody.
         on_step: called often.
+        processes: of trials that there will be soon, as many as there is room for; they begin together.
     """
     for start in count():
         try:
-            _tuner(trainable, resources, book, raw / str(start), on_step).fit()
+            _tuner(gated(trainable, processes), resources, book, raw / str(start), on_step).fit()
             return
         except RuntimeError as error:
             if not isinstance(error.__cause__, RayError):

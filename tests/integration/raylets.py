@@ -39,6 +39,11 @@ class Cluster:
     pids: list[int]
 
 
+def auth() -> dict[str, str]:
+    """No tokens, unless a test says so: what lies in the home folder of this machine plays no part."""
+    return {"RAY_AUTH_MODE": os.environ.get("RAY_AUTH_MODE", "disabled")}
+
+
 @contextmanager
 def cluster(folder: Path, *nodes: dict[str, Any]) -> Iterator[Cluster]:
     """Raylets for as long as the block lasts; those who own the folder end what is left of them."""
@@ -47,7 +52,12 @@ def cluster(folder: Path, *nodes: dict[str, Any]) -> Iterator[Cluster]:
     with (
         errors.open("w") as told,
         subprocess.Popen(
-            command, env=environment(folder), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, text=True
+            command,
+            env=environment(folder) | auth(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=told,
+            text=True,
         ) as process,
     ):
         assert process.stdout is not None

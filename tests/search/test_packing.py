@@ -28,8 +28,8 @@ def _pack(config: CampaignConfig, *nodes: Node, need: MemoryEstimate = NEED) -> 
 
 
 def test_a_laptop_runs_one_trial_a_core_and_no_more_than_asked() -> None:
-    assert _pack(_config(), LAPTOP) == Packing("cpu", 1, 0.0, 8)
-    assert _pack(_config(cpus_per_trial=3), LAPTOP) == Packing("cpu", 3, 0.0, 2)
+    assert _pack(_config(), LAPTOP) == Packing("cpu", 1, 0.0, 8, 8)
+    assert _pack(_config(cpus_per_trial=3), LAPTOP) == Packing("cpu", 3, 0.0, 2, 2)
     assert _pack(_config(concurrency=2), LAPTOP).slots == 2
     assert _pack(_config(concurrency=64), LAPTOP).slots == 8
 
@@ -37,14 +37,14 @@ def test_a_laptop_runs_one_trial_a_core_and_no_more_than_asked() -> None:
 def test_trials_share_a_gpu_as_their_memory_allows() -> None:
     # 1 GiB of context and 1.3 times 1.1 GiB: 6 fit on 16 GiB.
     packing = _pack(_config(), HEAD, WORKER)
-    assert packing == Packing("cuda", 1, 0.1666, 12)
+    assert packing == Packing("cuda", 1, 0.1666, 12, 12)
     assert packing.resources == {"cpu": 1.0, "gpu": 0.1666}
     assert _pack(_config(), HEAD, WORKER, need=MemoryEstimate(0, 12 * GIB)).gpus == 1.0
     assert _pack(_config(), HEAD, WORKER, need=MemoryEstimate(0, 40 * GIB)).gpus == 1.0  # it is told when it has tried
 
 
 def test_the_cores_of_a_node_bound_how_many_share_its_gpus() -> None:
-    assert _pack(_config(cpus_per_trial=4), HEAD, WORKER) == Packing("cuda", 4, 0.5, 4)
+    assert _pack(_config(cpus_per_trial=4), HEAD, WORKER) == Packing("cuda", 4, 0.5, 4, 4)
 
 
 def test_the_smallest_gpu_decides() -> None:
@@ -54,12 +54,12 @@ def test_the_smallest_gpu_decides() -> None:
 
 def test_what_is_named_is_taken() -> None:
     assert _pack(_config(gpus_per_trial=0.5), WORKER).gpus == 0.5
-    assert _pack(_config(gpus_per_trial=1, device="cpu"), WORKER) == Packing("cpu", 1, 0.0, 16)
+    assert _pack(_config(gpus_per_trial=1, device="cpu"), WORKER) == Packing("cpu", 1, 0.0, 16, 16)
 
 
 def test_a_cluster_that_grows_is_asked_for_what_is_wanted() -> None:
     # From zero: nobody knows the GPU yet, so each trial gets a whole one.
-    assert _pack(_config(device="cuda", concurrency=8), HEAD) == Packing("cuda", 1, 1.0, 8)
+    assert _pack(_config(device="cuda", concurrency=8), HEAD) == Packing("cuda", 1, 1.0, 8, 0)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,7 @@ def test_a_cluster_that_grows_is_asked_for_what_is_wanted() -> None:
         ({"device": "cuda"}, (LAPTOP,), "no CUDA device here"),
         ({"gpus_per_trial": 3}, (replace(LAPTOP, gpus=1.0),), "gpus_per_trial is 3, this machine has 1"),
         ({"device": "cuda"}, (HEAD,), "room for a trial of 1 CPU.s. and 1 GPU.s."),
+        ({"concurrency": 4}, (HEAD,), "Say device: cuda or device: cpu"),
         ({"cpus_per_trial": 32}, (HEAD, WORKER), "room for a trial of 32 CPU"),
     ],
 )

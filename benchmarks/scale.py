@@ -1,0 +1,178 @@
+"""Many workers and short trials: how busy our campaign keeps them, beside stock Tune with ASHA.
+
+Both sides run the same stub on the same Ray, a process each: 64 logical workers, 1,000 trials whose epochs take a
+second, so that one which ASHA stops at its first rung takes one. Utilisation is the share of the workers' time in which
+an epoch ran: from when as many were at work as ever were (what comes before is the ramp) to when the last trial began.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.memory import peak
+
+WORKERS, TRIALS, EPOCH_SECONDS = 64, 1000, 1.0
+MAX_EPOCHS, GRACE, REDUCTION = 9, 1, 3
+
+
+def _stub(ours: bool, folder: Path) -> Any:
+    from ray import tune
+
+    notes = str(folder)
+    # Of a row, what the book looks at: a stub's process should load no more than it must, for there are many.
+    rest = {"train_loss": 1.0, "learning_rate": 1e-3, "seconds": EPOCH_SECONDS, "metrics": {}}
+
+    class Stub(tune.Trainable):
+        """Sleeps, and notes when."""
+
+        def setup(self, config: dict[str, Any]) -> None:
+            self.reset_config(config)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.asked, self.epoch = new_config, 0
+            return True
+
+        def step(self) -> dict[str, Any]:
+            began = time.time()
+            time.sleep(EPOCH_SECONDS)
+            self.epoch += 1
+            with open(f"{notes}/{os.getpid()}", "a") as file:  # noqa: PTH123
+                file.write(f"{began} {time.time()} {self.epoch}\n")
+            score = 0.01 * self.epoch + self.asked["dropout"]
+            if ours:
+                row = {"epoch": self.epoch, "value": score, "score": score, "best_epoch": self.epoch, **rest}
+                return {"outcome": "training", "row": json.dumps(row)}
+            return {"epoch": self.epoch, "value": score}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            """Nothing."""
+
+    return Stub
+
+
+def _resources() -> dict[str, float]:
+    """Of a worker: the machine's cores, shared by all."""
+    return {"cpu": (os.cpu_count() or 1) / WORKERS}
+
+
+def run_ours(folder: Path, trials: int, sampler: str) -> None:
+    """A campaign of stub trials, as this project runs it."""
+    from search.book import Book, Budget, Rules
+    from search.cluster import ray_session
+    from search.running import run_trials
+    from search.space import SpaceConfig
+    from search.study import CampaignStudy, StudySettings
+
+    settings = StudySettings("bench", SpaceConfig().distributions(), sampler, "complete", seed=0)  # type: ignore[arg-type]
+    study = CampaignStudy(folder / "journal.log", settings)
+    book = Book(study, Rules(MAX_EPOCHS, GRACE, REDUCTION, WORKERS), Budget(trials))
+    with ray_session():
+        trainable = _stub(ours=True, folder=folder / "notes")
+        run_trials(trainable, _resources(), book, folder / "raw" / "bench", processes=WORKERS)
+    assert book.failure is None, book.failure
+
+
+def run_stock(folder: Path, trials: int, sampler: str) -> None:
+    """The same with what Ray brings."""
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    from search.cluster import ray_session
+    from search.sampler import make_sampler
+    from search.space import SpaceConfig
+
+    space = SpaceConfig().distributions()
+    with ray_session():
+        tune.Tuner(
+            tune.with_resources(_stub(ours=False, folder=folder / "notes"), _resources()),
+            tune_config=tune.TuneConfig(
+                search_alg=OptunaSearch(
+                    space=space, metric="value", mode="max", sampler=make_sampler(sampler, 0)  # type: ignore[arg-type]
+                ),
+                scheduler=ASHAScheduler(
+                    time_attr="epoch", metric="value", mode="max",
+                    max_t=MAX_EPOCHS, grace_period=GRACE, reduction_factor=REDUCTION,
+                ),
+                num_samples=trials,
+                max_concurrent_trials=WORKERS,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="bench", storage_path=str(folder), verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()  # fmt: skip
+
+
+def measure(notes: Path, began: float) -> dict[str, float]:
+    """What the workers' notes come to.
+
+    Args:
+        notes: a file a worker: begin, end and number of each epoch that it ran.
+        began: when the side was started.
+    """
+    spans = np.array([line.split() for file in notes.iterdir() for line in file.read_text().splitlines()], dtype=float)
+    starts, ends, epochs = spans.T
+    edges = np.concatenate([starts, ends])
+    order = np.argsort(edges, kind="stable")
+    working = np.cumsum(np.concatenate([np.ones(len(starts)), -np.ones(len(ends))])[order])
+    # Between two epochs a worker is idle for an instant: nearly all at work is all.
+    up = edges[order][np.argmax(working >= 0.95 * working.max())]
+    last = starts[epochs == 1].max()
+    busy = np.clip(np.minimum(ends, last) - np.maximum(starts, up), 0, None).sum()
+    within = (ends > up) & (ends <= last)
+    return {
+        "workers": len(list(notes.iterdir())),
+        "ramp": up - began,
+        "steady": last - up,
+        "utilisation": busy / (WORKERS * (last - up)),
+        "results": within.sum() / (last - up),
+        "trials": (epochs == 1).sum(),
+        "all": ends.max() - began,
+    }
+
+
+def _child(side: str, trials: int, sampler: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.scale", side, str(trials), sampler]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    found: dict[str, float] = json.loads(next(line for line in reversed(told.splitlines()) if line.startswith("{")))
+    return found
+
+
+def main(trials: int = TRIALS, sampler: str = "tpe") -> None:
+    """Print a line a side, and the ratio."""
+    found = {}
+    for side in ("stock", "ours"):
+        each = found[side] = _child(side, trials, sampler)
+        print(
+            f"{side}: {each['utilisation']:.0%} of {WORKERS} workers busy for {each['steady']:.0f} s, after a ramp of "
+            f"{each['ramp']:.0f} s; {each['workers']:.0f} processes ever worked, {each['results']:.0f} results/s, "
+            f"{each['trials']:.0f} trials in {each['all']:.0f} s, driver {each['peak']:.0f} MiB at its peak"
+        )
+    ours, stock = found["ours"], found["stock"]
+    print(
+        f"ours against stock: {ours['utilisation'] / stock['utilisation']:.1f}x as busy, "
+        f"{stock['all'] / ours['all']:.2f}x as fast over all"
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] in (["ours"], ["stock"]):
+        with tempfile.TemporaryDirectory() as scratch:
+            Path(scratch, "notes").mkdir()
+            began = time.time()
+            {"ours": run_ours, "stock": run_stock}[sys.argv[1]](Path(scratch), int(sys.argv[2]), sys.argv[3])
+            print(json.dumps({**measure(Path(scratch, "notes"), began), "peak": peak()}))
+    else:
+        main(*(int(each) for each in sys.argv[1:2]), *sys.argv[2:3])

@@ -1,0 +1,106 @@
+"""A cluster that grows from no worker at all when a campaign asks for some, and shrinks again: Ray's fake provider."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from search import results, study
+from tests.integration.processes import environment, owned, processes_of
+
+CLUSTER = {
+    "cluster_name": "fake",
+    "max_workers": 2,
+    "upscaling_speed": 1.0,
+    "idle_timeout_minutes": 0.1,
+    "provider": {
+        "type": "fake_multinode",
+        "use_node_id_as_ip": True,
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
+    },
+    "available_node_types": {
+        "head": {"resources": {}, "node_config": {}, "max_workers": 0},
+        "worker": {
+            "resources": {"CPU": 1, "object_store_memory": 200_000_000},
+            "node_config": {},
+            "min_workers": 0,
+            "max_workers": 2,
+        },
+    },
+    "head_node_type": "head",
+    "auth": {},
+    "docker": {},
+    **{
+        name: []
+        for name in (
+            "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
+            "head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files",
+            "rsync_exclude", "rsync_filter",
+        )
+    },
+    "file_mounts": {},
+    "file_mounts_sync_continuously": False,
+}  # fmt: skip
+CAMPAIGN = {
+    "name": "c",
+    "data": {"synthetic": {"bars": 4500}},
+    "trials": 3,
+    "max_epochs": 2,
+    "grace": 1,
+    "incumbent": "quick_experiment",
+    "incumbent_epochs": 1,
+    "model": "quick",
+    "ask": [],
+    "device": "cpu",
+    "concurrency": 2,
+}
+
+
+def _raylets(folder: Path) -> int:
+    return sum(process.name() == "raylet" for process in processes_of(folder))
+
+
+def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").write_text(json.dumps(CLUSTER))
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environ = environment(tmp_path) | {
+        "RAY_FAKE_CLUSTER": "1",
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "PYTHONPATH": str(Path.cwd()),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    head = [
+        "ray", "start", "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false",
+        f"--autoscaling-config={tmp_path / 'cluster.json'}",
+    ]  # fmt: skip
+    with owned(tmp_path) as folder:
+        subprocess.run(head, env=environ, check=True, capture_output=True, timeout=100)
+        assert _raylets(folder) == 1
+        command = [sys.executable, "-m", "search", "run", "c.yaml", "--address", f"127.0.0.1:{port}"]
+        most = 0
+        with (folder / "said").open("w+") as said:
+            process = subprocess.Popen(command, cwd=folder, env=environ, stdout=said, stderr=subprocess.STDOUT)
+            while process.poll() is None:
+                most = max(most, _raylets(folder))
+                time.sleep(0.5)
+            assert process.returncode == 0, (folder / "said").read_text()
+        deadline = time.monotonic() + 90
+        while _raylets(folder) > 1 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        left = _raylets(folder)
+    assert most == 3, "it did not grow to what the campaign asked for"
+    assert left == 1, "it did not shrink again"
+    logs = study.read_trials(study.load(folder / "results" / "c" / results.JOURNAL_FILE, "c"))
+    assert {log.outcome for log in logs} <= {"complete", "stopped"}
+    assert [(log.number, log.attempts) for log in logs] == [(0, 1), (1, 1), (2, 1)]
