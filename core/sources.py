@@ -52,6 +52,17 @@ def data_config(settings: dict[str, Any], file: Path | None) -> DataConfig:
     return parse(DataConfig, merge_sources(written, settings), str(file) if file else "command line")
 
 
+def where_bars_lie(file: Path) -> dict[str, Any]:
+    """What a campaign's YAML says of where its data lie, and nothing else that it says.
+
+    Raises:
+        ConfigError: it cannot be read, or its settings do not fit.
+    """
+    places = {*SOURCES, "store", "exchange", "offline"}
+    told = data_config({}, file).model_dump(mode="json", include=places, exclude_defaults=True)
+    return dict(told)
+
+
 def merge_sources(written: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
     """Data settings of a file, overridden by those of flags; a source named by a flag replaces the file's."""
     if any(kind in flags for kind in SOURCES):

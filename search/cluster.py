@@ -71,7 +71,7 @@ def ray_session(address: str = "local") -> Iterator[None]:
             raise
         raise ConfigError(
             f"No Ray cluster answers this machine at {address} ({_plain(error)})",
-            "Start one there; if one runs, it may want its token: RAY_AUTH_MODE=token, and its head's ~/.ray/auth_token",
+            "Start one there; one that runs may want its token: RAY_AUTH_MODE=token and its head's ~/.ray/auth_token",
         ) from None
     # Being told to end is as good as Ctrl-C: what had ended is kept.
     before = signal.signal(signal.SIGTERM, _as_interrupt)

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import console, preset
-from core.options import DataOption, ExchangeOption, OfflineOption, StoreOption, SymbolsOption
-from core.sources import data_settings
+from core.options import ConfigOption, DataOption, ExchangeOption, OfflineOption, StoreOption, SymbolsOption
+from core.sources import data_settings, merge_sources, where_bars_lie
 from search import manifest, results
 from search.address import AddressOption
 from search.config import ConfirmConfig
@@ -24,7 +24,10 @@ CONFIRM_EPILOG = (
     "Examples:\n\npreset-search confirm btc-eth-30d\n\n"
     "preset-search confirm btc-eth-30d --top 1 --seeds 2 --folds 2 --incumbent quick_experiment"
 )
-VERIFY_EPILOG = "Example:\n\npreset-search verify btc_eth_30d --symbols BTCUSDT ETHUSDT --store data"
+VERIFY_EPILOG = (
+    "Examples:\n\npreset-search verify btc_eth_30d --symbols BTCUSDT ETHUSDT --store data\n\n"
+    "preset-search verify btc_eth_30d --config results/btc-eth-30d/campaign.yaml  # a feature table's, too"
+)
 OUTSIDE = 1
 
 
@@ -149,6 +152,7 @@ def verify(
     store: StoreOption = None,
     exchange: ExchangeOption = None,
     offline: OfflineOption = False,
+    config_file: ConfigOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Train a confirmed preset again with its seed, and say whether its figures come out again.
@@ -157,7 +161,8 @@ def verify(
     """
     from search.verification import verify as verifying
 
-    source = data_settings(data=data, symbols=symbols, store=store, exchange=exchange, offline=offline)
+    named = data_settings(data=data, symbols=symbols, store=store, exchange=exchange, offline=offline)
+    source = merge_sources(where_bars_lie(config_file) if config_file else {}, named)
     found = verifying(preset.load(name), source, device, os.cpu_count() or 1)
     if not found.same_data:
         console.err.print(

@@ -56,7 +56,7 @@ def device_of(config: CampaignConfig, nodes: Sequence[Node]) -> Literal["cpu", "
     if nodes[0].identifier and config.concurrency is not None and not any(node.gpus for node in nodes):
         raise ConfigError(
             "The cluster has no GPU, and may get nodes that have",
-            "Say device: cuda or device: cpu in the campaign file",
+            "Say device: cuda or device: cpu in its file",
         )
     return "cuda" if any(node.gpus for node in nodes) else "cpu"
 

@@ -96,7 +96,10 @@ def _data(preset: Preset, source: Mapping[str, Any]) -> DataConfig:
         return parse(DataConfig, settings, preset.name)
     settings.pop("synthetic", None)
     if not named:
-        raise ConfigError("No bars are named", f"Add --data FILE…, or --symbols {' '.join(data.symbols)} --store DIR")
+        raise ConfigError(
+            "No bars are named",
+            f"Add --data FILE…, or --symbols {' '.join(data.symbols)} --store DIR; or --config, its campaign's file",
+        )
     stop = last + pd.Timedelta(microseconds=data.bar or 0)
     settings |= {"until": stop.isoformat(), "days": (stop - start) / pd.Timedelta(days=1)}
     return parse(DataConfig, settings, preset.name)

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from core import preset
 from core.config import parse
 from core.errors import ConfigError
 from core.preset import Preset
 from core.provenance import Figure
+from core.sources import where_bars_lie
 from search import verification
 from search.verification import Verification, verify
 
@@ -67,3 +69,13 @@ def test_the_recorded_span_is_cut_out_of_the_bars_named() -> None:
     assert config.until is not None
     assert config.until.isoformat() == "2024-03-10T10:40:00+00:00"
     assert config.days == pytest.approx(69.0 + (10 * 60 + 40) / 1440)
+
+
+def test_a_feature_table_is_found_by_its_campaigns_file(tmp_path: Path) -> None:
+    table = {"files": ["table.parquet"], "features": ["flow_*"], "label": "label", "returns": "ahead"}
+    content = {"name": "c", "data": {"table": table, "horizon": 2, "window": 30, "interval": "1h"}}
+    (tmp_path / "campaign.yaml").write_text(yaml.safe_dump({"config": content, "resolved": {}}))
+    found = where_bars_lie(tmp_path / "campaign.yaml")
+    assert list(found) == ["table"]  # how they become windows is the preset's to say
+    assert found["table"]["files"] == ["table.parquet"]
+    assert found["table"]["returns"] == "ahead"
