@@ -199,8 +199,9 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
     display.epoch(logs())
     with suppress(KeyboardInterrupt):  # a second one, or one that Tune was not there to take
         trainable = tune.with_parameters(TrainingTrial, job=_job(planned, planned.base), dataset=planned.dataset)
-        beside = 0 if incumbent.ended else 1
-        run_trials(trainable, planned.packing.resources, book, raw, incumbent.poll, planned.packing.room - beside)
+        room = planned.packing.room - (0 if incumbent.ended else 1)
+        to_come = config.trials - sum(log.outcome is not None for log in logs())
+        run_trials(trainable, planned.packing.resources, book, raw, incumbent.poll, min(room, to_come))
         if book.ending not in (None, "stopped", "failure"):
             incumbent.wait(book.stop_requested)
             if not incumbent.ended:

@@ -37,7 +37,7 @@ def run_trials(
         book: decides over all.
         raw: folder for what Tune itself writes, of use to nobody.
         on_step: called often.
-        processes: of trials that there will be soon, as many as there is room for; they begin together.
+        processes: how many of trials there will be soon; they begin together.
     """
     for start in count():
         try:
