@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -132,7 +133,7 @@ def _beside(verdict: dict[str, Any]) -> list[str]:
         lines += [f"Not certified because of: {escape('; '.join(failed) or verdict.get('reason', 'a dry run'))}."]
     if beside := verdict.get("tradable"):
         ratio = beside["deflated_sharpe"]
-        told = "not defined" if ratio is None else f"{ratio:.3f}"
+        told = "not defined" if ratio is None or math.isnan(ratio) else f"{ratio:.3f}"
         chance = verdict["overfitting"]["probability"]
         lines += [
             f"Tradable net of costs: {beside['verdict']} (Deflated Sharpe Ratio {told}, {beside['bound']} needed).",
