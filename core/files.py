@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import math
 import os
@@ -66,14 +67,31 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+_ENCODINGS = {"f": "BYTE_STREAM_SPLIT", "M": "DELTA_BINARY_PACKED"}
+"""Of floats and of instants; the rest does best with a dictionary."""
+
+
+def table_bytes(table: pd.DataFrame) -> bytes:
+    """A table as a Parquet file: half as long as pandas would make it where most of it is floats and instants."""
+    encoding = {str(name): _ENCODINGS[kind.kind] for name, kind in table.dtypes.items() if kind.kind in _ENCODINGS}
+    buffer = io.BytesIO()
+    table.to_parquet(
+        buffer,
+        index=False,
+        compression="zstd",
+        use_dictionary=[name for name in table.columns if name not in encoding],
+        column_encoding=encoding or None,
+    )
+    return buffer.getvalue()
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as Parquet, whole or not at all.
 
     Raises:
         ConfigError: the folder or the file cannot be written.
     """
-    with writing(path) as temporary:
-        table.to_parquet(temporary, index=False)
+    write_bytes(path, table_bytes(table))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from ray import tune
 from core.config import TrainingConfig
 from core.dataset import Dataset
 from core.device import resolve_device
+from core.files import table_bytes
 from core.trainer import EpochResult, Trainer
 from search.checkpoints import Checkpoints
 from search.nodes import Software, UnfitNodeError, check_software
@@ -145,6 +145,4 @@ def write_outputs(trainer: Trainer, dataset: Dataset, number: int, storage: Stor
     source = Source(number, trainer.config.trainer.seed, VAL)
     probabilities = trainer.best_probabilities()
     for name, table in ((PREDICTIONS_FILE, predictions_table), (RETURNS_FILE, returns_table)):
-        buffer = io.BytesIO()
-        table(source, dataset, dataset.val, probabilities).to_parquet(buffer, index=False)
-        storage.write(name, buffer.getvalue())
+        storage.write(name, table_bytes(table(source, dataset, dataset.val, probabilities)))

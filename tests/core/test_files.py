@@ -4,10 +4,12 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from core.errors import ConfigError
-from core.files import check_writable, write_json, write_text, writing
+from core.files import check_writable, write_json, write_table, write_text, writing
 
 
 def test_a_file_is_written_with_the_folders_it_needs(tmp_path: Path) -> None:
@@ -104,3 +106,21 @@ def test_an_unwritable_folder_is_refused_before_work_begins(tmp_path: Path, belo
     with pytest.raises(ConfigError, match="cannot be written") as caught:
         check_writable(tmp_path / below)
     assert str(tmp_path / below) in caught.value.what
+
+
+def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "number": np.array([1, 2, 2], dtype=np.int32),
+            "probability": np.array([0.1, np.nan, 1e-30], dtype=np.float32),
+            "value": [0.5, -np.inf, np.nan],
+            "name": ["one", None, "BTC/USDT"],
+            "when": pd.to_datetime([3, 1, 2], unit="us", utc=True),
+            "count": pd.array([1, None, 3], dtype="Int64"),
+        }
+    )
+    write_table(tmp_path / "table.parquet", table)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "table.parquet"), table, check_dtype=False)
+    for part in (table[["number", "name"]], table[["value"]], table[:0]):
+        write_table(tmp_path / "part.parquet", part)
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "part.parquet"), part, check_dtype=False)
