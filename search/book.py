@@ -91,6 +91,7 @@ class Book:
         """Take up what the study holds: open trials wait to go on, rungs know who has been there."""
         rules = self.rules
         self.concurrency = rules.concurrency
+        self._refused: dict[int, int] = {}  # how often a trial found no storage since its last epoch
         self._rungs: dict[int, dict[int, float]] = {
             rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         }
@@ -166,6 +167,7 @@ class Book:
             end = ("complete", "")
         entry = Epoch(value, row, decision.as_row() if decision else None)
         self.study.report(log.number, epoch, entry, end)
+        self._refused.pop(log.number, None)
         if decision:
             self._rungs[epoch][log.number] = value
 
@@ -221,8 +223,11 @@ class Book:
 
         On this machine's own disk it would be waiting for somebody to make room: the campaign ends.
         """
+        self._refused[number] = self._refused.get(number, 0) + 1
         if self.watch is None:
             self._fail(ConfigError(reason.rstrip("."), "Make room, then resume the campaign"))
+        elif self._refused[number] > self.rules.attempts:  # it answers the driver, and not where the trial runs
+            self._fail(ConfigError(reason.rstrip("."), "Let every node in, then resume the campaign"))
         else:
             self.watch.failed(reason)
             self._again(number)

@@ -55,7 +55,7 @@ class Checkpoints:
             trainer = Trainer(config, dataset, device)
             try:
                 trainer.load_state_dict(checkpoint.from_bytes(self._storage.read(name), name))
-            except StorageError:
+            except (StorageError, torch.OutOfMemoryError):
                 raise
             except (FileNotFoundError, ConfigError, KeyError, RuntimeError, ValueError):
                 continue  # damaged: an earlier one will do

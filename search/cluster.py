@@ -134,6 +134,12 @@ def answer(where: str, reference: Any) -> Any:
     try:
         return ray.get(reference, timeout=_LOOK_SECONDS)
     except (RayError, TimeoutError) as error:
+        cause = getattr(error, "cause", None)  # what was raised there, if it came to that
+        if cause is not None:
+            raise ConfigError(
+                f"Node {where} cannot do what is asked ({first_line(cause)})",
+                "Install the same wheel and constraints on every node",
+            ) from None
         raise ConfigError(
             f"Node {where} does not answer ({first_line(error)})", "Look at its raylet's log, or take it out"
         ) from None

@@ -87,7 +87,7 @@ class CampaignConfig(Config):
     """Where trials train; auto takes a GPU if there is one."""
     cpus_per_trial: int = Field(default=1, ge=1)
     """CPU cores, and threads, of one trial."""
-    gpus_per_trial: float | None = Field(default=None, gt=0)
+    gpus_per_trial: float | None = Field(default=None, ge=0.01)
     """GPUs of one trial, or the share of one, where trials train on GPUs; what the model needs if not given."""
     storage: Annotated[str, AfterValidator(check_place)] | None = None
     """Where checkpoints go: a folder that all nodes share, s3://BUCKET/… or gs://BUCKET/…; the campaign's folder if not
@@ -101,6 +101,8 @@ class CampaignConfig(Config):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.gpus_per_trial is not None and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise ValueError(f"gpus_per_trial is {self.gpus_per_trial:g}: beyond one, GPUs are given whole")
         if self.grace > self.max_epochs:
             raise ValueError(f"grace ({self.grace}) is beyond max_epochs ({self.max_epochs})")
         return self

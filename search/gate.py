@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 QUIET_SECONDS = 15.0
 """The gate opens, too, when nobody has come for so long: a node may be lost, or busy with something else."""
@@ -48,14 +51,17 @@ def gated(trainable: Any, expected: int) -> Any:
     """
     if expected < LEAST:
         return trainable
-    gate = _Gate.remote(expected)
+    # Where the driver is: with any other node it could be lost.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    gate = _Gate.options(scheduling_strategy=here).remote(expected)
 
     class Gated(trainable):  # type: ignore[misc]
         """Waits for the others before its first trial."""
 
         def setup(self, config: dict[str, Any]) -> None:
             super().setup(config)
-            ray.get(gate.passes.remote())
+            with suppress(RayError):  # a gate that is gone is open
+                ray.get(gate.passes.remote())
 
     Gated.__name__ = trainable.__name__
     return Gated

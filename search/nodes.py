@@ -72,7 +72,7 @@ class Node:
         name: by which a person finds it.
         identifier: Ray's; empty without Ray.
         cpus, gpus: that trials can be given.
-        gpus_seen: that torch sees.
+        gpus_seen: that torch sees; in a cluster it is shown one at most.
         gpu_memory: bytes of its smallest GPU; 0 without any.
         memory: bytes free.
         disk: bytes free where temporary files go.

@@ -12,7 +12,7 @@ from core.models.memory import MemoryEstimate
 from search.config import CampaignConfig
 from search.nodes import Node
 
-_CONTEXT = 1 << 30
+CONTEXT = 1 << 30
 """Bytes that CUDA and its libraries take for each process, whatever it trains."""
 _MARGIN = 1.3
 """The estimate leaves out what the allocator wastes and the libraries' workspaces."""
@@ -91,7 +91,10 @@ def pack(
 
 def _fitting(packing: Packing, node: Node) -> int:
     by_cpu = int(node.cpus // packing.cpus)
-    return min(by_cpu, floor(node.gpus / packing.gpus + 1e-6)) if packing.gpus else by_cpu
+    if not packing.gpus:
+        return by_cpu
+    shared = floor(1 / packing.gpus + 1e-6) * int(node.gpus)  # no trial lies on two halves of GPUs
+    return min(by_cpu, shared if packing.gpus < 1 else int(node.gpus // packing.gpus))
 
 
 def _share(config: CampaignConfig, nodes: Sequence[Node], need: MemoryEstimate, data: int) -> float:
@@ -99,7 +102,7 @@ def _share(config: CampaignConfig, nodes: Sequence[Node], need: MemoryEstimate, 
     having = [node for node in nodes if node.gpus and node.gpu_memory]
     if not having:
         return 1.0
-    bytes_needed = _CONTEXT + _MARGIN * (need.total + data)
+    bytes_needed = CONTEXT + _MARGIN * (need.total + data)
     by_memory = min(floor(node.gpu_memory / bytes_needed) for node in having)
     by_cpu = min(floor(node.cpus / config.cpus_per_trial / node.gpus) for node in having)
     # Ray counts GPUs in ten-thousandths.

@@ -80,9 +80,11 @@ def examine(node: Node, packing: Packing, data: int, expected: Software) -> list
         Finding(node.name, f"has {said}", "Install the same wheel and constraints on every node")
         for said in expected.differences(node.software)
     ]
-    if packing.device == "cuda" and node.gpus_seen < node.gpus:
+    if (
+        packing.device == "cuda" and node.gpus and not node.gpus_seen
+    ):  # who looked was shown one, however many there are
         cure = "Check its driver, and that its image has CUDA and a torch made for it"
-        found.append(Finding(node.name, f"offers {node.gpus:g} GPU(s), of which torch sees {node.gpus_seen}", cure))
+        found.append(Finding(node.name, f"offers {node.gpus:g} GPU(s), and torch sees none", cure))
     if node.disk < DISK:
         found.append(Finding(node.name, f"has {node.disk / 1e9:.1f} GB of disk free", "Clear its temporary folder"))
     if node.memory < MEMORY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,11 +17,12 @@ from search.study import TrialLog
 
 
 class Ticker(tune.Callback):
-    """Calls a function often, while Tune runs."""
+    """Calls a function often, while Tune runs; ends Tune where only trials are left that nobody gives a process."""
 
-    def __init__(self, on_step: Callable[[], None]) -> None:
-        """Call `on_step`."""
+    def __init__(self, on_step: Callable[[], None], is_over: Callable[[], bool] = lambda: False) -> None:
+        """Call `on_step`; `is_over` says whether no trial is to be begun any more."""
         self._on_step: Callable[[], None] | None = on_step
+        self._is_over = is_over
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles callbacks into its own record, and what is called holds what cannot be."""
@@ -28,8 +30,13 @@ class Ticker(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Look after what runs beside the trials."""
-        if self._on_step is not None:
-            self._on_step()
+        if self._on_step is None:
+            return
+        self._on_step()
+        states = {trial.status for trial in trials}
+        if "PENDING" in states and "RUNNING" not in states and self._is_over():
+            # Tune waits for processes that may never come. As after Ctrl-C, the journal knows where the trials are.
+            signal.raise_signal(signal.SIGINT)
 
 
 class Display:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -39,6 +40,8 @@ def run_trials(
         on_step: called often.
         processes: how many of trials there will be soon; they begin together.
     """
+    # Without it Tune asks for one process at a time: no cluster grows by that, and no gate fills.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(book.concurrency)
     for start in count():
         try:
             _tuner(gated(trainable, processes), resources, book, raw / str(start), on_step).fit()
@@ -64,7 +67,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=raw.name,
             storage_path=str(raw.parent),
-            callbacks=[Ticker(on_step)],
+            callbacks=[Ticker(on_step, lambda: book.ending in ("stopped", "failure"))],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

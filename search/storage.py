@@ -19,7 +19,8 @@ from pyarrow import fs
 from core.errors import ConfigError
 from core.files import write_bytes
 
-S3_OPTIONS = ("region", "scheme", "endpoint_override")
+_OPTIONS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
+"""What may be said behind the question mark."""
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 30.0
 
 
@@ -186,17 +187,20 @@ def check_place(place: str) -> str:
     if "://" not in place:
         return str(Path(place).expanduser().absolute())
     parts = urlsplit(place)
-    if parts.scheme not in ("s3", "gs"):
+    if parts.scheme not in _OPTIONS:
         raise ConfigError(f"storage {parts.scheme}:// is not known", "Name a folder, s3://BUCKET/… or gs://BUCKET/…")
-    if "@" in parts.netloc or parts.username or parts.password:
+    if "@" in place:
         raise ConfigError(
             "storage names credentials, which would be written into every file of the campaign",
             "Give them to the machines instead: an instance profile, or the environment",
         )
     if not parts.netloc:
         raise ConfigError("storage names no bucket", "Write it as s3://BUCKET/FOLDER")
-    if unknown := sorted({key for key, _ in parse_qsl(parts.query)} - set(S3_OPTIONS)):
-        raise ConfigError(f"storage has the unknown option {unknown[0]}", f"There are: {', '.join(S3_OPTIONS)}")
+    options, known = dict(parse_qsl(parts.query)), _OPTIONS[parts.scheme]
+    if unknown := sorted(set(options) - set(known)):
+        raise ConfigError(f"storage has the unknown option {unknown[0]}", f"There are: {', '.join(known)}")
+    if options.get("scheme", "https") not in ("http", "https"):
+        raise ConfigError(f"storage cannot be reached by {options['scheme']}", "Write scheme=https or scheme=http")
     return place.rstrip("/")
 
 

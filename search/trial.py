@@ -17,7 +17,7 @@ from core.trainer import EpochResult, Trainer
 from search.checkpoints import Checkpoints
 from search.nodes import Software, UnfitNodeError, check_software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, VAL, Source, predictions_table, returns_table
-from search.packing import Packing
+from search.packing import CONTEXT, Packing
 from search.storage import Storage, StorageError
 
 TRAINING, FAILED, NO_ROOM, NO_STORAGE, UNFIT = "training", "failed", "no room", "no storage", "unfit"
@@ -52,7 +52,8 @@ class TrialJob:
         torch.set_num_threads(self.packing.cpus)
         device = resolve_device(self.packing.device)
         if device.type == "cuda" and self.packing.gpus < 1:
-            torch.cuda.set_per_process_memory_fraction(self.packing.gpus)
+            total = torch.cuda.get_device_properties(device).total_memory
+            torch.cuda.set_per_process_memory_fraction(max(self.packing.gpus - CONTEXT / total, 0.01))
         return device
 
     def training_config(self, six: dict[str, Any]) -> TrainingConfig:

@@ -230,6 +230,19 @@ def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: 
     assert _start(desk.open()) == first
 
 
+def test_a_storage_that_answers_the_driver_alone_does_not_make_an_endless_loop(desk: Desk) -> None:
+    now = 0.0
+    book = desk.open()
+    book.watch = Watch(Unsteady(), clock=lambda: now)
+    for _ in range(99):
+        if book.next() == "finished":
+            break
+        book.no_storage(0, "s3://bucket/c/0/1/1.pt cannot be written (ACCESS_DENIED).")
+        now += 10.0
+    assert "ACCESS_DENIED). Let every node in, then resume" in str(book.failure)
+    assert book.study.trials[0].attempts == book.rules.attempts + 1
+
+
 def test_a_node_that_cannot_take_part_ends_it_all_and_burns_no_trial(desk: Desk) -> None:
     book = desk.open()
     first = _start(book)

@@ -57,6 +57,11 @@ def test_what_is_named_is_taken() -> None:
     assert _pack(_config(gpus_per_trial=1, device="cpu"), WORKER) == Packing("cpu", 1, 0.0, 16, 16)
 
 
+def test_no_trial_lies_on_parts_of_two_gpus() -> None:
+    assert _pack(_config(gpus_per_trial=0.6), replace(WORKER, gpus=8.0)).slots == 8
+    assert _pack(_config(gpus_per_trial=2), replace(WORKER, gpus=5.0)).slots == 2
+
+
 def test_a_cluster_that_grows_is_asked_for_what_is_wanted() -> None:
     # From zero: nobody knows the GPU yet, so each trial gets a whole one.
     assert _pack(_config(device="cuda", concurrency=8), HEAD) == Packing("cuda", 1, 1.0, 8, 0)

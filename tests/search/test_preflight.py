@@ -24,7 +24,7 @@ def test_a_node_that_is_as_it_should_be_has_no_finding() -> None:
 @pytest.mark.parametrize(
     ("change", "said", "cure"),
     [
-        ({"gpus_seen": 0}, r"offers 1 GPU\(s\), of which torch sees 0", "driver"),
+        ({"gpus_seen": 0}, r"offers 1 GPU\(s\), and torch sees none", "driver"),
         ({"disk": 10**8}, "0.1 GB of disk", "temporary folder"),
         ({"memory": 10**8}, "0.1 GB of memory", "larger machine"),
         ({"objects": 10}, "object store of 0.00 GB does not hold", "--object-store-memory"),
