@@ -168,13 +168,16 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
     config = planned.config
     display = Display(bar, config.trials)
     tolerance = GPU_TOLERANCE if planned.packing.device == "cuda" else 0.0
+    # Nodes that come later have not been looked at: who trains there looks for what is written here.
+    mark = planned.storage.mark() if planned.nodes[0].identifier else None
     incumbent = IncumbentTraining(
-        _job(planned, planned.incumbent),
+        _job(planned, planned.incumbent, mark),
         planned.dataset,
         preset.load(config.incumbent).hyperparameters.model_dump(),
         planned.folder / results.INCUMBENT_FILE,
         progress.incumbent_bar(bar, config.incumbent, planned.incumbent.trainer.epochs),
         config.attempts,
+        config.storage is not None,
     )
 
     def logs() -> list[TrialLog]:
@@ -198,7 +201,7 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
     )
     display.epoch(logs())
     with suppress(KeyboardInterrupt):  # a second one, or one that Tune was not there to take
-        trainable = tune.with_parameters(TrainingTrial, job=_job(planned, planned.base), dataset=planned.dataset)
+        trainable = tune.with_parameters(TrainingTrial, job=_job(planned, planned.base, mark), dataset=planned.dataset)
         room = planned.packing.room - (0 if incumbent.ended else 1)
         to_come = config.trials - sum(log.outcome is not None for log in logs())
         run_trials(trainable, planned.packing.resources, book, raw, incumbent.poll, min(room, to_come))
@@ -224,7 +227,7 @@ def _stop_requested(path: Path) -> Callable[[], bool]:
     return look
 
 
-def _job(planned: Plan, base: TrainingConfig) -> TrialJob:
+def _job(planned: Plan, base: TrainingConfig, mark: str | None) -> TrialJob:
     config = planned.config
     return TrialJob(
         base,
@@ -232,4 +235,5 @@ def _job(planned: Plan, base: TrainingConfig) -> TrialJob:
         planned.storage,
         rung_epochs(config.grace, config.reduction, config.max_epochs),
         software(),
+        mark,
     )

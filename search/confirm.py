@@ -103,6 +103,8 @@ def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
         final = Cell(chosen.candidate, plan.seeds[0], TEST)
         look = plan.look_at(final)
         looks = ledger.record(folder.parent / ledger.LEDGER_FILE, look) if look else []
+        if look and plan.campaign.config.storage is not None:
+            mirror.copy_looks(folder.parent, plan.campaign.config.name, plan.campaign.storage)
         last = _train(plan, [final], "final training")
     seen = ledger.earlier(looks, look) if look else []
     verdict = {**certify(plan, chosen, last[0], seen), "look": asdict(look) if look else None}

@@ -6,6 +6,7 @@ Its epochs are kept in a file as they come, and checkpoints of it as of the tria
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,9 +20,9 @@ from core.errors import ConfigError
 from core.files import write_json
 from search import results
 from search.checkpoints import Checkpoints
-from search.storage import StorageError
+from search.storage import RETRY_SECONDS, StorageError
 from search.study import Epoch, TrialLog
-from search.trial import TRAINING, TrialJob, as_row, failure
+from search.trial import NO_ROOM, NO_STORAGE, TRAINING, TrialJob, as_row, failure
 
 FOLDER = "incumbent"
 _LOOK_SECONDS = 0.5
@@ -53,6 +54,7 @@ class IncumbentTraining:
         path: Path,
         on_epoch: Callable[[TrialLog], None],
         attempts: int = 4,
+        storage_is_shared: bool = False,
     ) -> None:
         """Start it, as soon as the cluster has room, where its file ends; if it has ended before, take what that says.
 
@@ -66,6 +68,8 @@ class IncumbentTraining:
         self._job = job
         self._attempts = attempts
         self._stream: Any = None
+        self._begin_at: float | None = None  # when to try again to reach the storage
+        self._storage_is_shared = storage_is_shared
         if path.is_file():
             self._read()
         if not self.ended:
@@ -73,6 +77,7 @@ class IncumbentTraining:
             self._start()
 
     def _start(self) -> None:
+        self._begin_at = None
         self.log.attempts += 1
         self._stream = self._task.remote(self._job, self._dataset, self.log.attempts, self.log.last_epoch)
 
@@ -83,13 +88,20 @@ class IncumbentTraining:
 
     def poll(self) -> None:
         """Take in the epochs that are done, without waiting."""
-        while not self.ended and ray.wait([self._stream], timeout=0)[0]:
+        while not self.ended:
+            if self._begin_at is not None and time.monotonic() >= self._begin_at:
+                self._start()
+            if self._begin_at is not None or not ray.wait([self._stream], timeout=0)[0]:
+                return
             self._take()
 
     def wait(self, stop_requested: Callable[[], bool]) -> None:
         """Take in all epochs to come, until it has ended or is to stop."""
         while not self.ended and not stop_requested():
-            ray.wait([self._stream], timeout=_LOOK_SECONDS)
+            if self._begin_at is None:
+                ray.wait([self._stream], timeout=_LOOK_SECONDS)
+            else:
+                time.sleep(_LOOK_SECONDS)
             self.poll()
 
     def _take(self) -> None:
@@ -99,18 +111,25 @@ class IncumbentTraining:
             self.log.outcome = "complete"
             self._write()
         except RayError as error:
-            self.log.deaths.append(results.first_line(error))
-            if len(self.log.deaths) < self._attempts:
-                self._start()
-            else:
-                self.log.outcome, self.log.reason = "failed", self.log.deaths[-1]
+            self._died(results.first_line(error))
         else:
-            if told["outcome"] != TRAINING:
+            if told["outcome"] == NO_ROOM:
+                self._died(told["reason"])
+            elif told["outcome"] == NO_STORAGE and self._storage_is_shared:
+                self._begin_at = time.monotonic() + RETRY_SECONDS
+            elif told["outcome"] != TRAINING:
                 self.log.outcome, self.log.reason = "failed", told["reason"]
             elif told["row"]["epoch"] not in self.log.epochs:  # otherwise it was run again
                 self._add(told["row"])
                 self._write()
                 self._on_epoch(self.log)
+
+    def _died(self, reason: str) -> None:
+        self.log.deaths.append(reason)
+        if len(self.log.deaths) < self._attempts:
+            self._start()
+        else:
+            self.log.outcome, self.log.reason = "failed", reason
 
     def _add(self, row: dict[str, Any]) -> None:
         self.log.epochs[row["epoch"]] = Epoch(row["value"], row, None)

@@ -93,7 +93,8 @@ class Head:
             with_presets: whether presets do.
         """
         results, home = _quoted(self.results.rstrip("/")), _quoted(str(Path(self.results).parent))
-        program = f"{_quoted(self.python)} -m search"
+        # -P: what is installed runs, even where the folder holds a checkout.
+        program = f"{_quoted(self.python)} -P -m search"
         arguments = [shlex.quote(word) for word in command]
         if with_file:
             arguments.insert(1, f'"$travelled"/{CAMPAIGN_FILE}')

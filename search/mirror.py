@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from core.errors import ConfigError
 from core.files import write_bytes
-from search import manifest, results, study
+from search import ledger, manifest, results, study
 from search.storage import Storage, StorageError
 
 FOLDER = "record"
@@ -50,6 +49,10 @@ def mirrored(folder: Path, storage: Storage | None) -> Iterator[None]:
         return
     copied: dict[str, tuple[int, int]] = {}
     ended = threading.Event()
+    with suppress(StorageError):  # what a run before this one had come to, and this one takes back
+        for name in storage.names(FOLDER):
+            if not (folder / Path(name).name).exists() and Path(name).name in _KEPT:
+                storage.remove(name)
 
     def keep_up() -> None:
         while not ended.wait(EVERY_SECONDS):
@@ -101,12 +104,33 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
         where = storage.place.partition("?")[0]
         raise ConfigError(f"There is no campaign {name!r} in {where}", "Name the storage that its file named")
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}.") as made:
+    with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}.") as scratch:
+        made = Path(scratch, name)
         for found in names:
-            write_bytes(Path(made, Path(found).name), storage.read(found))
-        _forget_unknown(Path(made, results.JOURNAL_FILE), name, storage)
-        shutil.copytree(made, folder)
+            write_bytes(made / Path(found).name, storage.read(found))
+        _forget_unknown(made / results.JOURNAL_FILE, name, storage)
+        for look in _looks(storage, name):  # before the verdict that they belong to
+            ledger.record(root / ledger.LEDGER_FILE, look)
+        made.rename(folder)
     return folder
+
+
+def copy_looks(root: Path, name: str, storage: Storage) -> None:
+    """Copy what a campaign has looked at, before it looks: another machine has to know of it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    told = ledger.of_campaign(root / ledger.LEDGER_FILE, name)
+    storage.write(f"{FOLDER}/{ledger.LEDGER_FILE}", told.encode())
+
+
+def _looks(storage: Storage, name: str) -> list[ledger.Look]:
+    try:
+        told = storage.read(f"{FOLDER}/{ledger.LEDGER_FILE}").decode()
+    except FileNotFoundError:
+        return []
+    return ledger.read_lines(told, name)
 
 
 def _forget_unknown(journal: Path, name: str, storage: Storage) -> None:

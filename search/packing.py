@@ -82,6 +82,11 @@ def pack(
     packing = Packing(device, config.cpus_per_trial, gpus, 0)
     room = sum(_fitting(packing, node) for node in nodes)
     grows = bool(nodes[0].identifier) and config.concurrency is not None
+    if config.storage is None and grows and room < (config.concurrency or 0):
+        raise ConfigError(
+            "Nodes will come that do not see this machine's disk",
+            "Name a storage in the campaign file: storage: s3://…",
+        )
     if not room and not grows:
         raise ConfigError(*_no_room(packing, nodes))
     asked = config.concurrency or room

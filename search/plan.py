@@ -18,6 +18,7 @@ from core.errors import ConfigError
 from core.files import check_writable
 from core.market.reader import read_market
 from core.models.memory import estimate_memory
+from core.sources import fetch_lacking
 from search import results, study
 from search.config import CampaignConfig, dry_run_bars
 from search.nodes import Node, this_machine
@@ -139,7 +140,9 @@ def plan_resume(name: str, root: Path, trials: int | None, hours: float | None, 
     if not isinstance(content.get("config"), dict) or not isinstance(content.get("resolved"), dict):
         raise ConfigError(f"{path} is no campaign's", "Restore it from a copy")
     config = parse(CampaignConfig, _extended(content["config"], trials, hours), str(path))
-    resumed = _plan(_pinned(config, content["resolved"]), folder, nodes)
+    pinned = _pinned(config, content["resolved"])
+    fetch_lacking(pinned.data)  # on another machine than the one that it was begun on, there may be no store yet
+    resumed = _plan(pinned, folder, nodes)
     before, now = content["resolved"].get("data", {}).get("fingerprint"), resumed.data["fingerprint"]
     if before != now:
         raise ConfigError(

@@ -5,6 +5,7 @@ Every file is there whole or not at all: object stores publish one when it is cl
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ _CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 30.0
 PATIENCE_SECONDS = 3600.0
 """How long a campaign waits for a storage that does not answer."""
 RETRY_SECONDS = 5.0
-_PROBE = ".probe"
+_PROBE, _MARK = ".probe", ".mark"
 
 
 class StorageError(ConfigError):
@@ -115,6 +116,27 @@ class Storage:
                 filesystem.delete_dir(f"{base}/{folder}")
         except FileNotFoundError:
             return
+
+    def mark(self) -> str:
+        """Leave a mark that others can look for, instead of one that is there; returns it.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        made = secrets.token_hex(8)
+        self.write(_MARK, made.encode())
+        return made
+
+    def marked(self) -> str:
+        """The mark that is there; empty without one.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        try:
+            return self.read(_MARK).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     @contextmanager
     def _asked(self, done: str, name: str) -> Iterator[None]:

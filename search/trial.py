@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,7 @@ class TrialJob:
         storage: of all trials' files.
         rungs: epochs after which a checkpoint is kept whatever the time.
         software: what every machine has to run; None if it is not looked at.
+        mark: what every machine has to find in the storage, see `Storage.mark`; None where there is one machine.
     """
 
     base: TrainingConfig
@@ -40,15 +42,23 @@ class TrialJob:
     storage: Storage
     rungs: tuple[int, ...] = ()
     software: Software | None = None
+    mark: str | None = None
 
     def prepare(self) -> torch.device:
         """Make this process ready to train: it takes no more threads, or memory of its GPU, than it was given.
 
         Raises:
-            UnfitNodeError: the machine runs other software than the driver.
+            UnfitNodeError: the machine runs other software than the driver, or does not see its storage.
+            StorageError: the storage does not answer.
         """
         if self.software is not None:
             check_software(self.software)
+        if self.mark is not None and self.storage.marked() != self.mark:
+            where = self.storage.place.partition("?")[0]
+            raise UnfitNodeError(
+                f"Node {socket.gethostname()} does not see what the driver wrote to {where}",
+                "Name a storage that every node can reach",
+            )
         torch.set_num_threads(self.packing.cpus)
         device = resolve_device(self.packing.device)
         if device.type == "cuda" and self.packing.gpus < 1:

@@ -70,7 +70,7 @@ def _raylets(folder: Path) -> int:
 
 def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text(json.dumps(CLUSTER))
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN))
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN | {"storage": str(tmp_path / "shared")}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

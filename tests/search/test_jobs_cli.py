@@ -61,7 +61,7 @@ def test_a_command_with_the_address_of_a_job_server_runs_there_and_gives_its_exi
     ((name, line),) = server
     assert name == "x"
     assert line.replace(" --address auto", "") == (
-        f"{SHELL}exec '/opt/my env/bin/python' -m search {told} --results {HOME}/results"
+        f"{SHELL}exec '/opt/my env/bin/python' -P -m search {told} --results {HOME}/results"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -75,7 +75,7 @@ def test_launch_sends_the_file_and_says_how_to_come_back(
         (
             "x",
             "travelled=$PWD && mkdir -p '/r r' && cd '/r r' && "
-            "exec python -m search run \"$travelled\"/campaign.yaml --address auto --results '/r r/results'",
+            "exec python -P -m search run \"$travelled\"/campaign.yaml --address auto --results '/r r/results'",
         ),
         ("files", "campaign.yaml"),
     ]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from search import mirror, results, study
+from search import ledger, mirror, results, study
 from search.config import settings_of
+from search.ledger import Look
 from search.plan import CHECKPOINTS
 from search.storage import Storage, StorageError
 from search.study import CampaignStudy
@@ -98,6 +99,25 @@ def test_a_journal_that_was_being_written_comes_back_whole(folder: Path, storage
     opened = CampaignStudy(restored / results.JOURNAL_FILE, settings_of(config()), must_exist=True)
     opened.close()
     assert len(opened.trials) == 3
+
+
+def test_what_was_looked_at_is_known_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    look = Look(NAME, "2024-05-01", "x", ["BTCUSDT"], "5m", ["2024-01", "2024-02"], ["2024-02", "2024-03"], 3, "r")
+    own = tmp_path / "own"
+    ledger.record(own / ledger.LEDGER_FILE, look)
+    mirror.copy(folder, storage, {})
+    mirror.copy_looks(own, NAME, storage)
+    mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    assert ledger.known(tmp_path / "elsewhere" / ledger.LEDGER_FILE, NAME, "2024-05-01")
+
+
+def test_what_is_taken_back_here_is_taken_back_there(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    own = tmp_path / NAME
+    shutil.copytree(folder, own)
+    mirror.copy(own, storage, {})
+    (own / results.MANIFEST_FILE).unlink()  # as `resume` does
+    with mirror.mirrored(own, storage):
+        assert f"{mirror.FOLDER}/{results.MANIFEST_FILE}" not in storage.names()
 
 
 def test_a_name_that_is_taken_in_the_storage_is_refused(folder: Path, storage: Storage) -> None:

@@ -64,7 +64,7 @@ def test_no_trial_lies_on_parts_of_two_gpus() -> None:
 
 def test_a_cluster_that_grows_is_asked_for_what_is_wanted() -> None:
     # From zero: nobody knows the GPU yet, so each trial gets a whole one.
-    assert _pack(_config(device="cuda", concurrency=8), HEAD) == Packing("cuda", 1, 1.0, 8, 0)
+    assert _pack(_config(device="cuda", concurrency=8, storage="s3://bucket"), HEAD) == Packing("cuda", 1, 1.0, 8, 0)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,7 @@ def test_a_cluster_that_grows_is_asked_for_what_is_wanted() -> None:
         ({"device": "cuda"}, (LAPTOP,), "no CUDA device here"),
         ({"gpus_per_trial": 3}, (replace(LAPTOP, gpus=1.0),), "gpus_per_trial is 3, this machine has 1"),
         ({"device": "cuda"}, (HEAD,), "room for a trial of 1 CPU.s. and 1 GPU.s."),
+        ({"device": "cuda", "concurrency": 4}, (HEAD,), "Nodes will come that do not see this machine's disk"),
         ({"concurrency": 4}, (HEAD,), "Say device: cuda or device: cpu"),
         ({"cpus_per_trial": 32}, (HEAD, WORKER), "room for a trial of 32 CPU"),
     ],

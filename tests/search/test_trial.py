@@ -14,7 +14,7 @@ from core import backtest, metrics, preset
 from core.config import DataConfig, SyntheticConfig
 from core.dataset import Dataset, load
 from search.checkpoints import saved
-from search.nodes import software
+from search.nodes import UnfitNodeError, software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 from search.packing import Packing
 from search.space import NAMES
@@ -215,6 +215,16 @@ def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJo
     result = BoundTrial(_asked()).step()
     assert result["outcome"] == UNFIT
     assert "torch" in result["reason"]
+
+
+def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, dataset: Dataset) -> None:
+    mark = job.storage.mark()
+    assert replace(job, mark=mark).prepare().type == "cpu"
+    with pytest.raises(UnfitNodeError, match="does not see what the driver wrote to"):
+        replace(job, mark=mark, storage=Storage(job.storage.place + "-of-another-machine")).prepare()
+    job.storage.mark()  # of a campaign that was begun later
+    with pytest.raises(UnfitNodeError, match="does not see"):
+        replace(job, mark=mark).prepare()
 
 
 def test_a_damaged_checkpoint_is_passed_over(start: Start, job: TrialJob) -> None:
