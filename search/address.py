@@ -23,7 +23,6 @@ def like_ray_start(address: str | None) -> str | None:
         token = os.environ.get("RAY_AUTH_TOKEN_PATH", str(Path.home() / ".ray" / "auth_token"))
         if "RAY_AUTH_TOKEN" in os.environ or Path(token).is_file():
             os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # what goes wrong is said in one line
     return address
 
 

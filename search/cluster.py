@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,13 +61,14 @@ def ray_session(address: str = "local") -> Iterator[None]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True, **own)
     except AuthenticationError as error:
         raise ConfigError(
             f"The cluster at {address} does not let this machine in ({_plain(error)})",
             "Give it the cluster's token: ~/.ray/auth_token or RAY_AUTH_TOKEN_PATH, with RAY_AUTH_MODE=token",
         ) from None
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         if address == "local":
             raise
         raise ConfigError(
@@ -80,6 +82,19 @@ def ray_session(address: str = "local") -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before)
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Make sure that something listens there: Ray would try for minutes.
+
+    Raises:
+        OSError: nothing does.
+        ValueError: it is no HOST:PORT.
+    """
+    if address not in ("local", "auto"):
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10):
+            pass
 
 
 def _plain(error: Exception) -> str:

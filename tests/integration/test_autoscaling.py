@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ import yaml
 from search import results, study
 from tests.integration.processes import environment, owned, processes_of
 
+PORT = 6379
+"""The fake provider knows no other."""
 CLUSTER = {
     "cluster_name": "fake",
     "max_workers": 2,
@@ -27,15 +28,15 @@ CLUSTER = {
         "disable_launch_config_check": True,
     },
     "available_node_types": {
-        "head": {"resources": {}, "node_config": {}, "max_workers": 0},
-        "worker": {
+        "ray.head.default": {"resources": {}, "node_config": {}, "max_workers": 0},
+        "ray.worker.default": {
             "resources": {"CPU": 1, "object_store_memory": 200_000_000},
             "node_config": {},
             "min_workers": 0,
             "max_workers": 2,
         },
     },
-    "head_node_type": "head",
+    "head_node_type": "ray.head.default",
     "auth": {},
     "docker": {},
     **{
@@ -71,9 +72,6 @@ def _raylets(folder: Path) -> int:
 def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text(json.dumps(CLUSTER))
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN | {"storage": str(tmp_path / "shared")}))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     environ = environment(tmp_path) | {
         "RAY_FAKE_CLUSTER": "1",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
@@ -81,13 +79,13 @@ def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> N
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     head = [
-        "ray", "start", "--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false",
+        "ray", "start", "--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false",
         f"--autoscaling-config={tmp_path / 'cluster.json'}",
     ]  # fmt: skip
     with owned(tmp_path) as folder:
         subprocess.run(head, env=environ, check=True, capture_output=True, timeout=100)
         assert _raylets(folder) == 1
-        command = [sys.executable, "-m", "search", "run", "c.yaml", "--address", f"127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "search", "run", "c.yaml", "--address", f"127.0.0.1:{PORT}"]
         most = 0
         with (folder / "said").open("w+") as said:
             process = subprocess.Popen(command, cwd=folder, env=environ, stdout=said, stderr=subprocess.STDOUT)

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 
+from core.config import parse
 from search import results, study
 from search.config import CampaignConfig, settings_of
 from search.replay import replay
@@ -83,7 +84,10 @@ def _with_a_trial(pids: list[int]) -> int:
     pytest.fail("no trial is being trained")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "cut off"])
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(signal.SIGKILL, id="killed"), pytest.param(signal.SIGSTOP, id="cut off", marks=pytest.mark.slow)],
+)
 def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path, how: signal.Signals) -> None:
     nodes = ({"num_cpus": 0}, {"num_cpus": 2, "num_gpus": 1}, {"num_cpus": 2, "num_gpus": 1})
     with owned(tmp_path) as folder, cluster(folder, *nodes) as raylets:
@@ -99,7 +103,8 @@ def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path
     assert any(log.attempts > 1 and log.deaths for log in logs), "nobody was lost: the test shows nothing"
     assert all(list(log.epochs) == list(range(1, log.last_epoch + 1)) for log in logs)
     assert not any(log.differences for log in logs)  # on a CPU, what was run again came out the same to the last bit
-    found = replay(folder / "results" / "c" / results.JOURNAL_FILE, settings_of(CampaignConfig(**CAMPAIGN)))
+    settings = settings_of(parse(CampaignConfig, CAMPAIGN, "test"))
+    found = replay(folder / "results" / "c" / results.JOURNAL_FILE, settings)
     assert (found.proposals, found.equal) == (3, 3)
     predictions = pd.read_parquet(folder / "results" / "c" / results.PREDICTIONS_FILE)
     complete = {log.number for log in logs if log.outcome == "complete"}

@@ -23,6 +23,7 @@ import yaml
 from search import manifest, results
 from tests.integration.processes import environment, owned
 
+pytestmark = pytest.mark.slow
 CAMPAIGN = """
 name: tiny
 trials: 300

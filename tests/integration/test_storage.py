@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import yaml
 
 from search import results, study
@@ -16,6 +17,7 @@ from search.storage import Storage
 from tests.integration.processes import environment, owned
 from tests.search.s3 import Door, Server
 
+pytestmark = pytest.mark.slow
 CAMPAIGN = {
     "name": "c",
     "data": {"synthetic": {"bars": 4500}},
