@@ -148,6 +148,7 @@ def test_a_storage_that_is_not_shared_is_found_out_before_the_first_trial(tmp_pa
     assert "storage: s3://" in said
 
 
+@pytest.mark.slow
 def test_who_has_not_the_clusters_token_is_not_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)

@@ -302,7 +302,7 @@ def test_a_shell_gets_each_word_as_it_is(word: str, tmp_path: Path) -> None:
         env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, check=True,
     )  # fmt: skip
     home = tmp_path / f"my {word}"
-    said = ["-m", "search", "run", f"{start_there}/campaign.yaml", word, "--results", f"{home}/results"]
+    said = ["-P", "-m", "search", "run", f"{start_there}/campaign.yaml", word, "--results", f"{home}/results"]
     assert done.stdout.splitlines() == [str(home), *(f"<{each}>" for each in said)]
     assert not list(tmp_path.rglob("evil"))
 
