@@ -131,7 +131,7 @@ def measure(notes: Path, began: float) -> dict[str, float]:
     last = starts[epochs == 1].max()
     busy = np.clip(np.minimum(ends, last) - np.maximum(starts, up), 0, None).sum()
     within = (ends > up) & (ends <= last)
-    return {
+    found = {
         "workers": len(list(notes.iterdir())),
         "ramp": up - began,
         "steady": last - up,
@@ -140,6 +140,7 @@ def measure(notes: Path, began: float) -> dict[str, float]:
         "trials": (epochs == 1).sum(),
         "all": ends.max() - began,
     }
+    return {name: float(value) for name, value in found.items()}
 
 
 def _child(side: str, trials: int, sampler: str) -> dict[str, float]:
