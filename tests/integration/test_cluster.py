@@ -91,7 +91,9 @@ def _with_a_trial(pids: list[int]) -> int:
 def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path, how: signal.Signals) -> None:
     nodes = ({"num_cpus": 0}, {"num_cpus": 2, "num_gpus": 1}, {"num_cpus": 2, "num_gpus": 1})
     with owned(tmp_path) as folder, cluster(folder, *nodes) as raylets:
-        process = _run(folder, raylets.address)
+        # Whoever is cut off is noticed after some seconds: trials have to take longer.
+        longer = {} if how == signal.SIGKILL else {"max_epochs": 16, "grace": 16}
+        process = _run(folder, raylets.address, **longer)
         _wait_for_epochs(folder, 2, process)
         # Only the raylet: what it had started lives on, as on a machine that the network has lost.
         os.kill(_with_a_trial(raylets.pids[1:]), how)
