@@ -14,7 +14,7 @@ from typing import Any, Literal
 from core.errors import ConfigError, PresetSearchError
 from search.rungs import Action, decide, rung_epochs
 from search.storage import Watch
-from search.study import CampaignStudy, Epoch, TrialLog
+from search.study import CampaignStudy, TrialLog
 
 Ending = Literal["trials", "hours", "epochs", "convergence", "stopped", "failure"]
 
@@ -123,7 +123,7 @@ class Book:
             else:
                 log = self.study.ask()
         except PresetSearchError as error:
-            self._fail(error)
+            self.fail(error)
             return "finished"
         self.live.add(log.number)
         return log
@@ -147,7 +147,7 @@ class Book:
                 self._record(log, epoch, value, row)
                 self.on_epoch(log)
         except PresetSearchError as error:
-            self._fail(error)
+            self.fail(error)
             return "stop"
         if log.outcome is not None:
             self._gone(log)
@@ -165,7 +165,7 @@ class Book:
             end = ("stopped", f"value is not finite at epoch {epoch}")
         elif epoch >= self.rules.max_epochs:
             end = ("complete", "")
-        entry = Epoch(value, row, decision.as_row() if decision else None)
+        entry = log.entry(row, decision.as_row() if decision else None)
         self.study.report(log.number, epoch, entry, end)
         self._refused.pop(log.number, None)
         if decision:
@@ -193,7 +193,7 @@ class Book:
         try:
             self.study.died(number, reason)
         except PresetSearchError as error:
-            self._fail(error)
+            self.fail(error)
             return
         self.on_death(log)
         if len(log.deaths) >= self.rules.attempts:
@@ -225,16 +225,16 @@ class Book:
         """
         self._refused[number] = self._refused.get(number, 0) + 1
         if self.watch is None:
-            self._fail(ConfigError(reason.rstrip("."), "Make room, then resume the campaign"))
+            self.fail(ConfigError(reason.rstrip("."), "Make room, then resume the campaign"))
         elif self._refused[number] > self.rules.attempts:  # it answers the driver, and not where the trial runs
-            self._fail(ConfigError(reason.rstrip("."), "Let every node in, then resume the campaign"))
+            self.fail(ConfigError(reason.rstrip("."), "Let every node in, then resume the campaign"))
         else:
             self.watch.failed(reason)
             self._again(number)
 
     def unfit(self, reason: str) -> None:
         """A machine cannot take part as it is: end it all, for it would spoil whatever is started there."""
-        self._fail(ConfigError(reason.rstrip("."), "Then resume the campaign"))
+        self.fail(ConfigError(reason.rstrip("."), "Then resume the campaign"))
 
     def _again(self, number: int) -> None:
         self.live.discard(number)
@@ -252,7 +252,7 @@ class Book:
             try:
                 self.study.end(number, "failed", reason)
             except PresetSearchError as error:
-                self._fail(error)
+                self.fail(error)
                 return
             self._gone(log)
 
@@ -260,7 +260,8 @@ class Book:
         self.live.discard(log.number)
         self.on_end(log)
 
-    def _fail(self, error: PresetSearchError) -> None:
+    def fail(self, error: PresetSearchError) -> None:
+        """End it all: it cannot go on."""
         self.failure, self.ending = error, "failure"
 
     def _look_around(self) -> None:

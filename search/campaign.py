@@ -6,10 +6,13 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from rich.markup import escape
 
@@ -46,7 +49,7 @@ def run(planned: Plan) -> CampaignOutcome:
     started = datetime.now(UTC)
     folder = planned.folder
     content = describe(planned, started)
-    kept = _kept_elsewhere(planned)
+    kept = planned.kept_elsewhere
     if kept is not None:
         mirror.check_free(kept, planned.config.name)
     _take(folder)
@@ -76,16 +79,23 @@ def resume(planned: Plan) -> CampaignOutcome:
         ConfigError: another process runs it, its journal is damaged, or it has its verdict already.
     """
     started = datetime.now(UTC)
-    began = str(read_yaml(planned.folder / results.CONFIG_FILE)["resolved"]["started"])
+    resolved = read_yaml(planned.folder / results.CONFIG_FILE)["resolved"]
     if (planned.folder / results.VERDICT_FILE).exists() or ledger.known(
-        planned.folder.parent / ledger.LEDGER_FILE, planned.config.name, began
+        planned.folder.parent / ledger.LEDGER_FILE, planned.config.name, str(resolved["started"])
     ):
         raise ConfigError(
             f"Campaign {planned.config.name} has read its test span: what is searched now would not be what was read",
             "Start a new campaign; warm_start lets it begin with what this one found",
         )
+    here = planned.packing.device
+    if planned.config.device == "auto" and (before := resolved.get("device", here)) != here:
+        raise ConfigError(
+            f"Campaign {planned.config.name} trains on {before}, and here is {here}: its trials could not be compared",
+            f"Resume it where there is {before}; or say device: {here} in its campaign.yaml, if they may be compared",
+        )
     record = CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config), must_exist=True)
     try:
+        (planned.folder / results.STOP_FILE).unlink(missing_ok=True)  # left by a run that was killed
         logs = list(record.trials.values())
         if planned.config.trials < len(logs):
             raise ConfigError(f"The campaign has asked for {len(logs)} trials already", "Ask for more --trials")
@@ -96,11 +106,6 @@ def resume(planned: Plan) -> CampaignOutcome:
         return _go(planned, record, started)
     finally:
         record.close()
-
-
-def _kept_elsewhere(planned: Plan) -> Storage | None:
-    """The storage that its files are copied to; None if that is the campaign's folder."""
-    return None if planned.config.storage is None else planned.storage
 
 
 def _extended(planned: Plan) -> str:
@@ -134,23 +139,36 @@ def _go(planned: Plan, record: CampaignStudy, started: datetime) -> CampaignOutc
     """Search until a budget is spent or someone ends it, then write down what came of it."""
     folder = planned.folder
     raw = (folder.parent / ".ray" / planned.config.name).absolute()
-    for left in (raw, folder / results.STOP_FILE):  # by a run that was killed
-        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    shutil.rmtree(raw, ignore_errors=True)  # left by a run that was killed
     try:
         with ray_session():
-            if planned.nodes[0].identifier:
-                console.err.print(
-                    preflight.check(planned.nodes, planned.packing, planned.dataset, planned.storage, software())
-                )
-            with mirror.mirrored(folder, _kept_elsewhere(planned)):
+            dataset = ray.put(planned.dataset)
+            check_nodes(planned, dataset)
+            mark = planned.storage.mark() if planned.is_shared else None
+            with mirror.mirrored(folder, planned.kept_elsewhere, mark) as taken:
                 with progress.progress_bar() as bar:
-                    book, incumbent = _search(planned, record, raw, bar)
+                    book, incumbent = _search(planned, record, _Run(raw, dataset, mark, taken), bar)
                 return _conclude(planned, book, incumbent, started)
     finally:
         shutil.rmtree(raw, ignore_errors=True)
         (folder / results.STOP_FILE).unlink(missing_ok=True)
         with suppress(OSError):  # another campaign may still be using it
             raw.parent.rmdir()
+
+
+def check_nodes(planned: Plan, dataset: Any) -> None:
+    """Look at every node of a cluster before anything is trained there, and say what was found.
+
+    Args:
+        planned: the campaign.
+        dataset: what trials see, in the object store.
+
+    Raises:
+        UnfitNodeError: a node cannot take part.
+    """
+    if planned.nodes[0].identifier:
+        size = planned.dataset.nbytes
+        console.err.print(preflight.check(planned.nodes, planned.packing, dataset, size, planned.storage, software()))
 
 
 def _conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime) -> CampaignOutcome:
@@ -163,16 +181,31 @@ def _conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime)
     return conclude(planned, book, incumbent, started)
 
 
-def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[Book, TrialLog]:
+@dataclass(frozen=True)
+class _Run:
+    """One run of a campaign.
+
+    Attributes:
+        raw: folder for what Tune itself writes.
+        dataset: what trials see, in the object store.
+        mark: what the driver left in the storage, see `TrialJob`.
+        taken: whether another driver goes on with the campaign.
+    """
+
+    raw: Path
+    dataset: Any
+    mark: str | None
+    taken: Callable[[], bool]
+
+
+def _search(planned: Plan, record: CampaignStudy, this: _Run, bar: Any) -> tuple[Book, TrialLog]:
     """Run the trials and the incumbent. Ctrl-C ends both."""
     config = planned.config
     display = Display(bar, config.trials)
     tolerance = GPU_TOLERANCE if planned.packing.device == "cuda" else 0.0
-    # Nodes that come later have not been looked at: who trains there looks for what is written here.
-    mark = planned.storage.mark() if planned.nodes[0].identifier else None
     incumbent = IncumbentTraining(
-        _job(planned, planned.incumbent, mark),
-        planned.dataset,
+        _job(planned, planned.incumbent, this.mark),
+        this.dataset,
         preset.load(config.incumbent).hyperparameters.model_dump(),
         planned.folder / results.INCUMBENT_FILE,
         progress.incumbent_bar(bar, config.incumbent, planned.incumbent.trainer.epochs),
@@ -180,14 +213,15 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
         config.storage is not None,
     )
 
+    watch = None if config.storage is None else Watch(planned.storage, lambda said: bar.console.print(escape(said)))
+
     def logs() -> list[TrialLog]:
         return list(record.trials.values())
 
     def ended(log: TrialLog) -> None:
         display.end(log, logs())
         if log.outcome != results.COMPLETE:
-            with suppress(StorageError):  # what is too much does no harm
-                planned.storage.clear(str(log.number))
+            _clear(planned.storage, watch, log)
 
     book = Book(
         record,
@@ -197,19 +231,37 @@ def _search(planned: Plan, record: CampaignStudy, raw: Path, bar: Any) -> tuple[
         on_end=ended,
         on_death=display.lost,
         stop_requested=_stop_requested(planned.folder / results.STOP_FILE),
-        watch=None if config.storage is None else Watch(planned.storage, lambda said: bar.console.print(escape(said))),
+        watch=watch,
     )
+
+    def step() -> None:
+        incumbent.poll()
+        if this.taken():
+            book.fail(mirror.taken_over(config.name))
+
     display.epoch(logs())
     with suppress(KeyboardInterrupt):  # a second one, or one that Tune was not there to take
-        trainable = tune.with_parameters(TrainingTrial, job=_job(planned, planned.base, mark), dataset=planned.dataset)
+        trainable = tune.with_parameters(
+            TrainingTrial, job=_job(planned, planned.base, this.mark), load=partial(ray.get, this.dataset)
+        )
         room = planned.packing.room - (0 if incumbent.ended else 1)
         to_come = config.trials - sum(log.outcome is not None for log in logs())
-        run_trials(trainable, planned.packing.resources, book, raw, incumbent.poll, min(room, to_come))
+        run_trials(trainable, planned.packing.resources, book, this.raw, step, min(room, to_come))
         if book.ending not in (None, "stopped", "failure"):
-            incumbent.wait(book.stop_requested)
+            incumbent.wait(lambda: book.stop_requested() or this.taken())
             if not incumbent.ended:
                 book.ending = "stopped"
     return book, incumbent.log
+
+
+def _clear(storage: Storage, watch: Watch | None, log: TrialLog) -> None:
+    """Remove a trial's files, unless the storage is away: what is too much does no harm."""
+    if watch is None or not watch.is_failing:
+        try:
+            storage.clear(str(log.number))
+        except StorageError as error:
+            if watch is not None:
+                watch.failed(str(error))
 
 
 def _stop_requested(path: Path) -> Callable[[], bool]:

@@ -236,11 +236,9 @@ def _table(planned: Any, outcome: Any) -> Table:
         values = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
         rows.append((f"winner: trial #{best['number']}", values, [f"{best['best_epoch']} of {best['epochs']}"]))
     if incumbent.outcome == results.COMPLETE:
-        from search.outcome import best_row
-
-        row = best_row(incumbent)
-        cells = [f"{row['epoch']} of {incumbent.last_epoch}"]
-        rows.append((f"incumbent: {planned.config.incumbent}", row["metrics"], cells))
+        best_epoch = incumbent.epochs[incumbent.last_epoch].row["best_epoch"]
+        name = f"incumbent: {planned.config.incumbent}"
+        rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
     rows.extend((YARDSTICKS[name], scores, [""]) for name, scores in outcome.yardsticks.items())
     title = f"Validation window{' of the SYNTHETIC market' if planned.dataset.is_synthetic else ''}"
     return console.metrics_table(title, rows, ["best epoch"])

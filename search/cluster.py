@@ -112,26 +112,37 @@ _look = ray.remote(max_retries=0)(this_machine)
 
 
 def survey() -> tuple[Node, ...]:
-    """What the machines of the cluster say of themselves.
+    """What the machines of the cluster say of themselves; one that goes away meanwhile is left out.
 
     Raises:
         ConfigError: one does not answer.
     """
     asked = []
-    for node in ray.nodes():  # type: ignore[no-untyped-call]
-        if node["Alive"]:
-            has, identifier = node["Resources"], node["NodeID"]
-            sight = {"num_gpus": _GPU_PEEK} if has.get("GPU") else {}
-            task = on_node(_look, identifier, **sight)
-            cpus, gpus = has.get("CPU", 0.0), has.get("GPU", 0.0)
-            where = f"{node['NodeManagerAddress']} {identifier[:8]}"
-            sent = time.time()
-            asked.append((where, sent, task.remote(identifier, cpus, gpus, int(has.get("object_store_memory", 0)))))
+    for identifier, node in _alive().items():
+        has = node["Resources"]
+        sight = {"num_gpus": _GPU_PEEK} if has.get("GPU") else {}
+        task = on_node(_look, identifier, **sight)
+        cpus, gpus = has.get("CPU", 0.0), has.get("GPU", 0.0)
+        where = f"{node['NodeManagerAddress']} {identifier[:8]}"
+        sent = time.time()
+        asked.append(
+            (identifier, where, sent, task.remote(identifier, cpus, gpus, int(has.get("object_store_memory", 0))))
+        )
     found = []
-    for where, sent, reference in asked:
-        node = answer(where, reference)
+    for identifier, where, sent, reference in asked:
+        try:
+            node = answer(where, reference)
+        except ConfigError:
+            if identifier in _alive():
+                raise
+            continue
         found.append(replace(node, ahead=_ahead(node.clock, sent, time.time())))
     return tuple(found)
+
+
+def _alive() -> dict[str, dict[str, Any]]:
+    """What Ray says of the nodes that live, by identifier."""
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
 
 
 def on_node(task: Any, identifier: str, **resources: float) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,9 +24,10 @@ from core.errors import ConfigError, PresetSearchError
 from core.files import write_json, write_table
 from core.trainer import Trainer
 from search import ledger, manifest, mirror, results
+from search.campaign import check_nodes
 from search.certify import Trained, certify, choose
 from search.cluster import ray_session
-from search.confirmation import CELLS, Cell, ConfirmationPlan, begin
+from search.confirmation import Cell, ConfirmationPlan, begin
 from search.journal import Journal
 from search.nodes import software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, TEST, Source, predictions_table, returns_table
@@ -96,21 +97,23 @@ def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
         KeyboardInterrupt: it was ended by hand; what is done is kept.
     """
     folder = plan.campaign.folder
+    campaign = plan.campaign
     with _held(folder / results.JOURNAL_FILE), ray_session():
-        begin(plan)
-        done = _train(plan, plan.cells, "confirmation")
-        chosen = choose(plan, done)
-        final = Cell(chosen.candidate, plan.seeds[0], TEST)
-        look = plan.look_at(final)
-        looks = ledger.record(folder.parent / ledger.LEDGER_FILE, look) if look else []
-        if look and plan.campaign.config.storage is not None:
-            mirror.copy_looks(folder.parent, plan.campaign.config.name, plan.campaign.storage)
-        last = _train(plan, [final], "final training")
-    seen = ledger.earlier(looks, look) if look else []
-    verdict = {**certify(plan, chosen, last[0], seen), "look": asdict(look) if look else None}
-    _write(plan, [*done, *last], verdict)
-    if plan.campaign.config.storage is not None:
-        mirror.copy(folder, plan.campaign.storage, {})
+        check_nodes(campaign, ray.put(campaign.dataset))
+        mark = campaign.storage.mark() if campaign.is_shared else None
+        with mirror.mirrored(folder, campaign.kept_elsewhere, mark) as taken:
+            begin(plan)
+            done = _train(plan, plan.cells, "confirmation", mark, taken)
+            chosen = choose(plan, done)
+            final = Cell(chosen.candidate, plan.seeds[0], TEST)
+            look = plan.look_at(final)
+            looks = ledger.record(folder.parent / ledger.LEDGER_FILE, look) if look else []
+            if look and campaign.kept_elsewhere:
+                mirror.copy_looks(folder.parent, campaign.config.name, campaign.storage)
+            last = _train(plan, [final], "final training", mark, taken)
+            seen = ledger.earlier(looks, look) if look else []
+            verdict = {**certify(plan, chosen, last[0], seen), "look": asdict(look) if look else None}
+            _write(plan, [*done, *last], verdict)
     return verdict
 
 
@@ -125,14 +128,16 @@ def _held(path: Path) -> Iterator[None]:
 
 
 def _place(plan: ConfirmationPlan, cell: Cell) -> Path:
-    return plan.campaign.folder / CELLS / cell.key(plan.campaign.identity, plan.settings.folds)
+    return plan.campaign.folder / results.CELLS / cell.key(plan.campaign.identity, plan.settings.folds)
 
 
-def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str) -> list[Trained]:
+def _train(
+    plan: ConfirmationPlan, cells: Sequence[Cell], title: str, mark: str | None, taken: Callable[[], bool]
+) -> list[Trained]:
     """Train all cells that are not done yet; returns all, in their order."""
     missing = [cell for cell in cells if _load(_place(plan, cell)) is None]
     packing = plan.campaign.packing
-    job = TrialJob(plan.campaign.base, packing, plan.campaign.storage, software=software())
+    job = TrialJob(plan.campaign.base, packing, plan.campaign.storage, software=software(), mark=mark)
     task = _task.options(num_cpus=packing.cpus, num_gpus=packing.gpus)
     stop = plan.campaign.folder / results.STOP_FILE
     stop.unlink(missing_ok=True)
@@ -145,6 +150,8 @@ def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str) -> list[Tr
             if stop.exists():
                 stop.unlink(missing_ok=True)
                 raise KeyboardInterrupt
+            if taken():
+                raise mirror.taken_over(plan.campaign.config.name)
             while waiting and len(running) < packing.slots:
                 cell = waiting.pop()
                 if cell.split not in shared:
@@ -207,7 +214,7 @@ def _write(plan: ConfirmationPlan, done: Sequence[Trained], verdict: dict[str, A
         write_table(folder / name, pd.concat([whole[whole["split"] == "val"], *tables], ignore_index=True))
     write_json(folder / results.VERDICT_FILE, verdict)
     manifest.write(folder)
-    shutil.rmtree(folder / CELLS, ignore_errors=True)
+    shutil.rmtree(folder / results.CELLS, ignore_errors=True)
 
 
 def confirmation_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

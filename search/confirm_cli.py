@@ -47,11 +47,10 @@ def confirm(
     is done is kept: after an interruption the same command goes on.
     """
     from search import cluster  # Ray takes seconds to import
-    from search.confirmation import CELLS
 
     folder = results.folder(root, name)
     written = read_verdict(folder)
-    if written is not None and not (folder / CELLS).exists():  # otherwise it was ended before all was written
+    if written is not None and not (folder / results.CELLS).exists():  # otherwise it was ended before all was written
         manifest.check(folder)
         console.err.print("This campaign has its verdict; test is read once, so it stays as it is.")
         show(written)

@@ -26,7 +26,6 @@ from search.space import NAMES
 from search.trial import TrialJob
 
 BEGUN_FILE = "begun.json"
-CELLS = "confirmation"
 """Folder of the cells that are done, in the campaign's; removed when there is a verdict."""
 LEAST_ROWS = 100
 """Fewest usable rows of a fold's parts: all folds are judged together, so one alone may be small."""
@@ -192,7 +191,7 @@ def _begun(campaign: Plan, settings: ConfirmConfig | None, incumbent: str | None
     Raises:
         ConfigError: others are named.
     """
-    path = campaign.folder / CELLS / BEGUN_FILE
+    path = campaign.folder / results.CELLS / BEGUN_FILE
     wanted = settings or campaign.config.confirm or ConfirmConfig()
     if not path.is_file():
         return wanted, incumbent
@@ -213,7 +212,7 @@ def _begun(campaign: Plan, settings: ConfirmConfig | None, incumbent: str | None
 def begin(plan: ConfirmationPlan) -> None:
     """Write down what a confirmation is begun with."""
     content = {"settings": plan.settings.model_dump(mode="json"), "incumbent": plan.named_incumbent}
-    write_json(plan.campaign.folder / CELLS / BEGUN_FILE, content)
+    write_json(plan.campaign.folder / results.CELLS / BEGUN_FILE, content)
 
 
 def _check_searched(campaign: Plan) -> None:

@@ -21,7 +21,7 @@ from core.files import write_json
 from search import results
 from search.checkpoints import Checkpoints
 from search.storage import RETRY_SECONDS, StorageError
-from search.study import Epoch, TrialLog
+from search.study import TrialLog
 from search.trial import NO_ROOM, NO_STORAGE, TRAINING, TrialJob, as_row, failure
 
 FOLDER = "incumbent"
@@ -49,7 +49,7 @@ class IncumbentTraining:
     def __init__(
         self,
         job: TrialJob,
-        dataset: Dataset,
+        dataset: Any,
         six: dict[str, Any],
         path: Path,
         on_epoch: Callable[[TrialLog], None],
@@ -57,6 +57,8 @@ class IncumbentTraining:
         storage_is_shared: bool = False,
     ) -> None:
         """Start it, as soon as the cluster has room, where its file ends; if it has ended before, take what that says.
+
+        `dataset` lies in the object store.
 
         Raises:
             ConfigError: the file is damaged.
@@ -72,8 +74,8 @@ class IncumbentTraining:
         self._storage_is_shared = storage_is_shared
         if path.is_file():
             self._read()
+        self._dataset = dataset
         if not self.ended:
-            self._dataset = ray.put(dataset)
             self._start()
 
     def _start(self) -> None:
@@ -132,7 +134,7 @@ class IncumbentTraining:
             self.log.outcome, self.log.reason = "failed", reason
 
     def _add(self, row: dict[str, Any]) -> None:
-        self.log.epochs[row["epoch"]] = Epoch(row["value"], row, None)
+        self.log.epochs[row["epoch"]] = self.log.entry(row)
 
     def _write(self) -> None:
         rows = [entry.row for entry in self.log.epochs.values()]

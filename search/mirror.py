@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,7 @@ FOLDER = "record"
 EVERY_SECONDS = 10.0
 """How much of a campaign may be lost with its driver's disk; what is lost is trained again."""
 _KEPT = frozenset({*manifest.LISTED, results.MANIFEST_FILE})
+_CELL = re.compile(rf"{results.CELLS}/([0-9a-f]+/)?[a-z]+\.(json|parquet)")
 _ATTEMPT = re.compile(r"(\d+)/(\d+)/.+")
 
 
@@ -34,58 +35,89 @@ def check_free(storage: Storage, name: str) -> None:
         )
 
 
+def taken_over(name: str) -> ConfigError:
+    """What a driver ends with that finds another one's mark."""
+    return ConfigError(f"Another driver goes on with campaign {name}", "Leave it to that one")
+
+
 @contextmanager
-def mirrored(folder: Path, storage: Storage | None) -> Iterator[None]:
+def mirrored(folder: Path, storage: Storage | None, mark: str | None = None) -> Iterator[Callable[[], bool]]:
     """Copy a campaign's files whenever they have changed, while the block lasts and when it ends.
 
-    A storage that does not answer is tried again: it is no reason to end anything.
+    A storage that does not answer is tried again: it is no reason to end anything. Where another driver has left its
+    mark, the campaign is that one's: nothing more is copied.
 
     Args:
         folder: the campaign's.
         storage: of the campaign; None if it is in that folder anyway.
+        mark: what this driver left in the storage.
+
+    Yields:
+        what tells whether another driver has taken the campaign over.
     """
     if storage is None:
-        yield
+        yield lambda: False
         return
     copied: dict[str, tuple[int, int]] = {}
-    ended = threading.Event()
-    with suppress(StorageError):  # what a run before this one had come to, and this one takes back
-        for name in storage.names(FOLDER):
-            if not (folder / Path(name).name).exists() and Path(name).name in _KEPT:
-                storage.remove(name)
+    ended, taken = threading.Event(), threading.Event()
 
     def keep_up() -> None:
-        while not ended.wait(EVERY_SECONDS):
-            copy(folder, storage, copied)
+        with suppress(StorageError):
+            if mark is not None and storage.marked() != mark:
+                taken.set()
+            if not taken.is_set():
+                copy(folder, storage, copied)
 
-    copy(folder, storage, copied)
-    thread = threading.Thread(target=keep_up, name="mirror", daemon=True)
+    def follow() -> None:
+        while not ended.wait(EVERY_SECONDS):
+            keep_up()
+
+    keep_up()
+    thread = threading.Thread(target=follow, name="mirror", daemon=True)
     thread.start()
     try:
-        yield
+        yield taken.is_set
     finally:
         ended.set()
         thread.join()
-        copy(folder, storage, copied)
+        keep_up()
 
 
 def copy(folder: Path, storage: Storage, copied: dict[str, tuple[int, int]]) -> None:
-    """Copy what has changed since it was copied, by size and time; takes note in `copied`."""
-    for path in sorted(folder.iterdir()):
-        if path.name not in _KEPT:
-            continue
-        with suppress(StorageError, FileNotFoundError):
+    """Copy what has changed since it was copied, by size and time, and remove what is gone; takes note in `copied`.
+
+    Raises:
+        StorageError: the storage does not answer; what is left is for the next time.
+    """
+    found = {name: path for path in folder.rglob("*") if _is_kept(name := path.relative_to(folder).as_posix())}
+    if not copied:  # what a run before this one had come to, and this one takes back
+        copied |= dict.fromkeys(_kept(storage), (0, 0))
+    for name in sorted(copied.keys() - found.keys()):
+        storage.remove(f"{FOLDER}/{name}")
+        del copied[name]
+    for name, path in sorted(found.items()):
+        with suppress(FileNotFoundError):
             state = path.stat().st_size, path.stat().st_mtime_ns
-            if copied.get(path.name) != state:
-                storage.write(f"{FOLDER}/{path.name}", path.read_bytes())
-                copied[path.name] = state
+            if copied.get(name) != state:
+                storage.write(f"{FOLDER}/{name}", path.read_bytes())
+                copied[name] = state
+
+
+def _is_kept(name: str) -> bool:
+    """Whether a file is copied, by its name in the campaign's folder."""
+    return name in _KEPT or _CELL.fullmatch(name) is not None
+
+
+def _kept(storage: Storage) -> list[str]:
+    names = [name.removeprefix(f"{FOLDER}/") for name in storage.names(FOLDER)]
+    return [name for name in names if _is_kept(name)]
 
 
 def restore(root: Path, name: str, storage: Storage) -> Path:
     """Bring a campaign's files from its storage into its folder, which is not there; returns the folder.
 
     What the copy of the journal does not know, because it was written later, is removed from the storage: nobody may
-    take it for his own.
+    take it for his own. A driver that still runs the campaign finds another mark, and ends.
 
     Args:
         root: folder of all campaigns.
@@ -99,15 +131,17 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
     folder = root / name
     if folder.exists():
         raise ConfigError(f"{folder} is there already", "Leave out --storage: its journal knows more than a copy")
-    names = [found for found in storage.names(FOLDER) if Path(found).name in _KEPT]
-    if f"{FOLDER}/{results.JOURNAL_FILE}" not in names:
+    names = _kept(storage)
+    if results.JOURNAL_FILE not in names:
         where = storage.place.partition("?")[0]
         raise ConfigError(f"There is no campaign {name!r} in {where}", "Name the storage that its file named")
+    storage.mark()
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}.") as scratch:
         made = Path(scratch, name)
         for found in names:
-            write_bytes(made / Path(found).name, storage.read(found))
+            with suppress(FileNotFoundError):  # that driver may yet remove one
+                write_bytes(made / found, storage.read(f"{FOLDER}/{found}"))
         _forget_unknown(made / results.JOURNAL_FILE, name, storage)
         for look in _looks(storage, name):  # before the verdict that they belong to
             ledger.record(root / ledger.LEDGER_FILE, look)

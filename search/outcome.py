@@ -113,15 +113,9 @@ def _summary(planned: Plan, outcome: CampaignOutcome) -> dict[str, Any]:
 def _incumbent(planned: Plan, log: TrialLog) -> dict[str, Any] | None:
     if log.outcome != results.COMPLETE:
         return None
-    best = best_row(log)
     return {
         "preset": planned.config.incumbent,
         "epochs": log.last_epoch,
-        "best_epoch": best["epoch"],
-        "val": best["metrics"],
+        "best_epoch": log.epochs[log.last_epoch].row["best_epoch"],
+        "val": log.best_metrics,
     }
-
-
-def best_row(log: TrialLog) -> dict[str, Any]:
-    """The epoch that a trial's value was reached at."""
-    return log.epochs[log.epochs[log.last_epoch].row["best_epoch"]].row

@@ -63,6 +63,16 @@ class Plan:
     earlier: tuple[tuple[str, list[TrialLog]], ...] = ()
 
     @property
+    def is_shared(self) -> bool:
+        """Whether other machines than this one may have a part in it."""
+        return self.config.storage is not None or bool(self.nodes[0].identifier)
+
+    @property
+    def kept_elsewhere(self) -> Storage | None:
+        """The storage that its own files are copied to; None if that is its folder."""
+        return None if self.config.storage is None else self.storage
+
+    @property
     def storage(self) -> Storage:
         """Where the files of its trainings lie."""
         return storage_of(self.config, self.folder)
@@ -246,6 +256,7 @@ def describe(planned: Plan, started: datetime) -> str:
         "config": planned.config.model_dump(mode="json", exclude_none=True),
         "resolved": {
             "started": started.isoformat(timespec="seconds"),
+            "device": planned.packing.device,
             "identity": planned.identity,
             "data": planned.data,
             "base_recipe": planned.base.model_dump(mode="json"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 from rich.markup import escape
@@ -36,13 +37,16 @@ class Finding:
     cure: str
 
 
-def check(nodes: Sequence[Node], packing: Packing, dataset: Dataset, storage: Storage, expected: Software) -> Table:
+def check(
+    nodes: Sequence[Node], packing: Packing, dataset: Any, size: int, storage: Storage, expected: Software
+) -> Table:
     """Look at every node; returns what was found as a table.
 
     Args:
         nodes: of the cluster that this process has joined.
         packing: what a trial gets.
-        dataset: what trials see; it is brought to every node.
+        dataset: what trials see, in the object store; it is brought to every node.
+        size: its bytes.
         storage: of the campaign.
         expected: what the driver runs.
 
@@ -50,7 +54,7 @@ def check(nodes: Sequence[Node], packing: Packing, dataset: Dataset, storage: St
         UnfitNodeError: at least one node cannot take part; the message names node and cure.
     """
     findings = [
-        *(finding for node in nodes for finding in examine(node, packing, dataset.nbytes, expected)),
+        *(finding for node in nodes for finding in examine(node, packing, size, expected)),
         *_storage_findings(nodes, storage),
     ]
     findings += [] if findings else _data_findings(nodes, dataset)
@@ -159,13 +163,12 @@ def _rows(dataset: Dataset) -> int:
     return len(dataset.train)
 
 
-def _data_findings(nodes: Sequence[Node], dataset: Dataset) -> list[Finding]:
+def _data_findings(nodes: Sequence[Node], dataset: Any) -> list[Finding]:
     """Bring the data to every node, through the object store."""
-    shared = ray.put(dataset)
     found = []
     for node in nodes:
         try:
-            answer(node.name, on_node(_rows, node.identifier).remote(shared))
+            answer(node.name, on_node(_rows, node.identifier).remote(dataset))
         except ConfigError as error:
             found.append(Finding(node.name, f"the data do not reach it: {error.what}", "Look at its network and disk"))
     return found

@@ -33,6 +33,8 @@ INCUMBENT_FILE = "incumbent.json"
 CONFIRMATION_FILE = "confirmation.parquet"
 VERDICT_FILE = "verdict.json"
 MANIFEST_FILE = "manifest.json"
+CELLS = "confirmation"
+"""Folder of the trainings of a confirmation that is under way."""
 
 COMPLETE, STOPPED, FAILED, INTERRUPTED = "complete", "stopped", "failed", "interrupted"
 
@@ -41,7 +43,7 @@ def trial_row(log: TrialLog) -> dict[str, Any]:
     """One row of `trials.parquet`; a failed trial has no value."""
     known = bool(log.epochs) and log.outcome != FAILED
     last = log.epochs[log.last_epoch].row if log.epochs else {}
-    best = log.epochs[last["best_epoch"]].row["metrics"] if known else {}
+    best = log.best_metrics if known else {}
     return {
         "number": log.number,
         **{name: log.params[name] for name in NAMES},

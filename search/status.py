@@ -12,7 +12,6 @@ from core.config import parse, read_yaml
 from search import journal, results, study
 from search.config import CampaignConfig
 from search.confirm import ROW_FILE
-from search.confirmation import CELLS
 from search.export import read_verdict
 from search.study import TrialLog
 
@@ -104,7 +103,7 @@ def _phase(folder: Path, name: str, held: bool, logs: list[TrialLog]) -> tuple[s
     resume, confirm = (f"resume {name}",), (f"confirm {name}",)
     # The search removes the manifest when it goes on; confirmation leaves it there.
     concluded = (folder / results.MANIFEST_FILE).is_file()
-    cells = folder / CELLS
+    cells = folder / results.CELLS
     done = len(list(cells.glob(f"*/{ROW_FILE}")))
     if held:
         doing = f"being confirmed, {done} trainings done" if concluded else "running"

@@ -6,8 +6,10 @@ Every file is there whole or not at all: object stores publish one when it is cl
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -152,8 +154,27 @@ class Storage:
             ) from None
 
 
+def in_background(call: Callable[[], None]) -> Future[None]:
+    """Start a call that nobody waits for, not even the end of the program."""
+    future: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
 class Watch:
-    """Whether a storage answers, once it has failed: it is tried now and then, until patience is at its end."""
+    """Whether a storage answers, once it has failed: it is tried now and then, until patience is at its end.
+
+    It is tried in the background: a server that hangs, instead of refusing, would hold the whole campaign.
+    """
 
     def __init__(
         self,
@@ -161,12 +182,15 @@ class Watch:
         say: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         patience: float = PATIENCE_SECONDS,
+        start: Callable[[Callable[[], None]], Future[None]] = in_background,
     ) -> None:
-        """Watch `storage`; `say` is told when it fails and when it answers again."""
+        """Watch `storage`; `say` is told when it fails and when it answers again; `start` makes the attempts."""
         self._storage = storage
         self._say = say
         self._clock = clock
         self._patience = patience
+        self._start = start
+        self._attempt: Future[None] | None = None
         self._failed_at: float | None = None
         self._tried_at = 0.0
 
@@ -175,6 +199,11 @@ class Watch:
         if self._failed_at is None:
             self._failed_at = self._tried_at = self._clock()
             self._say(f"{reason} No trial is started until it does.")
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether it has failed, and not answered since."""
+        return self._failed_at is not None
 
     def answers(self) -> bool:
         """Whether it can be used, as far as is known; where it had failed, it is tried every few seconds.
@@ -185,11 +214,14 @@ class Watch:
         if self._failed_at is None:
             return True
         now = self._clock()
-        if now - self._tried_at < RETRY_SECONDS:
+        if self._attempt is None and now - self._tried_at >= RETRY_SECONDS:
+            self._tried_at = now
+            self._attempt = self._start(lambda: self._storage.write(_PROBE, b""))
+        if self._attempt is None or not self._attempt.done():
             return False
-        self._tried_at = now
+        attempt, self._attempt = self._attempt, None
         try:
-            self._storage.write(_PROBE, b"")
+            attempt.result()
         except StorageError as error:
             if now - self._failed_at > self._patience:
                 minutes = self._patience / 60

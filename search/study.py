@@ -86,6 +86,24 @@ class TrialLog:
         """Best value; NaN before the first epoch."""
         return self.epochs[self.last_epoch].value if self.epochs else float("nan")
 
+    def entry(self, row: dict[str, Any], decision: dict[str, Any] | None = None) -> Epoch:
+        """The next epoch, of what its training reported.
+
+        The metrics of the best epoch so far are kept only where that epoch's own row is another training's: it was run
+        again and came out otherwise.
+        """
+        best = self.epochs.get(row["best_epoch"])
+        if best is None or best.row["score"] == row["value"]:
+            row = {name: value for name, value in row.items() if name != "best_metrics"}
+        return Epoch(float(row["value"]), row, decision)
+
+    @property
+    def best_metrics(self) -> dict[str, Any]:
+        """All metrics of the epoch that the value was reached at."""
+        last = self.epochs[self.last_epoch].row
+        found: dict[str, Any] = last.get("best_metrics") or self.epochs[last["best_epoch"]].row["metrics"]
+        return found
+
 
 @dataclass(frozen=True)
 class StudySettings:

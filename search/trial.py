@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from ray import tune
 from core.config import TrainingConfig
 from core.dataset import Dataset
 from core.device import resolve_device
+from core.errors import ConfigError
 from core.files import table_bytes
 from core.trainer import EpochResult, Trainer
 from search.checkpoints import Checkpoints
@@ -48,7 +50,7 @@ class TrialJob:
         """Make this process ready to train: it takes no more threads, or memory of its GPU, than it was given.
 
         Raises:
-            UnfitNodeError: the machine runs other software than the driver, or does not see its storage.
+            UnfitNodeError: the machine runs other software than the driver, or does not see its storage or its GPU.
             StorageError: the storage does not answer.
         """
         if self.software is not None:
@@ -57,10 +59,15 @@ class TrialJob:
             where = self.storage.place.partition("?")[0]
             raise UnfitNodeError(
                 f"Node {socket.gethostname()} does not see what the driver wrote to {where}",
-                "Name a storage that every node can reach",
+                "Name a storage that every node can reach; or another driver goes on with the campaign",
             )
         torch.set_num_threads(self.packing.cpus)
-        device = resolve_device(self.packing.device)
+        try:
+            device = resolve_device(self.packing.device)
+        except ConfigError as error:  # it was given a GPU
+            raise UnfitNodeError(
+                f"Node {socket.gethostname()}: {error.what}", "Check its driver, and that its torch is made for its GPU"
+            ) from None
         if device.type == "cuda" and self.packing.gpus < 1:
             total = torch.cuda.get_device_properties(device).total_memory
             torch.cuda.set_per_process_memory_fraction(max(self.packing.gpus - CONTEXT / total, 0.01))
@@ -83,7 +90,17 @@ class TrialJob:
 
 def as_row(result: EpochResult) -> dict[str, Any]:
     """What is written down of an epoch, in plain values."""
-    kept = ("epoch", "value", "score", "best_epoch", "train_loss", "learning_rate", "seconds", "metrics")
+    kept = (
+        "epoch",
+        "value",
+        "score",
+        "best_epoch",
+        "train_loss",
+        "learning_rate",
+        "seconds",
+        "metrics",
+        "best_metrics",
+    )
     return {name: getattr(result, name) for name in kept}
 
 
@@ -105,10 +122,12 @@ class TrainingTrial(tune.Trainable):
     want of memory), no storage (what it has to keep cannot be written) or unfit (the machine), with the `reason`.
     """
 
-    def setup(self, config: dict[str, Any], job: TrialJob, dataset: Dataset) -> None:  # type: ignore[override]
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], job: TrialJob, load: Callable[[], Dataset]
+    ) -> None:
         """Take the shared parts; the trainer is built in the first step, so that its failure is a result too."""
         self._job = job
-        self._dataset = dataset
+        self._dataset = load()
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

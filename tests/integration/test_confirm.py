@@ -15,7 +15,6 @@ import pytest
 
 from search import manifest, results
 from search.confirm import ROW_FILE
-from search.confirmation import CELLS
 from tests.integration.processes import environment, kill, left_after, owned, processes_of
 from tests.search.campaigns import NAME, searched
 
@@ -56,7 +55,7 @@ def _run(folder: Path, *args: str, code: int = 0) -> str:
 
 def _done(folder: Path, root: str) -> dict[Path, float]:
     """The cells that are done, and when."""
-    found = (folder / root / NAME / CELLS).glob(f"*/{ROW_FILE}")
+    found = (folder / root / NAME / results.CELLS).glob(f"*/{ROW_FILE}")
     return {path: path.stat().st_mtime for path in found}
 
 
@@ -86,7 +85,7 @@ def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed
         assert {path: after[path] for path in before} == before  # none was trained again
         shutil.copy(folder / "killed" / NAME / results.MANIFEST_FILE, folder)
         _wait(folder, "killed", 12, process)
-        shutil.copytree(folder / "killed" / NAME / CELLS, folder / "cells")
+        shutil.copytree(folder / "killed" / NAME / results.CELLS, folder / "cells")
         told, _ = process.communicate(timeout=200)
         assert process.returncode == 0, told
     _run(folder, "confirm", NAME, "--results", "whole")
@@ -107,12 +106,12 @@ def test_one_killed_between_verdict_and_manifest_is_concluded_by_the_same_comman
     shutil.copytree(path, folder / "torn" / NAME)
     torn = folder / "torn" / NAME
     # As it is then: the cells are still there, the manifest is that of the search.
-    shutil.copytree(folder / "cells", torn / CELLS)
+    shutil.copytree(folder / "cells", torn / results.CELLS)
     shutil.copy(folder / "manifest.json", torn / results.MANIFEST_FILE)
     _run(folder, "confirm", NAME, "--results", "torn")
     assert (torn / results.VERDICT_FILE).read_bytes() == before
     manifest.check(torn)
-    assert not (torn / CELLS).exists()
+    assert not (torn / results.CELLS).exists()
 
 
 def test_test_is_read_once_and_what_was_confirmed_is_not_searched_on(folder: Path) -> None:

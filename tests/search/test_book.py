@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,15 @@ class Unsteady(Storage):
         self.tried += 1
         if not self.up:
             raise StorageError(f"{self.place}/{name} cannot be written", "Check")
+
+
+def _at_once(call: Callable[[], None]) -> Future[None]:
+    future: Future[None] = Future()
+    try:
+        future.set_result(call())
+    except StorageError as error:
+        future.set_exception(error)
+    return future
 
 
 class Desk:
@@ -201,7 +213,7 @@ def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(desk: D
     now = 0.0
     said: list[str] = []
     book = desk.open()
-    book.watch = Watch(storage, said.append, lambda: now, patience=60)
+    book.watch = Watch(storage, said.append, lambda: now, patience=60, start=_at_once)
     first, second = _start(book), _start(book)
     storage.up = False
     book.no_storage(first, "s3://bucket cannot be written.")
@@ -216,11 +228,33 @@ def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(desk: D
     assert said == ["s3://bucket cannot be written. No trial is started until it does.", "The storage answers again."]
 
 
+def test_a_storage_that_hangs_holds_nobody(desk: Desk) -> None:
+    release = threading.Event()
+
+    class Hanging(Storage):
+        def write(self, name: str, content: bytes) -> None:
+            release.wait(60)
+
+    now = 0.0
+    book = desk.open()
+    book.watch = Watch(Hanging("s3://bucket"), clock=lambda: now)
+    first = _start(book)
+    book.no_storage(first, "down.")
+    now = 10.0
+    assert [book.next() for _ in range(3)] == ["wait"] * 3
+    release.set()
+    for _ in range(1000):
+        if (found := book.next()) != "wait":
+            break
+        time.sleep(0.01)
+    assert isinstance(found, TrialLog)
+
+
 def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: Desk) -> None:
     storage = Unsteady()
     now = 0.0
     book = desk.open()
-    book.watch = Watch(storage, clock=lambda: now, patience=60)
+    book.watch = Watch(storage, clock=lambda: now, patience=60, start=_at_once)
     first = _start(book)
     storage.up = False
     book.no_storage(first, "down.")
@@ -233,7 +267,7 @@ def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: 
 def test_a_storage_that_answers_the_driver_alone_does_not_make_an_endless_loop(desk: Desk) -> None:
     now = 0.0
     book = desk.open()
-    book.watch = Watch(Unsteady(), clock=lambda: now)
+    book.watch = Watch(Unsteady(), clock=lambda: now, start=_at_once)
     for _ in range(99):
         if book.next() == "finished":
             break

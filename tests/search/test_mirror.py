@@ -111,6 +111,48 @@ def test_what_was_looked_at_is_known_on_another_machine(folder: Path, storage: S
     assert ledger.known(tmp_path / "elsewhere" / ledger.LEDGER_FILE, NAME, "2024-05-01")
 
 
+def test_trainings_of_a_confirmation_that_is_under_way_come_back_too(
+    folder: Path, storage: Storage, tmp_path: Path
+) -> None:
+    own = tmp_path / NAME
+    shutil.copytree(folder, own)
+    row = own / results.CELLS / "0a1b" / "row.json"
+    row.parent.mkdir(parents=True)
+    row.write_text("{}")
+    copied: dict[str, tuple[int, int]] = {}
+    mirror.copy(own, storage, copied)
+    restored = mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    assert (restored / results.CELLS / "0a1b" / "row.json").read_text() == "{}"
+    shutil.rmtree(own / results.CELLS)  # it has its verdict
+    mirror.copy(own, storage, copied)
+    assert not [name for name in storage.names(mirror.FOLDER) if results.CELLS in name.split("/")]
+
+
+def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    mirror.copy(folder, storage, {})
+    for name in ("x.sh", f"{results.CELLS}/a.b/row.json", f"{results.CELLS}/row.json.sh"):
+        storage.write(f"{mirror.FOLDER}/{name}", b"")
+    assert _content(mirror.restore(tmp_path / "elsewhere", NAME, storage)) == _content(folder)
+    assert not (tmp_path / "elsewhere" / NAME / results.CELLS).exists()
+
+
+def test_where_another_driver_has_left_its_mark_nothing_more_is_copied(
+    folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "EVERY_SECONDS", 0.01)
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    with mirror.mirrored(own, storage, storage.mark()) as taken:
+        assert not taken()
+        mirror.restore(tmp_path / "elsewhere", NAME, storage)
+        deadline = time.monotonic() + 30
+        while not taken():
+            assert time.monotonic() < deadline, "it was never noticed"
+            time.sleep(0.01)
+        (own / results.JOURNAL_FILE).write_text("mine")
+    assert storage.read(f"{mirror.FOLDER}/{results.JOURNAL_FILE}") == (folder / results.JOURNAL_FILE).read_bytes()
+
+
 def test_what_is_taken_back_here_is_taken_back_there(folder: Path, storage: Storage, tmp_path: Path) -> None:
     own = tmp_path / NAME
     shutil.copytree(folder, own)

@@ -12,17 +12,18 @@ from search import results
 from search.rungs import decide
 from search.space import NAMES
 from search.storage import Storage
+from tests.search import records
 from tests.search.records import log
 
 
 def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
-    records = [
+    logs = [
         log(2, [0.3], results.FAILED),
         log(0, [0.3, 0.4]),
         log(1, [0.2], results.STOPPED),
         log(3, [], None),
     ]
-    table = results.trials_table(records)
+    table = results.trials_table(logs)
     assert table["number"].tolist() == [0, 1, 2, 3]
     assert table["status"].tolist() == ["complete", "stopped", "failed", "interrupted"]
     assert table["epochs"].tolist() == [2, 1, 1, 0]
@@ -30,7 +31,7 @@ def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
     assert table["seconds"].tolist() == [4.0, 2.0, 2.0, 0.0]
     assert table["value"].isna().tolist() == [False, False, True, True]
     for name in NAMES:
-        assert table[name].tolist() == [records[place].params[name] for place in (1, 2, 0, 3)]
+        assert table[name].tolist() == [logs[place].params[name] for place in (1, 2, 0, 3)]
 
 
 def test_curves_have_a_row_a_trial_and_epoch() -> None:
@@ -49,6 +50,21 @@ def test_a_decision_at_a_rung_stands_beside_its_epoch() -> None:
     assert table["action"].tolist()[1:] == ["stop"]
     assert table["action"].isna().tolist() == [True, False]
     assert table[["seen", "rank", "kept"]].iloc[1].tolist() == [3, 3, 1]
+
+
+def test_where_the_best_epoch_was_run_again_and_differs_the_metrics_are_of_the_training_that_went_on() -> None:
+    trial = log(0, [0.5, 0.6])
+    # Run again on a GPU, epoch 2 came to 0.7: its first value stands, and the training goes on with what it knows.
+    reported = records.row(3, 0.4) | {"value": 0.7, "best_epoch": 2, "best_metrics": {"macro_f1": 0.7}}
+    trial.epochs[3] = trial.entry(reported)
+    table = results.trials_table([trial])
+    assert table["val_macro_f1"].tolist() == table["value"].tolist() == [0.7]
+
+
+def test_metrics_that_the_best_epochs_own_row_holds_are_not_kept_twice() -> None:
+    trial = log(0, [0.5])
+    reported = records.row(2, 0.4) | {"value": 0.5, "best_epoch": 1, "best_metrics": {"macro_f1": 0.5}}
+    assert "best_metrics" not in trial.entry(reported).row
 
 
 def test_the_metrics_of_a_trial_are_those_of_its_best_epoch() -> None:

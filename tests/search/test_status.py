@@ -12,7 +12,6 @@ from core.errors import ConfigError
 from search import journal, results
 from search.config import settings_of
 from search.confirm import ROW_FILE
-from search.confirmation import CELLS
 from search.status import Status, status
 from search.study import CampaignStudy
 from tests.search.campaigns import NAME, config, searched
@@ -88,7 +87,7 @@ def test_what_was_ended_by_hand_is_resumed(root: Path, ended_by: str) -> None:
 
 def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interrupted(root: Path) -> None:
     folder = root / NAME
-    cell = folder / CELLS / "abc"
+    cell = folder / results.CELLS / "abc"
     cell.mkdir(parents=True)
     (cell / ROW_FILE).write_text("{}")
     assert _held(root).phase == "being confirmed, 1 trainings done"
@@ -96,7 +95,7 @@ def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interru
     assert status(root, NAME).following == (f"confirm {NAME}",)
     (folder / results.VERDICT_FILE).write_text('{"schema_version": 1, "status": "certified"}')
     assert status(root, NAME).phase.startswith("confirmation interrupted")  # not all of it was written
-    shutil.rmtree(folder / CELLS)
+    shutil.rmtree(folder / results.CELLS)
     assert status(root, NAME).phase == "confirmed: certified"
     assert status(root, NAME).following == (f"export {NAME} --as {NAME}",)
 

@@ -68,7 +68,7 @@ def start(job: TrialJob, dataset: Dataset) -> Start:
         """What `tune.with_parameters` makes, without Ray."""
 
         def setup(self, config: dict[str, Any]) -> None:
-            super().setup(config, job=job, dataset=dataset)
+            super().setup(config, job=job, load=lambda: dataset)
 
     return BoundTrial
 
@@ -210,7 +210,7 @@ def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJo
 
     class BoundTrial(TrainingTrial):
         def setup(self, config: dict[str, Any]) -> None:
-            super().setup(config, job=replace(job, software=other), dataset=dataset)
+            super().setup(config, job=replace(job, software=other), load=lambda: dataset)
 
     result = BoundTrial(_asked()).step()
     assert result["outcome"] == UNFIT

@@ -1,0 +1,41 @@
+"""What is refused before Ray is asked for anything; the rest is in `tests/integration/test_run.py`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from core.config import Device
+from core.errors import ConfigError
+from search import campaign, results
+from search.config import settings_of
+from search.plan import Plan, describe, plan, plan_resume
+from search.study import CampaignStudy
+from tests.search.campaigns import NAME, config
+
+
+def _begun_on_a_gpu(root: Path, device: Device) -> Plan:
+    planned = plan(config().model_copy(update={"device": device}), root)
+    planned.folder.mkdir(parents=True)
+    content = yaml.safe_load(describe(planned, datetime(2024, 5, 1, tzinfo=UTC)))
+    content["resolved"]["device"] = "cuda"
+    (planned.folder / results.CONFIG_FILE).write_text(yaml.safe_dump(content))
+    CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config)).close()
+    return plan_resume(NAME, root, None, None)
+
+
+def test_a_campaign_does_not_go_on_where_its_trials_could_not_be_compared(tmp_path: Path) -> None:
+    planned = _begun_on_a_gpu(tmp_path, "auto")
+    with pytest.raises(ConfigError, match=r"small trains on cuda, and here is cpu.*say device: cpu in its"):
+        campaign.resume(planned)
+
+
+def test_who_says_where_it_trains_may_go_on_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = _begun_on_a_gpu(tmp_path, "cpu")
+    reached: list[object] = []
+    monkeypatch.setattr(campaign, "_go", lambda *_: reached.append(1))
+    campaign.resume(planned)
+    assert reached
