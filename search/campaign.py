@@ -178,7 +178,11 @@ def _conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime)
         raise book.failure
     if not any(log.epochs or log.outcome for log in logs):
         raise KeyboardInterrupt
-    return conclude(planned, book, incumbent, started)
+
+    def act() -> CampaignOutcome:
+        return conclude(planned, book, incumbent, started)
+
+    return act() if book.watch is None else book.watch.patiently(act)
 
 
 @dataclass(frozen=True)

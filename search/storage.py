@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import fs
@@ -31,6 +32,9 @@ PATIENCE_SECONDS = 3600.0
 """How long a campaign waits for a storage that does not answer."""
 RETRY_SECONDS = 5.0
 _PROBE, _MARK = ".probe", ".mark"
+
+
+Found = TypeVar("Found")
 
 
 class StorageError(ConfigError):
@@ -230,6 +234,20 @@ class Watch:
         self._failed_at = None
         self._say("The storage answers again.")
         return True
+
+    def patiently(self, act: Callable[[], Found], wait: Callable[[float], None] = time.sleep) -> Found:
+        """Do what takes the storage, again and again until it answers; returns what that gives.
+
+        Raises:
+            StorageError: it has not answered for too long.
+        """
+        while True:
+            try:
+                return act()
+            except StorageError as error:
+                self.failed(str(error))
+            while not self.answers():
+                wait(RETRY_SECONDS / 5)
 
 
 def check_place(place: str) -> str:

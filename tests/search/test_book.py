@@ -250,6 +250,30 @@ def test_a_storage_that_hangs_holds_nobody(desk: Desk) -> None:
     assert isinstance(found, TrialLog)
 
 
+@pytest.mark.parametrize(("patience", "outcome"), [(60.0, "written"), (20.0, "for 0 min")])
+def test_what_is_written_at_the_end_waits_for_its_storage(patience: float, outcome: str) -> None:
+    storage = Unsteady()
+    storage.up = False
+    now = 0.0
+
+    def write() -> str:
+        storage.write("table", b"")
+        return "written"
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        storage.up = now > 30
+
+    watch = Watch(storage, clock=lambda: now, patience=patience, start=_at_once)
+    try:
+        said = watch.patiently(write, wait)
+    except StorageError as error:
+        said = str(error)
+    assert outcome in said
+    assert 20 < now < 40
+
+
 def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: Desk) -> None:
     storage = Unsteady()
     now = 0.0
