@@ -109,8 +109,7 @@ class Book:
 
     def next(self) -> TrialLog | Literal["wait", "finished"]:
         """The trial to start now: one that has to go on, or a new one; or to wait, or that there are no more."""
-        self._look_around()
-        if self.ending in ("stopped", "failure"):
+        if self.is_over():
             return "finished"
         try:
             if len(self.live) >= self.concurrency or (self.watch is not None and not self.watch.answers()):
@@ -136,7 +135,7 @@ class Book:
             row: what the training reported, with `epoch` and `value`.
         """
         log = self.study.trials[number]
-        self._look_around()
+        self.is_over()
         if log.outcome is not None or self.failure is not None:
             return "stop"
         epoch, value = int(row["epoch"]), float(row["value"])
@@ -264,9 +263,11 @@ class Book:
         """End it all: it cannot go on."""
         self.failure, self.ending = error, "failure"
 
-    def _look_around(self) -> None:
+    def is_over(self) -> bool:
+        """Whether no trial is to be begun any more, even one that waits to go on."""
         if self.ending not in ("stopped", "failure") and self.stop_requested():
             self.ending = "stopped"
+        return self.ending in ("stopped", "failure")
 
     def _spent(self) -> bool:
         """Whether a budget is used up; notes which."""

@@ -67,7 +67,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=raw.name,
             storage_path=str(raw.parent),
-            callbacks=[Ticker(on_step, lambda: book.ending in ("stopped", "failure"))],
+            callbacks=[Ticker(on_step, book.is_over)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -164,3 +164,20 @@ def test_who_has_not_the_clusters_token_is_not_let_in(tmp_path: Path, monkeypatc
 def test_an_address_where_no_cluster_answers_is_an_error_in_one_line(tmp_path: Path) -> None:
     with owned(tmp_path) as folder:
         assert "No Ray cluster answers this machine at 127.0.0.1:1" in _refused(folder, "127.0.0.1:1")
+
+
+def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_path: Path) -> None:
+    storage = tmp_path / "shared"
+    with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 0}) as raylets:
+        process = _run(folder, raylets.address, concurrency=2, storage=str(storage))
+        journal = folder / "results" / "c" / results.JOURNAL_FILE
+        deadline = time.monotonic() + 200
+        while not (journal.exists() and journal.read_text().count('"kind":"ask"') == 2):
+            assert time.monotonic() < deadline, process.communicate()[0]
+            time.sleep(0.1)
+        stop = [sys.executable, "-m", "search", "stop", "c"]
+        subprocess.run(stop, cwd=folder, env=_environment(folder), check=True, capture_output=True, timeout=60)
+        said, _ = process.communicate(timeout=100)
+    assert process.returncode == 130, said
+    assert not journal.parent.exists()  # of what was never begun nothing is kept, there or here
+    assert not [path for path in storage.rglob("record/*") if path.is_file()]
