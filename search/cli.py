@@ -30,6 +30,27 @@ from core.sources import data_settings, fetch_lacking
 from search import confirm_cli, data_cli, jobs_cli, presets_cli, results
 from search.address import AddressOption, is_server
 from search.config import CampaignConfig
+from search.options import (
+    CampaignFile,
+    ConfirmOption,
+    DeviceOption,
+    DryRunOption,
+    HoursOption,
+    IncumbentOption,
+    LostStorageOption,
+    MaxEpochsOption,
+    MetricOption,
+    ModelOption,
+    MoreTrialsOption,
+    NameArgument,
+    NameOption,
+    PolicyOption,
+    RootOption,
+    SamplerOption,
+    SeedOption,
+    SyntheticOption,
+    TrialsOption,
+)
 from search.settings import resolve
 from search.storage import Storage, check_place
 
@@ -59,9 +80,6 @@ RESUME_EPILOG = (
     "preset-search resume btc-eth-30d --storage s3://bucket/campaigns  # on another machine"
 )
 YARDSTICKS = {"majority": "majority class", "bayes": "best possible: recipe known"}
-HoursOption = Annotated[float | None, typer.Option("--hours", help="Ask for no more trials after so many hours.")]
-NameArgument = Annotated[str, typer.Argument(help="Name of the campaign.")]
-RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
 
 
 @app.callback()
@@ -71,10 +89,8 @@ def about() -> None:
 
 @app.command(cls=Command, epilog=RUN_EPILOG)
 def run(
-    campaign_file: Annotated[
-        Path | None, typer.Argument(metavar="[CAMPAIGN.yaml]", help="Settings of the campaign; flags override them.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the campaign and of its folder.")] = None,
+    campaign_file: CampaignFile = None,
+    name: NameOption = None,
     data: DataOption = None,
     symbols: SymbolsOption = None,
     days: DaysOption = None,
@@ -86,28 +102,19 @@ def run(
     horizon: HorizonOption = None,
     features: FeaturesOption = None,
     offline: OfflineOption = False,
-    synthetic: Annotated[
-        bool, typer.Option("--synthetic", help="Use the embedded synthetic market: the default when no data are named.")
-    ] = False,
-    trials: Annotated[int | None, typer.Option(help="Trials to run. Default: 16.")] = None,
+    synthetic: SyntheticOption = False,
+    trials: TrialsOption = None,
     hours: HoursOption = None,
-    sampler: Annotated[str | None, typer.Option(help="tpe, random or gp. Default: tpe.")] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(help="What the sampler learns of stopped trials: complete, pruned, full_only. Default: complete."),
-    ] = None,
-    max_epochs: Annotated[int | None, typer.Option(help="Epochs of a trial at full fidelity. Default: 18.")] = None,
-    metric: Annotated[str | None, typer.Option(help="Ranking metric. Default: macro_f1.")] = None,
-    incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: production_small.")] = None,
-    model: Annotated[str | None, typer.Option(help="quick, small or large. Default: quick; small on a GPU.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of sampler and trainings. Default: 0.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    confirm: Annotated[
-        bool, typer.Option("--confirm", help="Confirm the best trials when the search has ended.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="A small version of the same: 4 trials, 3 epochs, few bars.")
-    ] = False,
+    sampler: SamplerOption = None,
+    policy: PolicyOption = None,
+    max_epochs: MaxEpochsOption = None,
+    metric: MetricOption = None,
+    incumbent: IncumbentOption = None,
+    model: ModelOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    confirm: ConfirmOption = False,
+    dry_run: DryRunOption = False,
     address: AddressOption = None,
     root: RootOption = results.ROOT,
 ) -> None:
@@ -148,12 +155,9 @@ def run(
 @jobs_cli.handed(long=True)
 def resume(
     name: NameArgument,
-    trials: Annotated[int | None, typer.Option(help="Trials in all, if more are wanted than before.", min=1)] = None,
+    trials: MoreTrialsOption = None,
     hours: HoursOption = None,
-    storage: Annotated[
-        str | None,
-        typer.Option("--storage", help="Bring the campaign's files from its storage first: its machine was lost."),
-    ] = None,
+    storage: LostStorageOption = None,
     address: AddressOption = None,
     root: RootOption = results.ROOT,
 ) -> None:

@@ -19,8 +19,8 @@ from search.address import AddressOption
 from search.config import ConfirmConfig
 from search.export import read_verdict
 from search.nodes import Node
+from search.options import NameArgument, RootOption
 
-RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
 CONFIRM_EPILOG = (
     "Examples:\n\npreset-search confirm btc-eth-30d\n\n"
     "preset-search confirm btc-eth-30d --top 1 --seeds 2 --folds 2 --incumbent quick_experiment"
@@ -33,7 +33,7 @@ OUTSIDE = 1
 
 
 def confirm(
-    name: Annotated[str, typer.Argument(help="Name of the campaign.")],
+    name: NameArgument,
     top: Annotated[int | None, typer.Option(help="Best trials to train again. Default: 3.", min=1)] = None,
     seeds: Annotated[int | None, typer.Option(help="Trainings of each on a fold. Default: 3.", min=1)] = None,
     folds: Annotated[int | None, typer.Option(help="Blocks of time. Default: 5.", min=1)] = None,

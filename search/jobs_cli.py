@@ -21,6 +21,7 @@ from core.preset import check_name
 from search import archive, homecoming, ledger, parcel, results
 from search.address import is_server
 from search.jobs import DEFAULT_ADDRESS, Client, Head, call, connect, forget, newest, start
+from search.options import NameArgument, RootOption
 from search.settings import resolve
 
 LAUNCH_EPILOG = (
@@ -37,8 +38,6 @@ STATUS_EPILOG = (
     "Examples:\n\npreset-search status btc-eth-30d\n\npreset-search status btc-eth-30d --address http://127.0.0.1:8265"
 )
 _PANEL = "On a cluster"
-NameArgument = Annotated[str, typer.Argument(help="Name of the campaign.")]
-RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
 ServerOption = Annotated[str, typer.Option("--address", help="The cluster's job server.", rich_help_panel=_PANEL)]
 PythonOption = Annotated[
     str, typer.Option("--python", help="The interpreter on the head.", rich_help_panel=_PANEL, show_default=True)

@@ -16,12 +16,12 @@ from core.files import write_text
 from core.preset import Preset
 from search import results
 from search.export import make_preset
+from search.options import NameArgument, RootOption
 
 NOT_CERTIFIED = 1
 """Exit code where a certified preset was asked for, or a file is not what its campaign gives."""
 
 presets_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look at preset files.")
-RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
 FolderOption = Annotated[Path, typer.Option("--presets", help="Folder of the preset files.")]
 EXPORT_EPILOG = (
     "Examples:\n\npreset-search export btc-eth-30d --as btc_eth_30d\n\n"
@@ -33,7 +33,7 @@ REGENERATE_EPILOG = (
 
 
 def export(
-    name: Annotated[str, typer.Argument(help="Name of the campaign.")],
+    name: NameArgument,
     preset_name: Annotated[str, typer.Option("--as", help="Name of the preset to write.")],
     require_certified: Annotated[
         bool, typer.Option("--require-certified", help="Exit with 1 if it is not; the file is written all the same.")
