@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -103,12 +103,7 @@ class Storage:
         Raises:
             StorageError: it cannot be removed.
         """
-        filesystem, base = _open(self.place)
-        try:
-            with self._asked("removed", name):
-                filesystem.delete_file(f"{base}/{name}")
-        except FileNotFoundError:
-            return
+        self._drop(fs.FileSystem.delete_file, name)
 
     def clear(self, folder: str) -> None:
         """Remove a folder with all that is in it, if it is there.
@@ -116,12 +111,12 @@ class Storage:
         Raises:
             StorageError: it cannot be removed.
         """
+        self._drop(fs.FileSystem.delete_dir, folder)
+
+    def _drop(self, delete: Callable[[fs.FileSystem, str], None], name: str) -> None:
         filesystem, base = _open(self.place)
-        try:
-            with self._asked("removed", folder):
-                filesystem.delete_dir(f"{base}/{folder}")
-        except FileNotFoundError:
-            return
+        with suppress(FileNotFoundError), self._asked("removed", name):
+            delete(filesystem, f"{base}/{name}")
 
     def mark(self) -> str:
         """Leave a mark that others can look for, instead of one that is there; returns it.

@@ -9,9 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
-from search import results, study
+from tests.integration import tiny
 from tests.integration.processes import environment, owned, processes_of
 
 PORT = 6379
@@ -50,19 +48,6 @@ CLUSTER = {
     "file_mounts": {},
     "file_mounts_sync_continuously": False,
 }  # fmt: skip
-CAMPAIGN = {
-    "name": "c",
-    "data": {"synthetic": {"bars": 4500}},
-    "trials": 3,
-    "max_epochs": 2,
-    "grace": 1,
-    "incumbent": "quick_experiment",
-    "incumbent_epochs": 1,
-    "model": "quick",
-    "ask": [],
-    "device": "cpu",
-    "concurrency": 2,
-}
 
 
 def _raylets(folder: Path) -> int:
@@ -71,7 +56,7 @@ def _raylets(folder: Path) -> int:
 
 def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text(json.dumps(CLUSTER))
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN | {"storage": str(tmp_path / "shared")}))
+    file = tiny.write_file(tmp_path, storage=str(tmp_path / "shared"), concurrency=2, max_epochs=2, grace=1)
     environ = environment(tmp_path) | {
         "RAY_FAKE_CLUSTER": "1",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
@@ -85,7 +70,7 @@ def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> N
     with owned(tmp_path) as folder:
         subprocess.run(head, env=environ, check=True, capture_output=True, timeout=100)
         assert _raylets(folder) == 1
-        command = [sys.executable, "-m", "search", "run", "c.yaml", "--address", f"127.0.0.1:{PORT}"]
+        command = [sys.executable, "-m", "search", "run", file, "--address", f"127.0.0.1:{PORT}"]
         most = 0
         with (folder / "said").open("w+") as said:
             process = subprocess.Popen(command, cwd=folder, env=environ, stdout=said, stderr=subprocess.STDOUT)
@@ -99,6 +84,6 @@ def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> N
         left = _raylets(folder)
     assert most == 3, "it did not grow to what the campaign asked for"
     assert left == 1, "it did not shrink again"
-    logs = study.read_trials(study.load(folder / "results" / "c" / results.JOURNAL_FILE, "c"))
+    logs = tiny.logs(folder)
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert [(log.number, log.attempts) for log in logs] == [(0, 1), (1, 1), (2, 1)]

@@ -7,41 +7,24 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import psutil
 import pytest
-import yaml
 
 from core.config import parse
-from search import results, study
+from search import results
 from search.config import CampaignConfig, settings_of
 from search.replay import replay
+from tests.integration import tiny
 from tests.integration.processes import environment, owned
 from tests.integration.raylets import auth, cluster
 
-CAMPAIGN: dict[str, Any] = {
-    "name": "c",
-    "data": {"synthetic": {"bars": 4500}},
-    "trials": 3,
-    "max_epochs": 4,
-    "grace": 2,
-    "sampler": "random",
-    "incumbent": "quick_experiment",
-    "incumbent_epochs": 2,
-    "model": "quick",
-    "ask": [],
-    "device": "cpu",
-    "space": {"batch_size": {"values": [64]}},
-}
-
 
 def _run(folder: Path, address: str, **changes: Any) -> subprocess.Popen[str]:
-    (folder / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN | changes))
-    command = [sys.executable, "-m", "search", "run", "c.yaml", "--address", address]
+    command = [sys.executable, "-m", "search", "run", tiny.write_file(folder, **changes), "--address", address]
     return subprocess.Popen(
         command, cwd=folder, env=_environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -58,21 +41,6 @@ def _refused(folder: Path, address: str, **changes: Any) -> str:
     assert not (folder / "results" / "c").exists()
     (line,) = [line for line in said.splitlines() if line.startswith("error:")]
     return line
-
-
-def _logs(folder: Path) -> list[study.TrialLog]:
-    return study.read_trials(study.load(folder / "results" / "c" / results.JOURNAL_FILE, "c"))
-
-
-def _wait_for_epochs(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
-    journal = folder / "results" / "c" / results.JOURNAL_FILE
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        if journal.exists() and journal.read_text().count('"kind":"result"') >= count:
-            return
-        time.sleep(0.1)
-    process.kill()
-    pytest.fail(f"it never came to {count} epochs: {process.communicate()[0]}")
 
 
 def _with_a_trial(pids: list[int]) -> int:
@@ -94,19 +62,19 @@ def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path
         # Whoever is cut off is noticed after some seconds: trials have to take longer.
         longer = {} if how == signal.SIGKILL else {"max_epochs": 16, "grace": 16}
         process = _run(folder, raylets.address, **longer)
-        _wait_for_epochs(folder, 2, process)
+        tiny.wait_for(tiny.journal(folder), "result", 2, process)
         # Only the raylet: what it had started lives on, as on a machine that the network has lost.
         os.kill(_with_a_trial(raylets.pids[1:]), how)
         said, _ = process.communicate(timeout=280)
     assert process.returncode == 0, said
-    logs = _logs(folder)
+    logs = tiny.logs(folder)
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert any(log.attempts > 1 and log.deaths for log in logs), "nobody was lost: the test shows nothing"
     assert all(list(log.epochs) == list(range(1, log.last_epoch + 1)) for log in logs)
     assert not any(log.differences for log in logs)  # on a CPU, what was run again came out the same to the last bit
-    settings = settings_of(parse(CampaignConfig, CAMPAIGN, "test"))
-    found = replay(folder / "results" / "c" / results.JOURNAL_FILE, settings)
+    settings = settings_of(parse(CampaignConfig, tiny.CAMPAIGN, "test"))
+    found = replay(tiny.journal(folder), settings)
     assert (found.proposals, found.equal) == (3, 3)
     predictions = pd.read_parquet(folder / "results" / "c" / results.PREDICTIONS_FILE)
     complete = {log.number for log in logs if log.outcome == "complete"}
@@ -170,14 +138,10 @@ def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_pa
     storage = tmp_path / "shared"
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 0}) as raylets:
         process = _run(folder, raylets.address, concurrency=2, storage=str(storage))
-        journal = folder / "results" / "c" / results.JOURNAL_FILE
-        deadline = time.monotonic() + 200
-        while not (journal.exists() and journal.read_text().count('"kind":"ask"') == 2):
-            assert time.monotonic() < deadline, process.communicate()[0]
-            time.sleep(0.1)
+        tiny.wait_for(tiny.journal(folder), "ask", 2, process)
         stop = [sys.executable, "-m", "search", "stop", "c"]
         subprocess.run(stop, cwd=folder, env=_environment(folder), check=True, capture_output=True, timeout=60)
         said, _ = process.communicate(timeout=100)
     assert process.returncode == 130, said
-    assert not journal.parent.exists()  # of what was never begun nothing is kept, there or here
+    assert not tiny.journal(folder).parent.exists()  # of what was never begun nothing is kept, there or here
     assert not [path for path in storage.rglob("record/*") if path.is_file()]

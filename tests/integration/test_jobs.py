@@ -311,3 +311,19 @@ def test_the_token_is_nowhere_on_the_head_but_in_its_file(told: Told, cluster: C
         for path in root.rglob("*"):
             assert not path.is_file() or cluster.token.encode() not in path.read_bytes()
     assert (cluster.folder / "token").stat().st_mode & 0o077 == 0
+
+
+def test_a_stopped_campaign_goes_on_and_is_confirmed_there(told: Told, cluster: Cluster) -> None:
+    asked = len(results.read_trials(cluster.home / "results" / "tiny"))
+    with cluster.started("resume", "tiny", "--trials", str(asked)) as process:
+        assert "Ended by: trials" in _rest(process), told.resume
+    with cluster.started("confirm", "tiny", "--top", "1", "--seeds", "1", "--folds", "2") as process:
+        confirmed = _rest(process)
+    assert "results: preset-search fetch-results tiny --address" in confirmed
+    cluster.run("fetch-results", "tiny")
+    here = cluster.laptop / "results" / "tiny"
+    manifest.check(here)
+    assert (here / results.VERDICT_FILE).read_bytes() == (
+        cluster.home / "results" / "tiny" / results.VERDICT_FILE
+    ).read_bytes()
+    assert "has read its test span" in cluster.run("resume", "tiny", "--trials", "400", code=2)

@@ -13,28 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
-from search import results, study
+from tests.integration import tiny
 from tests.integration.processes import environment, owned
 from tests.integration.raylets import auth
 
-CUT_SECONDS = 60
+CUT_SECONDS, TRIALS = 60, 8
 HEAD, NODE = "10.77.0.1", "10.77.0.2"
-CAMPAIGN = {
-    "name": "c",
-    "data": {"synthetic": {"bars": 4500}},
-    "trials": 8,
-    "max_epochs": 9,
-    "grace": 3,
-    "sampler": "random",
-    "incumbent": "quick_experiment",
-    "incumbent_epochs": 2,
-    "model": "quick",
-    "ask": [],
-    "device": "cpu",
-    "space": {"batch_size": {"values": [64]}},
-}
 
 
 @contextmanager
@@ -74,36 +59,31 @@ def _inside(network: str, *command: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(not _possible(), reason="takes network namespaces of its own")
 def test_a_node_that_is_cut_off_for_a_minute_costs_no_trial(tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN))
+    file = tiny.write_file(tmp_path, trials=TRIALS, max_epochs=9, grace=3)
     environ = environment(tmp_path) | auth() | {
         "PYTHONPATH": str(Path.cwd()),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }  # fmt: skip
     quiet = ["--include-dashboard=false", "--num-cpus=1"]
-    journal = tmp_path / "results" / "c" / results.JOURNAL_FILE
     with owned(tmp_path) as folder, _two_networks() as (here, there):
         head = ["ray", "start", "--head", f"--node-ip-address={HEAD}", "--port=6379", *quiet]
         node = ["ray", "start", f"--address={HEAD}:6379", f"--node-ip-address={NODE}", "--num-cpus=1"]
         for network, command in ((here, head), (there, node)):
             subprocess.run(_inside(network, *command), env=environ, check=True, capture_output=True, timeout=100)
-        run = [sys.executable, "-m", "search", "run", "c.yaml", "--address", f"{HEAD}:6379"]
+        run = [sys.executable, "-m", "search", "run", file, "--address", f"{HEAD}:6379"]
         with (folder / "said").open("w+") as said:
             process = subprocess.Popen(
                 _inside(here, *run), cwd=folder, env=environ, stdout=said, stderr=subprocess.STDOUT
             )
-            deadline = time.monotonic() + 300
-            while not (journal.exists() and journal.read_text().count('"kind":"result"') >= 4):
-                if time.monotonic() > deadline or process.poll() is not None:
-                    pytest.fail((folder / "said").read_text())
-                time.sleep(0.1)
+            tiny.wait_for(tiny.journal(folder), "result", 4, process)
             subprocess.run(["ip", "-n", here, "link", "set", f"v{here}", "down"], check=True)
             time.sleep(CUT_SECONDS)
             subprocess.run(["ip", "-n", here, "link", "set", f"v{here}", "up"], check=True)
             process.wait(timeout=900)
         told = (folder / "said").read_text()
     assert process.returncode == 0, told
-    logs = study.read_trials(study.load(journal, "c"))
-    assert [log.number for log in logs] == list(range(CAMPAIGN["trials"]))  # type: ignore[call-overload]
+    logs = tiny.logs(tmp_path)
+    assert [log.number for log in logs] == list(range(TRIALS))
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert any(log.deaths for log in logs), "nobody was cut off: the test shows nothing"
     assert all(list(log.epochs) == list(range(1, log.last_epoch + 1)) for log in logs)

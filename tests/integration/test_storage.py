@@ -10,27 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from search import results, study
 from search.storage import Storage
+from tests.integration import tiny
 from tests.integration.processes import environment, owned
 from tests.search.s3 import Door, Server
 
 pytestmark = pytest.mark.slow
-CAMPAIGN = {
-    "name": "c",
-    "data": {"synthetic": {"bars": 4500}},
-    "trials": 3,
-    "max_epochs": 4,
-    "grace": 1,
-    "sampler": "random",
-    "incumbent": "quick_experiment",
-    "incumbent_epochs": 1,
-    "model": "quick",
-    "ask": [],
-    "space": {"batch_size": {"values": [64]}},
-}
+SOONER = {"grace": 1, "incumbent_epochs": 1}
 
 
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -44,26 +32,13 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def _logs(folder: Path) -> list[study.TrialLog]:
-    return study.read_trials(study.load(folder / "results" / "c" / results.JOURNAL_FILE, "c"))
-
-
-def _wait_for(journal: Path, text: str, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 200
-    while not (journal.exists() and journal.read_text().count(text) >= count):
-        if time.monotonic() > deadline or process.poll() is not None:
-            process.kill()
-            raise AssertionError(process.communicate()[0])
-        time.sleep(0.05)
-
-
 def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) -> None:
     server = Server.started()
     door = Door(server)
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN | {"storage": door.place}))
+    file = tiny.write_file(tmp_path, storage=door.place, **SOONER)
     with owned(tmp_path) as folder:
-        process = _start(folder, "run", "c.yaml")
-        _wait_for(folder / "results" / "c" / results.JOURNAL_FILE, '"kind":"result"', 1, process)
+        process = _start(folder, "run", file)
+        tiny.wait_for(tiny.journal(folder), "result", 1, process)
         door.close()
         assert process.stdout is not None
         for line in process.stdout:
@@ -74,7 +49,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
         said, _ = process.communicate(timeout=250)
     assert process.returncode == 0, said
     assert "The storage answers again." in said
-    logs = _logs(folder)
+    logs = tiny.logs(folder)
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert [log.number for log in logs] == [0, 1, 2]
     assert not any(log.deaths or log.differences for log in logs)
@@ -89,11 +64,11 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
 
 def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
-    (tmp_path / "c.yaml").write_text(yaml.safe_dump(CAMPAIGN | {"storage": str(storage)}))
+    file = tiny.write_file(tmp_path, storage=str(storage), **SOONER)
     journal = storage / "c" / "record" / results.JOURNAL_FILE
     with owned(tmp_path) as folder:
-        process = _start(folder, "run", "c.yaml")
-        _wait_for(journal, '"kind":"result"', 1, process)
+        process = _start(folder, "run", file)
+        tiny.wait_for(journal, "result", 1, process)
         process.kill()
         process.communicate()
     shutil.rmtree(tmp_path / "results")
@@ -101,8 +76,28 @@ def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> 
         process = _start(folder, "resume", "c", "--storage", str(storage))
         said, _ = process.communicate(timeout=250)
     assert process.returncode == 0, said
-    logs = _logs(tmp_path)
+    logs = tiny.logs(tmp_path)
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert not any(log.differences for log in logs)
-    assert journal.read_bytes() == (tmp_path / "results" / "c" / results.JOURNAL_FILE).read_bytes()
+    assert journal.read_bytes() == tiny.journal(tmp_path).read_bytes()
+
+
+def test_of_two_drivers_the_one_that_came_later_goes_on(tmp_path: Path) -> None:
+    storage = tmp_path / "shared"
+    journal = storage / "c" / "record" / results.JOURNAL_FILE
+    with owned(tmp_path) as folder:
+        file = tiny.write_file(folder, storage=str(storage), trials=6, max_epochs=9, grace=9)
+        first = _start(folder, "run", file)
+        tiny.wait_for(journal, "result", 2, first)
+        second = _start(folder, "resume", "c", "--storage", str(storage), "--results", "elsewhere")
+        lost, _ = first.communicate(timeout=250)
+        said, _ = second.communicate(timeout=250)
+    assert first.returncode == 2, lost
+    assert "error: Another driver goes on with campaign c" in lost
+    assert second.returncode == 0, said
+    logs = study.read_trials(study.load(folder / "elsewhere" / "c" / results.JOURNAL_FILE, "c"))
+    assert [log.number for log in logs] == list(range(6))
+    assert {log.outcome for log in logs} == {"complete"}
+    assert not any(log.differences for log in logs)
+    assert journal.read_bytes() == (folder / "elsewhere" / "c" / results.JOURNAL_FILE).read_bytes()
