@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import ConfigError
 from search.storage import Storage, StorageError, check_place
+from tests.search import gcs
 from tests.search.s3 import Server
 
 
@@ -17,12 +18,16 @@ def server() -> Server:
     return Server.started()
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(scope="module")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> gcs.Server:
+    return gcs.Server.started(tmp_path_factory.mktemp("gcs"))
+
+
+@pytest.fixture(params=["folder", "server", "gcs_server"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "folder":
         return Storage(str(tmp_path / "storage"))
-    server: Server = request.getfixturevalue("server")
-    return Storage(server.place).at(tmp_path.name)
+    return Storage(request.getfixturevalue(request.param).place).at(tmp_path.name)
 
 
 def test_what_is_written_is_read_listed_and_removed(storage: Storage) -> None:
