@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import shlex
 import tempfile
 from collections.abc import Callable, Sequence
@@ -38,6 +39,9 @@ STATUS_EPILOG = (
     "Examples:\n\npreset-search status btc-eth-30d\n\npreset-search status btc-eth-30d --address http://127.0.0.1:8265"
 )
 _PANEL = "On a cluster"
+_PROPOSED = re.compile(r"(.*(?:next|then): preset-search (\S+) .*?)(?: --results .*)?")
+_HANDED = ("confirm", "resume", "stop")
+"""Commands that run on the head; others want the results here."""
 ServerOption = Annotated[str, typer.Option("--address", help="The cluster's job server.", rich_help_panel=_PANEL)]
 PythonOption = Annotated[
     str, typer.Option("--python", help="The interpreter on the head.", rich_help_panel=_PANEL, show_default=True)
@@ -158,6 +162,18 @@ def _where(address: str, head: Head) -> str:
     return " ".join(f"{flag} {shlex.quote(value)}" for flag, (value, usual) in named.items() if value != usual)
 
 
+def _printer(where: str) -> Callable[[str], None]:
+    """Prints what the head says; the commands that it proposes, as they are given from here."""
+
+    def show(line: str) -> None:
+        found = _PROPOSED.fullmatch(line)
+        if found:
+            line = f"{found[1]} {where}" if found[2] in _HANDED else found[1]
+        console.out.print(Text(line))
+
+    return show
+
+
 def _asked(command: str, name: str, where: str) -> str:
     return f"preset-search {command} {name} {where}"
 
@@ -174,7 +190,7 @@ def _watch(client: Client, job: str, name: str, where: str, detach: bool) -> Non
     code = None
     if not detach:
         try:
-            code = follow(client, job, lambda line: console.out.print(Text(line)), _say)
+            code = follow(client, job, _printer(where), _say)
         except KeyboardInterrupt:
             _say("")
     if code is None:
@@ -183,7 +199,6 @@ def _watch(client: Client, job: str, name: str, where: str, detach: bool) -> Non
             console.out.print(f"{command}: {_asked(command, name, where)}", markup=False)
         return
     console.out.print(f"results: {_asked('fetch-results', name, where)}", markup=False)
-    console.out.print(f"Commands above are the head's. From here, in place of --results: {where}", markup=False)
     if code:
         raise typer.Exit(code)
 
@@ -251,7 +266,7 @@ def _hand(ctx: typer.Context, given: dict[str, Any], long: bool, takes_address: 
         _watch(client, start(client, name, line), name, _where(address, head), given["detach"])
         return
     job = call(client, name, head.entrypoint(words))
-    code = follow(client, job, lambda line: console.out.print(Text(line)), _say)
+    code = follow(client, job, _printer(_where(address, head)), _say)
     forget(client, job)
     if code:
         raise typer.Exit(code)

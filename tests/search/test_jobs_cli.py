@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,25 @@ def test_help_of_a_handed_command_shows_its_own_options_and_the_clusters(
     told = capsys.readouterr().out
     for option in ("--top", "--incumbent", "--address", "--python", "--remote-results", "--detach"):
         assert option in told
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("next: preset-search resume x --results '/home/me/a b'", "next: preset-search resume x --address http://h"),
+        ("Stopped. next: preset-search resume x", "Stopped. next: preset-search resume x --address http://h"),
+        ("then: preset-search export x --as x --results /home/me", "then: preset-search export x --as x"),
+        ("wrote /home/me/x/trials.parquet", "wrote /home/me/x/trials.parquet"),
+    ],
+)
+def test_commands_that_the_head_proposes_are_told_as_they_are_given_from_here(
+    said: str, shown: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def follow(client: object, job: str, show: Callable[[str], None], say: object) -> int:
+        show(said)
+        return 0
+
+    monkeypatch.setattr("search.joblog.follow", follow)
+    assert _run(monkeypatch, tmp_path, "status", "x", "--address", "http://h") == 0
+    assert capsys.readouterr().out.splitlines() == [shown]
