@@ -55,12 +55,8 @@ class TrialJob:
         """
         if self.software is not None:
             check_software(self.software)
-        if self.mark is not None and self.storage.marked() != self.mark:
-            where = self.storage.place.partition("?")[0]
-            raise UnfitNodeError(
-                f"Node {socket.gethostname()} does not see what the driver wrote to {where}",
-                "Name a storage that every node can reach; or another driver goes on with the campaign",
-            )
+        if self.mark is not None:
+            self._check_mark(self.mark)
         torch.set_num_threads(self.packing.cpus)
         try:
             device = resolve_device(self.packing.device)
@@ -72,6 +68,19 @@ class TrialJob:
             total = torch.cuda.get_device_properties(device).total_memory
             torch.cuda.set_per_process_memory_fraction(max(self.packing.gpus - CONTEXT / total, 0.01))
         return device
+
+    def _check_mark(self, mark: str) -> None:
+        found, where = self.storage.marked(), self.storage.place.partition("?")[0]
+        if not found:
+            raise UnfitNodeError(
+                f"Node {socket.gethostname()} does not see what the driver wrote to {where}",
+                "Name a storage that every node can reach",
+            )
+        if found != mark:
+            raise UnfitNodeError(
+                f"Another driver goes on with the campaign, or node {socket.gethostname()} has {where} for itself",
+                "Leave it to that driver; or name a storage that every node can reach",
+            )
 
     def training_config(self, six: dict[str, Any]) -> TrainingConfig:
         """The recipe of the trial with these six values."""

@@ -222,8 +222,8 @@ def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, datas
     assert replace(job, mark=mark).prepare().type == "cpu"
     with pytest.raises(UnfitNodeError, match="does not see what the driver wrote to"):
         replace(job, mark=mark, storage=Storage(job.storage.place + "-of-another-machine")).prepare()
-    job.storage.mark()  # of a campaign that was begun later
-    with pytest.raises(UnfitNodeError, match="does not see"):
+    job.storage.mark()  # of a driver that came later
+    with pytest.raises(UnfitNodeError, match="Another driver goes on"):
         replace(job, mark=mark).prepare()
 
 
