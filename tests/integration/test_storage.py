@@ -83,6 +83,32 @@ def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> 
     assert journal.read_bytes() == tiny.journal(tmp_path).read_bytes()
 
 
+def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> None:
+    storage = tmp_path / "shared"
+    file = tiny.write_file(tmp_path, storage=str(storage), **SOONER)
+    confirm = ("confirm", "c", "--top", "1", "--seeds", "1", "--folds", "3")
+    cells = storage / "c" / "record" / results.CELLS
+    with owned(tmp_path) as folder:
+        said, _ = _start(folder, "run", file).communicate(timeout=250)
+        process = _start(folder, *confirm)
+        while not list(cells.glob("*/row.json")):
+            assert process.poll() is None, said
+            time.sleep(0.1)
+        process.kill()
+        process.communicate()
+    done = len(list(cells.glob("*/row.json")))
+    shutil.rmtree(tmp_path / "results")
+    with owned(tmp_path) as folder:
+        said, _ = _start(folder, "resume", "c", "--storage", str(storage)).communicate(timeout=250)
+        assert len(list((folder / "results" / "c" / results.CELLS).glob("*/row.json"))) == done, said
+        process = _start(folder, *confirm)
+        said, _ = process.communicate(timeout=250)
+    assert process.returncode == 0, said
+    for path in (tmp_path / "results" / "c").iterdir():
+        assert (storage / "c" / "record" / path.name).read_bytes() == path.read_bytes()
+    assert not list(cells.glob("*/*"))
+
+
 def test_of_two_drivers_the_one_that_came_later_goes_on(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     journal = storage / "c" / "record" / results.JOURNAL_FILE
