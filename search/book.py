@@ -241,8 +241,11 @@ class Book:
             self.waiting.append(number)
 
     def left(self, number: int, attempt: int) -> None:
-        """An attempt at a trial runs no more. If the trial has not ended, it goes on when the campaign is resumed."""
-        if self.study.trials[number].attempts == attempt:  # otherwise it runs again already
+        """An attempt at a trial, by its fence, runs no more.
+
+        If the trial has not ended, it goes on when the campaign is resumed.
+        """
+        if self.study.trials[number].fence == attempt:  # otherwise it runs again already
             self.live.discard(number)
 
     def _close(self, number: int, reason: str) -> None:

@@ -43,7 +43,9 @@ class Checkpoints:
         Raises:
             StorageError: the storage does not answer.
         """
-        trainer = self._restored(config, dataset, device, last_epoch) or Trainer(config, dataset, device)
+        # Of a trial that has no epoch yet, whatever lies there is another driver's, of other parameters perhaps.
+        found = self._restored(config, dataset, device, last_epoch) if last_epoch else None
+        trainer = found or Trainer(config, dataset, device)
         if self._attempt > 1:
             self._write(trainer)
         return trainer

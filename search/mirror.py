@@ -19,6 +19,7 @@ EVERY_SECONDS = 10.0
 """How much of a campaign may be lost with its driver's disk; what is lost is trained again."""
 _KEPT = frozenset({*manifest.LISTED, results.MANIFEST_FILE})
 _CELL = re.compile(rf"{results.CELLS}/([0-9a-f]+/)?[a-z]+\.(json|parquet)")
+_ORDER = {results.JOURNAL_FILE: 0, results.MANIFEST_FILE: 2}
 _ATTEMPT = re.compile(r"(\d+)/(\d+)/.+")
 
 
@@ -92,15 +93,16 @@ def copy(folder: Path, storage: Storage, copied: dict[str, tuple[int, int]]) -> 
     found = {name: path for path in folder.rglob("*") if _is_kept(name := path.relative_to(folder).as_posix())}
     if not copied:  # what a run before this one had come to, and this one takes back
         copied |= dict.fromkeys(_kept(storage), (0, 0))
-    for name in sorted(copied.keys() - found.keys()):
-        storage.remove(f"{FOLDER}/{name}")
-        del copied[name]
-    for name, path in sorted(found.items()):
+    # However far this comes, the copy makes sense: its journal knows all that its tables say.
+    for name, path in sorted(found.items(), key=lambda item: (_ORDER.get(item[0], 1), item[0])):
         with suppress(FileNotFoundError):
             state = path.stat().st_size, path.stat().st_mtime_ns
             if copied.get(name) != state:
                 storage.write(f"{FOLDER}/{name}", path.read_bytes())
                 copied[name] = state
+    for name in sorted(copied.keys() - found.keys()):
+        storage.remove(f"{FOLDER}/{name}")
+        del copied[name]
 
 
 def _is_kept(name: str) -> bool:
@@ -133,8 +135,7 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
         raise ConfigError(f"{folder} is there already", "Leave out --storage: its journal knows more than a copy")
     names = _kept(storage)
     if results.JOURNAL_FILE not in names:
-        where = storage.place.partition("?")[0]
-        raise ConfigError(f"There is no campaign {name!r} in {where}", "Name the storage that its file named")
+        raise ConfigError(f"There is no campaign {name!r} in {storage.shown}", "Name the storage that its file named")
     storage.mark()
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}.") as scratch:
@@ -143,6 +144,7 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
             with suppress(FileNotFoundError):  # that driver may yet remove one
                 write_bytes(made / found, storage.read(f"{FOLDER}/{found}"))
         _forget_unknown(made / results.JOURNAL_FILE, name, storage)
+        study.take_over(made / results.JOURNAL_FILE, name)
         for look in _looks(storage, name):  # before the verdict that they belong to
             ledger.record(root / ledger.LEDGER_FILE, look)
         made.rename(folder)
@@ -168,7 +170,7 @@ def _looks(storage: Storage, name: str) -> list[ledger.Look]:
 
 
 def _forget_unknown(journal: Path, name: str, storage: Storage) -> None:
-    known = {log.number: log.attempts for log in study.read_trials(study.load(journal, name))}
+    known = {log.number: log.fence for log in study.read_trials(study.load(journal, name))}
     for found in storage.names():
         match = _ATTEMPT.fullmatch(found)
         if match and known.get(int(match[1]), 0) < int(match[2]):

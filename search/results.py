@@ -149,7 +149,7 @@ def gather(folder: Path, parts: Storage, logs: Sequence[TrialLog]) -> list[Path]
     Raises:
         ConfigError: the tables of a trial are nowhere.
     """
-    full = sorted((log.number, log.attempts) for log in logs if log.outcome == COMPLETE)
+    full = sorted((log.number, log.fence) for log in logs if log.outcome == COMPLETE)
     written = []
     for name in (PREDICTIONS_FILE, RETURNS_FILE):
         if full:
@@ -168,7 +168,7 @@ def check_parts(folder: Path, parts: Storage, logs: Sequence[TrialLog]) -> None:
     for log in logs:
         if log.outcome == COMPLETE:
             for name in (PREDICTIONS_FILE, RETURNS_FILE):
-                _part(folder, parts, name, log.number, log.attempts)
+                _part(folder, parts, name, log.number, log.fence)
 
 
 def check_not_behind(folder: Path, logs: Sequence[TrialLog]) -> None:

@@ -30,8 +30,8 @@ class BookSearcher(Searcher):
         if log == "wait":
             return None
         assert not isinstance(log, str)
-        self._started[trial_id] = log.number, log.attempts
-        return {**log.params, "number": log.number, "attempt": log.attempts, "last_epoch": log.last_epoch}
+        self._started[trial_id] = log.number, log.fence
+        return {**log.params, "number": log.number, "attempt": log.fence, "last_epoch": log.last_epoch}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take note that the trial runs no more; how it ended is in the book already, unless its process died."""

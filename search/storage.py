@@ -5,6 +5,7 @@ Every file is there whole or not at all: object stores publish one when it is cl
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -31,6 +32,7 @@ _CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 30.0
 PATIENCE_SECONDS = 3600.0
 """How long a campaign waits for a storage that does not answer."""
 RETRY_SECONDS = 5.0
+_PART = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*")
 _PROBE, _MARK = ".probe", ".mark"
 
 
@@ -52,8 +54,15 @@ class Storage:
         """Whether it is an object store."""
         return "://" in self.place
 
+    @property
+    def shown(self) -> str:
+        """Where it is, for people: without its options."""
+        return self.place.partition("?")[0] if self.is_remote else self.place
+
     def at(self, name: str) -> Storage:
         """A folder in it."""
+        if not self.is_remote:
+            return Storage(f"{self.place}/{name}")
         address, question, options = self.place.partition("?")
         return Storage(f"{address.rstrip('/')}/{name}{question}{options}")
 
@@ -70,8 +79,11 @@ class Storage:
                 raise StorageError(error.what, error.remedy) from None
             return
         filesystem, base = _open(self.place)
-        with self._asked("written", name), filesystem.open_output_stream(f"{base}/{name}") as file:
-            file.write(content)
+        try:
+            with self._asked("written", name), filesystem.open_output_stream(f"{base}/{name}") as file:
+                file.write(content)
+        except FileNotFoundError as error:
+            raise self._refusal("written", name, error) from None
 
     def read(self, name: str) -> bytes:
         """The content of a file.
@@ -149,12 +161,14 @@ class Storage:
             yield
         except FileNotFoundError:
             raise
-        except OSError as error:
-            where = self.place.partition("?")[0]
-            reason = " ".join(str(error.strerror or error).split())[:200]
-            raise StorageError(
-                f"{where}/{name} cannot be {done} ({reason})", "Check that the storage is up and lets this machine in"
-            ) from None
+        except (OSError, ValueError) as error:  # Arrow says of a name that it does not take that its value is wrong
+            raise self._refusal(done, name, error) from None
+
+    def _refusal(self, done: str, name: str, error: Exception) -> StorageError:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        return StorageError(
+            f"{self.shown}/{name} cannot be {done} ({reason})", "Check that the storage is up and lets this machine in"
+        )
 
 
 def in_background(call: Callable[[], None]) -> Future[None]:
@@ -194,11 +208,13 @@ class Watch:
         self._patience = patience
         self._start = start
         self._attempt: Future[None] | None = None
+        self._reason = ""
         self._failed_at: float | None = None
         self._tried_at = 0.0
 
     def failed(self, reason: str) -> None:
         """Take note that it did not do what it was asked."""
+        self._reason = reason
         if self._failed_at is None:
             self._failed_at = self._tried_at = self._clock()
             self._say(f"{reason} No trial is started until it does.")
@@ -220,25 +236,34 @@ class Watch:
         if self._attempt is None and now - self._tried_at >= RETRY_SECONDS:
             self._tried_at = now
             self._attempt = self._start(lambda: self._storage.write(_PROBE, b""))
-        if self._attempt is None or not self._attempt.done():
-            return False
-        attempt, self._attempt = self._attempt, None
-        try:
-            attempt.result()
-        except StorageError as error:
-            if now - self._failed_at > self._patience:
-                minutes = self._patience / 60
-                raise StorageError(f"{error.what}, for {minutes:.0f} min", "Bring it up, then resume") from None
-            return False
-        self._failed_at = None
-        self._say("The storage answers again.")
-        return True
+        if self._attempt is not None and self._attempt.done():
+            attempt, self._attempt = self._attempt, None
+            try:
+                attempt.result()
+            except StorageError as error:
+                self._reason = error.what
+            else:
+                self._failed_at = None
+                self._say("The storage answers again.")
+                return True
+        if now - self._failed_at > self._patience:
+            raise StorageError(
+                f"The storage has not answered for {self._patience / 60:.0f} min: {self._reason.rstrip('.')}",
+                "Bring it up, then resume",
+            )
+        return False
 
-    def patiently(self, act: Callable[[], Found], wait: Callable[[float], None] = time.sleep) -> Found:
+    def patiently(
+        self,
+        act: Callable[[], Found],
+        is_over: Callable[[], bool] = lambda: False,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> Found:
         """Do what takes the storage, again and again until it answers; returns what that gives.
 
         Raises:
             StorageError: it has not answered for too long.
+            KeyboardInterrupt: `is_over` said that nobody waits any more.
         """
         while True:
             try:
@@ -246,6 +271,8 @@ class Watch:
             except StorageError as error:
                 self.failed(str(error))
             while not self.answers():
+                if is_over():
+                    raise KeyboardInterrupt
                 wait(RETRY_SECONDS / 5)
 
 
@@ -265,11 +292,15 @@ def check_place(place: str) -> str:
             "storage names credentials, which would be written into every file of the campaign",
             "Give them to the machines instead: an instance profile, or the environment",
         )
-    if not parts.netloc:
-        raise ConfigError("storage names no bucket", "Write it as s3://BUCKET/FOLDER")
-    options, known = dict(parse_qsl(parts.query)), _OPTIONS[parts.scheme]
-    if unknown := sorted(set(options) - set(known)):
-        raise ConfigError(f"storage has the unknown option {unknown[0]}", f"There are: {', '.join(known)}")
+    folders = parts.path.rstrip("/").split("/")[1:]
+    if not all(_PART.fullmatch(part) for part in (parts.netloc, *folders)) or parts.fragment:
+        raise ConfigError(
+            "storage names no bucket and folder that every store takes",
+            "Write it as s3://BUCKET/FOLDER, of letters, digits, and . _ - = inside",
+        )
+    options, known = dict(parse_qsl(parts.query, keep_blank_values=True)), _OPTIONS[parts.scheme]
+    if not set(options) <= set(known):  # what else stands there may be a secret
+        raise ConfigError("storage has an unknown option", f"There are: {', '.join(known)}")
     if options.get("scheme", "https") not in ("http", "https"):
         raise ConfigError(f"storage cannot be reached by {options['scheme']}", "Write scheme=https or scheme=http")
     return place.rstrip("/")

@@ -30,7 +30,8 @@ Policy = Literal["complete", "pruned", "full_only"]
 Outcome = Literal["complete", "stopped", "failed"]
 _EPOCH, _OUTCOME, _REASON, _ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
 _DEATHS, _DIFFERENCES = "deaths", "differences"
-_ORIGIN, _TOLD = "origin", "told_from"
+_ORIGIN, _TOLD, _GENERATION = "origin", "told_from", "generation"
+_ATTEMPTS_A_GENERATION = 1_000_000
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # the campaign reports itself
 
@@ -64,6 +65,7 @@ class TrialLog:
         reason: why it is not complete.
         deaths: why its process died, each time that it did.
         differences: epochs that were run again and came out otherwise.
+        generation: how often the campaign had been taken over when it was last started, see `take_over`.
     """
 
     number: int
@@ -75,6 +77,12 @@ class TrialLog:
     reason: str = ""
     deaths: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
+    generation: int = 0
+
+    @property
+    def fence(self) -> int:
+        """Number of the last attempt among those of all drivers: what belongs to another is not looked at."""
+        return fence(self.generation, self.attempts)
 
     @property
     def last_epoch(self) -> int:
@@ -132,6 +140,7 @@ class CampaignStudy:
         settings: what its proposals depend on.
         trials: by number.
         ended: those that have an outcome, in the order in which they got it.
+        generation: how often the campaign has been taken over, see `take_over`.
     """
 
     def __init__(
@@ -163,6 +172,7 @@ class CampaignStudy:
             self._storage = JournalStorage(self._journal)
             self._study = self._open()
             self._study_id = self._storage.get_study_id_from_name(settings.name)
+            self.generation = int(self._study.user_attrs.get(_GENERATION, 0))
             self.trials = {log.number: log for log in read_trials(self._study)}
             self.ended = self._in_order_of_end()
         except (KeyError, TypeError, ValueError) as error:
@@ -237,8 +247,8 @@ class CampaignStudy:
         with self._together("ask", trial=number):
             self._study.sampler = make_sampler(self.settings.sampler, self.settings.seed, number)
             trial = self._study.ask(dict(self.settings.distributions))
-            self._set(number, _ATTEMPT, 1)
-        log = TrialLog(number, dict(trial.params), trial.user_attrs.get(_ORIGIN, "sampler"), attempts=1)
+            log = TrialLog(number, dict(trial.params), trial.user_attrs.get(_ORIGIN, "sampler"))
+            self._begin(log)
         self.trials[number] = log
         return log
 
@@ -246,9 +256,14 @@ class CampaignStudy:
         """Count another start of a trial that has not ended."""
         log = self.trials[number]
         with self._together("restart", trial=number):
-            self._set(number, _ATTEMPT, log.attempts + 1)
-        log.attempts += 1
+            self._begin(log)
         return log
+
+    def _begin(self, log: TrialLog) -> None:
+        self._set(log.number, _ATTEMPT, log.attempts + 1)
+        if self.generation:
+            self._set(log.number, _GENERATION, self.generation)
+        log.attempts, log.generation = log.attempts + 1, self.generation
 
     def report(self, number: int, epoch: int, entry: Epoch, end: tuple[Outcome, str] | None = None) -> None:
         """Write down an epoch, what was decided on it, and how that ends the trial, if so. The first value stands."""
@@ -349,7 +364,33 @@ def _log(trial: FrozenTrial) -> TrialLog:
         attrs.get(_REASON, ""),
         list(attrs.get(_DEATHS, [])),
         list(attrs.get(_DIFFERENCES, [])),
+        attrs.get(_GENERATION, 0),
     )
+
+
+def fence(generation: int, attempt: int) -> int:
+    """A number that no attempt of an earlier one reaches, be it by a driver that still runs."""
+    return generation * _ATTEMPTS_A_GENERATION + attempt
+
+
+def take_over(path: Path, name: str) -> None:
+    """Begin another generation of a campaign, of which this journal is a copy.
+
+    Its driver may run on somewhere, and start trials that the copy does not know of: what is started from here on must
+    not be taken for those.
+
+    Raises:
+        ConfigError: the journal is damaged, or another campaign's.
+    """
+    journal = Journal(path)
+    try:
+        study = optuna.load_study(storage=JournalStorage(journal), study_name=name)
+        with journal.together({"kind": "take over"}):
+            study.set_user_attr(_GENERATION, int(study.user_attrs.get(_GENERATION, 0)) + 1)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is no journal of campaign {name} ({error!r})", "Restore it from a copy") from None
+    finally:
+        journal.close()
 
 
 def load(path: Path, name: str) -> optuna.Study:

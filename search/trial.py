@@ -70,7 +70,7 @@ class TrialJob:
         return device
 
     def _check_mark(self, mark: str) -> None:
-        found, where = self.storage.marked(), self.storage.place.partition("?")[0]
+        found, where = self.storage.marked(), self.storage.shown
         if not found:
             raise UnfitNodeError(
                 f"Node {socket.gethostname()} does not see what the driver wrote to {where}",

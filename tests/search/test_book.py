@@ -250,7 +250,21 @@ def test_a_storage_that_hangs_holds_nobody(desk: Desk) -> None:
     assert isinstance(found, TrialLog)
 
 
-@pytest.mark.parametrize(("patience", "outcome"), [(60.0, "written"), (20.0, "for 0 min")])
+def test_a_storage_that_hangs_is_not_waited_for_without_end(desk: Desk) -> None:
+    now = 0.0
+    book = desk.open()
+    book.watch = Watch(Unsteady(), clock=lambda: now, patience=60, start=lambda _: Future())
+    book.no_storage(_start(book), "down.")
+    now = 10.0
+    assert book.next() == "wait"
+    now = 61.0
+    assert book.next() == "finished"
+    assert "has not answered for 1 min: down. Bring it up, then resume" in str(book.failure)
+
+
+@pytest.mark.parametrize(
+    ("patience", "outcome"), [(60.0, "written"), (20.0, "has not answered for 0 min: s3://bucket")]
+)
 def test_what_is_written_at_the_end_waits_for_its_storage(patience: float, outcome: str) -> None:
     storage = Unsteady()
     storage.up = False
@@ -267,7 +281,7 @@ def test_what_is_written_at_the_end_waits_for_its_storage(patience: float, outco
 
     watch = Watch(storage, clock=lambda: now, patience=patience, start=_at_once)
     try:
-        said = watch.patiently(write, wait)
+        said = watch.patiently(write, wait=wait)
     except StorageError as error:
         said = str(error)
     assert outcome in said
@@ -284,7 +298,9 @@ def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: 
     book.no_storage(first, "down.")
     now = 61.0
     assert book.next() == "finished"
-    assert "for 1 min. Bring it up, then resume" in str(book.failure)
+    assert "has not answered for 1 min: s3://bucket/.probe cannot be written. Bring it up, then resume" in str(
+        book.failure
+    )
     assert _start(desk.open()) == first
 
 

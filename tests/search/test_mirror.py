@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from core.errors import ConfigError
+from core.files import write_table
 from search import ledger, mirror, results, study
 from search.config import settings_of
 from search.ledger import Look
@@ -30,11 +33,20 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
 
 
+def _check_same(restored: Path, folder: Path) -> None:
+    """All is as it was, but for the journal's line that says who has it now."""
+    found, wanted = _content(restored), _content(folder)
+    journal = wanted.pop(results.JOURNAL_FILE)
+    new = found.pop(results.JOURNAL_FILE).removeprefix(journal)
+    assert (new.count(b"\n"), b'"kind":"take over"' in new) == (1, True)
+    assert found == wanted
+
+
 def test_all_of_a_campaign_comes_back_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
     with mirror.mirrored(folder, storage):
         pass
     restored = mirror.restore(tmp_path / "elsewhere", NAME, storage)
-    assert _content(restored) == _content(folder)
+    _check_same(restored, folder)
     assert not (restored / CHECKPOINTS).exists()  # those are in the storage
 
 
@@ -91,6 +103,66 @@ def test_what_the_copy_does_not_know_of_is_forgotten(folder: Path, storage: Stor
     assert left == ["0/1/1.pt", "incumbent/1/1.pt"]
 
 
+def test_a_driver_that_runs_on_does_not_write_into_what_is_begun_elsewhere(
+    folder: Path, storage: Storage, tmp_path: Path
+) -> None:
+    mirror.copy(folder, storage, {})
+    restored = mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    there, here = (
+        CampaignStudy(each / results.JOURNAL_FILE, settings_of(config()))
+        for each in (_copied(folder, tmp_path), restored)
+    )
+    theirs, ours = there.ask(), here.ask()
+    assert (theirs.number, theirs.attempts) == (ours.number, ours.attempts)
+    assert theirs.fence < ours.fence
+    assert here.restart(ours.number).fence > there.restart(theirs.number).fence
+    there.close()
+    here.close()
+    again = CampaignStudy(restored / results.JOURNAL_FILE, settings_of(config()))
+    assert again.trials[ours.number].fence == ours.fence
+    again.close()
+
+
+def _copied(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copied"))
+
+
+@pytest.mark.parametrize("written", range(9))
+def test_wherever_copying_ends_the_copy_can_be_gone_on_with(
+    folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    own = _copied(folder, tmp_path)
+    copied: dict[str, tuple[int, int]] = {}
+    tables = (results.TRIALS_FILE, results.CURVES_FILE)
+    kept = {name: (own / name).read_bytes() for name in tables}
+    for name in tables:  # as they were before the last trial
+        table = pd.read_parquet(own / name)
+        write_table(own / name, table[table["number"] < 2])
+    journal = own / results.JOURNAL_FILE
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[: whole.index(b'"kind":"ask","at"', whole.index(b'"trial":1,"epoch"'))])
+    mirror.copy(own, storage, copied)
+    journal.write_bytes(whole)
+    for name, content in kept.items():
+        (own / name).write_bytes(content)
+    write, left = Storage.write, [written]
+
+    def going_away(at: Storage, name: str, content: bytes) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise StorageError("away", "Wait")
+        write(at, name, content)
+
+    monkeypatch.setattr(Storage, "write", going_away)
+    with suppress(StorageError):
+        mirror.copy(own, storage, copied)
+    monkeypatch.undo()
+    restored = mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    opened = CampaignStudy(restored / results.JOURNAL_FILE, settings_of(config()))
+    opened.close()
+    results.check_not_behind(restored, list(opened.trials.values()))
+
+
 def test_a_journal_that_was_being_written_comes_back_whole(folder: Path, storage: Storage, tmp_path: Path) -> None:
     mirror.copy(folder, storage, {})
     name = f"{mirror.FOLDER}/{results.JOURNAL_FILE}"
@@ -132,7 +204,7 @@ def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Stora
     mirror.copy(folder, storage, {})
     for name in ("x.sh", f"{results.CELLS}/a.b/row.json", f"{results.CELLS}/row.json.sh"):
         storage.write(f"{mirror.FOLDER}/{name}", b"")
-    assert _content(mirror.restore(tmp_path / "elsewhere", NAME, storage)) == _content(folder)
+    _check_same(mirror.restore(tmp_path / "elsewhere", NAME, storage), folder)
     assert not (tmp_path / "elsewhere" / NAME / results.CELLS).exists()
 
 

@@ -92,9 +92,14 @@ def test_what_is_being_written_is_not_listed(tmp_path: Path) -> None:
         ("ftp://host/folder", "ftp:// is not known"),
         ("s3://bucket?endpoint_override=key:secret@host", "names credentials"),
         ("s3://bucket?scheme=ftp", "cannot be reached by ftp"),
-        ("gs://bucket?region=eu", "unknown option region"),
-        ("s3:///folder", "names no bucket"),
-        ("s3://bucket?access_key=AKIA", "unknown option access_key"),
+        ("gs://bucket?region=eu", "unknown option. There are: scheme, endpoint_override"),
+        ("s3:///folder", "no bucket and folder"),
+        ("s3://bucket?access_key=AKIA", "unknown option"),
+        ("s3://bucket?AKIA", "unknown option"),
+        ("s3://bucket/run#2", "no bucket and folder that every store takes"),
+        ("s3://bucket//run", "no bucket and folder that every store takes"),
+        ("s3://bucket/../run", "no bucket and folder that every store takes"),
+        ("s3://bucket:80/run", "no bucket and folder that every store takes"),
     ],
 )
 def test_a_place_that_cannot_be_used_is_refused_and_secrets_are_not_repeated(place: str, said: str) -> None:
@@ -110,3 +115,16 @@ def test_a_folder_is_made_absolute_and_options_stay_behind_the_path(monkeypatch:
     assert check_place("shared") == str(Path.cwd() / "shared")
     assert check_place("gs://bucket/folder/") == "gs://bucket/folder"
     assert Storage("s3://bucket/a?region=eu").at("b").place == "s3://bucket/a/b?region=eu"
+
+
+def test_a_folder_may_be_named_like_options(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path / "what?")).at("5")
+    storage.at("1").write("file", b"here")
+    assert storage.names() == ["1/file"]
+    assert storage.shown.endswith("what?/5")
+
+
+def test_a_bucket_that_is_not_there_is_a_storage_that_does_not_answer(server: Server, gcs_server: gcs.Server) -> None:
+    for each in (server, gcs_server):
+        with pytest.raises(StorageError, match="nowhere/file cannot be written"):
+            Storage(each.place.replace("bucket", "nowhere")).write("file", b"")
