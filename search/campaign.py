@@ -52,6 +52,7 @@ def run(planned: Plan) -> CampaignOutcome:
     kept = planned.kept_elsewhere
     if kept is not None:
         mirror.check_free(kept, planned.config.name)
+    mark = planned.storage.mark() if planned.is_shared else None
     _take(folder)
     try:
         record = CampaignStudy(folder / results.JOURNAL_FILE, settings_of(planned.config))
@@ -60,7 +61,7 @@ def run(planned: Plan) -> CampaignOutcome:
                 record.tell_earlier(name, known)
             record.ask_first(planned.asked_first)
             write_text(folder / results.CONFIG_FILE, content)
-            return _go(planned, record, started)
+            return _go(planned, record, started, mark)
         finally:
             record.close()
     except BaseException as error:
@@ -68,7 +69,7 @@ def run(planned: Plan) -> CampaignOutcome:
             shutil.rmtree(folder, ignore_errors=True)
             if kept is not None:
                 with suppress(StorageError):
-                    kept.clear(mirror.FOLDER)
+                    mirror.clear(kept, mark)
         raise
 
 
@@ -103,7 +104,7 @@ def resume(planned: Plan) -> CampaignOutcome:
         results.check_parts(planned.folder, planned.storage, logs)
         (planned.folder / results.MANIFEST_FILE).unlink(missing_ok=True)
         write_text(planned.folder / results.CONFIG_FILE, _extended(planned))
-        return _go(planned, record, started)
+        return _go(planned, record, started, planned.storage.mark() if planned.is_shared else None)
     finally:
         record.close()
 
@@ -135,7 +136,7 @@ def _take(folder: Path) -> None:
         raise ConfigError(f"{folder} cannot be made ({error.strerror})", "Choose a folder you may write to") from None
 
 
-def _go(planned: Plan, record: CampaignStudy, started: datetime) -> CampaignOutcome:
+def _go(planned: Plan, record: CampaignStudy, started: datetime, mark: str | None) -> CampaignOutcome:
     """Search until a budget is spent or someone ends it, then write down what came of it."""
     folder = planned.folder
     raw = (folder.parent / ".ray" / planned.config.name).absolute()
@@ -144,11 +145,10 @@ def _go(planned: Plan, record: CampaignStudy, started: datetime) -> CampaignOutc
         with ray_session():
             dataset = ray.put(planned.dataset)
             check_nodes(planned, dataset)
-            mark = planned.storage.mark() if planned.is_shared else None
             with mirror.mirrored(folder, planned.kept_elsewhere, mark) as taken:
                 with progress.progress_bar() as bar:
                     book, incumbent = _search(planned, record, _Run(raw, dataset, mark, taken), bar)
-                return _conclude(planned, book, incumbent, started)
+                return _conclude(planned, book, incumbent, started, taken)
     finally:
         shutil.rmtree(raw, ignore_errors=True)
         (folder / results.STOP_FILE).unlink(missing_ok=True)
@@ -171,7 +171,9 @@ def check_nodes(planned: Plan, dataset: Any) -> None:
         console.err.print(preflight.check(planned.nodes, planned.packing, dataset, size, planned.storage, software()))
 
 
-def _conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime) -> CampaignOutcome:
+def _conclude(
+    planned: Plan, book: Book, incumbent: TrialLog, started: datetime, taken: Callable[[], bool]
+) -> CampaignOutcome:
     logs = list(book.study.trials.values())
     results.write_tables(planned.folder, logs)
     if book.failure is not None:
@@ -182,7 +184,9 @@ def _conclude(planned: Plan, book: Book, incumbent: TrialLog, started: datetime)
     def act() -> CampaignOutcome:
         return conclude(planned, book, incumbent, started)
 
-    return act() if book.watch is None else book.watch.patiently(act)
+    if book.watch is None:
+        return act()
+    return book.watch.patiently(act, lambda: book.stop_requested() or taken())
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,7 @@ def _search(planned: Plan, record: CampaignStudy, this: _Run, bar: Any) -> tuple
     config = planned.config
     display = Display(bar, config.trials)
     tolerance = GPU_TOLERANCE if planned.packing.device == "cuda" else 0.0
+    watch = None if config.storage is None else Watch(planned.storage, lambda said: bar.console.print(escape(said)))
     incumbent = IncumbentTraining(
         _job(planned, planned.incumbent, this.mark),
         this.dataset,
@@ -214,10 +219,9 @@ def _search(planned: Plan, record: CampaignStudy, this: _Run, bar: Any) -> tuple
         planned.folder / results.INCUMBENT_FILE,
         progress.incumbent_bar(bar, config.incumbent, planned.incumbent.trainer.epochs),
         config.attempts,
-        config.storage is not None,
+        watch,
+        record.generation,
     )
-
-    watch = None if config.storage is None else Watch(planned.storage, lambda said: bar.console.print(escape(said)))
 
     def logs() -> list[TrialLog]:
         return list(record.trials.values())

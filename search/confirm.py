@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ import pandas as pd
 import ray
 import torch
 from ray.exceptions import RayError
+from rich.markup import escape
 from scipy.special import softmax
 
 from core import api, checklist, console, metrics
@@ -31,6 +35,8 @@ from search.confirmation import Cell, ConfirmationPlan, begin
 from search.journal import Journal
 from search.nodes import software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, TEST, Source, predictions_table, returns_table
+from search.plan import Plan
+from search.storage import Storage, StorageError, Watch
 from search.trial import TrialJob
 
 ROW_FILE = "row.json"
@@ -99,22 +105,62 @@ def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
     folder = plan.campaign.folder
     campaign = plan.campaign
     with _held(folder / results.JOURNAL_FILE), ray_session():
+        stop = folder / results.STOP_FILE
+        stop.unlink(missing_ok=True)  # left by a run that was killed
         check_nodes(campaign, ray.put(campaign.dataset))
         mark = campaign.storage.mark() if campaign.is_shared else None
         with mirror.mirrored(folder, campaign.kept_elsewhere, mark) as taken:
+            this = _Run(campaign, mark, taken, _watch(campaign.kept_elsewhere))
             begin(plan)
-            done = _train(plan, plan.cells, "confirmation", mark, taken)
+            done = _train(plan, plan.cells, "confirmation", this)
             chosen = choose(plan, done)
             final = Cell(chosen.candidate, plan.seeds[0], TEST)
             look = plan.look_at(final)
+            this.check()
             looks = ledger.record(folder.parent / ledger.LEDGER_FILE, look) if look else []
-            if look and campaign.kept_elsewhere:
-                mirror.copy_looks(folder.parent, campaign.config.name, campaign.storage)
-            last = _train(plan, [final], "final training", mark, taken)
+            if look and this.watch is not None:
+                copy = partial(mirror.copy_looks, folder.parent, campaign.config.name, campaign.storage)
+                this.watch.patiently(copy, stop.exists)
+            last = _train(plan, [final], "final training", this)
             seen = ledger.earlier(looks, look) if look else []
             verdict = {**certify(plan, chosen, last[0], seen), "look": asdict(look) if look else None}
             _write(plan, [*done, *last], verdict)
     return verdict
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of a confirmation.
+
+    Attributes:
+        campaign: the campaign.
+        mark: what the driver left in its storage, see `TrialJob`.
+        taken: whether another driver goes on with it.
+        watch: knows whether the storage answers; None where it is this machine's own disk.
+    """
+
+    campaign: Plan
+    mark: str | None
+    taken: Callable[[], bool]
+    watch: Watch | None
+
+    def check(self) -> None:
+        """Make sure that it is to go on.
+
+        Raises:
+            KeyboardInterrupt: someone asks for an end.
+            ConfigError: another driver goes on with it.
+        """
+        stop = self.campaign.folder / results.STOP_FILE
+        if stop.exists():
+            stop.unlink(missing_ok=True)
+            raise KeyboardInterrupt
+        if self.taken():
+            raise mirror.taken_over(self.campaign.config.name)
+
+
+def _watch(storage: Storage | None) -> Watch | None:
+    return None if storage is None else Watch(storage, lambda said: console.err.print(escape(said)))
 
 
 @contextmanager
@@ -131,36 +177,41 @@ def _place(plan: ConfirmationPlan, cell: Cell) -> Path:
     return plan.campaign.folder / results.CELLS / cell.key(plan.campaign.identity, plan.settings.folds)
 
 
-def _train(
-    plan: ConfirmationPlan, cells: Sequence[Cell], title: str, mark: str | None, taken: Callable[[], bool]
-) -> list[Trained]:
+def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str, this: _Run) -> list[Trained]:
     """Train all cells that are not done yet; returns all, in their order."""
     missing = [cell for cell in cells if _load(_place(plan, cell)) is None]
     packing = plan.campaign.packing
-    job = TrialJob(plan.campaign.base, packing, plan.campaign.storage, software=software(), mark=mark)
+    job = TrialJob(plan.campaign.base, packing, plan.campaign.storage, software=software(), mark=this.mark)
     task = _task.options(num_cpus=packing.cpus, num_gpus=packing.gpus)
-    stop = plan.campaign.folder / results.STOP_FILE
-    stop.unlink(missing_ok=True)
     shared: dict[str, Any] = {}
     waiting = list(reversed(missing))
     running: dict[Any, Cell] = {}
+    refused = Counter[Path]()
     with console.progress_bar() as bar:
         shown = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
         while waiting or running:
-            if stop.exists():
-                stop.unlink(missing_ok=True)
-                raise KeyboardInterrupt
-            if taken():
-                raise mirror.taken_over(plan.campaign.config.name)
-            while waiting and len(running) < packing.slots:
+            this.check()
+            while waiting and len(running) < packing.slots and (this.watch is None or this.watch.answers()):
                 cell = waiting.pop()
                 if cell.split not in shared:
                     shared[cell.split] = ray.put(plan.dataset_of(cell))
                 running[task.remote(cell, shared[cell.split], job)] = cell
+            if not running:
+                time.sleep(_LOOK_SECONDS)
+                continue
             ready, _ = ray.wait(list(running), timeout=_LOOK_SECONDS)
             for reference in ready:
-                _keep(plan, running.pop(reference), reference)
-                bar.advance(shown)
+                cell = running.pop(reference)
+                try:
+                    _keep(plan, cell, reference)
+                except StorageError as error:
+                    refused[_place(plan, cell)] += 1
+                    if this.watch is None or refused[_place(plan, cell)] > plan.campaign.config.attempts:
+                        raise
+                    this.watch.failed(str(error))
+                    waiting.append(cell)
+                else:
+                    bar.advance(shown)
     found = [(cell, _load(_place(plan, cell))) for cell in cells]
     return [_of(cell, trained) for cell, trained in found if trained is not None]
 

@@ -20,7 +20,7 @@ from core.errors import ConfigError
 from core.files import write_json
 from search import results
 from search.checkpoints import Checkpoints
-from search.storage import RETRY_SECONDS, StorageError
+from search.storage import StorageError, Watch
 from search.study import TrialLog
 from search.trial import NO_ROOM, NO_STORAGE, TRAINING, TrialJob, as_row, failure
 
@@ -54,24 +54,27 @@ class IncumbentTraining:
         path: Path,
         on_epoch: Callable[[TrialLog], None],
         attempts: int = 4,
-        storage_is_shared: bool = False,
+        watch: Watch | None = None,
+        generation: int = 0,
     ) -> None:
         """Start it, as soon as the cluster has room, where its file ends; if it has ended before, take what that says.
 
-        `dataset` lies in the object store.
+        `dataset` lies in the object store. `watch` knows whether the storage answers, where it is not a disk of this
+        machine's; `generation` is the study's.
 
         Raises:
             ConfigError: the file is damaged.
         """
-        self.log = TrialLog(0, six, "incumbent")
+        self.log = TrialLog(0, six, "incumbent", generation=generation)
         self._path = path
         self._on_epoch = on_epoch
         self._task = _train.options(num_cpus=job.packing.cpus, num_gpus=job.packing.gpus)
         self._job = job
         self._attempts = attempts
         self._stream: Any = None
-        self._begin_at: float | None = None  # when to try again to reach the storage
-        self._storage_is_shared = storage_is_shared
+        self._waits = False  # for the storage
+        self._refused = 0  # how often there was none since the last epoch
+        self._watch = watch
         if path.is_file():
             self._read()
         self._dataset = dataset
@@ -79,9 +82,10 @@ class IncumbentTraining:
             self._start()
 
     def _start(self) -> None:
-        self._begin_at = None
+        self._waits = False
         self.log.attempts += 1
-        self._stream = self._task.remote(self._job, self._dataset, self.log.attempts, self.log.last_epoch)
+        self._write()  # nobody may take this attempt's number again
+        self._stream = self._task.remote(self._job, self._dataset, self.log.fence, self.log.last_epoch)
 
     @property
     def ended(self) -> bool:
@@ -91,16 +95,23 @@ class IncumbentTraining:
     def poll(self) -> None:
         """Take in the epochs that are done, without waiting."""
         while not self.ended:
-            if self._begin_at is not None and time.monotonic() >= self._begin_at:
+            if self._waits and self._storage_answers():
                 self._start()
-            if self._begin_at is not None or not ray.wait([self._stream], timeout=0)[0]:
+            if self._waits or not ray.wait([self._stream], timeout=0)[0]:
                 return
             self._take()
+
+    def _storage_answers(self) -> bool:
+        try:
+            return self._watch is None or self._watch.answers()
+        except StorageError as error:
+            self.log.outcome, self.log.reason = "failed", str(error)
+            return False
 
     def wait(self, stop_requested: Callable[[], bool]) -> None:
         """Take in all epochs to come, until it has ended or is to stop."""
         while not self.ended and not stop_requested():
-            if self._begin_at is None:
+            if not self._waits:
                 ray.wait([self._stream], timeout=_LOOK_SECONDS)
             else:
                 time.sleep(_LOOK_SECONDS)
@@ -117,12 +128,15 @@ class IncumbentTraining:
         else:
             if told["outcome"] == NO_ROOM:
                 self._died(told["reason"])
-            elif told["outcome"] == NO_STORAGE and self._storage_is_shared:
-                self._begin_at = time.monotonic() + RETRY_SECONDS
+            elif told["outcome"] == NO_STORAGE and self._watch is not None and self._refused < self._attempts:
+                self._refused += 1
+                self._watch.failed(told["reason"])
+                self._waits = True
             elif told["outcome"] != TRAINING:
                 self.log.outcome, self.log.reason = "failed", told["reason"]
             elif told["row"]["epoch"] not in self.log.epochs:  # otherwise it was run again
                 self._add(told["row"])
+                self._refused = 0
                 self._write()
                 self._on_epoch(self.log)
 

@@ -36,6 +36,16 @@ def check_free(storage: Storage, name: str) -> None:
         )
 
 
+def clear(storage: Storage, mark: str | None) -> None:
+    """Remove what was copied, if it is this driver's.
+
+    Raises:
+        StorageError: the storage does not answer.
+    """
+    if storage.marked() == mark:
+        storage.clear(FOLDER)
+
+
 def taken_over(name: str) -> ConfigError:
     """What a driver ends with that finds another one's mark."""
     return ConfigError(f"Another driver goes on with campaign {name}", "Leave it to that one")

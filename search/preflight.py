@@ -144,7 +144,7 @@ def _storage_findings(nodes: Sequence[Node], storage: Storage) -> list[Finding]:
         found = [
             Finding(
                 node.name,
-                f"does not see what {writer.name} wrote to {storage.place.partition('?')[0]}: it is not shared",
+                f"does not see what {writer.name} wrote to {storage.shown}: it is not shared",
                 cure,
             )
             for node in nodes
@@ -152,7 +152,7 @@ def _storage_findings(nodes: Sequence[Node], storage: Storage) -> list[Finding]:
             if names[writer.identifier] in missing[node.identifier]
         ]
     try:
-        storage.clear(FOLDER)
+        storage.clear(f"{FOLDER}/{mark}")
     except StorageError as error:
         found = found or [Finding("driver", str(error), cure)]
     return found

@@ -248,3 +248,14 @@ def test_nothing_is_brought_over_what_is_there_or_from_nowhere(folder: Path, sto
     with pytest.raises(ConfigError, match=r"is there already\. Leave out --storage"):
         mirror.restore(folder.parent, NAME, storage)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_who_never_came_to_copy_anything_does_not_clear_what_another_driver_copied(
+    folder: Path, storage: Storage
+) -> None:
+    mine = storage.mark()
+    mirror.copy(folder, storage, {})
+    mirror.clear(storage, "of another driver")
+    assert len(storage.names(mirror.FOLDER)) == len(_content(folder))
+    mirror.clear(storage, mine)
+    assert storage.names(mirror.FOLDER) == []
