@@ -52,9 +52,10 @@ def run(planned: Plan) -> CampaignOutcome:
     kept = planned.kept_elsewhere
     if kept is not None:
         mirror.check_free(kept, planned.config.name)
-    mark = planned.storage.mark() if planned.is_shared else None
     _take(folder)
+    mark = None
     try:
+        mark = planned.storage.mark() if planned.is_shared else None
         record = CampaignStudy(folder / results.JOURNAL_FILE, settings_of(planned.config))
         try:
             for name, known in planned.earlier:
@@ -296,4 +297,5 @@ def _job(planned: Plan, base: TrainingConfig, mark: str | None) -> TrialJob:
         rung_epochs(config.grace, config.reduction, config.max_epochs),
         software(),
         mark,
+        planned.looked_at,
     )

@@ -9,21 +9,21 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import AuthenticationError, RayError
+from ray.exceptions import AuthenticationError, GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.errors import ConfigError
-from search.nodes import Node, this_machine
+from search.nodes import Node, gpus_here, this_machine
 from search.results import first_line
 
 _LOOK_SECONDS = 180.0
 """How long a node may take to answer: its first worker loads all of torch, perhaps from a cold disk."""
-_GPU_PEEK = 0.001
-"""A task without a GPU does not see those of its node."""
+_GPU_PEEK, _BUSY_SECONDS = 0.001, 60.0
+"""A task without a GPU does not see those of its node; it may have to wait for one, but not for long."""
 
 
 @contextmanager
@@ -109,6 +109,7 @@ def _as_interrupt(*_: Any) -> None:
 
 
 _look = ray.remote(max_retries=0)(this_machine)
+_see = ray.remote(max_retries=0)(gpus_here)
 
 
 def survey() -> tuple[Node, ...]:
@@ -117,27 +118,51 @@ def survey() -> tuple[Node, ...]:
     Raises:
         ConfigError: one does not answer.
     """
-    asked = []
-    for identifier, node in _alive().items():
-        has = node["Resources"]
-        sight = {"num_gpus": _GPU_PEEK} if has.get("GPU") else {}
-        task = on_node(_look, identifier, **sight)
-        cpus, gpus = has.get("CPU", 0.0), has.get("GPU", 0.0)
-        where = f"{node['NodeManagerAddress']} {identifier[:8]}"
-        sent = time.time()
-        asked.append(
-            (identifier, where, sent, task.remote(identifier, cpus, gpus, int(has.get("object_store_memory", 0))))
-        )
     found = []
-    for identifier, where, sent, reference in asked:
+    for each in [_ask(identifier, told) for identifier, told in _alive().items()]:
         try:
-            node = answer(where, reference)
+            found.append(_told(each))
         except ConfigError:
-            if identifier in _alive():
+            if each.identifier in _alive():
                 raise
-            continue
-        found.append(replace(node, ahead=_ahead(node.clock, sent, time.time())))
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a node was asked, and when; `sight` is of its GPUs, if it has any."""
+
+    identifier: str
+    where: str
+    sent: float
+    look: Any
+    sight: Any
+
+
+def _ask(identifier: str, told: dict[str, Any]) -> _Asked:
+    has = told["Resources"]
+    cpus, gpus, objects = (has.get(name, 0.0) for name in ("CPU", "GPU", "object_store_memory"))
+    where = f"{told['NodeManagerAddress']} {identifier[:8]}"
+    sent = time.time()
+    look = on_node(_look, identifier).remote(identifier, cpus, gpus, int(objects))
+    return _Asked(
+        identifier, where, sent, look, on_node(_see, identifier, num_gpus=_GPU_PEEK).remote() if gpus else None
+    )
+
+
+def _told(asked: _Asked) -> Node:
+    node: Node = answer(asked.where, asked.look)
+    node = replace(node, ahead=_ahead(node.clock, asked.sent, time.time()))
+    if asked.sight is None:
+        return node
+    try:
+        seen, memory = ray.get(asked.sight, timeout=_BUSY_SECONDS)
+    except GetTimeoutError:  # others use all of them, so torch sees them
+        ray.cancel(asked.sight)
+        return replace(node, gpus_seen=1)
+    except RayError:
+        seen, memory = answer(asked.where, asked.sight)
+    return replace(node, gpus_seen=seen, gpu_memory=memory)
 
 
 def _alive() -> dict[str, dict[str, Any]]:

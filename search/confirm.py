@@ -181,7 +181,8 @@ def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str, this: _Run
     """Train all cells that are not done yet; returns all, in their order."""
     missing = [cell for cell in cells if _load(_place(plan, cell)) is None]
     packing = plan.campaign.packing
-    job = TrialJob(plan.campaign.base, packing, plan.campaign.storage, software=software(), mark=this.mark)
+    campaign = plan.campaign
+    job = TrialJob(campaign.base, packing, campaign.storage, (), software(), this.mark, campaign.looked_at)
     task = _task.options(num_cpus=packing.cpus, num_gpus=packing.gpus)
     shared: dict[str, Any] = {}
     waiting = list(reversed(missing))

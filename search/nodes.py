@@ -9,7 +9,7 @@ import shutil
 import socket
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +22,10 @@ from core.errors import ConfigError
 PACKAGES = ("preset-search", "torch", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn", "TA-Lib")
 """Those that what is computed, or how it is sent, depends on."""
 _MEMORY_FILE = Path("/proc/meminfo")
+DISK, MEMORY = 1 << 30, 1 << 30
+"""Bytes that have to be free on a node."""
+CLOCK_SECONDS = 30.0
+"""By how much clocks may differ: object stores refuse requests of another time, and logs could not be compared."""
 
 
 @dataclass(frozen=True)
@@ -98,19 +102,25 @@ class Node:
 
 def this_machine(identifier: str = "", cpus: float | None = None, gpus: float | None = None, objects: int = 0) -> Node:
     """The machine that this runs on; with what Ray was told that it has, where Ray was told."""
-    seen = torch.cuda.device_count()
+    seen, gpu_memory = gpus_here()
     return Node(
         name=" ".join([socket.gethostname(), *([identifier[:8]] if identifier else [])]),
         identifier=identifier,
         cpus=float(os.cpu_count() or 1) if cpus is None else cpus,
         gpus=float(seen) if gpus is None else gpus,
         gpus_seen=seen,
-        gpu_memory=min((torch.cuda.get_device_properties(k).total_memory for k in range(seen)), default=0),
+        gpu_memory=gpu_memory,
         memory=_free_memory(),
         disk=shutil.disk_usage(tempfile.gettempdir()).free,
         objects=objects,
         clock=time.time(),
     )
+
+
+def gpus_here() -> tuple[int, int]:
+    """GPUs that torch sees here, and the bytes of the smallest one; 0 without any."""
+    seen = torch.cuda.device_count()
+    return seen, min((torch.cuda.get_device_properties(k).total_memory for k in range(seen)), default=0)
 
 
 def _free_memory() -> int:
@@ -120,18 +130,64 @@ def _free_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")  # not Linux: what there is in all
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong with a node, and what cures it."""
+
+    node: str
+    what: str
+    cure: str
+
+
+def examine(node: Node, cuda: bool, data: int, expected: Software) -> list[Finding]:
+    """What can be seen of a node by what it says of itself.
+
+    Args:
+        node: which.
+        cuda: whether trials train on GPUs.
+        data: bytes of the data.
+        expected: what the driver runs.
+    """
+    found = [
+        Finding(node.name, f"has {said}", "Install the same wheel and constraints on every node")
+        for said in expected.differences(node.software)
+    ]
+    if cuda and node.gpus and not node.gpus_seen:  # who looked was shown one, however many there are
+        cure = "Check its driver, and that its image has CUDA and a torch made for it"
+        found.append(Finding(node.name, f"offers {node.gpus:g} GPU(s), and torch sees none", cure))
+    if node.disk < DISK:
+        found.append(Finding(node.name, f"has {node.disk / 1e9:.1f} GB of disk free", "Clear its temporary folder"))
+    if node.memory < MEMORY:
+        cure = "End what else runs there, or take a larger machine"
+        found.append(Finding(node.name, f"has {node.memory / 1e9:.1f} GB of memory free", cure))
+    if node.objects and node.objects < data:
+        said = f"its object store of {node.objects / 1e9:.2f} GB does not hold the data ({data / 1e9:.2f} GB)"
+        found.append(Finding(node.name, said, "Start its Ray with a larger --object-store-memory"))
+    if abs(node.ahead) > CLOCK_SECONDS:
+        found.append(Finding(node.name, f"its clock is {node.ahead:+.0f} s off", "Let it keep time: chrony or ntp"))
+    return found
+
+
 class UnfitNodeError(ConfigError):
     """A machine cannot take part in the campaign as it is."""
 
 
-def check_software(expected: Software) -> None:
-    """Make sure that this machine runs what the campaign was started with.
+def check_machine(expected: Software, is_new: bool = False) -> None:
+    """Make sure that this machine can take part.
+
+    Args:
+        expected: what the driver runs.
+        is_new: whether it came when the others had been looked at. Its memory says little then: others may train there.
 
     Raises:
-        UnfitNodeError: it does not; the message names it.
+        UnfitNodeError: it cannot; the message names it.
     """
-    if found := expected.differences(software()):
-        raise UnfitNodeError(
-            f"Node {socket.gethostname()} has {'; '.join(found)}",
-            "Install the same wheel and constraints on every node, then resume the campaign",
-        )
+    node = replace(_as_found(), memory=MEMORY)
+    for finding in examine(node if is_new else replace(node, disk=DISK), cuda=False, data=0, expected=expected):
+        raise UnfitNodeError(f"Node {finding.node} {finding.what}", f"{finding.cure}, then resume the campaign")
+
+
+@lru_cache(maxsize=1)
+def _as_found() -> Node:
+    """This machine, as it was when this process first looked."""
+    return this_machine()

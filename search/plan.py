@@ -68,6 +68,11 @@ class Plan:
         return self.config.storage is not None or bool(self.nodes[0].identifier)
 
     @property
+    def looked_at(self) -> frozenset[str] | None:
+        """Ray's identifiers of the nodes; None where there is this machine alone."""
+        return frozenset(node.identifier for node in self.nodes) if self.nodes[0].identifier else None
+
+    @property
     def kept_elsewhere(self) -> Storage | None:
         """The storage that its own files are copied to; None if that is its folder."""
         return None if self.config.storage is None else self.storage

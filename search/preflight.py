@@ -1,13 +1,12 @@
 """What is made sure of on every node before the first trial, for it would fail in each of them, and late.
 
-Nodes that join later are looked at by the trials that start there, see `search.nodes.check_software`.
+Nodes that join later are looked at by the trials that start there, see `search.trial.TrialJob.prepare`.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -17,24 +16,11 @@ from rich.table import Table
 from core.dataset import Dataset
 from core.errors import ConfigError
 from search.cluster import answer, on_node
-from search.nodes import Node, Software, UnfitNodeError
+from search.nodes import Finding, Node, Software, UnfitNodeError, examine
 from search.packing import Packing
 from search.storage import Storage, StorageError
 
-DISK, MEMORY = 1 << 30, 1 << 30
-"""Bytes that have to be free on a node."""
-CLOCK_SECONDS = 30.0
-"""By how much clocks may differ: object stores refuse requests of another time, and logs could not be compared."""
 FOLDER = ".preflight"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong with a node, and what cures it."""
-
-    node: str
-    what: str
-    cure: str
 
 
 def check(
@@ -54,7 +40,7 @@ def check(
         UnfitNodeError: at least one node cannot take part; the message names node and cure.
     """
     findings = [
-        *(finding for node in nodes for finding in examine(node, packing, size, expected)),
+        *(finding for node in nodes for finding in examine(node, packing.device == "cuda", size, expected)),
         *_storage_findings(nodes, storage),
     ]
     findings += [] if findings else _data_findings(nodes, dataset)
@@ -69,37 +55,6 @@ def check(
 
 def _told(findings: Sequence[Finding]) -> str:
     return "; ".join(f"{finding.node}: {finding.what}" for finding in findings)
-
-
-def examine(node: Node, packing: Packing, data: int, expected: Software) -> list[Finding]:
-    """What can be seen of a node by what it says of itself.
-
-    Args:
-        node: which.
-        packing: what a trial gets.
-        data: bytes of the data.
-        expected: what the driver runs.
-    """
-    found = [
-        Finding(node.name, f"has {said}", "Install the same wheel and constraints on every node")
-        for said in expected.differences(node.software)
-    ]
-    if (
-        packing.device == "cuda" and node.gpus and not node.gpus_seen
-    ):  # who looked was shown one, however many there are
-        cure = "Check its driver, and that its image has CUDA and a torch made for it"
-        found.append(Finding(node.name, f"offers {node.gpus:g} GPU(s), and torch sees none", cure))
-    if node.disk < DISK:
-        found.append(Finding(node.name, f"has {node.disk / 1e9:.1f} GB of disk free", "Clear its temporary folder"))
-    if node.memory < MEMORY:
-        cure = "End what else runs there, or take a larger machine"
-        found.append(Finding(node.name, f"has {node.memory / 1e9:.1f} GB of memory free", cure))
-    if node.objects and node.objects < data:
-        said = f"its object store of {node.objects / 1e9:.2f} GB does not hold the data ({data / 1e9:.2f} GB)"
-        found.append(Finding(node.name, said, "Start its Ray with a larger --object-store-memory"))
-    if abs(node.ahead) > CLOCK_SECONDS:
-        found.append(Finding(node.name, f"its clock is {node.ahead:+.0f} s off", "Let it keep time: chrony or ntp"))
-    return found
 
 
 @ray.remote(max_retries=0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -18,7 +19,7 @@ from core.errors import ConfigError
 from core.files import table_bytes
 from core.trainer import EpochResult, Trainer
 from search.checkpoints import Checkpoints
-from search.nodes import Software, UnfitNodeError, check_software
+from search.nodes import Software, UnfitNodeError, check_machine
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, VAL, Source, predictions_table, returns_table
 from search.packing import CONTEXT, Packing
 from search.storage import Storage, StorageError
@@ -37,6 +38,7 @@ class TrialJob:
         rungs: epochs after which a checkpoint is kept whatever the time.
         software: what every machine has to run; None if it is not looked at.
         mark: what every machine has to find in the storage, see `Storage.mark`; None where there is one machine.
+        looked_at: Ray's identifiers of the nodes that were looked at before; None where there is one machine.
     """
 
     base: TrainingConfig
@@ -45,6 +47,7 @@ class TrialJob:
     rungs: tuple[int, ...] = ()
     software: Software | None = None
     mark: str | None = None
+    looked_at: frozenset[str] | None = None
 
     def prepare(self) -> torch.device:
         """Make this process ready to train: it takes no more threads, or memory of its GPU, than it was given.
@@ -54,7 +57,7 @@ class TrialJob:
             StorageError: the storage does not answer.
         """
         if self.software is not None:
-            check_software(self.software)
+            check_machine(self.software, self._is_new())
         if self.mark is not None:
             self._check_mark(self.mark)
         torch.set_num_threads(self.packing.cpus)
@@ -68,6 +71,9 @@ class TrialJob:
             total = torch.cuda.get_device_properties(device).total_memory
             torch.cuda.set_per_process_memory_fraction(max(self.packing.gpus - CONTEXT / total, 0.01))
         return device
+
+    def _is_new(self) -> bool:
+        return self.looked_at is not None and ray.get_runtime_context().get_node_id() not in self.looked_at
 
     def _check_mark(self, mark: str) -> None:
         found, where = self.storage.marked(), self.storage.shown

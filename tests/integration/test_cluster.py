@@ -145,3 +145,21 @@ def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_pa
     assert process.returncode == 130, said
     assert not tiny.journal(folder).parent.exists()  # of what was never begun nothing is kept, there or here
     assert not [path for path in storage.rglob("record/*") if path.is_file()]
+
+
+BUSY = """
+import sys, ray
+from search import cluster
+cluster._BUSY_SECONDS = 2.0
+with cluster.joined(sys.argv[1]) as free:
+    holder = ray.remote(num_gpus=1)(type("Holder", (), {"ready": lambda self: True})).remote()
+    ray.get(holder.ready.remote())
+    print([node.gpus_seen for node in (*free, *cluster.survey())])
+"""
+
+
+def test_a_node_whose_gpus_are_all_in_use_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
+    with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 2, "num_gpus": 1}) as raylets:
+        command = [sys.executable, "-c", BUSY, raylets.address]
+        done = subprocess.run(command, env=_environment(folder), capture_output=True, text=True, timeout=200)
+    assert done.stdout == "[0, 1]\n", done.stderr  # there is no GPU: who looks sees none
