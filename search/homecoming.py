@@ -49,9 +49,9 @@ def put(files: Mapping[str, bytes], root: Path, name: str) -> Arrived:
         ConfigError: the files are not what they say, another campaign of that name is here, or nothing can be written.
     """
     folder = root / check_name(name, "campaign")
-    looks = _looks(files, name)
     root.mkdir(parents=True, exist_ok=True)
     try:
+        looks = _looks(files, name)
         with tempfile.TemporaryDirectory(dir=root, prefix=".fetched-") as scratch:
             made = Path(scratch) / name
             made.mkdir()
@@ -64,6 +64,10 @@ def put(files: Mapping[str, bytes], root: Path, name: str) -> Arrived:
                 check_replaceable(folder, made)
             new = _record(root / LEDGER_FILE, looks)
             _swap(made, folder, Path(scratch) / "before")
+    except RecursionError:
+        raise ConfigError(
+            "A file that came is nested too deeply to be a campaign's", "Is this the right cluster?"
+        ) from None
     except OSError as error:
         raise ConfigError(
             f"{folder} cannot be written ({error.strerror or error})", "Make room, or name another"

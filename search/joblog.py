@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from search.jobs import Client, UnreachableError, asking
+from search.jobs import Client, UnreachableError, asking, plain
 
 STOPPED_JOB = 143
 """Exit code where a job was ended from outside, as of a process told to end."""
@@ -19,7 +19,6 @@ WAITS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each attempt to reach the server again; the last one from then on."""
 # What Ray itself writes into the log of a job.
 _RAYS_LINES = re.compile(r"Running entrypoint for job preset-search\.|\d{4}-\d\d-\d\d [\d:,]+\s+INFO job_manager\.py:")
-_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
 
 class Transcript:
@@ -53,7 +52,7 @@ class Transcript:
 
     def _say(self, line: str) -> None:
         if not _RAYS_LINES.match(line):
-            self._show(line.translate(_CONTROL))
+            self._show(plain(line))
 
 
 def follow(
@@ -134,7 +133,7 @@ def exit_code(info: Any, say: Callable[[str], None]) -> int:
     if status == "SUCCEEDED":
         return 0
     first = (info.message or "").strip().splitlines()
-    say(f"the job was ended from outside ({status.lower()}{': ' + first[0][:300] if first else ''})")
+    say(f"the job was ended from outside ({status.lower()}{': ' + plain(first[0])[:300] if first else ''})")
     return STOPPED_JOB
 
 

@@ -24,6 +24,7 @@ from core.preset import check_name
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 CAMPAIGN_FILE = "campaign.yaml"
 _ID = "preset-search.{}.{}"
+_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 # Loggers that tell of every upload and every end of a stream.
 _TELLERS = (
     "ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging",
@@ -152,6 +153,11 @@ def connect(address: str) -> Client:
     return client
 
 
+def plain(line: str) -> str:
+    """What a cluster says, without what a terminal would obey."""
+    return line.translate(_CONTROL)
+
+
 @contextmanager
 def asking(address: str = "") -> Iterator[None]:
     """Say in one line what went wrong with a request; with the address, where it is asked the first time.
@@ -186,7 +192,9 @@ def asking(address: str = "") -> Iterator[None]:
         if code and code[1] == "404" and "does not exist" in str(error):
             raise NoSuchJobError("The cluster has no such job", "See what there is: ray job list") from None
         said = [line for line in str(error).splitlines() if line.strip(" .")]
-        raise ConfigError(f"The job server refuses: {said[-1][:300] if said else error!r}", "Is it Ray's?") from None
+        raise ConfigError(
+            f"The job server refuses: {plain(said[-1])[:300] if said else repr(error)}", "Is it Ray's?"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from core.errors import ConfigError
 from core.preset import check_name
 from search import archive, homecoming, ledger, parcel, results
 from search.address import is_server
-from search.jobs import DEFAULT_ADDRESS, Client, Head, call, connect, forget, newest, start
+from search.jobs import DEFAULT_ADDRESS, Client, Head, call, connect, forget, newest, plain, start
 from search.options import NameArgument, RootOption
 from search.settings import resolve
 
@@ -149,7 +149,7 @@ def take_presets(folder: Annotated[Path, typer.Argument(help="Of what travelled.
 
 def _last_line(log: str) -> str:
     lines = [line for line in log.splitlines() if line.strip()]
-    return lines[-1].removeprefix("error: ")[:300] if lines else "it said nothing"
+    return plain(lines[-1]).removeprefix("error: ")[:300] if lines else "it said nothing"
 
 
 def _where(address: str, head: Head) -> str:

@@ -160,7 +160,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     for number, text in enumerate(texts, start=1):
         try:
             line = json.loads(text) if text.endswith(b"\n") else None
-        except ValueError:
+        except (ValueError, RecursionError):
             line = None
         if not isinstance(line, dict):
             if number < len(texts):

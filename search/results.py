@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from core.files import write_table
 from core.preset import check_name
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 from search.space import NAMES
-from search.storage import Storage
+from search.storage import Storage, StorageError
 from search.study import TrialLog
 
 ROOT = Path("results")
@@ -194,16 +193,25 @@ def check_not_behind(folder: Path, logs: Sequence[TrialLog]) -> None:
 
 
 def _part(folder: Path, parts: Storage, name: str, number: int, attempt: int) -> pd.DataFrame:
+    away: StorageError | None = None
     try:
-        with suppress(FileNotFoundError):
-            return pd.read_parquet(io.BytesIO(parts.read(f"{number}/{attempt}/{name}")))
+        return pd.read_parquet(io.BytesIO(parts.read(f"{number}/{attempt}/{name}")))
+    except FileNotFoundError:
+        pass
+    except StorageError as error:  # where a campaign was fetched to, its storage need not be reached
+        away = error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK) from None
+    try:
         whole = pd.read_parquet(folder / name)
         found = whole[whole["number"] == number]
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK) from None
+        raise away or ConfigError(
+            f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK
+        ) from None
     # A trial always predicts, but need not trade.
     if found.empty and name == PREDICTIONS_FILE:
-        raise ConfigError(f"{name} of trial {number} is missing", _BRING_BACK)
+        raise away or ConfigError(f"{name} of trial {number} is missing", _BRING_BACK)
     return found
 
 

@@ -163,6 +163,15 @@ def test_lines_that_are_no_looks_of_this_campaign_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "name", [results.CONFIG_FILE, results.VERDICT_FILE, results.MANIFEST_FILE, results.JOURNAL_FILE, ledger.LEDGER_FILE]
+)
+def test_a_file_that_is_nested_without_end_is_refused(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        put({**files, name: b"[" * 100_000}, tmp_path, NAME)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_full_disk_leaves_what_was_there(
     files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ class Server:
             raise requests.ConnectionError("gone")
         ended = not self.tails
         status = self.status if ended else JobStatus.RUNNING
-        return SimpleNamespace(status=status, driver_exit_code=self.code if ended else None, message="why\nmore")
+        return SimpleNamespace(status=status, driver_exit_code=self.code if ended else None, message="\x1b[2Jwhy\nmore")
 
     def get_job_logs(self, job_id: str) -> str:
         return self.log
@@ -170,9 +170,9 @@ def test_rays_own_lines_and_control_characters_are_not_shown() -> None:
 )  # fmt: skip
 def test_the_exit_code_is_the_jobs(status: JobStatus, code: int | None, expected: int) -> None:
     said: list[str] = []
-    info = SimpleNamespace(status=status, driver_exit_code=code, message="why\nmore")
+    info = SimpleNamespace(status=status, driver_exit_code=code, message="\x1b[2Jwhy\nmore")
     assert exit_code(info, said.append) == expected
-    assert said == ([] if expected != 143 else [f"the job was ended from outside ({status.value.lower()}: why)"])
+    assert said == ([] if expected != 143 else [f"the job was ended from outside ({status.value.lower()}: [2Jwhy)"])
 
 
 def test_a_campaign_has_one_job_at_a_time_and_the_next_gets_the_next_number() -> None:
