@@ -51,9 +51,7 @@ def device_of(config: CampaignConfig, nodes: Sequence[Node]) -> Literal["cpu", "
     """
     if config.device != "auto":
         if config.device == "cuda" and not nodes[0].identifier and not nodes[0].gpus:
-            raise ConfigError(
-                "There is no CUDA device here", "Say device: cpu, or the --address of a cluster that has one"
-            )
+            raise ConfigError("There is no CUDA device here", "Say device: cpu, or name the --address of a cluster")
         return config.device
     if nodes[0].identifier and config.concurrency is not None and not any(node.gpus for node in nodes):
         raise ConfigError(
