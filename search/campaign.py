@@ -31,9 +31,10 @@ from search.plan import Plan, describe
 from search.progress import Display
 from search.rungs import rung_epochs
 from search.running import run_trials
-from search.storage import Storage, StorageError, Watch
+from search.storage import Storage, StorageError
 from search.study import CampaignStudy, TrialLog
 from search.trial import TrainingTrial, TrialJob
+from search.watch import Watch
 
 _LOOK_SECONDS = 0.5
 GPU_TOLERANCE = 1e-3

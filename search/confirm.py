@@ -36,8 +36,9 @@ from search.journal import Journal
 from search.nodes import software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, TEST, Source, predictions_table, returns_table
 from search.plan import Plan
-from search.storage import Storage, StorageError, Watch
+from search.storage import Storage, StorageError
 from search.trial import TrialJob
+from search.watch import Watch
 
 ROW_FILE = "row.json"
 _LOOK_SECONDS = 0.5

@@ -20,9 +20,10 @@ from core.errors import ConfigError
 from core.files import write_json
 from search import results
 from search.checkpoints import Checkpoints
-from search.storage import StorageError, Watch
+from search.storage import StorageError
 from search.study import TrialLog
 from search.trial import NO_ROOM, NO_STORAGE, TRAINING, TrialJob, as_row, failure
+from search.watch import Watch
 
 FOLDER = "incumbent"
 _LOOK_SECONDS = 0.5

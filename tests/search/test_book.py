@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -13,38 +13,14 @@ import pytest
 from core.errors import ConfigError
 from search.book import Book, Budget, Rules
 from search.space import SpaceConfig
-from search.storage import Storage, StorageError, Watch
+from search.storage import Storage
 from search.study import CampaignStudy, StudySettings, TrialLog
+from search.watch import Watch
 from tests.search.records import row
+from tests.search.unsteady import Unsteady, at_once
 
 RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=2)
 SETTINGS = StudySettings("c", SpaceConfig().distributions(), "random", "complete", seed=0)
-
-
-class Unsteady(Storage):
-    """A storage that answers only while it is up."""
-
-    def __init__(self) -> None:
-        super().__init__("s3://bucket")
-        object.__setattr__(self, "up", True)
-        object.__setattr__(self, "tried", 0)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)
-
-    def write(self, name: str, content: bytes) -> None:
-        self.tried += 1
-        if not self.up:
-            raise StorageError(f"{self.place}/{name} cannot be written", "Check")
-
-
-def _at_once(call: Callable[[], None]) -> Future[None]:
-    future: Future[None] = Future()
-    try:
-        future.set_result(call())
-    except StorageError as error:
-        future.set_exception(error)
-    return future
 
 
 class Desk:
@@ -213,7 +189,7 @@ def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(desk: D
     now = 0.0
     said: list[str] = []
     book = desk.open()
-    book.watch = Watch(storage, said.append, lambda: now, patience=60, start=_at_once)
+    book.watch = Watch(storage, said.append, lambda: now, patience=60, start=at_once)
     first, second = _start(book), _start(book)
     storage.up = False
     book.no_storage(first, "s3://bucket cannot be written.")
@@ -262,37 +238,11 @@ def test_a_storage_that_hangs_is_not_waited_for_without_end(desk: Desk) -> None:
     assert "has not answered for 1 min: down. Bring it up, then resume" in str(book.failure)
 
 
-@pytest.mark.parametrize(
-    ("patience", "outcome"), [(60.0, "written"), (20.0, "has not answered for 0 min: s3://bucket")]
-)
-def test_what_is_written_at_the_end_waits_for_its_storage(patience: float, outcome: str) -> None:
-    storage = Unsteady()
-    storage.up = False
-    now = 0.0
-
-    def write() -> str:
-        storage.write("table", b"")
-        return "written"
-
-    def wait(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-        storage.up = now > 30
-
-    watch = Watch(storage, clock=lambda: now, patience=patience, start=_at_once)
-    try:
-        said = watch.patiently(write, wait=wait)
-    except StorageError as error:
-        said = str(error)
-    assert outcome in said
-    assert 20 < now < 40
-
-
 def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: Desk) -> None:
     storage = Unsteady()
     now = 0.0
     book = desk.open()
-    book.watch = Watch(storage, clock=lambda: now, patience=60, start=_at_once)
+    book.watch = Watch(storage, clock=lambda: now, patience=60, start=at_once)
     first = _start(book)
     storage.up = False
     book.no_storage(first, "down.")
@@ -307,7 +257,7 @@ def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: 
 def test_a_storage_that_answers_the_driver_alone_does_not_make_an_endless_loop(desk: Desk) -> None:
     now = 0.0
     book = desk.open()
-    book.watch = Watch(Unsteady(), clock=lambda: now, start=_at_once)
+    book.watch = Watch(Unsteady(), clock=lambda: now, start=at_once)
     for _ in range(99):
         if book.next() == "finished":
             break
@@ -434,7 +384,7 @@ def test_when_the_journal_cannot_be_written_everything_ends_and_the_reason_is_ke
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("grace", [1, 2])
-def test_a_value_that_is_not_finite_is_stopped_at_once(desk: Desk, value: float, grace: int) -> None:
+def test_a_value_that_is_not_finite_is_stoppedat_once(desk: Desk, value: float, grace: int) -> None:
     book = desk.open(rules=Rules(max_epochs=4, grace=grace, reduction=2, concurrency=1))
     number = _start(book)
     assert _run(book, number, value) == ["stop"]

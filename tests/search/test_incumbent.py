@@ -13,9 +13,11 @@ from core import preset
 from search import incumbent
 from search.incumbent import IncumbentTraining
 from search.packing import Packing
-from search.storage import Storage, Watch
+from search.storage import Storage
 from search.trial import NO_STORAGE, TRAINING, TrialJob
+from search.watch import Watch
 from tests.search.records import row
+from tests.search.unsteady import at_once
 
 Outcomes = list[list[dict[str, Any]]]
 EPOCHS = [{"outcome": TRAINING, "row": row(number, 0.1 * number)} for number in (1, 2)]
@@ -37,12 +39,6 @@ class Task:
         return iter(self.outcomes.pop(0))
 
 
-def _at_once(call: Callable[[], None]) -> Future[None]:
-    future: Future[None] = Future()
-    future.set_result(call())
-    return future
-
-
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Task, IncumbentTraining]]:
     """Starts a training that has these outcomes."""
@@ -61,7 +57,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
 
 
 def _watch(tmp_path: Path, clock: Callable[[], float]) -> Watch:
-    return Watch(Storage(str(tmp_path / "storage")), clock=clock, start=_at_once)
+    return Watch(Storage(str(tmp_path / "storage")), clock=clock, start=at_once)
 
 
 def test_no_attempts_number_is_given_twice_wherever_the_driver_dies(start: Any, tmp_path: Path) -> None:
