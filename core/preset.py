@@ -136,13 +136,18 @@ class Preset(Config):
         )
 
 
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a preset or campaign."""
+    return _NAME.fullmatch(text) is not None
+
+
 def check_name(name: str, what: str = "preset") -> str:
     """Return `name` if it can be a file's name on every system; never a path.
 
     Raises:
         ConfigError: it cannot.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ConfigError(
             f"{name!r} cannot be the name of a {what}",
             "Use up to 64 letters, digits, '-' and '_', a letter or digit first",

@@ -18,6 +18,10 @@ from search.space import NAMES
 _DIGITS = 6
 
 
+class NothingToExportError(ConfigError):
+    """A campaign's folder is as it should be, but gives no preset: it is a copy, or has no winner."""
+
+
 def make_preset(campaign: Path, name: str) -> Preset:
     """The preset of a campaign: of its confirmed winner, or of the best trial, marked as not confirmed.
 
@@ -26,7 +30,8 @@ def make_preset(campaign: Path, name: str) -> Preset:
         name: the preset's name.
 
     Raises:
-        ConfigError: the campaign has no winner, or its files are not what they were.
+        NothingToExportError: the campaign has no winner, or bears another name than its folder.
+        ConfigError: its files are not what they were.
     """
     preset.check_name(name)
     manifest.check(campaign)
@@ -34,12 +39,12 @@ def make_preset(campaign: Path, name: str) -> Preset:
     verdict = read_verdict(campaign)
     trials = results.ranked(results.read_trials(campaign))
     if not trials:
-        raise ConfigError(
+        raise NothingToExportError(
             f"Campaign {campaign.name} has no winner: no trial reached full fidelity", "Run it with more trials"
         )
     try:
         if content["config"]["name"] != campaign.name:
-            raise ConfigError(
+            raise NothingToExportError(
                 f"{campaign} holds campaign {content['config']['name']!r}", "Give folder and campaign one name"
             )
         number = verdict["winner"]["trial"] if verdict else trials[0]["number"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from core.errors import ConfigError
 from core.files import write_text
 from core.preset import Preset
 from search import results
-from search.export import make_preset
+from search.export import NothingToExportError, make_preset
 from search.options import NameArgument, RootOption
 
 NOT_CERTIFIED = 1
@@ -64,29 +65,87 @@ def regenerate(
         bool, typer.Option("--check", help="Write nothing; exit with 1 if a file is not what its campaign gives.")
     ] = False,
     root: RootOption = results.ROOT,
-    presets: FolderOption = preset.USER_FOLDER,
+    presets: Annotated[
+        Path | None, typer.Option("--presets", help="Folder of the preset files. Default: presets.")
+    ] = None,
 ) -> None:
     """Write the preset files of campaigns again, from their recorded results alone.
 
     A campaign's preset keeps the name that it was exported under; without a file it gets the campaign's. Files that are
-    not of the same campaign and data are not touched. `--check` compares the files that are there.
+    not of the same campaign and data are not touched. `--check` compares the files that are there, the shipped presets
+    with them unless `--presets` names a folder; a campaign without a file is told, too.
     """
     if bool(names) == every:
         raise ConfigError("Say which campaigns", "Name them, or give --all")
-    there = {path.parent.name for path in root.glob(f"*/{results.CONFIG_FILE}")}
-    known, wrong = _by_campaign(presets)
+    folders = [presets or preset.USER_FOLDER]
+    _check_there(root, presets if check else None)
+    if check and presets is None:
+        folders.append(preset.SHIPPED)
+    known, wrong = _by_campaign(folders)
+    wanted, passed = _concluded(root) if every else (names or [], {})
+    for name in wanted:
+        try:
+            wrong |= _of_campaign(results.folder(root, name), known.get(name, []), folders, check)
+        except ConfigError as error:
+            if not every:
+                raise
+            (passed if isinstance(error, NothingToExportError) else wrong)[name] = str(error)
+    for name, why in passed.items():
+        console.out.print(f"{escape(str(root / name))}: passed over: {escape(why)}")
     if every:
-        wrong |= {path: f"there is no campaign {name}" for name in known.keys() - there for path in known[name]}
-    for name in sorted(there) if every else names or []:
-        folder = results.folder(root, name)
-        for path in known.get(name) or ([] if check else [presets / f"{default_name(name)}.yaml"]):
-            wrong[path] = _regenerated(path, make_preset(folder, path.stem), check)
-    wrong = {path: said for path, said in wrong.items() if said}
-    for path, said in wrong.items():
-        console.out.print(f"{escape(str(path))}: {escape(said)}", style="bold red")
-    if not there and not known:
-        console.out.print(f"no campaign in {escape(str(root))}, no preset of one in {escape(str(presets))}")
-    if wrong:
+        gone = known.keys() - (set(wanted) - passed.keys()) - (set() if check else passed.keys())
+        wrong |= {
+            str(path): f"there is no campaign {name} that was concluded"
+            for name in gone
+            for path in known[name]
+            if path.parent == folders[0]  # others do not have the campaigns of what is shipped
+        }
+    _tell(wrong, not set(wanted) - passed.keys(), check)
+
+
+def _of_campaign(campaign: Path, known: Sequence[Path], folders: Sequence[Path], check: bool) -> dict[str, str]:
+    """Compare or write a campaign's preset files; what is wrong with each, if anything is."""
+    made = make_preset(campaign, default_name(campaign.name))
+    own = [path for path in known if path.parent == folders[0] or preset.is_of_same_campaign(path, made)]
+    if check and not own:
+        return {campaign.name: f"no preset file in {' or '.join(str(folder) for folder in folders)}"}
+    return {
+        str(path): _regenerated(path, make_preset(campaign, path.stem), check)
+        for path in own or [folders[0] / f"{made.name}.yaml"]
+    }
+
+
+def _check_there(root: Path, presets: Path | None) -> None:
+    for folder, option in ((root, "--results"), (presets, "--presets")):
+        if folder is not None and not folder.is_dir():
+            raise ConfigError(f"There is no folder {folder}", f"Name the folder with {option}")
+
+
+def _concluded(root: Path) -> tuple[list[str], dict[str, str]]:
+    """The folders of campaigns that were concluded, and why the others are passed over."""
+    found, passed = [], {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if not (folder / results.CONFIG_FILE).is_file() or not preset.is_name(folder.name):
+            passed[folder.name] = "it is no campaign"
+        elif not any((folder / name).is_file() for name in (results.MANIFEST_FILE, results.VERDICT_FILE)):
+            passed[folder.name] = "it has no manifest: the campaign was not concluded"
+        else:
+            found.append(folder.name)
+    return found, passed
+
+
+def _tell(wrong: dict[str, str], nothing: bool, check: bool) -> None:
+    """Say what is wrong, and whether nothing was done.
+
+    Raises:
+        Exit: something is, or nothing was compared.
+    """
+    wrong = {what: said for what, said in wrong.items() if said}
+    for what, said in wrong.items():
+        console.out.print(f"{escape(what)}: {escape(said)}", style="bold red")
+    if nothing:
+        console.out.print("nothing was compared" if check else "nothing was written")
+    if wrong or (check and nothing):
         raise typer.Exit(NOT_CERTIFIED)
 
 
@@ -121,15 +180,15 @@ def default_name(campaign: str) -> str:
     return f"my_{name}"[:64] if name in preset.shipped_names() else name
 
 
-def _by_campaign(folder: Path) -> tuple[dict[str, list[Path]], dict[Path, str]]:
+def _by_campaign(folders: Sequence[Path]) -> tuple[dict[str, list[Path]], dict[str, str]]:
     """The preset files of each campaign, and what is wrong with those that cannot be read."""
     found: dict[str, list[Path]] = {}
     wrong = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.yaml")):
         try:
             loaded = preset.load(str(path))
         except ConfigError as error:
-            wrong[path] = str(error)
+            wrong[str(path)] = str(error)
             continue
         if loaded.provenance is not None:
             found.setdefault(loaded.provenance.campaign, []).append(path)

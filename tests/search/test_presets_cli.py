@@ -51,10 +51,70 @@ def test_regenerating_gives_the_same_bytes_and_a_difference_is_told() -> None:
 
 
 def test_without_a_file_the_preset_gets_the_campaigns_name() -> None:
-    _run("regenerate", "--all", "--check")  # nothing is there that could differ
-    assert not Path("presets").exists()
     assert f"presets/{NAME}.yaml: written" in _run("regenerate", "--all")
     assert preset.load(NAME).name == NAME
+
+
+@pytest.mark.parametrize("which", ["--all", NAME])
+def test_a_check_that_finds_no_file_of_a_campaign_is_not_green(which: str) -> None:
+    told = _run("regenerate", which, "--check", code=1)
+    assert f"{NAME}: no preset file in presets or {preset.SHIPPED}" in told
+    assert not Path("presets").exists()
+    Path("mine").mkdir()
+    assert f"{NAME}: no preset file in mine" in _run("regenerate", which, "--check", "--presets", "mine", code=1)
+
+
+def test_a_check_that_compared_nothing_is_not_green() -> None:
+    shutil.rmtree(f"results/{NAME}")
+    assert "nothing was compared" in _run("regenerate", "--all", "--check", code=1)
+
+
+@pytest.mark.parametrize("option", ["--results", "--presets"])
+def test_a_check_of_a_folder_that_is_not_there_is_refused(option: str) -> None:
+    _run("export", NAME, "--as", "mine")
+    done = RUN.invoke(app, ["regenerate", "--all", "--check", option, "nowhere"])
+    assert "There is no folder nowhere" in str(done.exception)
+
+
+def test_a_check_looks_at_the_shipped_presets_of_the_campaigns_that_are_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "shipped"
+    _run("export", NAME, "--as", "mine", "--presets", str(shipped))
+    shutil.copy(Path(preset.SHIPPED) / "btc_eth_5m_30d.yaml", shipped)  # its campaign is not here
+    monkeypatch.setattr(preset, "SHIPPED", shipped)
+    told = _run("regenerate", "--all", "--check")
+    assert f"{shipped}/mine.yaml: unchanged" in told
+    assert "btc_eth_5m_30d" not in told
+    assert "there is no campaign btc-eth-5m-30d" in _run(
+        "regenerate", "--all", "--check", "--presets", str(shipped), code=1
+    )
+    path = shipped / "mine.yaml"
+    path.write_text(path.read_text().replace("batch_size: ", "batch_size: 1"))
+    assert f"{shipped}/mine.yaml: differs" in _run("regenerate", "--all", "--check", code=1)
+
+
+def test_what_is_no_concluded_campaign_is_passed_over_and_the_others_are_written() -> None:
+    shutil.copytree(f"results/{NAME}", "results/backup")
+    shutil.copytree(f"results/{NAME}", f"results/{NAME}.bak")
+    shutil.copytree(f"results/{NAME}", "results/going-on")
+    Path("results/going-on/manifest.json").unlink()
+    Path("results/notes").mkdir()
+    for code, flags in ((0, []), (0, ["--check"])):
+        told = _run("regenerate", "--all", *flags, code=code)
+        assert f"results/backup: passed over: results/backup holds campaign '{NAME}'" in told
+        assert f"results/{NAME}.bak: passed over: it is no campaign" in told
+        assert "results/going-on: passed over: it has no manifest" in told
+        assert "results/notes: passed over: it is no campaign" in told
+    assert [path.name for path in Path("presets").iterdir()] == [f"{NAME}.yaml"]
+
+
+def test_a_damaged_campaign_is_told_and_the_others_are_written() -> None:
+    shutil.copytree(f"results/{NAME}", "results/another")
+    Path("results/another/trials.parquet").write_bytes(b"")
+    told = _run("regenerate", "--all", code=1)
+    assert "trials.parquet is not what it was" in told
+    assert f"presets/{NAME}.yaml: written" in told
 
 
 def test_a_preset_whose_campaign_is_gone_is_told() -> None:
@@ -66,8 +126,10 @@ def test_a_preset_whose_campaign_is_gone_is_told() -> None:
 def test_a_campaign_without_its_manifest_is_refused() -> None:
     _run("export", NAME, "--as", "mine")
     Path(f"results/{NAME}/manifest.json").unlink()
-    done = RUN.invoke(app, ["regenerate", "--all", "--check"])
-    assert "has no manifest" in str(done.exception)
+    assert "has no manifest" in _run("regenerate", "--all")
+    told = _run("regenerate", "--all", "--check", code=1)
+    assert f"presets/mine.yaml: there is no campaign {NAME} that was concluded" in told
+    assert "has no manifest" in str(RUN.invoke(app, ["regenerate", NAME, "--check"]).exception)
 
 
 def test_what_is_not_of_the_same_campaign_and_data_is_not_overwritten() -> None:
