@@ -48,6 +48,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME.pattern}$")]
 
 
+class NewerSchemaError(ConfigError):
+    """A preset file that a later version of this program wrote: whole, but not to be read by this one."""
+
+
 class Hyperparameters(Config):
     """The six that a campaign searches."""
 
@@ -187,7 +191,7 @@ def _read(path: Path) -> Preset:
     content = read_yaml(path)
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise ConfigError(
+        raise NewerSchemaError(
             f"{path} has schema version {version}, this program knows up to {SCHEMA_VERSION}", "Upgrade preset-search"
         )
     preset = parse(Preset, _migrated(content), str(path))
@@ -250,6 +254,7 @@ def save(preset: Preset, folder: Path = USER_FOLDER) -> Path:
     Writing a preset of the same campaign on the same data again is allowed; replacing another one is not.
 
     Raises:
+        NewerSchemaError: a later version of this program wrote the file that is there.
         ConfigError: the name is taken, or the folder cannot be written.
     """
     path = folder / f"{preset.name}.yaml"
@@ -265,9 +270,15 @@ def save(preset: Preset, folder: Path = USER_FOLDER) -> Path:
 
 
 def is_of_same_campaign(path: Path, preset: Preset) -> bool:
-    """Whether a file holds a preset of the same campaign, on the same data: an earlier state of this one."""
+    """Whether a file holds a preset of the same campaign, on the same data: an earlier state of this one.
+
+    Raises:
+        NewerSchemaError: a later version of this program wrote the file.
+    """
     try:
         there = _read(path).provenance
+    except NewerSchemaError:
+        raise
     except ConfigError:
         return False
     own = preset.provenance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +14,8 @@ from rich.table import Table
 from core import console, preset
 from core.console import Command
 from core.errors import ConfigError
-from core.files import write_text
-from core.preset import Preset
+from core.files import write_bytes, write_text
+from core.preset import NewerSchemaError, Preset
 from search import results
 from search.export import NothingToExportError, make_preset
 from search.options import NameArgument, RootOption
@@ -72,8 +73,9 @@ def regenerate(
     """Write the preset files of campaigns again, from their recorded results alone.
 
     A campaign's preset keeps the name that it was exported under; without a file it gets the campaign's. Files that are
-    not of the same campaign and data are not touched. `--check` compares the files that are there, the shipped presets
-    with them unless `--presets` names a folder; a campaign without a file is told, too.
+    not of the same campaign and data, or of a newer schema, are not touched; a damaged one is kept as `.yaml.bak`.
+    `--check` compares the files that are there, the shipped presets with them unless `--presets` names a folder; a
+    campaign without a file is told, too.
     """
     if bool(names) == every:
         raise ConfigError("Say which campaigns", "Name them, or give --all")
@@ -155,23 +157,44 @@ def _regenerated(path: Path, made: Preset, check: bool) -> str:
     if path.is_file() and path.read_bytes() == text.encode():
         console.out.print(f"{escape(str(path))}: unchanged")
         return ""
-    if check:
-        return "differs"
-    if path.exists() and not (preset.is_of_same_campaign(path, made) or _is_damaged(path, made)):
-        return "holds another preset; choose another name with export --as, or remove that file"
+    refused, damage = _there(path, made)
+    if check or refused:
+        return damage or refused or "differs"
+    if damage:
+        kept = path.with_name(f"{path.name}.bak")
+        write_bytes(kept, path.read_bytes())
+        console.out.print(f"{escape(str(path))}: damaged; kept as {escape(kept.name)}")
     write_text(path, text)
     console.out.print(f"{escape(str(path))}: written")
     return ""
 
 
-def _is_damaged(path: Path, made: Preset) -> bool:
-    """Whether a file was this preset before someone damaged it."""
+def _there(path: Path, made: Preset) -> tuple[str, str]:
+    """Why a file is not to be replaced by this preset, and what is damaged in it; empty where nothing is."""
+    if not path.exists():
+        return "", ""
+    damage = ""
     try:
         preset.load(str(path))
-    except ConfigError:
-        assert made.provenance is not None
-        return f"campaign: {made.provenance.campaign}\n" in path.read_text(encoding="utf-8", errors="replace")
-    return False
+        replaceable = preset.is_of_same_campaign(path, made)
+    except NewerSchemaError as error:
+        return str(error), ""
+    except ConfigError as error:
+        damage = str(error)
+        replaceable = made.provenance is not None and _told_campaign(path) == made.provenance.campaign
+    return (
+        "" if replaceable else "holds another preset; choose another name with export --as, or remove that file",
+        damage,
+    )
+
+
+def _told_campaign(path: Path) -> str:
+    """The campaign that a file tells of that cannot be loaded; empty if it tells of none."""
+    try:
+        found = re.search(r"^  campaign: '?([\w-]+)'?$", path.read_text(encoding="utf-8", errors="replace"), re.M)
+    except OSError:
+        return ""
+    return found[1] if found else ""
 
 
 def default_name(campaign: str) -> str:
@@ -189,6 +212,8 @@ def _by_campaign(folders: Sequence[Path]) -> tuple[dict[str, list[Path]], dict[s
             loaded = preset.load(str(path))
         except ConfigError as error:
             wrong[str(path)] = str(error)
+            if campaign := _told_campaign(path):
+                found.setdefault(campaign, []).append(path)
             continue
         if loaded.provenance is not None:
             found.setdefault(loaded.provenance.campaign, []).append(path)

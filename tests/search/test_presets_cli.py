@@ -148,15 +148,34 @@ def test_what_is_not_of_the_same_campaign_and_data_is_not_overwritten() -> None:
     assert path.read_text() == other
 
 
-def test_a_damaged_preset_is_told_and_made_again() -> None:
-    _run("export", NAME, "--as", NAME)
-    path = Path(f"presets/{NAME}.yaml")
+@pytest.mark.parametrize("name", [NAME, "mine"])
+def test_a_damaged_preset_is_told_kept_and_made_again(name: str) -> None:
+    _run("export", NAME, "--as", name)
+    path = Path(f"presets/{name}.yaml")
     whole = path.read_text()
-    path.write_text(whole.replace("batch_size:", "batch_sice:"))
+    damaged = whole.replace("batch_size:", "batch_sice:")
+    path.write_text(damaged)
     assert "batch_sice" in _run("regenerate", "--all", "--check", code=1)
     assert "damaged" in _run("presets", "list")
-    assert "written" in _run("regenerate", NAME)
+    told = _run("regenerate", NAME)
+    assert f"{path}: damaged; kept as {name}.yaml.bak" in told
+    assert f"{path}: written" in told
     assert path.read_text() == whole
+    assert Path(f"{path}.bak").read_text() == damaged
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.bak"]
+
+
+@pytest.mark.parametrize("name", [NAME, "mine"])
+def test_a_preset_of_a_newer_schema_is_never_replaced(name: str) -> None:
+    _run("export", NAME, "--as", name)
+    path = Path(f"presets/{name}.yaml")
+    newer = path.read_text().replace(f"schema_version: {preset.SCHEMA_VERSION}", "schema_version: 99")
+    path.write_text(newer)
+    for args in (["--all"], [NAME], ["--all", "--check"]):
+        assert "Upgrade preset-search" in _run("regenerate", *args, code=1)
+    assert "Upgrade preset-search" in str(RUN.invoke(app, ["export", NAME, "--as", name]).exception)
+    assert path.read_text() == newer
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_an_export_replaces_an_earlier_one_of_its_campaign() -> None:
