@@ -264,7 +264,10 @@ def save(preset: Preset, folder: Path = USER_FOLDER) -> Path:
     if path.is_file() and path.read_bytes() == text.encode():
         return path
     if path.exists() and not is_of_same_campaign(path, preset):
-        raise ConfigError(f"{path} already holds another preset", "Choose another name, or remove that file")
+        raise ConfigError(
+            f"{path} already holds another preset, or that of another campaign of this name",
+            "Choose another name, or remove that file",
+        )
     write_text(path, text)
     return path
 
@@ -283,5 +286,7 @@ def is_of_same_campaign(path: Path, preset: Preset) -> bool:
         return False
     own = preset.provenance
     if there is None or own is None:
+        return False
+    if None not in (there.started, own.started) and there.started != own.started:
         return False
     return (there.campaign, there.data.fingerprint) == (own.campaign, own.data.fingerprint)

@@ -96,6 +96,8 @@ class Provenance(Config):
     """What may be claimed of it."""
     campaign: str
     """The campaign that found it."""
+    started: str | None = None
+    """When it was begun, which tells two of one name apart; null in files older than this field."""
     dry_run: bool
     """Whether that was only a try."""
     trial: int

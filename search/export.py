@@ -101,6 +101,7 @@ def _assemble(
         provenance=Provenance(
             status=status,
             campaign=config["name"],
+            started=resolved.get("started"),
             dry_run=config["dry_run"],
             trial=row["number"],
             best_epoch=row["best_epoch"],

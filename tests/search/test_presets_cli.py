@@ -148,6 +148,21 @@ def test_what_is_not_of_the_same_campaign_and_data_is_not_overwritten() -> None:
     assert path.read_text() == other
 
 
+def test_a_later_campaign_of_the_same_name_and_bars_does_not_replace_the_preset_of_the_first() -> None:
+    _run("export", NAME, "--as", "mine")
+    path = Path("presets/mine.yaml")
+    first = path.read_text()
+    assert "  started: '2024-05-01T00:00:00+00:00'\n" in first
+    other = first.replace("started: '2024-05-01", "started: '2024-04-01")
+    path.write_text(other)
+    assert "of another campaign of this name" in str(RUN.invoke(app, ["export", NAME, "--as", "mine"]).exception)
+    assert "holds another preset" in _run("regenerate", NAME, code=1)
+    assert path.read_text() == other
+    path.write_text("".join(line for line in first.splitlines(keepends=True) if "started:" not in line))
+    _run("export", NAME, "--as", "mine")  # an older program did not write down when it was
+    assert path.read_text() == first
+
+
 @pytest.mark.parametrize("name", [NAME, "mine"])
 def test_a_damaged_preset_is_told_kept_and_made_again(name: str) -> None:
     _run("export", NAME, "--as", name)
