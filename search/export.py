@@ -70,7 +70,7 @@ def read_verdict(campaign: Path) -> dict[str, Any] | None:
         if found["schema_version"] != 1:
             raise ConfigError(f"{path} has schema version {found['schema_version']}", "Upgrade preset-search")
         return dict(found)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read ({error!r})", "Bring it back from a copy") from None
 
 

@@ -83,7 +83,8 @@ def record(path: Path, mine: Look) -> list[Look]:
     """Write down a look, once, before it is taken; returns all there are.
 
     Raises:
-        ConfigError: the ledger is damaged, lacks a look that a verdict beside it tells of, or cannot be written.
+        ConfigError: the ledger is damaged, lacks a look that a verdict beside it tells of or tells otherwise of it,
+            or cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,9 @@ def record(path: Path, mine: Look) -> list[Look]:
             content = _without_torn_line(file.read())
             looks = _parse(path, content)
             _check_whole(path, looks)
-            if mine.key not in [look.key for look in looks]:
+            if mine.key in [look.key for look in looks]:
+                _check_line(path, looks, mine, path.parent / mine.campaign)
+            else:
                 file.truncate(len(content))
                 end = b"" if not content or content.endswith(b"\n") else b"\n"
                 file.write(end + json.dumps(asdict(mine)).encode() + b"\n")
@@ -151,24 +154,33 @@ def _without_torn_line(content: bytes) -> bytes:
             json.loads(last)
     except ValueError:
         return head + separator
+    except RecursionError:  # no crash writes such a line: it is damage
+        return content
     return content
 
 
 def _parse(path: Path, content: bytes) -> list[Look]:
     try:
         return [Look(**json.loads(line)) for line in content.splitlines()]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged ({error})", _RESTORE) from None
 
 
 def _check_whole(path: Path, looks: list[Look]) -> None:
-    """Refuse a ledger that lost a line: the verdicts beside it say what was looked at, too."""
-    keys = {look.key for look in looks}
+    """Refuse a ledger that lost or changed a line: the verdicts beside it say what was looked at, too."""
     for verdict in sorted(path.parent.glob(f"*/{results.VERDICT_FILE}")):
         try:
-            own = json.loads(verdict.read_text(encoding="utf-8"))["look"]
-            lost = own is not None and Look(**own).key not in keys
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            told = json.loads(verdict.read_text(encoding="utf-8"))["look"]
+            own = None if told is None else Look(**told)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"{verdict} cannot be read ({error!r})", "Bring it back from a copy") from None
-        if lost:
-            raise ConfigError(f"{path} does not tell of {verdict.parent.name}, which {verdict} does", _RESTORE)
+        if own is not None:
+            _check_line(path, looks, own, verdict)
+
+
+def _check_line(path: Path, looks: list[Look], own: Look, where: Path) -> None:
+    lines = [look for look in looks if look.key == own.key]
+    if not lines:
+        raise ConfigError(f"{path} does not tell of {own.campaign}, which {where} does", _RESTORE)
+    if any(line != own for line in lines):
+        raise ConfigError(f"{path} tells otherwise of {own.campaign} than {where} does", _RESTORE)

@@ -53,7 +53,7 @@ def check(folder: Path, names: Sequence[str] = LISTED) -> None:
         listed = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
     except FileNotFoundError:
         raise ConfigError(f"{folder} has no manifest: the campaign was not concluded", "Resume it") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read ({error!r})", _REMEDY) from None
     for name in names:
         there = (folder / name).is_file()

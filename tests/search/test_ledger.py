@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigError
+from search.export import read_verdict
 from search.ledger import LEDGER_FILE, Look, earlier, known, record
 
 LOOK = Look(
@@ -72,13 +73,23 @@ def test_what_came_later_does_not_count() -> None:
     assert [look["campaign"] for look in earlier([LOOK, later], later)] == ["a"]
 
 
-@pytest.mark.parametrize("damage", ["{", '{"campaign": "a"}', "[]", '{"x": 1}'])
+@pytest.mark.parametrize(
+    "damage",
+    ["{", '{"campaign": "a"}', "[]", '{"x": 1}', pytest.param("[" * 100_000, id="deep")],
+)
 def test_a_damaged_ledger_is_refused_and_left_alone(tmp_path: Path, damage: str) -> None:
     path = tmp_path / LEDGER_FILE
     path.write_text(damage + "\n")
     with pytest.raises(ConfigError, match="is damaged"):
         record(path, LOOK)
     assert path.read_text() == damage + "\n"
+
+
+def test_a_last_line_that_is_nested_too_deep_is_not_what_a_crash_tore(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER_FILE
+    path.write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match="is damaged"):
+        known(path, "a", LOOK.started)
 
 
 def test_what_a_crash_tore_of_a_line_is_cut_off(tmp_path: Path) -> None:
@@ -105,6 +116,44 @@ def test_a_ledger_that_lost_a_line_is_refused(tmp_path: Path) -> None:
         record(path, replace(LOOK, campaign="b"))
     path.write_text(json.dumps(asdict(LOOK)) + "\n")
     record(path, replace(LOOK, campaign="b"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"symbols": ["SOLUSDT"]},
+        {"val": ["2023-07-01T00:00:00+00:00", "2023-07-10T00:00:00+00:00"]},
+        {"test": ["2023-07-10T00:00:00+00:00", "2023-07-20T00:00:00+00:00"]},
+        {"trials": 1},
+    ],
+)
+def test_a_ledger_that_tells_otherwise_than_a_verdict_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    path = tmp_path / LEDGER_FILE
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "verdict.json").write_text(json.dumps({"look": asdict(LOOK)}))
+    edited = json.dumps(asdict(replace(LOOK, **changes))) + "\n"
+    path.write_text(edited)
+    with pytest.raises(ConfigError, match=r"tells otherwise of a than .*verdict\.json does"):
+        record(path, replace(LOOK, campaign="b"))
+    path.write_text(edited + json.dumps(asdict(LOOK)) + "\n")
+    with pytest.raises(ConfigError, match="tells otherwise"):
+        record(path, replace(LOOK, campaign="b"))
+
+
+def test_a_confirmation_that_goes_on_finds_its_line_as_it_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER_FILE
+    record(path, replace(LOOK, trials=1))
+    with pytest.raises(ConfigError, match=r"tells otherwise of a than .*a does"):
+        record(path, LOOK)
+
+
+def test_a_verdict_that_is_nested_too_deep_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "verdict.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match=r"verdict\.json cannot be read"):
+        record(tmp_path / LEDGER_FILE, LOOK)
+    with pytest.raises(ConfigError, match=r"verdict\.json cannot be read"):
+        read_verdict(tmp_path / "a")
 
 
 def _write(task: tuple[Path, int]) -> None:

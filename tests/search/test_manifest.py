@@ -52,7 +52,7 @@ def test_a_folder_without_a_manifest_is_refused(folder: Path) -> None:
         manifest.check(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"sha256": 3}', "{}", "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", '{"sha256": 3}', "{}", "\x00", pytest.param("[" * 100_000, id="deep")])
 def test_a_damaged_manifest_is_told(folder: Path, text: str) -> None:
     (folder / results.MANIFEST_FILE).write_text(text)
     with pytest.raises(ConfigError, match=r"manifest\.json cannot be read"):
