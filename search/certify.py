@@ -145,6 +145,7 @@ def certify(
         "data": {**resolved["data"], "settings": _settings(plan)},
         "method": {
             "interval": f"central {LEVEL:.0%} of {DRAWS} draws of blocks of time and of seeds",
+            "deflated_sharpe": "median of the seeds, each of its own returns",
             "block_bars": block_length(dataset.horizon, dataset.bar),
             "seeds": plan.seeds,
             "folds": plan.settings.folds,
@@ -248,7 +249,11 @@ def _finite(row: dict[str, Any]) -> bool:
 
 
 def _beside(plan: ConfirmationPlan, chosen: Chosen) -> dict[str, Any]:
-    """What stands beside the verdict and decides nothing: Deflated Sharpe and the probability of overfitting."""
+    """What stands beside the verdict and decides nothing: Deflated Sharpe and the probability of overfitting.
+
+    The Deflated Sharpe Ratio is the median of those of the seeds, each of its own returns: a preset is one training,
+    and the mean of several varies less than any of them.
+    """
     folder, dataset, metric = plan.campaign.folder, plan.dataset, plan.campaign.config.metric
     predictions = pd.read_parquet(folder / PREDICTIONS_FILE)
     returns = pd.read_parquet(folder / RETURNS_FILE)
@@ -256,24 +261,24 @@ def _beside(plan: ConfirmationPlan, chosen: Chosen) -> dict[str, Any]:
     trials = []
     for number, table in predictions.groupby("number"):
         logits = calibration.logits_of(probabilities_of(table))
-        own = calibration.fit(logits, table["label"].to_numpy(dtype=np.int64))
-        trials.append(_from_tables(table, returns[returns["number"] == number], own, dataset))
+        fitted = calibration.fit(logits, table["label"].to_numpy(dtype=np.int64))
+        trials.append(_from_tables(table, returns[returns["number"] == number], fitted, dataset))
     probability = overfitting(metric, trials)
     period = (dataset.horizon + 1) * dataset.bar
     won = [each for each in chosen.trained if each.row["number"] == chosen.candidate.number]
     joined = [_joined([each for each in won if each.row["seed"] == seed], dataset) for seed in plan.seeds]
-    own_returns = np.mean([_by_period(each, period) for each in joined], axis=0)
+    own = [_by_period(each, period) for each in joined]
     others = np.array([sharpe(_by_period(trial, period)) for trial in trials])
     tried = len(results.read_trials(folder))
-    deflated = deflated_sharpe(own_returns, others, tried)
+    deflated = float(np.median([deflated_sharpe(returns, others, tried) for returns in own]))
     return {
         "tradable": {
             "verdict": "yes" if deflated > CERTAIN_SHARPE else "no",
             "deflated_sharpe": deflated,
             "bound": CERTAIN_SHARPE,
-            "periods": len(own_returns),
+            "periods": len(own[0]),
             "bars_a_period": dataset.horizon + 1,
-            "sharpe_a_period": sharpe(own_returns),
+            "sharpe_a_period": float(np.median([sharpe(returns) for returns in own])),
             "trials": tried,
         },
         "overfitting": {

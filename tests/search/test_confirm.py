@@ -17,6 +17,7 @@ from core.config import DataConfig
 from core.errors import ConfigError, DataError
 from core.files import write_table
 from search import campaign, confirm, ledger, manifest, results
+from search import certify as certifying
 from search.certify import Trained, certify, choose, microseconds
 from search.config import ConfirmConfig
 from search.confirm import confirmation_table, train_cell
@@ -177,6 +178,35 @@ def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: Confirm
     assert verdict["tradable"]["trials"] == 3
     assert {line["kind"] for line in verdict["checklist"]} >= {"gate", "guide target"}
     assert verdict["recommended"] == ("winner" if verdict["lead"]["low"] > 0 else "incumbent")
+
+
+def test_the_deflated_sharpe_is_of_one_training_and_not_of_the_mean_of_the_seeds(
+    plan: ConfirmationPlan, trained: list[Trained], final: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[np.ndarray] = []
+
+    def deflated(returns: np.ndarray, others: np.ndarray, tried: int) -> float:
+        judged.append(returns)
+        return [0.2, 0.9][len(judged) - 1]
+
+    monkeypatch.setattr(certifying, "deflated_sharpe", deflated)
+    chosen = choose(plan, trained)
+    period = (plan.dataset.horizon + 1) * plan.dataset.bar
+    ratios = []
+    for seed in plan.seeds:
+        own = [each for each in trained if (each.row["number"], each.row["seed"]) == (chosen.candidate.number, seed)]
+        times = np.concatenate([microseconds(each.predictions) for each in own]) // period
+        gains = np.zeros(times.max() - times.min() + 1)
+        for each in own:
+            entered = microseconds(each.returns) - period
+            np.add.at(gains, entered // period - times.min(), each.returns["net_return"].to_numpy())
+        ratios.append(gains.mean() / gains.std())
+    verdict = certify(plan, chosen, final, [])
+    assert len(set(ratios)) == len(plan.seeds) == 2
+    assert [returns.mean() / returns.std() for returns in judged] == pytest.approx(ratios, rel=1e-9)
+    assert verdict["tradable"]["sharpe_a_period"] == pytest.approx(np.median(ratios), rel=1e-9)
+    assert verdict["tradable"]["deflated_sharpe"] == pytest.approx(0.55)
+    assert "median of the seeds" in verdict["method"]["deflated_sharpe"]
 
 
 def test_earlier_readings_are_frozen_into_the_verdict(
