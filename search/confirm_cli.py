@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,14 +50,25 @@ def confirm(
     from search import cluster  # Ray takes seconds to import
 
     folder = results.folder(root, name)
-    written = read_verdict(folder)
-    if written is not None and not (folder / results.CELLS).exists():  # otherwise it was ended before all was written
-        manifest.check(folder)
+    if (written := _closed(folder)) is not None:
         console.err.print("This campaign has its verdict; test is read once, so it stays as it is.")
         show(written)
         return
     with cluster.joined(address) as nodes:
         run_confirmation(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent, nodes)
+
+
+def _closed(folder: Path) -> dict[str, Any] | None:
+    """The verdict of a campaign that has one for good; None if one is to be made, or was not written to the end.
+
+    The manifest is written last: once it lists the verdict, trainings that were left behind make no other.
+    """
+    listed = manifest.lists(folder, results.VERDICT_FILE)
+    if not listed and ((folder / results.CELLS).exists() or read_verdict(folder) is None):
+        return None
+    manifest.check(folder)
+    shutil.rmtree(folder / results.CELLS, ignore_errors=True)
+    return read_verdict(folder)
 
 
 def run_confirmation(

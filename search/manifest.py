@@ -38,6 +38,27 @@ def write(folder: Path) -> Path:
     return path
 
 
+def _read(folder: Path) -> dict[str, str]:
+    path = folder / results.MANIFEST_FILE
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
+    except FileNotFoundError:
+        if (folder / results.VERDICT_FILE).is_file():
+            raise ConfigError(f"{folder} has a verdict but no manifest", f"Bring {path} back from a copy") from None
+        raise ConfigError(f"{folder} has no manifest: the campaign was not concluded", "Resume it") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{path} cannot be read ({error!r})", _REMEDY) from None
+
+
+def lists(folder: Path, name: str) -> bool:
+    """Whether a campaign's manifest, if there is one, lists a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    return (folder / results.MANIFEST_FILE).is_file() and name in _read(folder)
+
+
 def check(folder: Path, names: Sequence[str] = LISTED) -> None:
     """Make sure that a campaign's files are what they were when it was concluded.
 
@@ -48,13 +69,7 @@ def check(folder: Path, names: Sequence[str] = LISTED) -> None:
     Raises:
         ConfigError: a file is missing, was changed or added, or the manifest cannot be read.
     """
-    path = folder / results.MANIFEST_FILE
-    try:
-        listed = dict(json.loads(path.read_text(encoding="utf-8"))["sha256"])
-    except FileNotFoundError:
-        raise ConfigError(f"{folder} has no manifest: the campaign was not concluded", "Resume it") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read ({error!r})", _REMEDY) from None
+    listed = _read(folder)
     for name in names:
         there = (folder / name).is_file()
         if there != (name in listed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner, Result
 
 from core import metrics, preset
 from core.config import DataConfig
 from core.errors import ConfigError, DataError
 from core.files import write_table
-from search import campaign, confirm, ledger, manifest, results
+from search import campaign, confirm, confirm_cli, ledger, manifest, results
 from search import certify as certifying
 from search.certify import Trained, certify, choose, microseconds
+from search.cli import app
 from search.config import ConfirmConfig
 from search.confirm import confirmation_table, train_cell
 from search.confirmation import Cell, ConfirmationPlan, begin, plan_confirmation
@@ -232,6 +235,39 @@ def test_a_dry_run_is_never_certified(plan: ConfirmationPlan, trained: list[Trai
     dry = plan.campaign.config.model_copy(update={"dry_run": True})
     verdict = certify(replace(plan, campaign=replace(plan.campaign, config=dry)), choose(plan, trained), final, [])
     assert verdict["status"] == "not certified"
+
+
+def test_a_verdict_that_the_manifest_lists_is_not_made_again_for_trainings_left_behind(confirmed: Path) -> None:
+    folder = confirmed / NAME
+    left = folder / results.CELLS / "0123"
+    left.mkdir(parents=True)
+    before = (folder / results.VERDICT_FILE).read_bytes()
+    told = _confirm(confirmed)
+    assert "test is read once" in told.output
+    assert not left.parent.exists()
+    assert (folder / results.VERDICT_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["edited", "removed"])
+def test_a_verdict_that_was_listed_and_is_not_there_as_it_was_is_not_made_again(confirmed: Path, how: str) -> None:
+    path = confirmed / NAME / results.VERDICT_FILE
+    (confirmed / NAME / results.CELLS).mkdir()
+    path.write_text("{}") if how == "edited" else path.unlink()
+    assert re.search(r"verdict\.json is (not what it was|missing)", str(_confirm(confirmed).exception))
+    assert path.parent.joinpath(results.CELLS).exists()
+
+
+def test_one_ended_between_verdict_and_manifest_is_not_closed(confirmed: Path, root: Path) -> None:
+    shutil.copy(root / NAME / results.MANIFEST_FILE, confirmed / NAME)
+    (confirmed / NAME / results.CELLS).mkdir()
+    assert confirm_cli._closed(confirmed / NAME) is None
+    assert confirm_cli._closed(root / NAME) is None
+
+
+def _confirm(root: Path) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.cluster.joined", None)  # no training is to be begun
+        return CliRunner().invoke(app, ["confirm", NAME, "--results", str(root)])
 
 
 def test_all_tables_are_joined_and_listed(confirmed: Path) -> None:

@@ -52,6 +52,13 @@ def test_a_folder_without_a_manifest_is_refused(folder: Path) -> None:
         manifest.check(folder)
 
 
+def test_a_confirmed_folder_that_lost_its_manifest_is_not_told_to_be_resumed(folder: Path) -> None:
+    (folder / results.MANIFEST_FILE).unlink()
+    (folder / results.VERDICT_FILE).write_text("{}")
+    with pytest.raises(ConfigError, match=r"a verdict but no manifest\. Bring .*manifest\.json back from a copy"):
+        manifest.check(folder)
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"sha256": 3}', "{}", "\x00", pytest.param("[" * 100_000, id="deep")])
 def test_a_damaged_manifest_is_told(folder: Path, text: str) -> None:
     (folder / results.MANIFEST_FILE).write_text(text)
