@@ -72,10 +72,10 @@ def choose(plan: ConfirmationPlan, trained: Sequence[Trained]) -> Chosen:
     incumbent = by_name.pop("incumbent", None)
     if incumbent is None or not by_name:
         failed = next(each.row for each in trained if each.row["status"] != results.COMPLETE)
-        who = "the incumbent" if incumbent is None else "every candidate"
-        raise ConfigError(
-            f"The confirmation of {who} failed ({failed['reason']})", "Choose another --incumbent, or search on"
-        )
+        who, remedy = "every candidate", f"Search on: resume {plan.campaign.config.name} with more --trials"
+        if incumbent is None:
+            who, remedy = "the incumbent", "Confirm it with another --incumbent: what else was trained is kept"
+        raise ConfigError(f"The confirmation of {who} failed ({failed['reason']})", remedy)
     metric = plan.campaign.config.metric
     block = block_length(plan.dataset.horizon, plan.dataset.bar)
     found, reference = standings(by_name, incumbent, metric, block, _draws(plan, 0))

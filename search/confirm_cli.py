@@ -17,7 +17,6 @@ from core.options import ConfigOption, DataOption, ExchangeOption, OfflineOption
 from core.sources import data_settings, merge_sources, where_bars_lie
 from search import manifest, results
 from search.address import AddressOption
-from search.config import ConfirmConfig
 from search.export import read_verdict
 from search.nodes import Node
 from search.options import NameArgument, RootOption
@@ -35,9 +34,13 @@ OUTSIDE = 1
 
 def confirm(
     name: NameArgument,
-    top: Annotated[int | None, typer.Option(help="Best trials to train again. Default: 3.", min=1)] = None,
-    seeds: Annotated[int | None, typer.Option(help="Trainings of each on a fold. Default: 3.", min=1)] = None,
-    folds: Annotated[int | None, typer.Option(help="Blocks of time. Default: 5.", min=1)] = None,
+    top: Annotated[
+        int | None, typer.Option(help="Best trials to train again. Default: the campaign's, or 3.", min=1)
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Trainings of each on a fold. Default: the campaign's, or 3.", min=1)
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Blocks of time. Default: the campaign's, or 5.", min=1)] = None,
     incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: the campaign's.")] = None,
     address: AddressOption = None,
     root: RootOption = results.ROOT,
@@ -83,7 +86,7 @@ def run_confirmation(
     from search.confirmation import plan_confirmation
 
     named = {key: value for key, value in changes.items() if value is not None}
-    plan = plan_confirmation(name, root, ConfirmConfig(**named) if named else None, incumbent, nodes)
+    plan = plan_confirmation(name, root, named, incumbent, nodes)
     slots = plan.campaign.packing.slots
     console.err.print(
         f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from search.trial import TrialJob
 
 BEGUN_FILE = "begun.json"
 """Folder of the cells that are done, in the campaign's; removed when there is a verdict."""
+_ROW_FILE = "row.json"
+"""What a cell that is done came to, as `search.confirm`, which knows Ray, writes it."""
 LEAST_ROWS = 100
 """Fewest usable rows of a fold's parts: all folds are judged together, so one alone may be small."""
 COST_OF_EVALUATION = 0.35
@@ -117,7 +119,7 @@ class ConfirmationPlan:
     @property
     def seeds(self) -> list[int]:
         """Seeds that the search did not use."""
-        return [(self.campaign.config.seed + 1 + place) % 2**32 for place in range(self.settings.seeds)]
+        return _seeds(self.campaign, self.settings)
 
     def dataset_of(self, cell: Cell) -> Dataset:
         """What a cell trains on and predicts."""
@@ -127,7 +129,7 @@ class ConfirmationPlan:
 def plan_confirmation(
     name: str,
     root: Path,
-    settings: ConfirmConfig | None = None,
+    settings: ConfirmConfig | Mapping[str, int] | None = None,
     incumbent: str | None = None,
     nodes: Sequence[Node] = (),
 ) -> ConfirmationPlan:
@@ -136,7 +138,7 @@ def plan_confirmation(
     Args:
         name: the campaign's.
         root: folder of all campaigns.
-        settings: how many of what; the campaign's own if not given.
+        settings: how many of what; what is not said of it is the campaign's own.
         incumbent: preset to beat; the campaign's own if not given.
         nodes: the machines that there are; without any, this one.
 
@@ -185,28 +187,62 @@ def plan_confirmation(
     )
 
 
-def _begun(campaign: Plan, settings: ConfirmConfig | None, incumbent: str | None) -> tuple[ConfirmConfig, str | None]:
+def _begun(
+    campaign: Plan, settings: ConfirmConfig | Mapping[str, int] | None, incumbent: str | None
+) -> tuple[ConfirmConfig, str | None]:
     """The settings of a confirmation that has begun: with others, it would be another one, and read test again.
+
+    Only an incumbent whose training failed may be replaced: without one to compare with, nothing was read.
 
     Raises:
         ConfigError: others are named.
     """
     path = campaign.folder / results.CELLS / BEGUN_FILE
-    wanted = settings or campaign.config.confirm or ConfirmConfig()
     if not path.is_file():
-        return wanted, incumbent
+        return _updated(campaign.config.confirm or ConfirmConfig(), settings), incumbent
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         begun, rival = parse(ConfirmConfig, content["settings"], str(path)), content["incumbent"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read ({error!r})", f"Remove {path.parent}: it is made again") from None
-    if (settings is not None and settings != begun) or (incumbent is not None and incumbent != rival):
+    if incumbent not in (None, rival) and _incumbent_failed(campaign, begun, rival):
+        rival = incumbent
+    if _updated(begun, settings) != begun or incumbent not in (None, rival):
         flags = {**begun.model_dump(), **({"incumbent": rival} if rival else {})}
         told = " ".join(f"--{name} {value}" for name, value in flags.items())
         raise ConfigError(
             f"The confirmation of {campaign.config.name} was begun with {told}", "Go on with that: name nothing else"
         )
     return begun, rival
+
+
+def _updated(settings: ConfirmConfig, named: ConfirmConfig | Mapping[str, int] | None) -> ConfirmConfig:
+    if isinstance(named, ConfirmConfig):
+        return named
+    return parse(ConfirmConfig, {**settings.model_dump(), **(named or {})}, "confirm")
+
+
+def _incumbent_failed(campaign: Plan, settings: ConfirmConfig, named: str | None) -> bool:
+    """Whether a training of the incumbent is done, and failed."""
+    recipe = campaign.incumbent if named is None else _capped(preset.load(named), campaign)
+    candidate = Candidate(INCUMBENT, {}, recipe, recipe.trainer.epochs)
+    return any(
+        _failed(campaign, Cell(candidate, seed, f"fold {fold + 1}"), settings.folds)
+        for seed in _seeds(campaign, settings)
+        for fold in range(settings.folds)
+    )
+
+
+def _failed(campaign: Plan, cell: Cell, folds: int) -> bool:
+    path = campaign.folder / results.CELLS / cell.key(campaign.identity, folds) / _ROW_FILE
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8"))["status"] != results.COMPLETE)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _seeds(campaign: Plan, settings: ConfirmConfig) -> list[int]:
+    return [(campaign.config.seed + 1 + place) % 2**32 for place in range(settings.seeds)]
 
 
 def begin(plan: ConfirmationPlan) -> None:

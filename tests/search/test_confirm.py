@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from typer import Exit
 from typer.testing import CliRunner, Result
 
 from core import metrics, preset
@@ -145,9 +146,12 @@ def test_a_candidate_that_failed_once_is_out(plan: ConfirmationPlan, trained: li
     assert list(chosen.standings) == [plan.candidates[1].name]
 
 
-@pytest.mark.parametrize(("numbers", "who"), [((INCUMBENT,), "the incumbent"), ((1, 2), "every candidate")])
+@pytest.mark.parametrize(
+    ("numbers", "who", "remedy"),
+    [((INCUMBENT,), "the incumbent", "another --incumbent"), ((1, 2), "every candidate", "resume small with more")],
+)
 def test_without_anyone_to_compare_there_is_no_verdict(
-    plan: ConfirmationPlan, trained: list[Trained], numbers: tuple[int, ...], who: str
+    plan: ConfirmationPlan, trained: list[Trained], numbers: tuple[int, ...], who: str, remedy: str
 ) -> None:
     broken = [
         Trained({**each.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
@@ -155,7 +159,7 @@ def test_without_anyone_to_compare_there_is_no_verdict(
         else each
         for each in trained
     ]
-    with pytest.raises(ConfigError, match=f"confirmation of {who} failed .diverged"):
+    with pytest.raises(ConfigError, match=f"confirmation of {who} failed .diverged.*{remedy}"):
         choose(plan, broken)
 
 
@@ -393,6 +397,50 @@ def test_a_confirmation_goes_on_as_it_was_begun(root: Path, tmp_path: Path) -> N
     (tmp_path / "results" / NAME / "confirmation" / "begun.json").write_text("{")
     with pytest.raises(ConfigError, match=r"begun\.json cannot be read"):
         plan_confirmation(NAME, tmp_path / "results")
+
+
+def test_flags_leave_the_campaigns_own_settings_be(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = ConfirmConfig(top=2, seeds=2, folds=2)  # as the campaign says
+    assert plan_confirmation(NAME, root, {"seeds": 1}).settings == own.model_copy(update={"seeds": 1})
+    asked: list[ConfirmConfig] = []
+    monkeypatch.setattr(confirm, "confirm", lambda plan: asked.append(plan.settings) or _stop())
+    with pytest.raises(Exit):
+        confirm_cli.run_confirmation(NAME, root, {"top": 1, "seeds": None, "folds": None})
+    assert asked == [own.model_copy(update={"top": 1})]
+    with pytest.raises(ConfigError, match="'seeds'"):
+        plan_confirmation(NAME, root, {"seeds": 0})
+    shutil.copytree(root, tmp_path / "results")
+    begin(plan_confirmation(NAME, tmp_path / "results", {"top": 1, "seeds": 1}))
+    again = plan_confirmation(NAME, tmp_path / "results", {"seeds": 1})  # as it was begun
+    assert again.settings == ConfirmConfig(top=1, seeds=1, folds=2)
+
+
+def _stop() -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_incumbent_whose_training_failed_and_only_that_can_be_replaced(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    for name in (None, "conservative"):
+        begun = plan_confirmation(NAME, tmp_path / "results", incumbent=name)
+        begin(begun)
+        place = confirm._place(begun, next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
+        place.mkdir()
+        row = place / confirm.ROW_FILE
+        for content in (None, "{", '{"status": "complete"}'):
+            if content is not None:
+                row.write_text(content)
+            with pytest.raises(ConfigError, match="was begun with"):
+                plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
+        row.write_text('{"status": "failed"}')
+        other = plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
+        assert other.named_incumbent == other.incumbent == "production_large"
+        with pytest.raises(ConfigError, match="was begun with"):
+            plan_confirmation(NAME, tmp_path / "results", {"seeds": 1}, "production_large")
+        shutil.rmtree(place.parent)
+    begin(other)
+    with pytest.raises(ConfigError, match=r"begun with .*--incumbent production_large"):
+        plan_confirmation(NAME, tmp_path / "results", incumbent="conservative")
 
 
 def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan: ConfirmationPlan) -> None:
