@@ -55,13 +55,18 @@ def repeat_options(args: Sequence[str], repeatable: set[str]) -> list[str]:
     return result
 
 
+def plain(text: object, style: str = "") -> Text:
+    """What a file or a user says, shown as it is: no markup, no emoji codes, and without control characters."""
+    shown = (" " if each.isspace() else each for each in str(text))
+    return Text("".join(each for each in shown if each.isprintable()), style)
+
+
 def run(app: typer.Typer) -> None:
     """Run a command line: an error that the user can mend is one line and exit code 2; Ctrl-C is 130."""
     try:
         app()
     except PresetSearchError as error:
-        # A Text, not markup: a message may quote anything, brackets and :smile: included.
-        err.print(Text.assemble(("error:", "bold red"), " ", " ".join(str(error).split())))
+        err.print(Text.assemble(("error:", "bold red"), " ", plain(" ".join(str(error).split()))))
         sys.exit(2)
     except SystemExit as ending:
         if ending.code == INTERRUPTED:

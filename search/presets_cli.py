@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from core import console, preset
 from core.console import Command
@@ -48,14 +48,14 @@ def export(
     assert made.provenance is not None
     path = preset.save(made, presets)
     status = made.provenance.status
-    console.out.print(f"wrote {escape(str(path))} ({status})")
+    console.out.print(console.plain(f"wrote {path} ({status})"))
     flags = f"--config {root / name / results.CONFIG_FILE} --model {made.provenance.model}"
     named = preset_name if presets == preset.USER_FOLDER else path
     console.out.print(
-        f"next: preset-train --preset {escape(str(named))} {flags} --output-dir checkpoints/{preset_name}"
+        console.plain(f"next: preset-train --preset {named} {flags} --output-dir checkpoints/{preset_name}")
     )
     if require_certified and status != "certified":
-        console.err.print(f"[bold red]{preset_name} is {status}[/]")
+        console.err.print(console.plain(f"{preset_name} is {status}", "bold red"))
         raise typer.Exit(NOT_CERTIFIED)
 
 
@@ -93,7 +93,7 @@ def regenerate(
                 raise
             (passed if isinstance(error, NothingToExportError) else wrong)[name] = str(error)
     for name, why in passed.items():
-        console.out.print(f"{escape(str(root / name))}: passed over: {escape(why)}")
+        console.out.print(console.plain(f"{root / name}: passed over: {why}"))
     if every:
         gone = known.keys() - (set(wanted) - passed.keys()) - (set() if check else passed.keys())
         wrong |= {
@@ -144,7 +144,7 @@ def _tell(wrong: dict[str, str], nothing: bool, check: bool) -> None:
     """
     wrong = {what: said for what, said in wrong.items() if said}
     for what, said in wrong.items():
-        console.out.print(f"{escape(what)}: {escape(said)}", style="bold red")
+        console.out.print(console.plain(f"{what}: {said}", "bold red"))
     if nothing:
         console.out.print("nothing was compared" if check else "nothing was written")
     if wrong or (check and nothing):
@@ -155,7 +155,7 @@ def _regenerated(path: Path, made: Preset, check: bool) -> str:
     """Compare a file, or write it; what is wrong with it, if anything is."""
     text = preset.to_yaml(made)
     if path.is_file() and path.read_bytes() == text.encode():
-        console.out.print(f"{escape(str(path))}: unchanged")
+        console.out.print(console.plain(f"{path}: unchanged"))
         return ""
     refused, damage = _there(path, made)
     if check or refused:
@@ -163,9 +163,9 @@ def _regenerated(path: Path, made: Preset, check: bool) -> str:
     if damage:
         kept = path.with_name(f"{path.name}.bak")
         write_bytes(kept, path.read_bytes())
-        console.out.print(f"{escape(str(path))}: damaged; kept as {escape(kept.name)}")
+        console.out.print(console.plain(f"{path}: damaged; kept as {kept.name}"))
     write_text(path, text)
-    console.out.print(f"{escape(str(path))}: written")
+    console.out.print(console.plain(f"{path}: written"))
     return ""
 
 
@@ -228,11 +228,13 @@ def list_presets() -> None:
         try:
             loaded = preset.load(name)
         except ConfigError as error:
-            table.add_row(name, "[bold red]damaged[/]", "", "", escape(str(error)))
+            table.add_row(console.plain(name), "[bold red]damaged[/]", "", "", console.plain(error))
             continue
         source = loaded.provenance
         status, campaign = (source.status, source.campaign) if source else ("guide", "")
-        table.add_row(name, status, campaign, _headline(loaded), loaded.description)
+        table.add_row(
+            name, status, *(console.plain(each) for each in (campaign, _headline(loaded), loaded.description))
+        )
     console.out.print(table)
 
 
@@ -247,7 +249,8 @@ def _headline(loaded: Preset) -> str:
 @presets_app.command(cls=Command, epilog="Example:\n\npreset-search presets show production_small")
 def show(name: Annotated[str, typer.Argument(help="Name of a preset, or the path of a file.")]) -> None:
     """The whole file, each value below what it means."""
-    console.out.print(preset.to_yaml(preset.load(name)), markup=False, end="")
+    for line in preset.to_yaml(preset.load(name)).rstrip("\n").split("\n"):
+        console.out.print(console.plain(line))
 
 
 @presets_app.command(cls=Command, epilog="Example:\n\npreset-search presets diff production_small quick_experiment")
@@ -256,10 +259,10 @@ def diff(
 ) -> None:
     """The values in which two presets differ."""
     one, other = (_flat(preset.load(name).model_dump(mode="json")) for name in (first, second))
-    table = Table("", first, second)
+    table = Table("", *(Column(console.plain(name)) for name in (first, second)))
     for key in sorted(one.keys() | other.keys(), key=list({**one, **other}).index):
         if one.get(key) != other.get(key):
-            table.add_row(key, str(one.get(key, "")), str(other.get(key, "")))
+            table.add_row(*(console.plain(each) for each in (key, one.get(key, ""), other.get(key, ""))))
     console.out.print(table)
 
 
@@ -279,9 +282,9 @@ def check(
     for name in files or preset.list_names():
         try:
             preset.load(name)
-            console.out.print(f"{escape(name)}: fine")
+            console.out.print(console.plain(f"{name}: fine"))
         except ConfigError as error:
             wrong.append(name)
-            console.out.print(f"[bold red]{escape(name)}:[/] {escape(str(error))}")
+            console.out.print(Text.assemble(console.plain(f"{name}:", "bold red"), " ", console.plain(error)))
     if wrong:
         raise ConfigError(f"{len(wrong)} of the presets cannot be loaded", "Mend or regenerate them")

@@ -77,6 +77,11 @@ def test_a_message_of_several_lines_becomes_one(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == "error: first second. Mend it.\n"
 
 
+def test_a_message_loses_what_would_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run_failing(ConfigError("\x1b[31mred\x1b]0;title\x07 \x9b1m \u202eback \ud800", "Mend it")) == 2
+    assert capsys.readouterr().err == "error: [31mred]0;title 1m back . Mend it.\n"
+
+
 def test_ctrl_c_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run_failing(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"

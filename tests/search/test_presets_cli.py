@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from core import preset
+from core import console, preset
+from core.config import to_yaml
 from search.cli import app
 from tests.search.campaigns import NAME, searched
 
@@ -244,6 +245,34 @@ def test_presets_are_listed_shown_compared_and_checked() -> None:
     assert "hyperparameters" in done.output
     assert "production_small: fine" in done.output
     assert "1 of the presets cannot be loaded" in str(done.exception)
+
+
+HOSTILE = "[/bold] [red]x[/red] [link=file:///x]y[/link] :smile: \x1b[31mred\x1b]0;title\x07 \x9b1m \u202eback \\"
+
+
+def test_what_a_preset_says_is_shown_as_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console.out, "width", 400)
+    _run("export", NAME, "--as", "mine")
+    content = preset.load("mine").model_dump(mode="json")
+    content["description"] = content["provenance"]["campaign"] = HOSTILE
+    content["provenance"]["versions"] = {HOSTILE: HOSTILE}
+    path = Path("presets/mine.yaml")
+    path.write_text(to_yaml(content))
+    shown = "[/bold] [red]x[/red] [link=file:///x]y[/link] :smile: [31mred]0;title 1m back \\"
+    for args in (["list"], ["diff", "mine", "production_small"]):
+        told = _run("presets", *args)
+        assert shown in told
+        assert all(each.isprintable() for each in told.replace("\n", ""))
+    told = _run("presets", "show", "mine")
+    assert ":smile:" in told
+    assert all(each.isprintable() for each in told.replace("\n", ""))
+    assert shown in _run("regenerate", "--all", code=1)
+    path.write_text(to_yaml({HOSTILE: 1, **content}))
+    for command in ("list", "check"):
+        told = RUN.invoke(app, ["presets", command]).output
+        assert "[/bold] [red]x[/red]" in told
+        assert ":smile:" in told
+        assert all(each.isprintable() for each in told.replace("\n", ""))
 
 
 @pytest.mark.parametrize("name", ["../mine", "/etc/passwd", "a/b", ".", ""])
