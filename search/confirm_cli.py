@@ -30,6 +30,7 @@ VERIFY_EPILOG = (
     "preset-search verify btc_eth_30d --config results/btc-eth-30d/campaign.yaml  # a feature table's, too"
 )
 OUTSIDE = 1
+"""Exit code where a figure does not come out again, or was not measured on the bars of the record."""
 
 
 def confirm(
@@ -170,24 +171,32 @@ def verify(
     config_file: ConfigOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Train a confirmed preset again with its seed, and say whether its figures come out again.
+    """Train a confirmed preset again with its final seed, and say whether its figures of test come out again.
 
-    Without data, a preset of the synthetic market makes its own; others need the bars.
+    Without data, a preset of the synthetic market makes its own; others need the bars that it was confirmed on: on
+    others, nothing is verified. The figures out of fold, of other trainings, are not made again.
     """
     from search.verification import verify as verifying
 
     named = data_settings(data=data, symbols=symbols, store=store, exchange=exchange, offline=offline)
     source = merge_sources(where_bars_lie(config_file) if config_file else {}, named)
-    found = verifying(preset.load(name), source, device, os.cpu_count() or 1)
-    if not found.same_data:
-        console.err.print(
-            "[bold yellow]These are not the bars that it was confirmed on: the figures need not agree.[/]"
-        )
+    loaded = preset.load(name)
+    found = verifying(loaded, source, device, os.cpu_count() or 1)
     table = Table("", "recorded", "central 95 %", "now", "")
-    for metric, figure, value in found.figures:
+    inside = [found.inside(figure, value) for _, figure, value in found.figures]
+    for (metric, figure, value), fits in zip(found.figures, inside, strict=True):
         ends = "" if figure.low is None else f"[{figure.low:.4f}, {figure.high:.4f}]"
-        told = "inside" if found.inside(figure, value) else "outside"
+        told = ("inside" if fits else "outside") if found.same_data else "other bars"
         table.add_row(metric, f"{figure.value:.4f}", escape(ends), f"{value:.4f}", told)
     console.out.print(table)
-    if not all(found.inside(figure, value) for _, figure, value in found.figures):
+    if not found.same_data:
+        console.err.print(
+            "[bold red]These are not the bars that it was confirmed on: nothing was verified.[/] Name those bars."
+        )
+        raise typer.Exit(OUTSIDE)
+    assert loaded.provenance is not None
+    assert loaded.provenance.confirmation is not None
+    seed = loaded.provenance.confirmation.final_seed
+    console.out.print(f"Verified was the final training (seed {seed}), not the figures out of fold.")
+    if not all(inside):
         raise typer.Exit(OUTSIDE)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from core import preset
 from core.config import parse
@@ -13,6 +14,7 @@ from core.preset import Preset
 from core.provenance import Figure
 from core.sources import where_bars_lie
 from search import verification
+from search.cli import app
 from search.verification import Verification, verify
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "presets"
@@ -79,3 +81,27 @@ def test_a_feature_table_is_found_by_its_campaigns_file(tmp_path: Path) -> None:
     assert list(found) == ["table"]  # how they become windows is the preset's to say
     assert found["table"]["files"] == ["table.parquet"]
     assert found["table"]["returns"] == "ahead"
+
+
+@pytest.mark.parametrize(
+    ("same_data", "value", "code", "said"),
+    [
+        (True, 0.6, 0, ["inside", "Verified was the final training (seed 1), not the figures out of fold."]),
+        (True, 0.1, 1, ["outside", "Verified was the final training (seed 1), not the figures out of fold."]),
+        (False, 0.6, 1, ["other bars", "nothing was verified"]),
+        (False, 0.1, 1, ["other bars", "nothing was verified"]),
+    ],
+)
+def test_only_figures_on_the_recorded_bars_are_verified(
+    monkeypatch: pytest.MonkeyPatch, same_data: bool, value: float, code: int, said: list[str]
+) -> None:
+    figure = Figure(value=0.6, low=0.5, high=0.7)
+    found = Verification((("macro_f1", figure, value),), same_data)
+    monkeypatch.setattr(verification, "verify", lambda *_: found)
+    done = CliRunner().invoke(app, ["verify", str(GOLDEN / "schema_2.yaml")])
+    assert done.exit_code == code, done.output
+    for each in said:
+        assert each in done.output
+    if not same_data:
+        assert "inside" not in done.output
+        assert "Verified was" not in done.output
