@@ -11,7 +11,7 @@ help:
 	@echo "make demo       search, confirm, export and train on the embedded synthetic market (4 minutes)"
 	@echo "make test       all tests but the slow ones"
 	@echo "make test-slow  the slow ones"
-	@echo "make presets    shipped presets are what their campaigns in results/ give, byte for byte"
+	@echo "make presets    presets, the shipped with them, are what their campaigns in results/ give, byte for byte"
 	@echo "make test-gpu   core alone on a CUDA device, in the environment at hand (no Ray needed)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make bench      the benchmarks that README quotes"
@@ -42,7 +42,7 @@ test-gpu:
 	$(PYTHON) -m pytest -m gpu tests/gpu
 
 presets: $(STAMP)
-	$(BIN)/preset-search regenerate --all --check --presets core/presets
+	$(BIN)/preset-search regenerate --all --check
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
