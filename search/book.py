@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from core.errors import ConfigError, PresetSearchError
 from search.rungs import Action, decide, rung_epochs
-from search.study import CampaignStudy, TrialLog
+from search.study import CampaignStudy
+from search.triallog import TrialLog
 from search.watch import Watch
 
 Ending = Literal["trials", "hours", "epochs", "convergence", "stopped", "failure"]

@@ -32,8 +32,9 @@ from search.progress import Display
 from search.rungs import rung_epochs
 from search.running import run_trials
 from search.storage import Storage, StorageError
-from search.study import CampaignStudy, TrialLog
+from search.study import CampaignStudy
 from search.trial import TrainingTrial, TrialJob
+from search.triallog import TrialLog
 from search.watch import Watch
 
 _LOOK_SECONDS = 0.5

@@ -21,8 +21,8 @@ from core.files import write_json
 from search import results
 from search.checkpoints import Checkpoints
 from search.storage import StorageError
-from search.study import TrialLog
 from search.trial import NO_ROOM, NO_STORAGE, TRAINING, TrialJob, as_row, failure
+from search.triallog import TrialLog
 from search.watch import Watch
 
 FOLDER = "incumbent"

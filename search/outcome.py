@@ -13,7 +13,7 @@ from core.market import synthetic
 from search import manifest, results
 from search.book import Book
 from search.plan import Plan
-from search.study import TrialLog
+from search.triallog import TrialLog
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from search.packing import Packing, device_of, pack
 from search.sampler import sampler_keywords
 from search.space import NAMES
 from search.storage import Storage
-from search.study import TrialLog
+from search.triallog import TrialLog
 
 CHECKPOINTS = "checkpoints"
 """Folder of the trials' files in the campaign's, if no other storage is named."""

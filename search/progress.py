@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from core import console
 from search import results
-from search.study import TrialLog
+from search.triallog import TrialLog
 
 
 class Ticker(tune.Callback):

@@ -16,7 +16,7 @@ from core.preset import check_name
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 from search.space import NAMES
 from search.storage import Storage, StorageError
-from search.study import TrialLog
+from search.triallog import TrialLog
 
 ROOT = Path("results")
 CONFIG_FILE = "campaign.yaml"

@@ -13,7 +13,7 @@ from search import journal, results, study
 from search.config import CampaignConfig
 from search.confirm import ROW_FILE
 from search.export import read_verdict
-from search.study import TrialLog
+from search.triallog import TrialLog
 
 
 @dataclass(frozen=True)

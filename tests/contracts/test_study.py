@@ -17,7 +17,8 @@ from search.book import Book, Budget, Rules
 from search.replay import replay
 from search.sampler import SamplerKind
 from search.space import NAMES, Range, SpaceConfig
-from search.study import CampaignStudy, Policy, StudySettings, TrialLog
+from search.study import CampaignStudy, Policy, StudySettings
+from search.triallog import TrialLog
 from tests.search.records import params, row
 
 RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=1)

@@ -13,6 +13,7 @@ import pytest
 from search import study
 from search.replay import replay
 from search.rungs import rung_epochs
+from search.triallog import TrialLog
 from tests.integration.processes import environment, kill, owned, processes_of, trial_processes_of
 from tests.integration.stub import RULES, SETTINGS, value
 
@@ -26,7 +27,7 @@ def _start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def _check(folder: Path) -> list[study.TrialLog]:
+def _check(folder: Path) -> list[TrialLog]:
     """The end of every campaign, however it came about."""
     path = folder / "journal.log"
     logs = study.read_trials(study.load(path, SETTINGS.name))

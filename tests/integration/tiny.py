@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from search import results, study
+from search.triallog import TrialLog
 
 NAME = "c"
 CAMPAIGN: dict[str, Any] = {
@@ -39,7 +40,7 @@ def journal(folder: Path) -> Path:
     return folder / "results" / NAME / results.JOURNAL_FILE
 
 
-def logs(folder: Path) -> list[study.TrialLog]:
+def logs(folder: Path) -> list[TrialLog]:
     """Its trials."""
     return study.read_trials(study.load(journal(folder), NAME))
 

@@ -14,8 +14,9 @@ from search import manifest, results
 from search.config import CampaignConfig, ConfirmConfig, settings_of
 from search.plan import describe, plan
 from search.space import SpaceConfig
-from search.study import CampaignStudy, Epoch
+from search.study import CampaignStudy
 from search.trial import TrialJob, as_row, write_outputs
+from search.triallog import Epoch
 
 NAME = "small"
 

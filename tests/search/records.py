@@ -6,7 +6,7 @@ from typing import Any
 
 from search import results
 from search.results import METRICS
-from search.study import Epoch, TrialLog
+from search.triallog import Epoch, TrialLog
 
 
 def row(number: int, value: float, nll: float = 1.0, best: int | None = None) -> dict[str, Any]:

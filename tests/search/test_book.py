@@ -14,7 +14,8 @@ from core.errors import ConfigError
 from search.book import Book, Budget, Rules
 from search.space import SpaceConfig
 from search.storage import Storage
-from search.study import CampaignStudy, StudySettings, TrialLog
+from search.study import CampaignStudy, StudySettings
+from search.triallog import TrialLog
 from search.watch import Watch
 from tests.search.records import row
 from tests.search.unsteady import Unsteady, at_once

@@ -12,7 +12,7 @@ from core.files import write_table
 from search import manifest, results
 from search.export import make_preset
 from search.space import NAMES
-from search.study import TrialLog
+from search.triallog import TrialLog
 from tests.search.records import log
 
 
