@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -87,7 +87,7 @@ def progress_bar() -> Progress:
     )
 
 
-Row = tuple[str, dict[str, float], Sequence[str]]
+Row = tuple[str, Mapping[str, float | None], Sequence[str]]
 
 
 def metrics_table(title: str, rows: Sequence[Row], extra: Sequence[str]) -> Table:
@@ -113,5 +113,5 @@ def metrics_table(title: str, rows: Sequence[Row], extra: Sequence[str]) -> Tabl
     for heading in extra:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, values, cells in rows:
-        table.add_row(name, *(f"{values[key]:.4f}" if key in values else "" for key in shown), *cells)
+        table.add_row(name, *("" if values.get(key) is None else f"{values[key]:.4f}" for key in shown), *cells)
     return table

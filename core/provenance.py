@@ -14,8 +14,8 @@ Status = Literal["certified", "not certified", "not confirmed"]
 class Figure(Config):
     """A figure and its central 95 % interval."""
 
-    value: float
-    """The figure itself."""
+    value: float | None
+    """The figure itself; null where it is not defined, as a direction AUC of rows without a BUY or a SELL."""
     low: float | None
     """Lower end; null where there are too few rows for one."""
     high: float | None

@@ -138,7 +138,7 @@ def _found(value: float | bool | None) -> str:
 
 def _figure(figure: dict[str, Any]) -> tuple[str, str]:
     ends = "" if figure["low"] is None else f"[{figure['low']:.4f}, {figure['high']:.4f}]"
-    return f"{figure['value']:.4f}", escape(ends)
+    return _found(figure["value"]), escape(ends)
 
 
 def _beside(verdict: dict[str, Any]) -> list[str]:
@@ -187,7 +187,8 @@ def verify(
     for (metric, figure, value), fits in zip(found.figures, inside, strict=True):
         ends = "" if figure.low is None else f"[{figure.low:.4f}, {figure.high:.4f}]"
         told = ("inside" if fits else "outside") if found.same_data else "other bars"
-        table.add_row(metric, f"{figure.value:.4f}", escape(ends), f"{value:.4f}", told)
+        recorded = "not defined" if figure.value is None else f"{figure.value:.4f}"
+        table.add_row(metric, recorded, escape(ends), f"{value:.4f}", told)
     console.out.print(table)
     if not found.same_data:
         console.err.print(

@@ -144,8 +144,6 @@ def _confirmation(verdict: Mapping[str, Any]) -> Confirmation:
 
 def _figure(row: Mapping[str, Any]) -> Figure:
     value, low, high = (_rounded(row[key]) for key in ("value", "low", "high"))
-    if value is None:
-        raise ValueError("a figure has no value")
     return Figure(value=value, low=low, high=high)
 
 

@@ -240,7 +240,7 @@ def list_presets() -> None:
 
 def _headline(loaded: Preset) -> str:
     test = loaded.provenance and loaded.provenance.confirmation and loaded.provenance.confirmation.test
-    if not test:
+    if not test or test.macro_f1.value is None:
         return ""
     ends = "" if test.macro_f1.low is None else f" [{test.macro_f1.low:.4f}, {test.macro_f1.high:.4f}]"
     return f"macro-F1 {test.macro_f1.value:.4f}{ends}"

@@ -36,7 +36,9 @@ class Verification:
 
     @staticmethod
     def inside(figure: Figure, value: float) -> bool:
-        """Whether a value lies in the recorded interval; without one, whether it is the recorded value."""
+        """Whether a value lies in the recorded interval; without one, whether it is as recorded."""
+        if figure.value is None:
+            return math.isnan(value)
         if figure.low is None or figure.high is None:
             return math.isclose(value, figure.value, abs_tol=1e-4)
         return figure.low <= value <= figure.high

@@ -99,7 +99,8 @@ def test_a_fault_of_the_program_itself_is_not_hidden() -> None:
 
 
 def test_a_table_shows_known_metrics_and_leaves_out_missing_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    table = console.metrics_table("Title", [("model", {"macro_f1": 0.4215, "nll": 1.25}, ["3 of 9"])], ["best epoch"])
+    values: dict[str, float | None] = {"macro_f1": 0.4215, "nll": 1.25, "direction_auc": None}
+    table = console.metrics_table("Title", [("model", values, ["3 of 9"])], ["best epoch"])
     console.out.print(table)
     shown = capsys.readouterr().out
     for text in ("Title", "macro-F1", "direction AUC", "best epoch", "model", "0.4215", "1.2500", "3 of 9"):

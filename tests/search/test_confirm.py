@@ -30,6 +30,7 @@ from search.export import make_preset, read_verdict
 from search.ledger import Look
 from search.outputs import INCUMBENT, TEST, probabilities_of
 from search.trial import TrialJob
+from search.verification import Verification
 from tests.core.samples import random_bars
 from tests.search.campaigns import NAME, searched
 
@@ -299,6 +300,32 @@ def test_the_preset_is_made_of_the_verdict_alone(confirmed: Path) -> None:
     assert record.failed_gates == tuple(gate["name"] for gate in verdict["gates"] if gate["verdict"] == "fail")
     text = preset.to_yaml(made)
     assert preset.to_yaml(preset.Preset.model_validate_json(made.model_dump_json())) == text
+
+
+def test_a_test_span_without_buy_or_sell_gives_a_preset_all_the_same(
+    confirmed: Path, plan: ConfirmationPlan, trained: list[Trained], final: Trained
+) -> None:
+    calm = plan.dataset.labels.copy()
+    calm[plan.dataset.test] = 1  # HOLD
+    own = replace(
+        plan,
+        dataset=replace(plan.dataset, labels=calm),
+        campaign=replace(plan.campaign, folder=confirmed / NAME),
+    )
+    read = Trained(final.row, final.predictions.assign(label=1), final.returns)
+    confirm._write(own, [*trained, read], certify(own, choose(own, trained), read, []))
+    verdict = read_verdict(confirmed / NAME)
+    assert verdict is not None
+    assert verdict["test"]["direction_auc"]["value"] is None
+    confirm_cli.show(verdict)
+    saved = preset.save(make_preset(confirmed / NAME, "mine"), confirmed / "presets")
+    loaded = preset.load(str(saved)).provenance
+    assert loaded is not None
+    assert loaded.confirmation is not None
+    assert loaded.confirmation.test is not None
+    assert loaded.confirmation.test.direction_auc.value is None
+    assert Verification.inside(loaded.confirmation.test.direction_auc, float("nan"))
+    assert not Verification.inside(loaded.confirmation.test.direction_auc, 0.5)
 
 
 def test_a_folder_under_another_name_is_refused(confirmed: Path) -> None:
