@@ -298,7 +298,7 @@ def test_a_final_training_needs_a_confirmed_number_of_epochs(run: Run) -> None:
     assert "no confirmed number of epochs" in run.err
     text = (preset.SHIPPED / "quick_experiment.yaml").read_text()
     text = text.replace("name: quick_experiment", "name: mine")
-    Path("mine.yaml").write_text(text.replace("  epochs: 30", "  epochs: 30\n  final_epochs: 1"))
+    Path("mine.yaml").write_text(text.replace("final_epochs: null", "final_epochs: 1"))
     assert run("--preset mine.yaml --synthetic --window 16 --final --output-dir out") == 0
     assert json.loads(Path("out/metrics.json").read_text())["epochs"] == 1
 

@@ -62,6 +62,8 @@ def _write(path: Path, **fields: Any) -> str:
     return str(path)
 
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "presets"
+
 # The guide's recipes, figure by figure.
 GUIDE: dict[str, tuple[dict[str, float], PresetTraining]] = {
     "production_small": (
@@ -123,6 +125,26 @@ def test_a_shipped_preset_holds_the_guides_values(name: str) -> None:
     assert loaded.hyperparameters.model_dump() == six
     assert loaded.training == training
     assert loaded.provenance is None
+
+
+@pytest.mark.parametrize("name", preset.shipped_names())
+def test_a_shipped_file_says_what_each_value_means(name: str) -> None:
+    assert (preset.SHIPPED / f"{name}.yaml").read_text() == preset.to_yaml(preset.load(name))
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_preset_of_every_schema_loads_for_ever(path: Path) -> None:
+    loaded = preset.load(str(path))
+    assert (loaded.schema_version, loaded.name) == (preset.SCHEMA_VERSION, path.stem)
+    assert (loaded.provenance is None) == path.stem.endswith("_guide")
+
+
+def test_there_is_a_golden_preset_of_every_schema() -> None:
+    assert {f"schema_{version + 1}" for version in range(preset.SCHEMA_VERSION)} <= {
+        path.stem for path in GOLDEN.glob("*.yaml")
+    }
+    guide = preset.load(str(GOLDEN / "schema_1_guide.yaml"))
+    assert guide.model_copy(update={"name": "production_small"}) == preset.load("production_small")
 
 
 def test_what_is_shipped_is_the_guides_or_a_campaigns() -> None:
