@@ -92,7 +92,7 @@ def run_confirmation(
     console.err.print(
         f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "
         f"seeds x {plan.settings.folds} folds = {len(plan.cells)} trainings, {slots} at a time; "
-        f"about {max(plan.seconds / slots / 60, 1):.0f} min if none was done before"
+        f"{plan.missing} to be trained, about {max(plan.seconds / slots / 60, 1):.0f} min"
     )
     try:
         verdict = confirming.confirm(plan)

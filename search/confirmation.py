@@ -89,7 +89,8 @@ class ConfirmationPlan:
         dataset: the main splits, test included: for the final training alone.
         folds: a dataset a fold: its train, its inner val, and as test its block.
         look: what the ledger is to know, but for what is read; None for the synthetic market.
-        seconds: what all cells but the final one are expected to take, one after the other.
+        missing: how many trainings are not done yet, but for the final one.
+        seconds: what they are expected to take, one after the other.
     """
 
     campaign: Plan
@@ -100,6 +101,7 @@ class ConfirmationPlan:
     dataset: Dataset
     folds: tuple[Dataset, ...]
     look: Look | None
+    missing: int
     seconds: float
 
     def look_at(self, final: Cell) -> Look | None:
@@ -173,8 +175,7 @@ def plan_confirmation(
         for candidate in candidates:
             fold.check_batch_size(candidate.recipe.trainer.batch_size)
     rate = float(trials["seconds"].sum() / max(trials["epochs"].sum(), 1)) / _work(campaign.dataset)
-    per_seed = sum(candidate.expected_epochs * _work(fold) for fold in folds for candidate in candidates)
-    return ConfirmationPlan(
+    plan = ConfirmationPlan(
         campaign=campaign,
         settings=settings,
         incumbent=rival.name,
@@ -183,8 +184,18 @@ def plan_confirmation(
         dataset=dataset,
         folds=folds,
         look=None if dataset.is_synthetic else _look(campaign, dataset, len(trials)),
-        seconds=settings.seeds * per_seed * rate,
+        missing=0,
+        seconds=0.0,
     )
+    missing = _missing(plan)
+    work = sum(cell.candidate.expected_epochs * _work(plan.dataset_of(cell)) for cell in missing)
+    return replace(plan, missing=len(missing), seconds=work * rate)
+
+
+def _missing(plan: ConfirmationPlan) -> list[Cell]:
+    folds = plan.settings.folds
+    cells = {cell.key(plan.campaign.identity, folds): cell for cell in plan.cells}  # one recipe is trained once
+    return [cell for cell in cells.values() if _status(plan.campaign, cell, folds) is None]
 
 
 def _begun(
@@ -226,19 +237,21 @@ def _incumbent_failed(campaign: Plan, settings: ConfirmConfig, named: str | None
     """Whether a training of the incumbent is done, and failed."""
     recipe = campaign.incumbent if named is None else _capped(preset.load(named), campaign)
     candidate = Candidate(INCUMBENT, {}, recipe, recipe.trainer.epochs)
-    return any(
-        _failed(campaign, Cell(candidate, seed, f"fold {fold + 1}"), settings.folds)
+    cells = [
+        Cell(candidate, seed, f"fold {fold + 1}")
         for seed in _seeds(campaign, settings)
         for fold in range(settings.folds)
-    )
+    ]
+    return any(_status(campaign, cell, settings.folds) not in (None, results.COMPLETE) for cell in cells)
 
 
-def _failed(campaign: Plan, cell: Cell, folds: int) -> bool:
+def _status(campaign: Plan, cell: Cell, folds: int) -> str | None:
+    """How a training ended; None if it is not done."""
     path = campaign.folder / results.CELLS / cell.key(campaign.identity, folds) / _ROW_FILE
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8"))["status"] != results.COMPLETE)
+        return str(json.loads(path.read_text(encoding="utf-8"))["status"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+        return None
 
 
 def _seeds(campaign: Plan, settings: ConfirmConfig) -> list[int]:

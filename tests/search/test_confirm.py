@@ -84,6 +84,27 @@ def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan
     assert plan.seconds > 0
 
 
+def test_what_is_done_takes_no_more_time(root: Path, plan: ConfirmationPlan, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    left = plan_confirmation(NAME, tmp_path / "results")
+    assert (left.missing, left.seconds) == (len(plan.cells), pytest.approx(plan.seconds))
+    first = confirm._place(left, left.cells[0])
+    for place, status in ((first, "complete"), (confirm._place(left, left.cells[1]), "failed")):
+        place.mkdir(parents=True)
+        (place / confirm.ROW_FILE).write_text(json.dumps({"status": status}))
+    again = plan_confirmation(NAME, tmp_path / "results")
+    assert again.missing == len(plan.cells) - 2
+    assert 0 < again.seconds < plan.seconds
+    for cell in left.cells:
+        place = confirm._place(left, cell)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / confirm.ROW_FILE).write_text('{"status": "complete"}')
+    done = plan_confirmation(NAME, tmp_path / "results")
+    assert (done.missing, done.seconds) == (0, 0.0)
+    (first / confirm.ROW_FILE).write_text("{")  # it is trained again
+    assert plan_confirmation(NAME, tmp_path / "results").missing == 1
+
+
 def test_no_cell_has_the_seed_of_the_search_or_sees_val_or_test(plan: ConfirmationPlan) -> None:
     assert plan.campaign.config.seed not in plan.seeds
     for fold in plan.folds:
