@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import preset
-from core.config import TrainingConfig, parse, read_yaml
+from core.config import DataConfig, TrainingConfig, parse, read_yaml
 from core.dataset import Dataset, fit, load
 from core.errors import ConfigError
 from core.files import write_json
@@ -157,9 +157,7 @@ def plan_confirmation(
     if not best:
         raise ConfigError(f"Campaign {name} has no full-fidelity trial to confirm", "Resume it with more --trials")
     data = data_of(config)
-    market = read_market(data)
-    borders = fold_borders(market.span, data, settings.folds)
-    folds = tuple(fit(market, data, border, least=LEAST_ROWS) for border in borders)
+    folds = _folds(data, settings.folds)
     dataset = load(data)
     rival = preset.load(incumbent or config.incumbent)
     recipe = campaign.incumbent if incumbent is None else _capped(rival, campaign)
@@ -190,6 +188,11 @@ def plan_confirmation(
     missing = _missing(plan)
     work = sum(cell.candidate.expected_epochs * _work(plan.dataset_of(cell)) for cell in missing)
     return replace(plan, missing=len(missing), seconds=work * rate)
+
+
+def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
+    market = read_market(data)
+    return tuple(fit(market, data, border, least=LEAST_ROWS) for border in fold_borders(market.span, data, count))
 
 
 def _missing(plan: ConfirmationPlan) -> list[Cell]:

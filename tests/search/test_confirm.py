@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from typer import Exit
 from typer.testing import CliRunner, Result
 
 from core import metrics, preset
-from core.config import DataConfig
+from core.config import DataConfig, read_yaml, to_yaml
 from core.errors import ConfigError, DataError
-from core.files import write_table
+from core.files import write_json, write_table
 from search import campaign, confirm, confirm_cli, ledger, manifest, results
 from search import certify as certifying
 from search.certify import Trained, certify, choose, microseconds
@@ -72,7 +73,7 @@ def confirmed(root: Path, plan: ConfirmationPlan, trained: list[Trained], final:
     campaign = replace(plan.campaign, folder=copied / NAME)
     own = replace(plan, campaign=campaign)
     chosen = choose(own, trained)
-    confirm._write(own, [*trained, final], certify(own, chosen, final, []))
+    confirm._write(own, [*trained, final], {**certify(own, chosen, final, []), "look": None})
     return copied
 
 
@@ -82,27 +83,6 @@ def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan
     assert len(plan.cells) == 3 * 2 * 2
     assert len({cell.key("same", 2) for cell in plan.cells}) == len(plan.cells)
     assert plan.seconds > 0
-
-
-def test_what_is_done_takes_no_more_time(root: Path, plan: ConfirmationPlan, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path / "results")
-    left = plan_confirmation(NAME, tmp_path / "results")
-    assert (left.missing, left.seconds) == (len(plan.cells), pytest.approx(plan.seconds))
-    first = confirm._place(left, left.cells[0])
-    for place, status in ((first, "complete"), (confirm._place(left, left.cells[1]), "failed")):
-        place.mkdir(parents=True)
-        (place / confirm.ROW_FILE).write_text(json.dumps({"status": status}))
-    again = plan_confirmation(NAME, tmp_path / "results")
-    assert again.missing == len(plan.cells) - 2
-    assert 0 < again.seconds < plan.seconds
-    for cell in left.cells:
-        place = confirm._place(left, cell)
-        place.mkdir(parents=True, exist_ok=True)
-        (place / confirm.ROW_FILE).write_text('{"status": "complete"}')
-    done = plan_confirmation(NAME, tmp_path / "results")
-    assert (done.missing, done.seconds) == (0, 0.0)
-    (first / confirm.ROW_FILE).write_text("{")  # it is trained again
-    assert plan_confirmation(NAME, tmp_path / "results").missing == 1
 
 
 def test_no_cell_has_the_seed_of_the_search_or_sees_val_or_test(plan: ConfirmationPlan) -> None:
@@ -323,6 +303,65 @@ def test_the_preset_is_made_of_the_verdict_alone(confirmed: Path) -> None:
     assert preset.to_yaml(preset.Preset.model_validate_json(made.model_dump_json())) == text
 
 
+LOOK = Look(
+    campaign=NAME,
+    started="2024-05-01T00:00:00+00:00",
+    exchange="binance",
+    symbols=["BTCUSDT"],
+    interval="5m",
+    val=["2024-03-01T00:00:00+00:00", "2024-04-01T00:00:00+00:00"],
+    test=["2024-04-01T00:00:00+00:00", "2024-05-01T00:00:00+00:00"],
+    trials=3,
+    reads="winner",
+)
+
+
+def _conclude(folder: Path, look: Look, earlier: list[dict[str, Any]]) -> None:
+    """Give a confirmed campaign the verdict of one on recorded bars, written down in the ledger."""
+    ledger.record(folder.parent / ledger.LEDGER_FILE, look)
+    verdict = read_verdict(folder)
+    assert verdict is not None
+    write_json(
+        folder / results.VERDICT_FILE,
+        {**verdict, "campaign": folder.name, "look": asdict(look), "earlier_looks": earlier},
+    )
+    manifest.write(folder)
+
+
+def test_a_confirmed_preset_has_the_same_bytes_in_another_process_and_after_later_campaigns(confirmed: Path) -> None:
+    presets = confirmed.parent / "presets"
+    _conclude(confirmed / NAME, LOOK, [])
+    before = preset.save(make_preset(confirmed / NAME, "mine"), presets).read_bytes()
+    assert b"\n    earlier_readings: 0\n" in before
+
+    shutil.copytree(confirmed / NAME, confirmed / "later")
+    content = read_yaml(confirmed / "later" / results.CONFIG_FILE)
+    content["config"]["name"] = "later"
+    content["resolved"]["started"] = "2024-06-01T00:00:00+00:00"
+    (confirmed / "later" / results.CONFIG_FILE).write_text(to_yaml(content))
+    later = replace(LOOK, campaign="later", started="2024-06-01T00:00:00+00:00")
+    _conclude(confirmed / "later", later, ledger.earlier([LOOK, later], later))
+    made = make_preset(confirmed / "later", "another").provenance
+    assert made is not None
+    assert made.confirmation is not None
+    assert made.confirmation.earlier_readings == 1
+
+    for seed in ("0", "1", "12345"):
+        fresh = confirmed.parent / seed
+        done = subprocess.run(
+            [sys.executable, "-c", _EXPORT, "export", NAME, "--as", "mine", "--presets", fresh, "--results", confirmed],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(preset.__file__).parents[1])},
+            cwd=confirmed.parent,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert (fresh / "mine.yaml").read_bytes() == before
+
+
+_EXPORT = "import sys; sys.modules['ray'] = None\nfrom search.cli import main; main()"  # importing Ray fails
+
+
 def test_a_test_span_without_buy_or_sell_gives_a_preset_all_the_same(
     confirmed: Path, plan: ConfirmationPlan, trained: list[Trained], final: Trained
 ) -> None:
@@ -445,50 +484,6 @@ def test_a_confirmation_goes_on_as_it_was_begun(root: Path, tmp_path: Path) -> N
     (tmp_path / "results" / NAME / "confirmation" / "begun.json").write_text("{")
     with pytest.raises(ConfigError, match=r"begun\.json cannot be read"):
         plan_confirmation(NAME, tmp_path / "results")
-
-
-def test_flags_leave_the_campaigns_own_settings_be(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = ConfirmConfig(top=2, seeds=2, folds=2)  # as the campaign says
-    assert plan_confirmation(NAME, root, {"seeds": 1}).settings == own.model_copy(update={"seeds": 1})
-    asked: list[ConfirmConfig] = []
-    monkeypatch.setattr(confirm, "confirm", lambda plan: asked.append(plan.settings) or _stop())
-    with pytest.raises(Exit):
-        confirm_cli.run_confirmation(NAME, root, {"top": 1, "seeds": None, "folds": None})
-    assert asked == [own.model_copy(update={"top": 1})]
-    with pytest.raises(ConfigError, match="'seeds'"):
-        plan_confirmation(NAME, root, {"seeds": 0})
-    shutil.copytree(root, tmp_path / "results")
-    begin(plan_confirmation(NAME, tmp_path / "results", {"top": 1, "seeds": 1}))
-    again = plan_confirmation(NAME, tmp_path / "results", {"seeds": 1})  # as it was begun
-    assert again.settings == ConfirmConfig(top=1, seeds=1, folds=2)
-
-
-def _stop() -> None:
-    raise KeyboardInterrupt
-
-
-def test_an_incumbent_whose_training_failed_and_only_that_can_be_replaced(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path / "results")
-    for name in (None, "conservative"):
-        begun = plan_confirmation(NAME, tmp_path / "results", incumbent=name)
-        begin(begun)
-        place = confirm._place(begun, next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
-        place.mkdir()
-        row = place / confirm.ROW_FILE
-        for content in (None, "{", '{"status": "complete"}'):
-            if content is not None:
-                row.write_text(content)
-            with pytest.raises(ConfigError, match="was begun with"):
-                plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
-        row.write_text('{"status": "failed"}')
-        other = plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
-        assert other.named_incumbent == other.incumbent == "production_large"
-        with pytest.raises(ConfigError, match="was begun with"):
-            plan_confirmation(NAME, tmp_path / "results", {"seeds": 1}, "production_large")
-        shutil.rmtree(place.parent)
-    begin(other)
-    with pytest.raises(ConfigError, match=r"begun with .*--incumbent production_large"):
-        plan_confirmation(NAME, tmp_path / "results", incumbent="conservative")
 
 
 def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan: ConfirmationPlan) -> None:
