@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import parse, read_yaml
-from search import journal, results, study
+from search import journal, manifest, results, study
 from search.config import CampaignConfig
 from search.confirm import ROW_FILE
 from search.export import read_verdict
@@ -111,7 +111,7 @@ def _phase(folder: Path, name: str, held: bool, logs: list[TrialLog]) -> tuple[s
     if not concluded:
         return "ended by a crash", resume
     verdict = read_verdict(folder)
-    if verdict is not None and not cells.exists():
+    if verdict is not None and (manifest.lists(folder, results.VERDICT_FILE) or not cells.exists()):
         return f"confirmed: {verdict.get('status')}", (f"export {name} --as {name.replace('-', '_')}",)
     if cells.exists():
         return f"confirmation interrupted, {done} trainings done", confirm

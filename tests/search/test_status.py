@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from search import journal, results
+from search import journal, manifest, results
 from search.config import settings_of
 from search.confirm import ROW_FILE
 from search.status import Status, status
@@ -95,6 +95,10 @@ def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interru
     assert status(root, NAME).following == (f"confirm {NAME}",)
     (folder / results.VERDICT_FILE).write_text('{"schema_version": 1, "status": "certified"}')
     assert status(root, NAME).phase.startswith("confirmation interrupted")  # not all of it was written
+    unlisted = (folder / results.MANIFEST_FILE).read_bytes()
+    manifest.write(folder)
+    assert status(root, NAME).phase == "confirmed: certified"  # what was left behind makes no other verdict
+    (folder / results.MANIFEST_FILE).write_bytes(unlisted)
     shutil.rmtree(folder / results.CELLS)
     assert status(root, NAME).phase == "confirmed: certified"
     assert status(root, NAME).following == (f"export {NAME} --as {NAME}",)
