@@ -31,7 +31,7 @@ from search import ledger, manifest, mirror, results
 from search.campaign import check_nodes
 from search.certify import Trained, certify, choose
 from search.cluster import ray_session
-from search.confirmation import Cell, ConfirmationPlan, begin
+from search.confirmation import ROW_FILE, Cell, ConfirmationPlan, begin
 from search.journal import Journal
 from search.nodes import software
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE, TEST, Source, predictions_table, returns_table
@@ -40,7 +40,6 @@ from search.storage import Storage, StorageError
 from search.trial import TrialJob
 from search.watch import Watch
 
-ROW_FILE = "row.json"
 _LOOK_SECONDS = 0.5
 
 

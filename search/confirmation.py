@@ -27,8 +27,8 @@ from search.trial import TrialJob
 
 BEGUN_FILE = "begun.json"
 """Folder of the cells that are done, in the campaign's; removed when there is a verdict."""
-_ROW_FILE = "row.json"
-"""What a cell that is done came to, as `search.confirm`, which knows Ray, writes it."""
+ROW_FILE = "row.json"
+"""What a cell that is done came to."""
 LEAST_ROWS = 100
 """Fewest usable rows of a fold's parts: all folds are judged together, so one alone may be small."""
 COST_OF_EVALUATION = 0.35
@@ -250,7 +250,7 @@ def _incumbent_failed(campaign: Plan, settings: ConfirmConfig, named: str | None
 
 def _status(campaign: Plan, cell: Cell, folds: int) -> str | None:
     """How a training ended; None if it is not done."""
-    path = campaign.folder / results.CELLS / cell.key(campaign.identity, folds) / _ROW_FILE
+    path = campaign.folder / results.CELLS / cell.key(campaign.identity, folds) / ROW_FILE
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["status"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

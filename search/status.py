@@ -11,7 +11,7 @@ from typing import Any
 from core.config import parse, read_yaml
 from search import journal, manifest, results, study
 from search.config import CampaignConfig
-from search.confirm import ROW_FILE
+from search.confirmation import ROW_FILE
 from search.export import read_verdict
 from search.triallog import TrialLog
 

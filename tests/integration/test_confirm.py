@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from search import manifest, results
-from search.confirm import ROW_FILE
+from search.confirmation import ROW_FILE
 from tests.integration.processes import environment, kill, left_after, owned, processes_of
 from tests.search.campaigns import NAME, searched
 

@@ -17,22 +17,20 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from core import metrics, preset
-from core.config import DataConfig, read_yaml, to_yaml
-from core.errors import ConfigError, DataError
-from core.files import write_json, write_table
-from search import campaign, confirm, confirm_cli, ledger, manifest, results
+from core.config import read_yaml, to_yaml
+from core.errors import ConfigError
+from core.files import write_json
 from search import certify as certifying
+from search import confirm, confirm_cli, ledger, manifest, results
 from search.certify import Trained, certify, choose, microseconds
 from search.cli import app
-from search.config import ConfirmConfig
 from search.confirm import confirmation_table, train_cell
-from search.confirmation import Cell, ConfirmationPlan, begin, plan_confirmation
+from search.confirmation import Cell, ConfirmationPlan, plan_confirmation
 from search.export import make_preset, read_verdict
 from search.ledger import Look
 from search.outputs import INCUMBENT, TEST, probabilities_of
 from search.trial import TrialJob
 from search.verification import Verification
-from tests.core.samples import random_bars
 from tests.search.campaigns import NAME, searched
 
 
@@ -401,53 +399,6 @@ def test_an_edited_verdict_is_refused(confirmed: Path) -> None:
         make_preset(confirmed / NAME, "mine")
 
 
-def test_recorded_bars_are_looked_up_in_the_ledger(tmp_path: Path) -> None:
-    path = tmp_path / "binance_BTCUSDT_5m.parquet"
-    random_bars(5000).frame.to_parquet(path)
-    plan = plan_confirmation(NAME, searched(tmp_path / "results", DataConfig(files=(path,))).parent)
-    assert isinstance(plan.look, Look)
-    assert (plan.look.exchange, plan.look.symbols, plan.look.interval) == ("binance", ["BTCUSDT"], "5m")
-    assert plan.look.test[0] > plan.look.val[1]
-    assert plan.look.trials == 3
-
-
-def test_the_synthetic_market_is_not_in_the_ledger(plan: ConfirmationPlan) -> None:
-    assert plan.look is None
-
-
-@pytest.mark.parametrize(
-    ("settings", "error", "said"),
-    [
-        (ConfirmConfig(folds=50), DataError, "usable"),
-        (ConfirmConfig(top=100, seeds=1, folds=1), None, ""),
-    ],
-)
-def test_too_many_folds_are_refused_and_too_many_candidates_are_not(
-    root: Path, settings: ConfirmConfig, error: type[Exception] | None, said: str
-) -> None:
-    if error is None:
-        assert len(plan_confirmation(NAME, root, settings).candidates) == 3
-    else:
-        with pytest.raises(error, match=said):
-            plan_confirmation(NAME, root, settings)
-
-
-def test_another_incumbent_can_be_named(root: Path) -> None:
-    plan = plan_confirmation(NAME, root, incumbent="conservative")
-    assert plan.incumbent == "conservative"
-    assert plan.candidates[-1].recipe.loss.focal_gamma == preset.load("conservative").hyperparameters.focal_gamma
-
-
-def test_a_campaign_without_a_full_trial_is_refused(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path / "results")
-    path = tmp_path / "results" / NAME / results.TRIALS_FILE
-    trials = pd.read_parquet(path)
-    write_table(path, trials[trials["status"] != results.COMPLETE])
-    manifest.write(path.parent)
-    with pytest.raises(ConfigError, match="no full-fidelity trial to confirm"):
-        plan_confirmation(NAME, tmp_path / "results")
-
-
 def test_a_training_that_diverges_is_a_row_that_says_so(plan: ConfirmationPlan) -> None:
     cell = plan.cells[0]
     wild = cell.candidate.recipe.with_trainer(learning_rate=1.0, clip_norm=1e9)
@@ -460,32 +411,6 @@ def test_a_training_that_diverges_is_a_row_that_says_so(plan: ConfirmationPlan) 
     assert tables == []
 
 
-@pytest.mark.parametrize("name", [results.TRIALS_FILE, results.JOURNAL_FILE, "predictions.parquet"])
-def test_a_search_that_is_not_whole_is_not_confirmed(root: Path, tmp_path: Path, name: str) -> None:
-    shutil.copytree(root, tmp_path / "results")
-    folder = tmp_path / "results" / NAME
-    shutil.rmtree(folder / "checkpoints")
-    plan_confirmation(NAME, tmp_path / "results")
-    (folder / name).write_bytes((folder / name).read_bytes()[:-40])
-    with pytest.raises(ConfigError, match=name):
-        plan_confirmation(NAME, tmp_path / "results")
-
-
-def test_a_confirmation_goes_on_as_it_was_begun(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path / "results")
-    settings = ConfirmConfig(top=1, seeds=1, folds=1)
-    begin(plan_confirmation(NAME, tmp_path / "results", settings, incumbent="conservative"))
-    again = plan_confirmation(NAME, tmp_path / "results")
-    assert (again.settings, again.incumbent) == (settings, "conservative")
-    assert plan_confirmation(NAME, tmp_path / "results", settings).settings == settings
-    for other in ({"settings": ConfirmConfig(top=1, seeds=1, folds=2)}, {"incumbent": "quick_experiment"}):
-        with pytest.raises(ConfigError, match=r"begun with --top 1 --seeds 1 --folds 1 --incumbent conservative"):
-            plan_confirmation(NAME, tmp_path / "results", **other)  # type: ignore[arg-type]
-    (tmp_path / "results" / NAME / "confirmation" / "begun.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"begun\.json cannot be read"):
-        plan_confirmation(NAME, tmp_path / "results")
-
-
 def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan: ConfirmationPlan) -> None:
     first = plan.candidates[0]
     twin = replace(plan, candidates=(first, replace(plan.candidates[-1], recipe=first.recipe)))
@@ -495,16 +420,3 @@ def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan:
     shared = [confirm._of(cell, done) for cell in cells]
     assert [each.row["number"] for each in shared] == [first.number, INCUMBENT]
     assert [set(each.predictions["number"]) for each in shared] == [{first.number}, {INCUMBENT}]
-
-
-def test_what_has_read_test_is_not_searched_on(tmp_path: Path) -> None:
-    path = tmp_path / "binance_BTCUSDT_5m.parquet"
-    random_bars(5000).frame.to_parquet(path)
-    root = searched(tmp_path / "results", DataConfig(files=(path,))).parent
-    plan = plan_confirmation(NAME, root)
-    look = plan.look_at(Cell(plan.candidates[0], plan.seeds[0], TEST))
-    assert look is not None
-    assert look.reads != plan.look_at(Cell(plan.candidates[1], plan.seeds[0], TEST)).reads  # type: ignore[union-attr]
-    ledger.record(root / ledger.LEDGER_FILE, look)  # and then it is killed: there is no verdict
-    with pytest.raises(ConfigError, match="has read its test span"):
-        campaign.resume(plan.campaign)

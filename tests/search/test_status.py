@@ -11,7 +11,7 @@ import pytest
 from core.errors import ConfigError
 from search import journal, manifest, results
 from search.config import settings_of
-from search.confirm import ROW_FILE
+from search.confirmation import ROW_FILE
 from search.status import Status, status
 from search.study import CampaignStudy
 from tests.search.campaigns import NAME, config, searched
