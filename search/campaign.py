@@ -147,7 +147,8 @@ def _go(planned: Plan, record: CampaignStudy, started: datetime, mark: str | Non
     try:
         with ray_session():
             dataset = ray.put(planned.dataset)
-            check_nodes(planned, dataset)
+            if planned.looked_at is not None:
+                check_nodes(planned, dataset)
             with mirror.mirrored(folder, planned.kept_elsewhere, mark) as taken:
                 with progress.progress_bar() as bar:
                     book, incumbent = _search(planned, record, _Run(raw, dataset, mark, taken), bar)
@@ -169,9 +170,8 @@ def check_nodes(planned: Plan, dataset: Any) -> None:
     Raises:
         UnfitNodeError: a node cannot take part.
     """
-    if planned.nodes[0].identifier:
-        size = planned.dataset.nbytes
-        console.err.print(preflight.check(planned.nodes, planned.packing, dataset, size, planned.storage, software()))
+    size = planned.dataset.nbytes
+    console.err.print(preflight.check(planned.nodes, planned.packing, dataset, size, planned.storage, software()))
 
 
 def _conclude(

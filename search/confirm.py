@@ -107,7 +107,8 @@ def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
     with _held(folder / results.JOURNAL_FILE), ray_session():
         stop = folder / results.STOP_FILE
         stop.unlink(missing_ok=True)  # left by a run that was killed
-        check_nodes(campaign, ray.put(campaign.dataset))
+        if campaign.looked_at is not None:
+            check_nodes(campaign, ray.put(campaign.dataset))
         mark = campaign.storage.mark() if campaign.is_shared else None
         with mirror.mirrored(folder, campaign.kept_elsewhere, mark) as taken:
             this = _Run(campaign, mark, taken, _watch(campaign.kept_elsewhere))
