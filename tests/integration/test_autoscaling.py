@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.integration import tiny
 from tests.integration.processes import environment, owned, processes_of
 
@@ -54,6 +56,7 @@ def _raylets(folder: Path) -> int:
     return sum(process.name() == "raylet" for process in processes_of(folder))
 
 
+@pytest.mark.slow
 def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text(json.dumps(CLUSTER))
     file = tiny.write_file(tmp_path, storage=str(tmp_path / "shared"), concurrency=2, max_epochs=2, grace=1)

@@ -97,6 +97,7 @@ def test_nodes_that_would_spoil_a_campaign_are_named_before_it_begins(tmp_path: 
         assert "names credentials" in _refused(folder, raylets.address, storage="s3://key:secret@bucket")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="takes a mount namespace of its own")
 def test_a_storage_that_is_not_shared_is_found_out_before_the_first_trial(tmp_path: Path) -> None:
     storage = tmp_path / "storage"
@@ -134,6 +135,7 @@ def test_an_address_where_no_cluster_answers_is_an_error_in_one_line(tmp_path: P
         assert "No Ray cluster answers this machine at 127.0.0.1:1" in _refused(folder, "127.0.0.1:1")
 
 
+@pytest.mark.slow
 def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 0}) as raylets:
@@ -158,6 +160,7 @@ with cluster.joined(sys.argv[1]) as free:
 """
 
 
+@pytest.mark.slow
 def test_a_node_whose_gpus_are_all_in_use_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 2, "num_gpus": 1}) as raylets:
         command = [sys.executable, "-c", BUSY, raylets.address]
