@@ -249,6 +249,7 @@ def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path
     assert not (path / results.STOP_FILE).exists()
 
 
+@pytest.mark.slow
 def test_trials_and_an_incumbent_whose_processes_are_killed_go_on(folder: Path) -> None:
     text = TINY.replace("name: tiny", "name: hurt").replace("incumbent_epochs: 2", "incumbent_epochs: 12")
     (folder / "hurt.yaml").write_text(text)
