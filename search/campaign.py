@@ -97,6 +97,9 @@ def resume(planned: Plan) -> CampaignOutcome:
             f"Campaign {planned.config.name} trains on {before}, and here is {here}: its trials could not be compared",
             f"Resume it where there is {before}; or say device: {here} in its campaign.yaml, if they may be compared",
         )
+    if (restored := planned.folder / results.RESTORED_FILE).exists():
+        study.take_over(planned.folder / results.JOURNAL_FILE, planned.config.name)
+        restored.unlink()
     record = CampaignStudy(planned.folder / results.JOURNAL_FILE, settings_of(planned.config), must_exist=True)
     try:
         (planned.folder / results.STOP_FILE).unlink(missing_ok=True)  # left by a run that was killed
@@ -148,7 +151,7 @@ def _go(planned: Plan, record: CampaignStudy, started: datetime, mark: str | Non
         with ray_session():
             dataset = ray.put(planned.dataset)
             if planned.looked_at is not None:
-                check_nodes(planned, dataset)
+                check_nodes(planned, dataset, planned.storage)
             with mirror.mirrored(folder, planned.kept_elsewhere, mark) as taken:
                 with progress.progress_bar() as bar:
                     book, incumbent = _search(planned, record, _Run(raw, dataset, mark, taken), bar)
@@ -160,18 +163,19 @@ def _go(planned: Plan, record: CampaignStudy, started: datetime, mark: str | Non
             raw.parent.rmdir()
 
 
-def check_nodes(planned: Plan, dataset: Any) -> None:
+def check_nodes(planned: Plan, dataset: Any, storage: Storage | None) -> None:
     """Look at every node of a cluster before anything is trained there, and say what was found.
 
     Args:
         planned: the campaign.
         dataset: what trials see, in the object store.
+        storage: that every node has to reach; None if none has to.
 
     Raises:
         UnfitNodeError: a node cannot take part.
     """
     size = planned.dataset.nbytes
-    console.err.print(preflight.check(planned.nodes, planned.packing, dataset, size, planned.storage, software()))
+    console.err.print(preflight.check(planned.nodes, planned.packing, dataset, size, storage, software()))
 
 
 def _conclude(

@@ -148,7 +148,8 @@ def run(
         outcome = campaign.run(planned)
         _report(planned, outcome, root)
         if config.confirm is not None and outcome.winner is not None:
-            confirm_cli.run_confirmation(config.name, root, {}, nodes=nodes)
+            here = nodes if address is None else cluster.survey()  # nodes come and go
+            confirm_cli.run_confirmation(config.name, root, {}, nodes=here)
 
 
 @app.command(cls=Command, epilog=RESUME_EPILOG)
@@ -165,7 +166,8 @@ def resume(
     from search import campaign, cluster, mirror, plan
 
     if storage is not None:
-        mirror.restore(root, preset.check_name(name, "campaign"), Storage(check_place(storage)).at(name))
+        came = mirror.restore(root, preset.check_name(name, "campaign"), Storage(check_place(storage)).at(name))
+        console.err.print(f"brought {escape(str(came))} back from its storage")
     with cluster.joined(address) as nodes:
         planned = plan.plan_resume(name, root, trials, hours, nodes)
         _announce(planned)

@@ -108,8 +108,8 @@ def confirm(plan: ConfirmationPlan) -> dict[str, Any]:
         stop = folder / results.STOP_FILE
         stop.unlink(missing_ok=True)  # left by a run that was killed
         if campaign.looked_at is not None:
-            check_nodes(campaign, ray.put(campaign.dataset))
-        mark = campaign.storage.mark() if campaign.is_shared else None
+            check_nodes(campaign, ray.put(campaign.dataset), campaign.kept_elsewhere)
+        mark = campaign.storage.mark() if campaign.kept_elsewhere else None
         with mirror.mirrored(folder, campaign.kept_elsewhere, mark) as taken:
             this = _Run(campaign, mark, taken, _watch(campaign.kept_elsewhere))
             begin(plan)

@@ -74,9 +74,11 @@ def mirrored(folder: Path, storage: Storage | None, mark: str | None = None) -> 
 
     def keep_up() -> None:
         with suppress(StorageError):
-            if mark is not None and storage.marked() != mark:
+            found = storage.marked()
+            if mark is not None and found not in ("", mark):
                 taken.set()
-            if not taken.is_set():
+            # Where no mark is, the storage is not the one that it was left in: a mount that has gone, perhaps.
+            if not taken.is_set() and (mark is None or found):
                 copy(folder, storage, copied)
 
     def follow() -> None:
@@ -101,6 +103,8 @@ def copy(folder: Path, storage: Storage, copied: dict[str, tuple[int, int]]) -> 
         StorageError: the storage does not answer; what is left is for the next time.
     """
     found = {name: path for path in folder.rglob("*") if _is_kept(name := path.relative_to(folder).as_posix())}
+    if results.JOURNAL_FILE not in found:
+        return  # the driver's disk is gone, and this is the copy that was made for that
     if not copied:  # what a run before this one had come to, and this one takes back
         copied |= dict.fromkeys(_kept(storage), (0, 0))
     # However far this comes, the copy makes sense: its journal knows all that its tables say.
@@ -128,6 +132,8 @@ def _kept(storage: Storage) -> list[str]:
 def restore(root: Path, name: str, storage: Storage) -> Path:
     """Bring a campaign's files from its storage into its folder, which is not there; returns the folder.
 
+    `RESTORED_FILE` is left beside them: who goes on with the search begins another generation, see `study.take_over`.
+
     What the copy of the journal does not know, because it was written later, is removed from the storage: nobody may
     take it for his own. A driver that still runs the campaign finds another mark, and ends.
 
@@ -154,7 +160,7 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
             with suppress(FileNotFoundError):  # that driver may yet remove one
                 write_bytes(made / found, storage.read(f"{FOLDER}/{found}"))
         _forget_unknown(made / results.JOURNAL_FILE, name, storage)
-        study.take_over(made / results.JOURNAL_FILE, name)
+        write_bytes(made / results.RESTORED_FILE, b"")
         for look in _looks(storage, name):  # before the verdict that they belong to
             ledger.record(root / ledger.LEDGER_FILE, look)
         made.rename(folder)

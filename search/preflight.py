@@ -24,7 +24,7 @@ FOLDER = ".preflight"
 
 
 def check(
-    nodes: Sequence[Node], packing: Packing, dataset: Any, size: int, storage: Storage, expected: Software
+    nodes: Sequence[Node], packing: Packing, dataset: Any, size: int, storage: Storage | None, expected: Software
 ) -> Table:
     """Look at every node; returns what was found as a table.
 
@@ -33,7 +33,7 @@ def check(
         packing: what a trial gets.
         dataset: what trials see, in the object store; it is brought to every node.
         size: its bytes.
-        storage: of the campaign.
+        storage: that every node has to reach; None if none has to.
         expected: what the driver runs.
 
     Raises:
@@ -41,7 +41,7 @@ def check(
     """
     findings = [
         *(finding for node in nodes for finding in examine(node, packing.device == "cuda", size, expected)),
-        *_storage_findings(nodes, storage),
+        *(_storage_findings(nodes, storage) if storage is not None else []),
     ]
     findings += [] if findings else _data_findings(nodes, dataset)
     if findings:
@@ -50,7 +50,7 @@ def check(
             f"Node {first.node}: {first.what}" + (f" (and {others} more: {_told(findings[1:])})" if others else ""),
             first.cure,
         )
-    return _table(nodes)
+    return _table(nodes, storage)
 
 
 def _told(findings: Sequence[Finding]) -> str:
@@ -129,7 +129,7 @@ def _data_findings(nodes: Sequence[Node], dataset: Any) -> list[Finding]:
     return found
 
 
-def _table(nodes: Sequence[Node]) -> Table:
+def _table(nodes: Sequence[Node], storage: Storage | None) -> Table:
     """The nodes, as they are."""
     headings = ("node", "CPUs", "GPUs", "memory free", "disk free", "clock", "software", "storage", "data")
     table = Table(*headings, title="Nodes", title_justify="left")
@@ -137,6 +137,13 @@ def _table(nodes: Sequence[Node]) -> Table:
         gpus = f"{node.gpus:g}" + (f" of {node.gpu_memory / 1e9:.0f} GB" if node.gpu_memory else "")
         free = [f"{amount / 1e9:.0f} GB" for amount in (node.memory, node.disk)]
         table.add_row(
-            escape(node.name), f"{node.cpus:g}", gpus, *free, f"{node.ahead:+.1f} s", "same", "shared", "there"
+            escape(node.name),
+            f"{node.cpus:g}",
+            gpus,
+            *free,
+            f"{node.ahead:+.1f} s",
+            "same",
+            "shared" if storage else "",
+            "there",
         )
     return table

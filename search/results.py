@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from core.files import write_table
 from core.preset import check_name
 from search.outputs import PREDICTIONS_FILE, RETURNS_FILE
 from search.space import NAMES
-from search.storage import Storage, StorageError
+from search.storage import Storage
 from search.triallog import TrialLog
 
 ROOT = Path("results")
@@ -28,6 +29,8 @@ JOURNAL_FILE = "journal.log"
 _BRING_BACK = "Bring the campaign's folder back as it was, or start a new campaign"
 STOP_FILE = ".stop"
 """While it is there, a running campaign ends as soon as it can."""
+RESTORED_FILE = ".restored"
+"""Left in a folder that came from its storage, until its search is gone on with."""
 INCUMBENT_FILE = "incumbent.json"
 CONFIRMATION_FILE = "confirmation.parquet"
 VERDICT_FILE = "verdict.json"
@@ -193,25 +196,16 @@ def check_not_behind(folder: Path, logs: Sequence[TrialLog]) -> None:
 
 
 def _part(folder: Path, parts: Storage, name: str, number: int, attempt: int) -> pd.DataFrame:
-    away: StorageError | None = None
     try:
-        return pd.read_parquet(io.BytesIO(parts.read(f"{number}/{attempt}/{name}")))
-    except FileNotFoundError:
-        pass
-    except StorageError as error:  # where a campaign was fetched to, its storage need not be reached
-        away = error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK) from None
-    try:
+        with suppress(FileNotFoundError):
+            return pd.read_parquet(io.BytesIO(parts.read(f"{number}/{attempt}/{name}")))
         whole = pd.read_parquet(folder / name)
         found = whole[whole["number"] == number]
     except (OSError, ValueError, KeyError) as error:
-        raise away or ConfigError(
-            f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK
-        ) from None
+        raise ConfigError(f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK) from None
     # A trial always predicts, but need not trade.
     if found.empty and name == PREDICTIONS_FILE:
-        raise away or ConfigError(f"{name} of trial {number} is missing", _BRING_BACK)
+        raise ConfigError(f"{name} of trial {number} is missing", _BRING_BACK)
     return found
 
 

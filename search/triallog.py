@@ -79,7 +79,8 @@ class TrialLog:
         best = self.epochs.get(row["best_epoch"])
         if best is None or best.row["score"] == row["value"]:
             row = {name: value for name, value in row.items() if name != "best_metrics"}
-        return Epoch(float(row["value"]), row, decision)
+        value = float("nan") if row["value"] is None else float(row["value"])  # in JSON there is no NaN
+        return Epoch(value, row, decision)
 
     @property
     def best_metrics(self) -> dict[str, Any]:

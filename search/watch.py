@@ -13,7 +13,7 @@ from search.storage import Storage, StorageError
 PATIENCE_SECONDS = 3600.0
 """How long a campaign waits for a storage that does not answer."""
 RETRY_SECONDS = 5.0
-_PROBE = ".probe"
+_PROBE, _TRIES = ".probe", 5
 Found = TypeVar("Found")
 
 
@@ -108,10 +108,10 @@ class Watch:
         """Do what takes the storage, again and again until it answers; returns what that gives.
 
         Raises:
-            StorageError: it has not answered for too long.
+            StorageError: it has not answered for too long; or it answers, and does not do this.
             KeyboardInterrupt: `is_over` said that nobody waits any more.
         """
-        while True:
+        for _ in range(_TRIES):
             try:
                 return act()
             except StorageError as error:
@@ -120,3 +120,4 @@ class Watch:
                 if is_over():
                     raise KeyboardInterrupt
                 wait(RETRY_SECONDS / 5)
+        return act()

@@ -39,3 +39,15 @@ def test_who_says_where_it_trains_may_go_on_there(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(campaign, "_go", lambda *_: reached.append(1))
     campaign.resume(planned)
     assert reached
+
+
+def test_who_goes_on_with_what_came_from_the_storage_begins_another_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generations: list[int] = []
+    monkeypatch.setattr(campaign, "_go", lambda _, record, *__: generations.append(record.generation))
+    planned = _begun_on_a_gpu(tmp_path, "cpu")
+    (planned.folder / results.RESTORED_FILE).touch()
+    for _ in range(2):
+        campaign.resume(planned)
+    assert generations == [1, 1]

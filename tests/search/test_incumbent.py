@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -103,3 +104,12 @@ def test_a_storage_that_stays_away_ends_it(start: Any, tmp_path: Path) -> None:
     training.poll()
     assert training.log.outcome == "failed"
     assert "has not answered for 1 min" in training.log.reason
+
+
+def test_a_value_that_was_not_defined_is_read_again(start: Any) -> None:
+    undefined = {"outcome": TRAINING, "row": row(1, float("nan"))}
+    _, training = start([[undefined]])
+    training.poll()
+    _, again = start([])
+    assert again.log.outcome == "complete"
+    assert math.isnan(again.log.value)

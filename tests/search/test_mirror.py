@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import ConfigError
 from core.files import write_table
-from search import ledger, mirror, results, study
+from search import ledger, manifest, mirror, results, study
 from search.config import settings_of
 from search.ledger import Look
 from search.plan import CHECKPOINTS
@@ -33,20 +33,12 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
 
 
-def _check_same(restored: Path, folder: Path) -> None:
-    """All is as it was, but for the journal's line that says who has it now."""
-    found, wanted = _content(restored), _content(folder)
-    journal = wanted.pop(results.JOURNAL_FILE)
-    new = found.pop(results.JOURNAL_FILE).removeprefix(journal)
-    assert (new.count(b"\n"), b'"kind":"take over"' in new) == (1, True)
-    assert found == wanted
-
-
 def test_all_of_a_campaign_comes_back_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
     with mirror.mirrored(folder, storage):
         pass
     restored = mirror.restore(tmp_path / "elsewhere", NAME, storage)
-    _check_same(restored, folder)
+    assert _content(restored) == _content(folder)
+    manifest.check(restored)
     assert not (restored / CHECKPOINTS).exists()  # those are in the storage
 
 
@@ -108,6 +100,7 @@ def test_a_driver_that_runs_on_does_not_write_into_what_is_begun_elsewhere(
 ) -> None:
     mirror.copy(folder, storage, {})
     restored = mirror.restore(tmp_path / "elsewhere", NAME, storage)
+    study.take_over(restored / results.JOURNAL_FILE, NAME)  # as `resume` does
     there, here = (
         CampaignStudy(each / results.JOURNAL_FILE, settings_of(config()))
         for each in (_copied(folder, tmp_path), restored)
@@ -200,11 +193,32 @@ def test_trainings_of_a_confirmation_that_is_under_way_come_back_too(
     assert not [name for name in storage.names(mirror.FOLDER) if results.CELLS in name.split("/")]
 
 
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_the_copy_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_path: Path, how: str) -> None:
+    own = _copied(folder, tmp_path)
+    copied: dict[str, tuple[int, int]] = {}
+    mirror.copy(own, storage, copied)
+    shutil.rmtree(own)
+    if how == "emptied":
+        own.mkdir()
+    mirror.copy(own, storage, copied)
+    assert len(storage.names(mirror.FOLDER)) == len(_content(folder))
+
+
+def test_nothing_is_copied_to_where_the_storage_is_no_more(folder: Path, storage: Storage) -> None:
+    mark = storage.mark()
+    storage.remove(".mark")
+    with mirror.mirrored(folder, storage, mark) as taken:
+        pass
+    assert not taken()
+    assert storage.names() == []
+
+
 def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Storage, tmp_path: Path) -> None:
     mirror.copy(folder, storage, {})
     for name in ("x.sh", f"{results.CELLS}/a.b/row.json", f"{results.CELLS}/row.json.sh"):
         storage.write(f"{mirror.FOLDER}/{name}", b"")
-    _check_same(mirror.restore(tmp_path / "elsewhere", NAME, storage), folder)
+    assert _content(mirror.restore(tmp_path / "elsewhere", NAME, storage)) == _content(folder)
     assert not (tmp_path / "elsewhere" / NAME / results.CELLS).exists()
 
 

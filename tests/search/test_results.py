@@ -11,7 +11,7 @@ from core.files import write_table
 from search import results
 from search.rungs import decide
 from search.space import NAMES
-from search.storage import Storage, StorageError
+from search.storage import Storage
 from tests.search import records
 from tests.search.records import log
 
@@ -85,20 +85,6 @@ def test_the_tables_of_full_fidelity_trials_are_joined_by_number(tmp_path: Path)
     assert [path.name for path in written] == ["predictions.parquet", "returns.parquet"]
     assert pd.read_parquet(written[0])["number"].tolist() == [0, 0, 2, 2]
     assert results.gather(tmp_path, parts, [logs[2]]) == []
-
-
-def test_where_the_storage_cannot_be_reached_the_campaigns_own_table_is_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(*_: object) -> bytes:
-        raise StorageError("away", "Wait")
-
-    monkeypatch.setattr(Storage, "read", away)
-    for name in (results.PREDICTIONS_FILE, results.RETURNS_FILE):
-        write_table(tmp_path / name, pd.DataFrame({"number": [0, 0]}))
-    results.check_parts(tmp_path, Storage("s3://bucket"), [log(0, [0.2])])
-    with pytest.raises(StorageError, match="away"):  # what is only there is waited for
-        results.check_parts(tmp_path, Storage("s3://bucket"), [log(0, [0.2]), log(1, [0.3])])
 
 
 def test_of_trials_whose_parts_are_gone_the_campaigns_own_table_is_asked(tmp_path: Path) -> None:

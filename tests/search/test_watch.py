@@ -36,6 +36,24 @@ def test_what_is_written_at_the_end_waits_for_its_storage(patience: float, outco
     assert 20 < now < 40
 
 
+def test_what_a_storage_that_answers_does_not_do_is_not_tried_without_end() -> None:
+    tried = 0
+    now = 0.0
+
+    def act() -> None:
+        nonlocal tried
+        tried += 1
+        raise StorageError("it may not be read", "Let this machine in")
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    with pytest.raises(StorageError, match="may not be read"):
+        Watch(Unsteady(), clock=lambda: now, start=at_once).patiently(act, wait=wait)
+    assert 1 < tried < 20
+
+
 def test_who_waits_for_a_storage_can_be_told_to_end() -> None:
     storage = Unsteady()
     storage.up = False
