@@ -136,8 +136,7 @@ def run(
     flags: dict[str, Any] = {
         "name": name, "trials": trials, "hours": hours, "sampler": sampler, "policy": policy,
         "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent,
-        "model": model, "seed": seed, "device": device, "dry_run": dry_run or None,
-        "confirm": {} if confirm else None,
+        "model": model, "seed": seed, "device": device, "dry_run": dry_run or None, "confirm": {} if confirm else None,
     }  # fmt: skip
     config = resolve(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
     plan.check_folder(root / config.name)
@@ -148,8 +147,7 @@ def run(
         outcome = campaign.run(planned)
         _report(planned, outcome, root)
         if config.confirm is not None and outcome.winner is not None:
-            here = nodes if address is None else cluster.survey()  # nodes come and go
-            confirm_cli.run_confirmation(config.name, root, {}, nodes=here)
+            confirm_cli.run_confirmation(config.name, root, {}, nodes=nodes if address is None else cluster.survey())
 
 
 @app.command(cls=Command, epilog=RESUME_EPILOG)
