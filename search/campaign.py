@@ -264,7 +264,9 @@ def _search(planned: Plan, record: CampaignStudy, this: _Run, bar: Any) -> tuple
         run_trials(trainable, planned.packing.resources, book, this.raw, step, min(room, to_come))
         if book.ending not in (None, "stopped", "failure"):
             incumbent.wait(lambda: book.stop_requested() or this.taken())
-            if not incumbent.ended:
+            if this.taken():
+                book.fail(mirror.taken_over(config.name))
+            elif not incumbent.ended:
                 book.ending = "stopped"
     return book, incumbent.log
 
