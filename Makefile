@@ -34,7 +34,7 @@ demo: $(STAMP)
 # What takes longest begins first: in the end no core is left waiting for it.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder \
-		tests/integration tests/search/verdict tests
+		tests/integration tests/search/statistics tests
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 3600

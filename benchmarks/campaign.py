@@ -31,16 +31,16 @@ def run_ours(folder: Path) -> int:
     """Epochs trained in all."""
     import pandas as pd
 
-    from search import campaign
+    from search.campaign import run as campaign
+    from search.campaign.plan import plan_campaign
     from search.config import CampaignConfig
-    from search.plan import plan
-    from search.results import CURVES_FILE
+    from search.results.folder import CURVES_FILE
 
     config = CampaignConfig(
         name="bench", data=_data(), trials=TRIALS, max_epochs=MAX_EPOCHS, grace=GRACE, reduction=REDUCTION,
         incumbent_epochs=INCUMBENT_EPOCHS, ask=(), model="quick", device="cpu",
     )  # fmt: skip
-    outcome = campaign.run(plan(config, folder))
+    outcome = campaign.run_campaign(plan_campaign(config, folder))
     return len(pd.read_parquet(folder / "bench" / CURVES_FILE)) + len(outcome.incumbent.epochs)
 
 
@@ -50,10 +50,10 @@ def run_stock(folder: Path, epochs: int) -> int:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    from core.dataset import load
-    from search.cluster import ray_session
-    from search.sampler import make_sampler
-    from search.space import SpaceConfig
+    from core.data.dataset import load_dataset
+    from search.cluster.session import ray_session
+    from search.study.samplers import make_sampler
+    from search.study.space import SpaceConfig
 
     class Spent(tune.Stopper):
         """Ends it all when the budget of epochs is spent."""
@@ -71,7 +71,9 @@ def run_stock(folder: Path, epochs: int) -> int:
     spent = Spent()
     with ray_session():
         tune.Tuner(
-            tune.with_resources(tune.with_parameters(_stock_trial, dataset=load(_data()).without_test()), {"cpu": 1.0}),
+            tune.with_resources(
+                tune.with_parameters(_stock_trial, dataset=load_dataset(_data()).without_test()), {"cpu": 1.0}
+            ),
             tune_config=tune.TuneConfig(
                 search_alg=OptunaSearch(
                     space=SpaceConfig().distributions(), metric="macro_f1", mode="max", sampler=make_sampler("tpe", 0)
@@ -94,12 +96,12 @@ def _stock_trial(config: dict[str, Any], dataset: Any) -> None:
     from torch.utils.data import DataLoader
 
     from benchmarks.stock_loop import Module, Windows
-    from core import preset
-    from search.trial import TrialJob
+    from core import presets
+    from search.engine.job import TrialJob
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    base = preset.load("production_small").training_config(size="quick", metric="macro_f1", seed=0)
+    base = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
     recipe = TrialJob(base, "cpu", 1, Path()).training_config(config)
     module = Module(recipe, dataset, torch.device("cpu"))
 

@@ -21,14 +21,14 @@ BARS = 72_000
 def measure(paths: list[Path]) -> tuple[float, float, float, int]:
     """Seconds of a first and of a second load, added peak memory in MiB, and rows."""
     from core.config import DataConfig
-    from core.dataset import load
+    from core.data.dataset import load_dataset
 
     before = peak()
     config = DataConfig(files=tuple(paths))
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
-        dataset = load(config)
+        dataset = load_dataset(config)
         seconds.append(time.perf_counter() - started)
     added = peak() - before
     return seconds[0], seconds[1], added, len(dataset.timestamps)
@@ -37,12 +37,12 @@ def measure(paths: list[Path]) -> tuple[float, float, float, int]:
 def main() -> None:
     """Print a line a size, each beside the smallest."""
     from core.config import SyntheticConfig
-    from core.market import synthetic
+    from core.data.sources import synthetic
 
     with tempfile.TemporaryDirectory() as folder:
         names = ("AAA", "BBB", "CCC", "DDD")
         paths = []
-        for bars in synthetic.make(SyntheticConfig(bars=BARS, symbols=names, correlation=0.6), "5m"):
+        for bars in synthetic.make_bars(SyntheticConfig(bars=BARS, symbols=names, correlation=0.6), "5m"):
             paths.append(Path(folder) / f"synthetic_{bars.symbol}_5m.parquet")
             bars.frame.to_parquet(paths[-1])
         first: float | None = None

@@ -66,15 +66,15 @@ def _resources() -> dict[str, float]:
 
 def run_ours(folder: Path, trials: int, sampler: str) -> None:
     """A campaign of stub trials, as this project runs it."""
-    from search.book import Book, Budget, Rules
-    from search.cluster import ray_session
-    from search.running import run_trials
-    from search.space import SpaceConfig
-    from search.study import CampaignStudy, StudySettings
+    from search.cluster.session import ray_session
+    from search.engine.tuner import run_trials
+    from search.study.controller import Budget, Controller, Rules
+    from search.study.space import SpaceConfig
+    from search.study.study import CampaignStudy, StudySettings
 
     settings = StudySettings("bench", SpaceConfig().distributions(), sampler, "complete", seed=0)  # type: ignore[arg-type]
     study = CampaignStudy(folder / "journal.log", settings)
-    book = Book(study, Rules(MAX_EPOCHS, GRACE, REDUCTION, WORKERS), Budget(trials))
+    book = Controller(study, Rules(MAX_EPOCHS, GRACE, REDUCTION, WORKERS), Budget(trials))
     with ray_session():
         trainable = _stub(ours=True, folder=folder / "notes")
         run_trials(trainable, _resources(), book, folder / "raw" / "bench", processes=WORKERS)
@@ -87,9 +87,9 @@ def run_stock(folder: Path, trials: int, sampler: str) -> None:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    from search.cluster import ray_session
-    from search.sampler import make_sampler
-    from search.space import SpaceConfig
+    from search.cluster.session import ray_session
+    from search.study.samplers import make_sampler
+    from search.study.space import SpaceConfig
 
     space = SpaceConfig().distributions()
     with ray_session():

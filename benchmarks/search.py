@@ -34,8 +34,8 @@ def value(config: dict[str, Any], epoch: int) -> float:
 def _stub(ours: bool) -> Any:
     from ray import tune
 
-    from search.trial import TRAINING
-    from tests.search.records import row
+    from search.engine.job import TRAINING
+    from tests.helpers.trial_records import row
 
     class Stub(tune.Trainable):
         """Reports a score at once."""
@@ -62,15 +62,15 @@ def _stub(ours: bool) -> Any:
 
 def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     """A campaign of stub trials, as this project runs it."""
-    from search.book import Book, Budget, Rules
-    from search.cluster import ray_session
-    from search.running import run_trials
-    from search.space import SpaceConfig
-    from search.study import CampaignStudy, StudySettings
+    from search.cluster.session import ray_session
+    from search.engine.tuner import run_trials
+    from search.study.controller import Budget, Controller, Rules
+    from search.study.space import SpaceConfig
+    from search.study.study import CampaignStudy, StudySettings
 
     settings = StudySettings("bench", SpaceConfig().distributions(), "tpe", "complete", seed=0)
     study = CampaignStudy(folder / "journal.log", settings)
-    book = Book(study, Rules(max_epochs, grace, 3, SLOTS), Budget(trials))
+    book = Controller(study, Rules(max_epochs, grace, 3, SLOTS), Budget(trials))
     with ray_session():
         started = time.perf_counter()
         run_trials(_stub(ours=True), {"cpu": 1.0}, book, folder / "raw" / "bench")
@@ -83,9 +83,9 @@ def run_stock(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    from search.cluster import ray_session
-    from search.sampler import make_sampler
-    from search.space import SpaceConfig
+    from search.cluster.session import ray_session
+    from search.study.samplers import make_sampler
+    from search.study.space import SpaceConfig
 
     space = SpaceConfig().distributions()
     with ray_session():
@@ -117,16 +117,16 @@ def _tell(started: float, results: int) -> None:
 
 def ask_times(kind: Any, folder: Path, asks: int) -> float:
     """Mean milliseconds of some asks when the study holds `ASKS` trials."""
-    from search.space import SpaceConfig
-    from search.study import CampaignStudy, StudySettings
-    from tests.search.records import log
+    from search.study.space import SpaceConfig
+    from search.study.study import CampaignStudy, StudySettings
+    from tests.helpers.trial_records import trial_record
 
     settings = StudySettings("bench", SpaceConfig().distributions(), kind, "complete", seed=0)
     study = CampaignStudy(folder / f"{kind}.log", settings)
     rng = np.random.default_rng(0)
     earlier = []
     for number in range(ASKS):
-        made = log(number, [0.1, 0.2])
+        made = trial_record(number, [0.1, 0.2])
         made.params |= {"learning_rate": float(10 ** rng.uniform(-5, -2.7)), "dropout": float(rng.uniform(0, 0.6))}
         made.epochs[2].value = value(made.params, 2)
         earlier.append(made)

@@ -1,6 +1,6 @@
 """The same network from torch's own modules, as one would write it without this project.
 
-`tests/parity` holds it against `core.models.hybrid`, so that the benchmark compares like with like.
+`tests/parity` holds it against `core.models.cnn_lstm`, so that the benchmark compares like with like.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config import ModelConfig
-from core.models.hybrid import DIMENSIONS, HybridCNNLSTM, Prediction, steps_after
+from core.models.cnn_lstm import DIMENSIONS, HybridCNNLSTM, Prediction, steps_after
 
 
 class StockBlock(nn.Module):

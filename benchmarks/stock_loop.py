@@ -15,11 +15,11 @@ from sklearn.metrics import f1_score
 from torch.utils.data import DataLoader
 
 from benchmarks.stock import StockHybrid
-from core import balance
-from core.augment import Augmenter
 from core.config import TrainingConfig
-from core.dataset import Dataset
-from core.losses import MultiTaskLoss
+from core.data.dataset import Dataset
+from core.training import class_balance
+from core.training.augment import Augmenter
+from core.training.losses import MultiTaskLoss
 
 warnings.filterwarnings("ignore")
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -51,7 +51,7 @@ class Module(lightning.LightningModule):
         super().__init__()
         self.config = config
         self.model = StockHybrid(config.model, dataset.features.shape[1], dataset.window)
-        weights = balance.class_weights(dataset.labels[dataset.train], config.balance.class_weights)
+        weights = class_balance.class_weights(dataset.labels[dataset.train], config.balance.class_weights)
         self.loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=torch.float32))
         generator = torch.Generator(device).manual_seed(0)
         self.augment = Augmenter(config.augment, generator, np.random.default_rng(0))

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 
 from benchmarks.memory import peak
-from core import preset
+from core import presets
 from core.config import DataConfig, SyntheticConfig, TrainingConfig
-from core.dataset import Dataset, load
+from core.data.dataset import Dataset, load_dataset
 
 EPOCHS, ROUNDS, BATCH = 3, 3, 256
 IDLE = {
@@ -33,18 +33,18 @@ IDLE = {
 
 def recipe() -> TrainingConfig:
     """`production_small` with the quick model."""
-    config = preset.load("production_small").training_config(size="quick", metric="macro_f1", seed=0)
+    config = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
     return config.with_trainer(batch_size=BATCH)
 
 
 def data() -> Dataset:
     """30 days of two symbols, 5-minute bars."""
-    return load(DataConfig(synthetic=SyntheticConfig(bars=8640, symbols=("AAA", "BBB")))).without_test()
+    return load_dataset(DataConfig(synthetic=SyntheticConfig(bars=8640, symbols=("AAA", "BBB")))).without_test()
 
 
 def ours(dataset: Dataset, device: torch.device) -> list[float]:
     """Seconds of each training epoch, without evaluation."""
-    from core.trainer import Trainer
+    from core.training.trainer import Trainer
 
     trainer = Trainer(recipe(), dataset, device)
     seconds = []

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 
+def first_line(error: Exception | None) -> str:
+    """An error in one line; what is left to say of a process that left none."""
+    lines = str(error).strip().splitlines() if error is not None else []
+    return f"{type(error).__name__}: {lines[0]}" if lines else "the trial's process died"
+
+
 class PresetSearchError(Exception):
     """Base of every error that ends a command with one line and exit code 2.
 

@@ -1,19 +1,22 @@
-"""Writing files whole or not at all."""
+"""Files: written whole or not at all; YAML, JSON and Parquet; a hash of source files."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
 import json
 import math
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from core.errors import ConfigError
 
@@ -156,3 +159,57 @@ def check_writable(folder: Path) -> None:
         raise ConfigError(
             f"{folder} cannot be written ({error.strerror})", "Choose a folder you may write to"
         ) from None
+
+
+def source_digest(*packages: Path) -> str:
+    """SHA-256 of the Python and YAML files of whole packages, by their paths and contents."""
+    digest = hashlib.sha256()
+    for package in packages:
+        for path in sorted([*package.rglob("*.py"), *package.rglob("*.yaml")]):
+            digest.update(f"{package.name}/{path.relative_to(package)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+class _Loader(yaml.SafeLoader):
+    """`yaml.SafeLoader` that reads `1e-4` as a number (YAML 1.1 wants `1.0e-4`) and each key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a key that is set twice: YAML itself would let the last one win, unseen."""
+        keys = [str(key.value) for key, _ in node.value]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{', '.join(twice)} is set twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """`yaml.SafeDumper` that puts quotes around a text that `_Loader` would read as a number."""
+
+
+for _side in (_Loader, _Dumper):
+    _side.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d[\d_]*(?:\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
+    )
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds one mapping, without ever running what it says.
+
+    Raises:
+        ConfigError: the file cannot be read, is no YAML, or holds no mapping.
+    """
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path and its permissions") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        first_line = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML ({first_line})", "Mend the file at the place named") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds no settings", "Write it as lines of `key: value`")
+    return content
+
+
+def to_yaml(content: dict[str, Any]) -> str:
+    """The YAML of plain content, which `read_yaml` reads back unchanged; the same text everywhere."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)

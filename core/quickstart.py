@@ -9,14 +9,16 @@ from typing import NamedTuple
 
 import torch
 
-from core import api, preset
+from core import presets
 from core.config import BalanceConfig, DataConfig, ModelConfig, TrainerConfig, TrainingConfig, parse
-from core.dataset import load
-from core.device import resolve_device
+from core.data.dataset import load_dataset
+from core.data.sources.fetch import fetch_missing
 from core.errors import ConfigError
-from core.models.hybrid import HybridCNNLSTM
-from core.sources import fetch_lacking
-from core.trainer import EpochResult
+from core.evaluation.history import EpochResult
+from core.models import memory
+from core.models.cnn_lstm import HybridCNNLSTM
+from core.training import run as training
+from core.training.device import resolve_device
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DAYS = 30.0
@@ -46,8 +48,8 @@ def setup_optimized_training(symbols: Sequence[str] = SYMBOLS, days: float = DAY
     """
     if isinstance(symbols, str):
         raise ConfigError(f"symbols is the text {symbols!r}", f"Give a list: [{symbols!r}]")
-    recipe = preset.load("production_small").training_config(
-        size=api.default_size(resolve_device("auto")), metric="macro_f1", seed=0
+    recipe = presets.load_preset("production_small").training_config(
+        size=memory.default_size(resolve_device("auto")), metric="macro_f1", seed=0
     )
     data = parse(DataConfig, {"symbols": list(symbols), "days": days}, "setup_optimized_training")
     return OptimizedTraining(recipe.model, recipe.trainer, data, recipe.balance)
@@ -84,10 +86,13 @@ def quick_start_training(
     if epochs is not None:
         trainer = parse(TrainerConfig, {**trainer.model_dump(), "epochs": epochs}, "quick_start_training")
     if output is not None:
-        api.check_output(output, overwrite=False)
-    fetch_lacking(data)
+        training.check_output(output, overwrite=False)
+    fetch_missing(data)
     with tempfile.TemporaryDirectory() as scratch:
-        outcome = api.train(
-            TrainingConfig(model=model, trainer=trainer, balance=balance), data, load(data), output or Path(scratch)
+        outcome = training.train_model(
+            TrainingConfig(model=model, trainer=trainer, balance=balance),
+            data,
+            load_dataset(data),
+            output or Path(scratch),
         )
     return outcome.trained.build(torch.device("cpu")), outcome.history

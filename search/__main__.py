@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Entry point of `preset-search`."""
     try:
-        from search.cli import main as run
+        from search.cli.app import main as run
     except ModuleNotFoundError as error:
         if error.name not in ("ray", "optuna"):
             raise

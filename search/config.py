@@ -5,16 +5,65 @@ from __future__ import annotations
 import hashlib
 import json
 from math import ceil
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from core.config import Config, DataConfig, Device, ModelSize, RankingMetric, Schedule, TrainingConfig
-from core.preset import Name
-from search.sampler import SamplerKind
-from search.space import SpaceConfig
-from search.storage import check_place
-from search.study import Policy, StudySettings
+from core.config import (
+    SOURCES,
+    Config,
+    DataConfig,
+    Device,
+    ModelSize,
+    Name,
+    RankingMetric,
+    Schedule,
+    TrainingConfig,
+    merge_sources,
+    parse,
+)
+from core.errors import ConfigError
+from core.files import read_yaml
+from search.storage.filesystem import check_place
+from search.study.samplers import SamplerKind
+from search.study.space import SpaceConfig
+from search.study.study import FidelityPolicy, StudySettings
+
+
+def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: dict[str, Any]) -> CampaignConfig:
+    """The settings of a campaign: the YAML's, overridden by the flags.
+
+    Args:
+        campaign_file: the campaign YAML, if any.
+        source: data settings named by flags.
+        flags: campaign settings named by flags.
+
+    Raises:
+        ConfigError: a setting is unknown, missing or does not fit.
+    """
+    content = read_yaml(campaign_file) if campaign_file else {}
+    where = str(campaign_file) if campaign_file else "command line"
+    data = content.get("data") or {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
+    data = merge_sources(data, source)
+    if not any(kind in data for kind in SOURCES):
+        stray = sorted({"store", "exchange", "days", "until", "offline", "interval"} & set(data))
+        if stray:
+            raise ConfigError(
+                f"{', '.join(stray)} was said of the data, but not which data", "Add --symbols, --data or --synthetic"
+            )
+        data["synthetic"] = {}
+    if "max_epochs" in content | flags and "grace" not in content:
+        most = (content | flags)["max_epochs"]
+        flags = {**flags, "grace": min(2, most) if isinstance(most, int) and most > 0 else 2}
+    if "confirm" in content:  # the flag only asks for what the file says how to do
+        flags = {key: value for key, value in flags.items() if key != "confirm"}
+    content = {**content, **flags, "data": data}
+    if "name" not in content:
+        raise ConfigError("The campaign has no name", "Add --name NAME")
+    return parse(CampaignConfig, content, where)
 
 
 def dry_run_bars(data: DataConfig) -> int:
@@ -57,7 +106,7 @@ class CampaignConfig(Config):
     """Trials that end without improving on the best, after which no more are asked for."""
     sampler: SamplerKind = "tpe"
     """tpe (Tree-structured Parzen Estimator), random, or gp (Gaussian process)."""
-    policy: Policy = "complete"
+    policy: FidelityPolicy = "complete"
     """What the sampler is told of a stopped trial: complete (its last value), pruned (its values so far), full_only
     (nothing)."""
     ask: tuple[str, ...] = ("production_small",)

@@ -1,1 +1,1 @@
-"""The network: `hybrid.HybridCNNLSTM`, made of the layers in `layers`."""
+"""The network, and how its weights are kept."""

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-_LEAST_INT64 = -(2**63)
+_MIN_INT64 = -(2**63)
 
 
 class Dropout(nn.Module):
@@ -30,7 +30,7 @@ class Dropout(nn.Module):
             return values
         count = values.numel()
         words = torch.empty(-(-count // 8), dtype=torch.int64, device=values.device)
-        draws = words.random_(_LEAST_INT64, None, generator=self.generator).view(torch.uint8)[:count]
+        draws = words.random_(_MIN_INT64, None, generator=self.generator).view(torch.uint8)[:count]
         kept = (draws >= self.dropped_of_256).to(values.dtype).view(values.shape)
         return values * kept.mul_(256 / (256 - self.dropped_of_256))
 

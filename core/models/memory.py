@@ -7,8 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.config import ModelConfig
-from core.models.hybrid import build, count_parameters
+from core.config import ModelConfig, ModelSize
+from core.models.cnn_lstm import build_model, count_parameters
+
+
+def default_size(device: torch.device) -> ModelSize:
+    """The model size that suits a device when none is named."""
+    return "small" if device.type == "cuda" else "quick"
+
 
 _PROBES = (2, 6)
 """Windows of the two probes; what each layer keeps is a constant and a share of each window."""
@@ -41,7 +47,7 @@ def estimate_memory(config: ModelConfig, features: int, window: int, batch_size:
         window: L.
         batch_size: windows a step.
     """
-    model = build(config, features, window, 0, torch.device("cpu")).train()
+    model = build_model(config, features, window, 0, torch.device("cpu")).train()
     few, more = (_kept(model, torch.zeros(probe, window, features)) for probe in _PROBES)
     each = (more - few) / (_PROBES[1] - _PROBES[0])
     activations = few + each * (batch_size - _PROBES[0])

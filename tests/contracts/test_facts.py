@@ -17,8 +17,8 @@ from optuna.storages.journal import JournalFileBackend
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from search.rungs import rung_epochs
-from tests.integration.processes import environment, owned
+from search.study.asha import rung_epochs
+from tests.helpers.processes import environment, owned
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +42,13 @@ def test_the_scheduler_sees_a_result_before_the_searcher(seen: dict[str, Any]) -
 
 
 def test_a_result_that_says_done_passes_both_by(seen: dict[str, Any]) -> None:
-    # So results never say `done`: `search.scheduler` ends trials.
+    # So results never say `done`: `search.engine.adapters` ends trials.
     assert _names(seen["done"]).count("scheduler result") == 2
     assert _names(seen["done"])[-1] == "searcher complete"
 
 
 def test_a_nested_result_arrives_flattened(seen: dict[str, Any]) -> None:
-    # So `search.trial` sends an epoch as a text.
+    # So `search.engine.trainable` sends an epoch as a text.
     assert seen["done"]["events"][0][1] == ["row/value"]
 
 
@@ -74,7 +74,7 @@ def test_our_own_exception_looks_like_a_dead_process(seen: dict[str, Any]) -> No
 
 
 def test_rays_asha_never_stops_what_is_no_number() -> None:
-    # So `search.rungs` does.
+    # So `search.study.asha` does.
     scheduler = ASHAScheduler(
         time_attr="epoch", metric="value", mode="max", max_t=9, grace_period=1, reduction_factor=3
     )
@@ -88,7 +88,7 @@ def test_rays_asha_never_stops_what_is_no_number() -> None:
 
 
 def test_rays_searcher_tells_a_stopped_trial_as_complete() -> None:
-    # So there is a fidelity policy, and the study is told by `search.study`.
+    # So there is a fidelity policy, and the study is told by `search.study.study`.
     storage = optuna.storages.InMemoryStorage()
     searcher = OptunaSearch(
         space={"x": optuna.distributions.FloatDistribution(0, 1)}, metric="value", mode="max", storage=storage,
@@ -102,7 +102,7 @@ def test_rays_searcher_tells_a_stopped_trial_as_complete() -> None:
 
 
 def test_optunas_journal_glues_a_torn_line_to_the_next(tmp_path: Path) -> None:
-    # So `search.journal` cuts it off before Optuna opens the file.
+    # So `search.study.journal` cuts it off before Optuna opens the file.
     path = str(tmp_path / "journal.log")
     backend = JournalFileBackend(path)
     backend.append_logs([{"a": 1}])
@@ -114,7 +114,7 @@ def test_optunas_journal_glues_a_torn_line_to_the_next(tmp_path: Path) -> None:
 
 
 def test_rays_searcher_dies_of_its_own_study_when_it_is_resumed() -> None:
-    # So a campaign never hands a study to Ray: `search.searcher` reads the book, which reads the journal.
+    # So a campaign never hands a study to Ray: `ControllerSearcher` reads the controller, which reads the journal.
     storage = optuna.storages.InMemoryStorage()
 
     def searcher() -> OptunaSearch:
@@ -134,7 +134,7 @@ def test_rays_searcher_dies_of_its_own_study_when_it_is_resumed() -> None:
 
 
 def test_rays_rungs_come_from_a_quotient_of_logarithms() -> None:
-    # So `search.rungs` multiplies integers: here a rung at 243 is lost to rounding.
+    # So `search.study.asha` multiplies integers: here a rung at 243 is lost to rounding.
     assert int(math.log(243) / math.log(3)) == 4
     scheduler = ASHAScheduler(
         time_attr="epoch", metric="value", mode="max", max_t=243, grace_period=1, reduction_factor=3
@@ -144,7 +144,7 @@ def test_rays_rungs_come_from_a_quotient_of_logarithms() -> None:
 
 
 def test_optunas_file_lock_of_a_dead_holder_is_waited_for() -> None:
-    # So `search.journal` holds the file by flock, which the kernel releases.
+    # So `search.study.journal` holds the file by flock, which the kernel releases.
     with tempfile.TemporaryDirectory() as folder:
         code = (
             "import os, sys; os.chdir(sys.argv[1]); open('journal.log', 'w').close()\n"

@@ -12,21 +12,20 @@ import pytest
 from optuna.trial import TrialState
 
 from core.errors import ConfigError
-from search import study as study_module
-from search.book import Book, Budget, Rules
-from search.replay import replay
-from search.sampler import SamplerKind
-from search.space import NAMES, Range, SpaceConfig
-from search.study import CampaignStudy, Policy, StudySettings
-from search.triallog import TrialLog
-from tests.search.records import params, row
+from search.study.controller import Budget, Controller, Rules
+from search.study.replay import replay_study
+from search.study.samplers import SamplerKind
+from search.study.space import NAMES, Range, SpaceConfig
+from search.study.study import CampaignStudy, FidelityPolicy, StudySettings, copy_study, load_study, read_trials
+from search.study.trial_record import TrialRecord
+from tests.helpers.trial_records import params, row
 
 RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=1)
 TRIALS = 16
 SPACE = SpaceConfig()
 
 
-def _value(log: TrialLog, epoch: int) -> float:
+def _value(log: TrialRecord, epoch: int) -> float:
     """A made-up training: best near a learning rate of 3e-4 and little dropout, better with each epoch."""
     away = abs(math.log10(log.params["learning_rate"]) - math.log10(3e-4)) + log.params["dropout"]
     return 0.6 - 0.2 * away + 0.02 * epoch
@@ -36,7 +35,7 @@ class StudyContract:
     """Inherit, give the two settings, and every test below is yours."""
 
     sampler: SamplerKind
-    policy: Policy
+    policy: FidelityPolicy
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -46,14 +45,14 @@ class StudyContract:
     def settings(self) -> StudySettings:
         return StudySettings("c", SPACE.distributions(), self.sampler, self.policy, seed=3)
 
-    def run(self, path: Path, trials: int = TRIALS, interrupt: int | None = None) -> list[TrialLog]:
+    def run(self, path: Path, trials: int = TRIALS, interrupt: int | None = None) -> list[TrialRecord]:
         """Run a campaign of made-up trainings; with `interrupt`, begin anew from the journal every so many results."""
         results = 0
         while True:
             study = CampaignStudy(path, self.settings)
-            book = Book(study, RULES, Budget(trials))
+            book = Controller(study, RULES, Budget(trials))
             try:
-                while isinstance(log := book.next(), TrialLog):
+                while isinstance(log := book.next(), TrialRecord):
                     for epoch in range(log.last_epoch + 1, RULES.max_epochs + 1):
                         results += 1
                         if interrupt and results % interrupt == 0:
@@ -87,23 +86,23 @@ class StudyContract:
 
     def test_the_journal_tells_all_that_was_known(self, path: Path) -> None:
         logs = self.run(path)
-        assert study_module.read_trials(study_module.load(path, "c")) == logs
+        assert read_trials(load_study(path, "c")) == logs
 
     def test_a_replay_makes_every_proposal_again(self, path: Path) -> None:
         self.run(path, interrupt=5)
-        found = replay(path, self.settings)
+        found = replay_study(path, self.settings)
         assert (found.proposals, found.equal, found.first_difference) == (TRIALS, TRIALS, None)
 
     def test_a_replay_tells_what_was_changed(self, path: Path) -> None:
         self.run(path)
         other = StudySettings("c", SPACE.distributions(), self.sampler, self.policy, seed=4)
-        found = replay(path, other)
+        found = replay_study(path, other)
         assert found.first_difference is not None
         assert found.first_difference[0] == 0
 
     def test_optuna_is_told_of_stopped_trials_what_the_policy_says(self, path: Path) -> None:
         logs = self.run(path)
-        stored = study_module.load(path, "c").trials
+        stored = load_study(path, "c").trials
         state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "full_only": TrialState.FAIL}
         stopped = [log for log in logs if log.outcome == "stopped"]
         assert stopped
@@ -119,7 +118,7 @@ class StudyContract:
         log = study.ask()
         study.end(log.number, "failed", "NonFiniteLossError")
         study.end(log.number, "complete", "")  # the first outcome stands
-        assert study_module.load(path, "c").trials[0].state == TrialState.FAIL
+        assert load_study(path, "c").trials[0].state == TrialState.FAIL
         study.close()
 
     def test_values_asked_for_come_first_and_are_named(self, path: Path) -> None:
@@ -130,7 +129,7 @@ class StudyContract:
         assert [(log.origin, log.params) for log in logs[:2]] == wanted
         assert logs[2].origin == "sampler"
         study.close()
-        assert replay(path, self.settings).equal == 3
+        assert replay_study(path, self.settings).equal == 3
 
     def test_earlier_trials_are_told_and_not_counted(self, path: Path, tmp_path: Path) -> None:
         earlier = self.run(tmp_path / "earlier.log")
@@ -140,25 +139,25 @@ class StudyContract:
         log = study.ask()
         study.close()
         assert log.number == TRIALS
-        assert [found.number for found in study_module.read_trials(study_module.load(path, "c"))] == [TRIALS]
-        assert replay(path, self.settings).equal == 1
+        assert [found.number for found in read_trials(load_study(path, "c"))] == [TRIALS]
+        assert replay_study(path, self.settings).equal == 1
 
     def test_the_study_can_be_copied_into_a_database(self, path: Path, tmp_path: Path) -> None:
         logs = self.run(path)
         url = f"sqlite:///{tmp_path}/copy.db"
-        assert study_module.copy(path, "c", url) == TRIALS
+        assert copy_study(path, "c", url) == TRIALS
         copied = optuna.load_study(study_name="c", storage=url)
         assert [trial.params for trial in copied.trials] == [log.params for log in logs]
         with pytest.raises(ConfigError, match="holds no such study"):
-            study_module.copy(path, "c", url)
+            copy_study(path, "c", url)
 
 
-def _contract(sampler: SamplerKind, policy: Policy) -> type[StudyContract]:
+def _contract(sampler: SamplerKind, policy: FidelityPolicy) -> type[StudyContract]:
     return type(f"Test_{sampler}_{policy}", (StudyContract,), {"sampler": sampler, "policy": policy})
 
 
 for _sampler in get_args(SamplerKind):
-    for _policy in get_args(Policy):
+    for _policy in get_args(FidelityPolicy):
         _made = _contract(_sampler, _policy)
         globals()[_made.__name__] = _made
 
@@ -167,7 +166,7 @@ def test_a_secret_in_a_url_is_not_repeated(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     CampaignStudy(path, StudySettings("c", SPACE.distributions(), "random", "complete", 0)).close()
     with pytest.raises(ConfigError) as caught:
-        study_module.copy(path, "c", "mysql://me:secret@nowhere/db")
+        copy_study(path, "c", "mysql://me:secret@nowhere/db")
     assert "secret" not in str(caught.value)
 
 
@@ -178,7 +177,7 @@ def test_another_programs_journal_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no journal of this program"):
         CampaignStudy(path, settings)
     with pytest.raises(ConfigError, match="no journal of campaign c"):
-        study_module.load(path, "c")
+        load_study(path, "c")
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from core import checkpoint, preset
+from core import presets
 from core.config import TrainingConfig
 from core.errors import ConfigError, DataError
+from core.models import checkpoint
 from core.quickstart import quick_start_training, setup_optimized_training
-from tests.core.samples import random_bars
+from tests.helpers.market import random_bars
 
 
 def test_the_four_configs_are_the_guides_recipe() -> None:
     model, trainer, data, balance = setup_optimized_training()
-    expected = preset.load("production_small").training_config(size=model.size, metric="macro_f1", seed=0)
+    expected = presets.load_preset("production_small").training_config(size=model.size, metric="macro_f1", seed=0)
     # Loss and augmentation, which are not among the four, are at their defaults.
     assert TrainingConfig(model=model, trainer=trainer, balance=balance) == expected
     assert data.symbols == ("BTCUSDT", "ETHUSDT")
@@ -44,7 +45,7 @@ def test_it_returns_a_model_that_predicts_and_its_history(store: Path, tmp_path:
     assert not model.training
     features = model.stem.in_channels
     assert model(torch.zeros(2, 60, features)).direction.shape == (2, 3)
-    saved = checkpoint.load(output / "checkpoint.pt")["model"]
+    saved = checkpoint.load_checkpoint(output / "checkpoint.pt")["model"]
     assert all(np.array_equal(saved[name], value) for name, value in model.state_dict().items())
 
 

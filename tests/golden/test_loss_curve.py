@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from core.config import AugmentConfig, ModelConfig, TrainerConfig, TrainingConfig
-from core.dataset import load
-from core.trainer import Trainer
-from tests.core.samples import cut, market_config
+from core.data.dataset import load_dataset
+from core.training.trainer import Trainer
+from tests.helpers.market import cut, market_config
 
 GOLDEN = Path(__file__).parent / "loss_curve.json"
 STEPS, BATCH = 20, 32
@@ -27,7 +27,7 @@ def losses() -> list[float]:
         augment=AugmentConfig(mixup_alpha=0.0, time_mask=0.0, noise_std=0.0, feature_dropout=0.0),
         trainer=TrainerConfig(learning_rate=1e-3, batch_size=BATCH, warmup_steps=4, schedule="cosine", epochs=2),
     )
-    dataset = cut(load(market_config(bars=4000)), train=STEPS * BATCH)
+    dataset = cut(load_dataset(market_config(bars=4000)), train=STEPS * BATCH)
     trainer = Trainer(config, dataset, torch.device("cpu"), torch.float64)
     # torch's normal numbers differ in their last digits from one processor to another; numpy's do not.
     rng = np.random.default_rng(0)

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from core import preset
+from core import presets
+from core.presets import SCHEMA_VERSION
 
 HERE = Path(__file__).parent / "presets"
 
 
-@pytest.mark.parametrize("version", range(1, preset.SCHEMA_VERSION + 1))
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
 def test_a_preset_of_every_schema_version_loads(version: int) -> None:
-    loaded = preset.load(str(HERE / f"schema_{version}.yaml"))
-    assert loaded.schema_version == preset.SCHEMA_VERSION
+    loaded = presets.load_preset(str(HERE / f"schema_{version}.yaml"))
+    assert loaded.schema_version == SCHEMA_VERSION
     assert loaded.provenance is not None
     assert (loaded.hyperparameters.batch_size, loaded.training.schedule) == ({1: 256, 2: 64}[version], "cosine")
     assert loaded.provenance.trial == {1: 15, 2: 3}[version]
@@ -22,5 +23,5 @@ def test_a_preset_of_every_schema_version_loads(version: int) -> None:
 
 
 def test_the_text_of_the_present_layout_has_not_changed() -> None:
-    path = HERE / f"schema_{preset.SCHEMA_VERSION}_started.yaml"
-    assert preset.to_yaml(preset.load(str(path))) == path.read_text()
+    path = HERE / f"schema_{SCHEMA_VERSION}_started.yaml"
+    assert presets.preset_yaml(presets.load_preset(str(path))) == path.read_text()

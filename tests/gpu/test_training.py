@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from core import checkpoint, dataset
 from core.config import ModelConfig, ModelSize
-from core.dataset import Dataset
-from core.models.hybrid import build
+from core.data import dataset
+from core.data.dataset import Dataset
+from core.evaluation.history import EpochResult
+from core.models import checkpoint
+from core.models.cnn_lstm import build_model
 from core.models.memory import estimate_memory
-from core.trainer import EpochResult, Trainer
-from tests.core.samples import market_config, recipe
+from core.training.trainer import Trainer
+from tests.helpers.market import market_config, recipe
 
 pytestmark = [
     pytest.mark.gpu,
@@ -28,7 +30,7 @@ CONFIG = recipe(epochs=2)
 
 @pytest.fixture(scope="module")
 def market() -> Dataset:
-    return dataset.load(market_config())
+    return dataset.load_dataset(market_config())
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_weights_from_the_gpu_predict_the_same_on_the_cpu(
 ) -> None:
     trainer, _ = on_gpu
     rows = torch.from_numpy(market.val[:256])
-    model = build(CONFIG.model, market.features.shape[1], market.window, 0, torch.device("cpu")).eval()
+    model = build_model(CONFIG.model, market.features.shape[1], market.window, 0, torch.device("cpu")).eval()
     model.load_state_dict(trainer.model.state_dict())
     windows = torch.from_numpy(market.features[market.val[:256, None] + np.arange(1 - market.window, 1)])
     with torch.inference_mode():
@@ -96,9 +98,9 @@ def test_a_training_resumes_on_the_gpu_from_its_checkpoint(
     _, expected = on_gpu
     first = Trainer(CONFIG, market, CUDA)
     first.run_epoch()
-    checkpoint.save(tmp_path / "state.pt", first.state_dict())
+    checkpoint.save_checkpoint(tmp_path / "state.pt", first.state_dict())
     second = Trainer(CONFIG, market, CUDA)
-    second.load_state_dict(checkpoint.load(tmp_path / "state.pt"))
+    second.load_state_dict(checkpoint.load_checkpoint(tmp_path / "state.pt"))
     (resumed,) = list(second)
     assert resumed.epoch == 2
     assert resumed.learning_rate == expected[1].learning_rate
@@ -116,7 +118,7 @@ def test_training_leaves_the_gpus_own_random_state_alone(market: Dataset) -> Non
 def _peak(size: ModelSize, batch: int) -> tuple[int, int]:
     """Bytes that a training step holds at most on the GPU, and the estimate, both without the weights' own."""
     config = ModelConfig(size=size)
-    model = build(config, 16, 60, 0, CUDA).train()
+    model = build_model(config, 16, 60, 0, CUDA).train()
     windows = torch.zeros(batch, 60, 16, device=CUDA)
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()

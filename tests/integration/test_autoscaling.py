@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import tiny
-from tests.integration.processes import environment, owned, processes_of
+from tests.helpers import tiny_campaign
+from tests.helpers.processes import environment, owned, processes_of
 
 PORT = 6379
 """The fake provider knows no other."""
@@ -59,7 +59,7 @@ def _raylets(folder: Path) -> int:
 @pytest.mark.slow
 def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text(json.dumps(CLUSTER))
-    file = tiny.write_file(tmp_path, storage=str(tmp_path / "shared"), concurrency=2, max_epochs=2, grace=1)
+    file = tiny_campaign.write_file(tmp_path, storage=str(tmp_path / "shared"), concurrency=2, max_epochs=2, grace=1)
     environ = environment(tmp_path) | {
         "RAY_FAKE_CLUSTER": "1",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
@@ -87,6 +87,6 @@ def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> N
         left = _raylets(folder)
     assert most == 3, "it did not grow to what the campaign asked for"
     assert left == 1, "it did not shrink again"
-    logs = tiny.logs(folder)
+    logs = tiny_campaign.logs(folder)
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert [(log.number, log.attempts) for log in logs] == [(0, 1), (1, 1), (2, 1)]

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from core import metrics
 from core.config import DataConfig, SyntheticConfig
-from core.dataset import load
-from core.market import synthetic
-from tests.integration.processes import environment, owned
+from core.data.dataset import load_dataset
+from core.data.sources import synthetic
+from core.evaluation import metrics
+from tests.helpers.processes import environment, owned
 
 CAMPAIGN = {
     "trials": 4,
@@ -45,7 +45,7 @@ def _verdict(folder: Path, market: dict[str, Any], seed: int) -> str:
 def _possible_mcc(market: dict[str, Any], seed: int) -> float:
     """MCC on the test rows of one who knows pressure and side: what is possible is no less."""
     config = SyntheticConfig(**market, seed=seed)
-    dataset = load(DataConfig(synthetic=config))
+    dataset = load_dataset(DataConfig(synthetic=config))
     bar = (dataset.timestamps[dataset.test] - synthetic.start_microseconds()) // dataset.bar
     known = (synthetic.side(config, 0) * synthetic.pressure(config, 0))[bar]
     low, high = dataset.thresholds[0]

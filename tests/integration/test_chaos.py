@@ -10,27 +10,27 @@ from pathlib import Path
 
 import pytest
 
-from search import study
-from search.replay import replay
-from search.rungs import rung_epochs
-from search.triallog import TrialLog
-from tests.integration.processes import environment, kill, owned, processes_of, trial_processes_of
-from tests.integration.stub import RULES, SETTINGS, value
+from search.study import study
+from search.study.asha import rung_epochs
+from search.study.replay import replay_study
+from search.study.trial_record import TrialRecord
+from tests.helpers.processes import environment, kill, owned, processes_of, trial_processes_of
+from tests.helpers.stub_campaign import RULES, SETTINGS, value
 
 TRIALS = 60
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.integration.stub", str(folder), str(TRIALS)]
+    command = [sys.executable, "-m", "tests.helpers.stub_campaign", str(folder), str(TRIALS)]
     return subprocess.Popen(
         command, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
-def _check(folder: Path) -> list[TrialLog]:
+def _check(folder: Path) -> list[TrialRecord]:
     """The end of every campaign, however it came about."""
     path = folder / "journal.log"
-    logs = study.read_trials(study.load(path, SETTINGS.name))
+    logs = study.read_trials(study.load_study(path, SETTINGS.name))
     assert [log.number for log in logs] == list(range(TRIALS))
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     seen: dict[int, list[float]] = {rung: [] for rung in rung_epochs(RULES.grace, RULES.reduction, RULES.max_epochs)}
@@ -51,7 +51,7 @@ def _check(folder: Path) -> list[TrialLog]:
         better = sum(other >= found for other in seen[rung][:-1])
         goes_on = better < max(place // RULES.reduction, 1)
         assert decision["action"] == ("continue" if goes_on else "stop")
-    replayed = replay(path, SETTINGS)
+    replayed = replay_study(path, SETTINGS)
     assert (replayed.proposals, replayed.equal) == (TRIALS, TRIALS)
     return logs
 

@@ -15,16 +15,17 @@ import psutil
 import pytest
 
 from core.config import parse
-from search import results
 from search.config import CampaignConfig, settings_of
-from search.replay import replay
-from tests.integration import tiny
-from tests.integration.processes import environment, owned
-from tests.integration.raylets import auth, cluster
+from search.results.folder import PREDICTIONS_FILE
+from search.study.replay import replay_study
+from tests.helpers import tiny_campaign
+from tests.helpers.processes import environment, owned
+from tests.helpers.ray_nodes import auth, cluster
+from tests.helpers.tiny_campaign import CAMPAIGN
 
 
 def _run(folder: Path, address: str, **changes: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "search", "run", tiny.write_file(folder, **changes), "--address", address]
+    command = [sys.executable, "-m", "search", "run", tiny_campaign.write_file(folder, **changes), "--address", address]
     return subprocess.Popen(
         command, cwd=folder, env=_environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -62,21 +63,21 @@ def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path
         # Whoever is cut off is noticed after some seconds: trials have to take longer.
         longer = {} if how == signal.SIGKILL else {"max_epochs": 16, "grace": 16}
         process = _run(folder, raylets.address, **longer)
-        tiny.wait_for(tiny.journal(folder), "result", 2, process)
+        tiny_campaign.wait_for(tiny_campaign.journal(folder), "result", 2, process)
         # Only the raylet: what it had started lives on, as on a machine that the network has lost.
         os.kill(_with_a_trial(raylets.pids[1:]), how)
         said, _ = process.communicate(timeout=280)
     assert process.returncode == 0, said
-    logs = tiny.logs(folder)
+    logs = tiny_campaign.logs(folder)
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert any(log.attempts > 1 and log.deaths for log in logs), "nobody was lost: the test shows nothing"
     assert all(list(log.epochs) == list(range(1, log.last_epoch + 1)) for log in logs)
     assert not any(log.differences for log in logs)  # on a CPU, what was run again came out the same to the last bit
-    settings = settings_of(parse(CampaignConfig, tiny.CAMPAIGN, "test"))
-    found = replay(tiny.journal(folder), settings)
+    settings = settings_of(parse(CampaignConfig, CAMPAIGN, "test"))
+    found = replay_study(tiny_campaign.journal(folder), settings)
     assert (found.proposals, found.equal) == (3, 3)
-    predictions = pd.read_parquet(folder / "results" / "c" / results.PREDICTIONS_FILE)
+    predictions = pd.read_parquet(folder / "results" / "c" / PREDICTIONS_FILE)
     complete = {log.number for log in logs if log.outcome == "complete"}
     assert set(predictions["number"]) == complete
     assert len(set(predictions.groupby("number").size())) == 1
@@ -140,12 +141,12 @@ def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_pa
     storage = tmp_path / "shared"
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 0}) as raylets:
         process = _run(folder, raylets.address, concurrency=2, storage=str(storage))
-        tiny.wait_for(tiny.journal(folder), "ask", 2, process)
+        tiny_campaign.wait_for(tiny_campaign.journal(folder), "ask", 2, process)
         stop = [sys.executable, "-m", "search", "stop", "c"]
         subprocess.run(stop, cwd=folder, env=_environment(folder), check=True, capture_output=True, timeout=60)
         said, _ = process.communicate(timeout=100)
     assert process.returncode == 130, said
-    assert not tiny.journal(folder).parent.exists()  # of what was never begun nothing is kept, there or here
+    assert not tiny_campaign.journal(folder).parent.exists()  # of what was never begun nothing is kept, there or here
     assert not [path for path in storage.rglob("record/*") if path.is_file()]
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from search import manifest, results
-from search.confirmation import ROW_FILE
-from tests.integration.processes import environment, kill, left_after, owned, processes_of
-from tests.search.campaigns import NAME, searched
+from search.results import manifest
+from search.results.folder import CELLS, CONFIRMATION_FILE, MANIFEST_FILE, ROW_FILE, VERDICT_FILE
+from tests.helpers.campaigns import NAME, searched
+from tests.helpers.processes import environment, kill, left_after, owned, processes_of
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def _run(folder: Path, *args: str, code: int = 0) -> str:
 
 def _done(folder: Path, root: str) -> dict[Path, float]:
     """The cells that are done, and when."""
-    found = (folder / root / NAME / results.CELLS).glob(f"*/{ROW_FILE}")
+    found = (folder / root / NAME / CELLS).glob(f"*/{ROW_FILE}")
     return {path: path.stat().st_mtime for path in found}
 
 
@@ -83,39 +83,39 @@ def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed
         _wait(folder, "killed", len(before) + 2, process)
         after = _done(folder, "killed")
         assert {path: after[path] for path in before} == before  # none was trained again
-        shutil.copy(folder / "killed" / NAME / results.MANIFEST_FILE, folder)
+        shutil.copy(folder / "killed" / NAME / MANIFEST_FILE, folder)
         _wait(folder, "killed", 12, process)
-        shutil.copytree(folder / "killed" / NAME / results.CELLS, folder / "cells")
+        shutil.copytree(folder / "killed" / NAME / CELLS, folder / "cells")
         told, _ = process.communicate(timeout=200)
         assert process.returncode == 0, told
     _run(folder, "confirm", NAME, "--results", "whole")
     one, other = (folder / root / NAME for root in ("whole", "killed"))
-    assert (one / results.VERDICT_FILE).read_bytes() == (other / results.VERDICT_FILE).read_bytes()
+    assert (one / VERDICT_FILE).read_bytes() == (other / VERDICT_FILE).read_bytes()
     for name in ("predictions.parquet", "returns.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(one / name), pd.read_parquet(other / name))
-    tables = [pd.read_parquet(path / results.CONFIRMATION_FILE).drop(columns="seconds") for path in (one, other)]
+    tables = [pd.read_parquet(path / CONFIRMATION_FILE).drop(columns="seconds") for path in (one, other)]
     pd.testing.assert_frame_equal(*tables)
     assert len(tables[0]) == 13
-    manifest.check(other)
+    manifest.check_manifest(other)
     assert left_after(folder, seconds=30) == []
 
 
 def test_one_killed_between_verdict_and_manifest_is_concluded_by_the_same_command(folder: Path) -> None:
     path = folder / "killed" / NAME
-    before = (path / results.VERDICT_FILE).read_bytes()
+    before = (path / VERDICT_FILE).read_bytes()
     shutil.copytree(path, folder / "torn" / NAME)
     torn = folder / "torn" / NAME
     # As it is then: the cells are still there, the manifest is that of the search.
-    shutil.copytree(folder / "cells", torn / results.CELLS)
-    shutil.copy(folder / "manifest.json", torn / results.MANIFEST_FILE)
+    shutil.copytree(folder / "cells", torn / CELLS)
+    shutil.copy(folder / "manifest.json", torn / MANIFEST_FILE)
     _run(folder, "confirm", NAME, "--results", "torn")
-    assert (torn / results.VERDICT_FILE).read_bytes() == before
-    manifest.check(torn)
-    assert not (torn / results.CELLS).exists()
+    assert (torn / VERDICT_FILE).read_bytes() == before
+    manifest.check_manifest(torn)
+    assert not (torn / CELLS).exists()
 
 
 def test_test_is_read_once_and_what_was_confirmed_is_not_searched_on(folder: Path) -> None:
-    path = folder / "whole" / NAME / results.VERDICT_FILE
+    path = folder / "whole" / NAME / VERDICT_FILE
     if not path.exists():
         _run(folder, "confirm", NAME, "--results", "whole")
     before = path.read_bytes()
@@ -140,4 +140,4 @@ def test_what_was_trained_is_kept_when_it_is_ended_by_hand(folder: Path, how: st
     assert process.returncode == 130, told
     assert f"What was trained is kept. next: preset-search confirm small --results {how}" in told
     assert _done(folder, how)
-    assert not (folder / how / NAME / results.VERDICT_FILE).exists()
+    assert not (folder / how / NAME / VERDICT_FILE).exists()

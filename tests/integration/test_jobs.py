@@ -20,8 +20,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search import manifest, results
-from tests.integration.processes import environment, owned
+from search.results import manifest, tables
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE, MANIFEST_FILE, VERDICT_FILE
+from search.study.trial_record import COMPLETE, STOPPED
+from tests.helpers.processes import environment, owned
 
 pytestmark = pytest.mark.slow
 CAMPAIGN = """
@@ -232,7 +234,7 @@ def told(cluster: Cluster) -> Told:
         _until(process, "campaign tiny: 300 trials")
         process.send_signal(signal.SIGINT)
         left = _rest(process)
-    journal = cluster.home / "results" / "tiny" / results.JOURNAL_FILE
+    journal = cluster.home / "results" / "tiny" / JOURNAL_FILE
     deadline = time.monotonic() + 60
     while not (journal.is_file() and '"ended":true' in journal.read_text()):
         assert time.monotonic() < deadline, "no trial ended"
@@ -240,7 +242,7 @@ def told(cluster: Cluster) -> Told:
     again, status, early = cluster.together(
         (["launch", "campaign.yaml"], 2), (["status", "tiny"], 0), (["fetch-results", "tiny"], 0)
     )
-    assert not (cluster.laptop / "results" / "tiny" / results.MANIFEST_FILE).exists()
+    assert not (cluster.laptop / "results" / "tiny" / MANIFEST_FILE).exists()
     tunnel = Tunnel(cluster.port)
     with cluster.started("attach", "tiny", port=tunnel.port) as process:
         attached = _until(process, "#0 ")
@@ -260,8 +262,8 @@ def test_a_campaign_goes_on_when_it_is_left_and_its_output_comes_once_over_a_cut
     lines = told.attached.splitlines()
     for beginning in ("campaign tiny: 300 trials", "#0 ", "#1 ", "Trials: ", "Stopped. next: preset-search resume"):
         assert sum(line.startswith(beginning) for line in lines) == 1, told.attached
-    trials = results.read_trials(cluster.home / "results" / "tiny")
-    ended = trials["status"].isin([results.COMPLETE, results.STOPPED]).sum()
+    trials = tables.read_trials(cluster.home / "results" / "tiny")
+    ended = trials["status"].isin([COMPLETE, STOPPED]).sum()
     assert sum(line.startswith("#") for line in lines) == ended
     assert "results: preset-search fetch-results tiny --address" in told.attached
     assert "Running entrypoint" not in told.attached
@@ -281,11 +283,11 @@ def test_what_the_head_refuses_is_told_here_with_its_exit_code(told: Told) -> No
 def test_results_come_home_whole_in_place_of_the_earlier_ones_and_work_here(told: Told, cluster: Cluster) -> None:
     assert "wrote results/tiny" in told.fetched
     here, there = (folder / "results" / "tiny" for folder in (cluster.laptop, cluster.home))
-    manifest.check(here)
+    manifest.check_manifest(here)
     assert {path.name: path.read_bytes() for path in here.iterdir()} == {
         path.name: path.read_bytes() for path in there.iterdir() if path.is_file()
     }
-    assert yaml.safe_load((here / results.CONFIG_FILE).read_text())["config"]["ask"] == ["mine"]
+    assert yaml.safe_load((here / CONFIG_FILE).read_text())["config"]["ask"] == ["mine"]
     assert (cluster.home / "presets" / "mine.yaml").is_file()
     command = [sys.executable, "-m", "search", "status", "tiny"]
     done = subprocess.run(command, cwd=cluster.laptop, env=cluster.environment(), capture_output=True, text=True)
@@ -314,7 +316,7 @@ def test_the_token_is_nowhere_on_the_head_but_in_its_file(told: Told, cluster: C
 
 
 def test_a_stopped_campaign_goes_on_and_is_confirmed_there(told: Told, cluster: Cluster) -> None:
-    asked = len(results.read_trials(cluster.home / "results" / "tiny"))
+    asked = len(tables.read_trials(cluster.home / "results" / "tiny"))
     with cluster.started("resume", "tiny", "--trials", str(asked)) as process:
         assert "Ended by: trials" in _rest(process), told.resume
     with cluster.started("confirm", "tiny", "--top", "1", "--seeds", "1", "--folds", "2") as process:
@@ -322,8 +324,6 @@ def test_a_stopped_campaign_goes_on_and_is_confirmed_there(told: Told, cluster: 
     assert "results: preset-search fetch-results tiny --address" in confirmed
     cluster.run("fetch-results", "tiny")
     here = cluster.laptop / "results" / "tiny"
-    manifest.check(here)
-    assert (here / results.VERDICT_FILE).read_bytes() == (
-        cluster.home / "results" / "tiny" / results.VERDICT_FILE
-    ).read_bytes()
+    manifest.check_manifest(here)
+    assert (here / VERDICT_FILE).read_bytes() == (cluster.home / "results" / "tiny" / VERDICT_FILE).read_bytes()
     assert "has read its test span" in cluster.run("resume", "tiny", "--trials", "400", code=2)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 
-from search import study
-from tests.integration.processes import environment, owned
-from tests.integration.stub import CONCURRENCY_FILE, SETTINGS
+from search.study import study
+from tests.helpers.processes import environment, owned
+from tests.helpers.stub_campaign import CONCURRENCY_FILE, SETTINGS
 
 GREEDY, TRIALS = 3, 8
 ROOM = 3e9
@@ -22,12 +22,12 @@ def test_a_trial_that_is_killed_for_want_of_memory_goes_on_with_fewer_beside_it(
     threshold = 1 - (memory.available - ROOM) / memory.total
     told = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "50"}
     with owned(tmp_path) as folder:
-        command = [sys.executable, "-m", "tests.integration.stub", str(folder), str(TRIALS), str(GREEDY)]
+        command = [sys.executable, "-m", "tests.helpers.stub_campaign", str(folder), str(TRIALS), str(GREEDY)]
         done = subprocess.run(
             command, env=environment(folder) | told, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stderr
-    logs = study.read_trials(study.load(tmp_path / "journal.log", SETTINGS.name))
+    logs = study.read_trials(study.load_study(tmp_path / "journal.log", SETTINGS.name))
     assert [log.number for log in logs] == list(range(TRIALS))
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert logs[GREEDY].attempts >= 2

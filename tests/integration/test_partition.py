@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration import tiny
-from tests.integration.processes import environment, owned
-from tests.integration.raylets import auth
+from tests.helpers import tiny_campaign
+from tests.helpers.processes import environment, owned
+from tests.helpers.ray_nodes import auth
 
 CUT_SECONDS, TRIALS = 60, 8
 HEAD, NODE = "10.77.0.1", "10.77.0.2"
@@ -59,7 +59,7 @@ def _inside(network: str, *command: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(not _possible(), reason="takes network namespaces of its own")
 def test_a_node_that_is_cut_off_for_a_minute_costs_no_trial(tmp_path: Path) -> None:
-    file = tiny.write_file(tmp_path, trials=TRIALS, max_epochs=9, grace=3)
+    file = tiny_campaign.write_file(tmp_path, trials=TRIALS, max_epochs=9, grace=3)
     environ = environment(tmp_path) | auth() | {
         "PYTHONPATH": str(Path.cwd()),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -75,14 +75,14 @@ def test_a_node_that_is_cut_off_for_a_minute_costs_no_trial(tmp_path: Path) -> N
             process = subprocess.Popen(
                 _inside(here, *run), cwd=folder, env=environ, stdout=said, stderr=subprocess.STDOUT
             )
-            tiny.wait_for(tiny.journal(folder), "result", 4, process)
+            tiny_campaign.wait_for(tiny_campaign.journal(folder), "result", 4, process)
             subprocess.run(["ip", "-n", here, "link", "set", f"v{here}", "down"], check=True)
             time.sleep(CUT_SECONDS)
             subprocess.run(["ip", "-n", here, "link", "set", f"v{here}", "up"], check=True)
             process.wait(timeout=900)
         told = (folder / "said").read_text()
     assert process.returncode == 0, told
-    logs = tiny.logs(tmp_path)
+    logs = tiny_campaign.logs(tmp_path)
     assert [log.number for log in logs] == list(range(TRIALS))
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert any(log.deaths for log in logs), "nobody was cut off: the test shows nothing"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from core import checkpoint
 from core.config import AugmentConfig, BalanceConfig
-from core.dataset import load
-from core.trainer import Trainer
-from tests.core.samples import cut, market_config, recipe
+from core.data.dataset import load_dataset
+from core.models import checkpoint
+from core.training.trainer import Trainer
+from tests.helpers.market import cut, market_config, recipe
 
 EPOCHS = 6
 CONFIG = recipe(
@@ -27,16 +27,16 @@ BY_CONTINUING = "from pathlib import Path; from tests.integration.test_resume_tr
 
 
 def _trainer() -> Trainer:
-    return Trainer(CONFIG, cut(load(market_config()), train=160), torch.device("cpu"))
+    return Trainer(CONFIG, cut(load_dataset(market_config()), train=160), torch.device("cpu"))
 
 
 def go_on(state: Path) -> None:
     """What the other process does: run what is left, and write what it came to beside the state."""
     torch.set_num_threads(1)
     trainer = _trainer()
-    trainer.load_state_dict(checkpoint.load(state))
+    trainer.load_state_dict(checkpoint.load_checkpoint(state))
     rows = [result.as_row() | {"seconds": None} for result in trainer]
-    checkpoint.save(state.with_name("end.pt"), trainer.state_dict())
+    checkpoint.save_checkpoint(state.with_name("end.pt"), trainer.state_dict())
     state.with_name("rows.json").write_text(json.dumps(rows))
 
 
@@ -47,11 +47,11 @@ def test_the_rest_is_bit_identical_in_a_new_process(tmp_path: Path) -> None:
     for result in whole:
         rows.append(result.as_row() | {"seconds": None})
         if result.epoch == stop:
-            checkpoint.save(tmp_path / "state.pt", whole.state_dict())
+            checkpoint.save_checkpoint(tmp_path / "state.pt", whole.state_dict())
     command = [sys.executable, "-c", BY_CONTINUING.format(str(tmp_path / "state.pt"))]
     subprocess.run(command, check=True, timeout=200)
     assert json.loads((tmp_path / "rows.json").read_text()) == rows[stop:], f"interrupted after epoch {stop}"
-    end, expected = checkpoint.load(tmp_path / "end.pt"), whole.state_dict()
+    end, expected = checkpoint.load_checkpoint(tmp_path / "end.pt"), whole.state_dict()
     for group in ("model", "best_weights"):
         assert all(torch.equal(end[group][name], value) for name, value in expected[group].items())
     moments = expected["optimizer"]["state"]

@@ -15,10 +15,23 @@ import pandas as pd
 import pytest
 import yaml
 
-from core import checkpoint, metrics, preset
-from search import results
-from search.space import NAMES
-from tests.integration.processes import environment, kill, left_after, owned, processes_of, trial_processes_of
+from core import presets
+from core.evaluation import metrics
+from core.models import checkpoint
+from search.results import tables
+from search.results.folder import (
+    CONFIG_FILE,
+    CURVES_FILE,
+    JOURNAL_FILE,
+    PREDICTIONS_FILE,
+    RETURNS_FILE,
+    STOP_FILE,
+    SUMMARY_FILE,
+    TRIALS_FILE,
+)
+from search.study.space import NAMES
+from search.study.trial_record import COMPLETE, STOPPED
+from tests.helpers.processes import environment, kill, left_after, owned, processes_of, trial_processes_of
 
 TINY = """
 name: tiny
@@ -64,29 +77,29 @@ def campaign(folder: Path) -> tuple[Path, str]:
 
 
 def test_every_trial_is_in_the_table_and_some_were_stopped_early(campaign: tuple[Path, str]) -> None:
-    trials = results.read_trials(campaign[0])
+    trials = tables.read_trials(campaign[0])
     assert trials["number"].tolist() == list(range(6))
-    assert set(trials["status"]) == {results.COMPLETE, results.STOPPED}
-    assert (trials.loc[trials["status"] == results.COMPLETE, "epochs"] == 3).all()
-    assert (trials.loc[trials["status"] == results.STOPPED, "epochs"] == 1).all()
+    assert set(trials["status"]) == {COMPLETE, STOPPED}
+    assert (trials.loc[trials["status"] == COMPLETE, "epochs"] == 3).all()
+    assert (trials.loc[trials["status"] == STOPPED, "epochs"] == 1).all()
     assert trials[list(NAMES)].drop_duplicates().shape[0] == 6
 
 
 def test_a_value_is_the_best_score_of_its_curve(campaign: tuple[Path, str]) -> None:
-    trials = results.read_trials(campaign[0])
-    curves = pd.read_parquet(campaign[0] / results.CURVES_FILE)
+    trials = tables.read_trials(campaign[0])
+    curves = pd.read_parquet(campaign[0] / CURVES_FILE)
     assert curves.groupby("number").size().tolist() == trials["epochs"].tolist()
     np.testing.assert_array_equal(curves.groupby("number")["val_macro_f1"].max(), trials["value"])
 
 
 def test_trials_are_stopped_as_asha_must_by_hand(campaign: tuple[Path, str]) -> None:
     # Whoever was stopped at the rung was outside the best third of those that had reached it, and is said to be.
-    trials = results.read_trials(campaign[0])
-    curves = pd.read_parquet(campaign[0] / results.CURVES_FILE)
+    trials = tables.read_trials(campaign[0])
+    curves = pd.read_parquet(campaign[0] / CURVES_FILE)
     at_rung = curves[curves["epoch"] == 1].set_index("number")["value"]
-    for number in trials.loc[trials["status"] == results.STOPPED, "number"]:
+    for number in trials.loc[trials["status"] == STOPPED, "number"]:
         assert (at_rung > at_rung[number]).any()
-    assert trials.loc[at_rung.idxmax(), "status"] == results.COMPLETE
+    assert trials.loc[at_rung.idxmax(), "status"] == COMPLETE
     decided = curves[curves["epoch"] == 1]
     assert ((decided["rank"] <= decided["kept"]) == (decided["action"] == "continue")).all()
     assert sorted(decided["seen"]) == list(range(1, 7))
@@ -105,8 +118,8 @@ def test_the_outcome_names_winner_incumbent_majority_paths_and_the_next_command(
 
 def test_the_summary_holds_what_was_printed(campaign: tuple[Path, str]) -> None:
     folder, told = campaign
-    summary = json.loads((folder / results.SUMMARY_FILE).read_text())
-    row = results.winner(results.read_trials(folder))
+    summary = json.loads((folder / SUMMARY_FILE).read_text())
+    row = tables.winner(tables.read_trials(folder))
     assert row is not None
     assert summary["winner"]["number"] == row["number"]
     assert summary["incumbent"]["epochs"] == 2
@@ -115,7 +128,7 @@ def test_the_summary_holds_what_was_printed(campaign: tuple[Path, str]) -> None:
 
 
 def test_the_campaigns_settings_are_resolved_on_file(campaign: tuple[Path, str]) -> None:
-    content = yaml.safe_load((campaign[0] / results.CONFIG_FILE).read_text())
+    content = yaml.safe_load((campaign[0] / CONFIG_FILE).read_text())
     assert content["config"]["trials"] == 6
     assert content["config"]["model"] in ("quick", "small")
     assert len(content["resolved"]["data"]["fingerprint"]) == 64
@@ -131,16 +144,18 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
     folder = campaign[0].parents[1]
     assert "not confirmed" in _run(folder, "export", "tiny", "--as", "tiny").stdout
     path = folder / "presets" / "tiny.yaml"
-    row = results.winner(results.read_trials(campaign[0]))
+    row = tables.winner(tables.read_trials(campaign[0]))
     assert row is not None
-    loaded = preset.load(str(path))
+    loaded = presets.load_preset(str(path))
     assert loaded.hyperparameters.model_dump() == {name: row[name] for name in NAMES}
     text = path.read_bytes()
     _run(folder, "export", "tiny", "--as", "tiny")
     assert path.read_bytes() == text
 
     _run(folder, "--preset", "tiny", "--synthetic", "--epochs", "2", "--output-dir", "out", module="core")
-    assert checkpoint.load(folder / "out" / "checkpoint.pt")["about"]["preset"] == loaded.model_dump(mode="json")
+    assert checkpoint.load_checkpoint(folder / "out" / "checkpoint.pt")["about"]["preset"] == loaded.model_dump(
+        mode="json"
+    )
     report = json.loads((folder / "out" / "metrics.json").read_text())
     assert report["training"]["trainer"]["learning_rate"] == row["learning_rate"]
     assert len(report["history"]) == 2
@@ -152,9 +167,9 @@ def test_every_proposal_can_be_made_again(campaign: tuple[Path, str]) -> None:
 
 
 def test_the_predictions_are_those_of_the_full_fidelity_trials(campaign: tuple[Path, str]) -> None:
-    trials = results.read_trials(campaign[0]).set_index("number")
-    table = pd.read_parquet(campaign[0] / results.PREDICTIONS_FILE)
-    assert set(table["number"]) == set(trials.index[trials["status"] == results.COMPLETE])
+    trials = tables.read_trials(campaign[0]).set_index("number")
+    table = pd.read_parquet(campaign[0] / PREDICTIONS_FILE)
+    assert set(table["number"]) == set(trials.index[trials["status"] == COMPLETE])
     for number, mine in table.groupby("number"):
         found = metrics.macro_f1(mine["label"].to_numpy(), mine[["sell", "hold", "buy"]].to_numpy())
         assert found == pytest.approx(trials.loc[number, "value"], abs=1e-6)
@@ -185,20 +200,20 @@ def test_ctrl_c_keeps_what_was_learned_and_the_campaign_goes_on(folder: Path) ->
     (folder / "stopped.yaml").write_text(TINY.replace("name: tiny", "name: stopped"))
     path = folder / "results" / "stopped"
     with _start(folder, "run", "stopped.yaml") as process:
-        _wait_for_results(path / results.JOURNAL_FILE, 3, process)
+        _wait_for_results(path / JOURNAL_FILE, 3, process)
         process.send_signal(signal.SIGINT)
         told, _ = process.communicate(timeout=120)
     assert process.returncode == 130, told
     assert "next: preset-search resume stopped" in told
-    assert json.loads((path / results.SUMMARY_FILE).read_text())["ended_by"] == "interrupted"
+    assert json.loads((path / SUMMARY_FILE).read_text())["ended_by"] == "interrupted"
     assert left_after(folder, seconds=30) == []
-    before = (path / results.JOURNAL_FILE).read_bytes()
+    before = (path / JOURNAL_FILE).read_bytes()
     assert "Ended by: trials" in _run(folder, "resume", "stopped").stdout
-    assert (path / results.JOURNAL_FILE).read_bytes().startswith(before)
+    assert (path / JOURNAL_FILE).read_bytes().startswith(before)
 
 
 def _same_tables(one: Path, other: Path) -> None:
-    for name in (results.TRIALS_FILE, results.CURVES_FILE, results.PREDICTIONS_FILE, results.RETURNS_FILE):
+    for name in (TRIALS_FILE, CURVES_FILE, PREDICTIONS_FILE, RETURNS_FILE):
         first, second = (pd.read_parquet(path / name) for path in (one, other))
         apart = [column for column in ("seconds", "attempts") if column in first]
         pd.testing.assert_frame_equal(first.drop(columns=apart), second.drop(columns=apart))
@@ -210,26 +225,26 @@ def test_a_killed_campaign_resumed_gives_the_tables_of_one_never_killed(folder: 
     _run(folder, "run", "whole.yaml")
     path = folder / "results" / "killed"
     with _start(folder, "run", "killed.yaml") as process:
-        _wait_for_results(path / results.JOURNAL_FILE, 4, process)
+        _wait_for_results(path / JOURNAL_FILE, 4, process)
         process.kill()
         process.communicate()
     kill(processes_of(folder))
-    with (path / results.JOURNAL_FILE).open("ab") as journal:
+    with (path / JOURNAL_FILE).open("ab") as journal:
         journal.write(b'{"op_code": 7, "torn')
-    (path / (results.JOURNAL_FILE + ".lock")).touch()
+    (path / (JOURNAL_FILE + ".lock")).touch()
     _run(folder, "resume", "killed")
     _same_tables(folder / "results" / "whole", path)
     # More trials go on from there.
     told = _run(folder, "resume", "killed", "--trials", "7").stdout
     assert "Ended by: trials" in told
-    assert len(results.read_trials(path)) == 7
+    assert len(tables.read_trials(path)) == 7
 
 
 def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path) -> None:
     (folder / "asked.yaml").write_text(TINY.replace("name: tiny", "name: asked"))
     path = folder / "results" / "asked"
     with _start(folder, "run", "asked.yaml") as process:
-        _wait_for_results(path / results.JOURNAL_FILE, 1, process)
+        _wait_for_results(path / JOURNAL_FILE, 1, process)
         second = subprocess.run(
             _command("resume", "asked"),
             cwd=folder,
@@ -245,8 +260,8 @@ def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path
     assert process.returncode == 0, told
     assert "Stopped. next: preset-search resume asked" in told
     _run(folder, "resume", "asked")
-    assert len(results.read_trials(path)) == 6
-    assert not (path / results.STOP_FILE).exists()
+    assert len(tables.read_trials(path)) == 6
+    assert not (path / STOP_FILE).exists()
 
 
 @pytest.mark.slow
@@ -255,15 +270,15 @@ def test_trials_and_an_incumbent_whose_processes_are_killed_go_on(folder: Path) 
     (folder / "hurt.yaml").write_text(text)
     path = folder / "results" / "hurt"
     with _start(folder, "run", "hurt.yaml") as process:
-        _wait_for_results(path / results.JOURNAL_FILE, 1, process)
+        _wait_for_results(path / JOURNAL_FILE, 1, process)
         hurt = trial_processes_of(folder)
         kinds = {process.cmdline()[0].split(".")[0].split("::")[1].strip() for process in hurt}
         kill(hurt)
         told, _ = process.communicate(timeout=200)
     assert process.returncode == 0, told
-    trials = results.read_trials(path)
+    trials = tables.read_trials(path)
     assert trials["number"].tolist() == list(range(6))
-    assert set(trials["status"]) <= {results.COMPLETE, results.STOPPED}
+    assert set(trials["status"]) <= {COMPLETE, STOPPED}
     assert trials["attempts"].max() > 1
     assert kinds == {"ResourceTrainable", "_train"}
-    assert json.loads((path / results.SUMMARY_FILE).read_text())["incumbent"]["epochs"] == 12
+    assert json.loads((path / SUMMARY_FILE).read_text())["incumbent"]["epochs"] == 12

@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from search import results, study
-from search.storage import Storage
-from tests.integration import tiny
-from tests.integration.processes import environment, owned
-from tests.search.s3 import Door, Server
+from search.results.folder import CELLS, JOURNAL_FILE, PREDICTIONS_FILE
+from search.storage.filesystem import Storage
+from search.study import study
+from tests.helpers import tiny_campaign
+from tests.helpers.object_stores import Door, S3Server
+from tests.helpers.processes import environment, owned
 
 pytestmark = pytest.mark.slow
 SOONER = {"grace": 1, "incumbent_epochs": 1}
@@ -33,12 +34,12 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) -> None:
-    server = Server.started()
+    server = S3Server.started()
     door = Door(server)
-    file = tiny.write_file(tmp_path, storage=door.place, **SOONER)
+    file = tiny_campaign.write_file(tmp_path, storage=door.place, **SOONER)
     with owned(tmp_path) as folder:
         process = _start(folder, "run", file)
-        tiny.wait_for(tiny.journal(folder), "result", 1, process)
+        tiny_campaign.wait_for(tiny_campaign.journal(folder), "result", 1, process)
         door.close()
         assert process.stdout is not None
         for line in process.stdout:
@@ -49,12 +50,12 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
         said, _ = process.communicate(timeout=250)
     assert process.returncode == 0, said
     assert "The storage answers again." in said
-    logs = tiny.logs(folder)
+    logs = tiny_campaign.logs(folder)
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert [log.number for log in logs] == [0, 1, 2]
     assert not any(log.deaths or log.differences for log in logs)
     complete = {log.number for log in logs if log.outcome == "complete"}
-    predictions = pd.read_parquet(folder / "results" / "c" / results.PREDICTIONS_FILE)
+    predictions = pd.read_parquet(folder / "results" / "c" / PREDICTIONS_FILE)
     assert set(predictions["number"]) == complete
     record = Storage(server.place).at("c")
     for path in (folder / "results" / "c").iterdir():
@@ -64,11 +65,11 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
 
 def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
-    file = tiny.write_file(tmp_path, storage=str(storage), **SOONER)
-    journal = storage / "c" / "record" / results.JOURNAL_FILE
+    file = tiny_campaign.write_file(tmp_path, storage=str(storage), **SOONER)
+    journal = storage / "c" / "record" / JOURNAL_FILE
     with owned(tmp_path) as folder:
         process = _start(folder, "run", file)
-        tiny.wait_for(journal, "result", 1, process)
+        tiny_campaign.wait_for(journal, "result", 1, process)
         process.kill()
         process.communicate()
     shutil.rmtree(tmp_path / "results")
@@ -76,18 +77,18 @@ def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> 
         process = _start(folder, "resume", "c", "--storage", str(storage))
         said, _ = process.communicate(timeout=250)
     assert process.returncode == 0, said
-    logs = tiny.logs(tmp_path)
+    logs = tiny_campaign.logs(tmp_path)
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert not any(log.differences for log in logs)
-    assert journal.read_bytes() == tiny.journal(tmp_path).read_bytes()
+    assert journal.read_bytes() == tiny_campaign.journal(tmp_path).read_bytes()
 
 
 def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
-    file = tiny.write_file(tmp_path, storage=str(storage), **SOONER)
+    file = tiny_campaign.write_file(tmp_path, storage=str(storage), **SOONER)
     confirm = ("confirm", "c", "--top", "1", "--seeds", "1", "--folds", "3")
-    cells = storage / "c" / "record" / results.CELLS
+    cells = storage / "c" / "record" / CELLS
     with owned(tmp_path) as folder:
         said, _ = _start(folder, "run", file).communicate(timeout=250)
         process = _start(folder, *confirm)
@@ -100,7 +101,7 @@ def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path)
     shutil.rmtree(tmp_path / "results")
     with owned(tmp_path) as folder:
         said, _ = _start(folder, "resume", "c", "--storage", str(storage)).communicate(timeout=250)
-        assert len(list((folder / "results" / "c" / results.CELLS).glob("*/row.json"))) == done, said
+        assert len(list((folder / "results" / "c" / CELLS).glob("*/row.json"))) == done, said
         process = _start(folder, *confirm)
         said, _ = process.communicate(timeout=250)
     assert process.returncode == 0, said
@@ -111,19 +112,19 @@ def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path)
 
 def test_of_two_drivers_the_one_that_came_later_goes_on(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
-    journal = storage / "c" / "record" / results.JOURNAL_FILE
+    journal = storage / "c" / "record" / JOURNAL_FILE
     with owned(tmp_path) as folder:
-        file = tiny.write_file(folder, storage=str(storage), trials=6, max_epochs=9, grace=9)
+        file = tiny_campaign.write_file(folder, storage=str(storage), trials=6, max_epochs=9, grace=9)
         first = _start(folder, "run", file)
-        tiny.wait_for(journal, "result", 2, first)
+        tiny_campaign.wait_for(journal, "result", 2, first)
         second = _start(folder, "resume", "c", "--storage", str(storage), "--results", "elsewhere")
         lost, _ = first.communicate(timeout=250)
         said, _ = second.communicate(timeout=250)
     assert first.returncode == 2, lost
     assert "error: Another driver goes on with" in lost
     assert second.returncode == 0, said
-    logs = study.read_trials(study.load(folder / "elsewhere" / "c" / results.JOURNAL_FILE, "c"))
+    logs = study.read_trials(study.load_study(folder / "elsewhere" / "c" / JOURNAL_FILE, "c"))
     assert [log.number for log in logs] == list(range(6))
     assert {log.outcome for log in logs} == {"complete"}
     assert not any(log.differences for log in logs)
-    assert journal.read_bytes() == (folder / "elsewhere" / "c" / results.JOURNAL_FILE).read_bytes()
+    assert journal.read_bytes() == (folder / "elsewhere" / "c" / JOURNAL_FILE).read_bytes()

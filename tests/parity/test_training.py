@@ -10,18 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.stock import StockHybrid
-from core.config import (
-    AugmentConfig,
-    BalanceConfig,
-    LossConfig,
-    ModelConfig,
-    ModelSize,
-    TrainerConfig,
-    TrainingConfig,
-)
-from core.dataset import Dataset
-from core.trainer import Trainer
-from tests.core.samples import cut
+from core.config import AugmentConfig, BalanceConfig, LossConfig, ModelConfig, ModelSize, TrainerConfig, TrainingConfig
+from core.data.dataset import Dataset
+from core.training.trainer import Trainer
+from tests.helpers.market import cut
 
 CPU = torch.device("cpu")
 STEPS, BATCH = 20, 16
@@ -109,10 +101,10 @@ def test_twenty_steps_are_those_of_a_plain_loop(dataset: Dataset, size: ModelSiz
 @pytest.mark.parametrize("size", ["quick", "small", "large"])
 @pytest.mark.parametrize("window", [15, 60])
 def test_the_network_is_the_one_from_torchs_own_modules(size: ModelSize, window: int) -> None:
-    from core.models.hybrid import build
+    from core.models.cnn_lstm import build_model
 
     config = ModelConfig(size=size)
-    ours = build(config, 7, window, 0, CPU).double().eval()
+    ours = build_model(config, 7, window, 0, CPU).double().eval()
     stock = StockHybrid(config, 7, window).double().eval()
     stock.load_from(ours)
     windows = torch.randn(5, window, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core import dataset as dataset_module
 from core.config import DataConfig, LabelConfig, SyntheticConfig
-from core.dataset import Dataset, load
+from core.data import dataset as dataset_module
+from core.data.dataset import CLIP, Dataset, load_dataset
+from core.data.sources import synthetic
 from core.errors import PresetSearchError
-from core.market import synthetic
 
 BARS = 1200
-CLEAN = synthetic.make(SyntheticConfig(bars=BARS), "5m")[0].frame
+CLEAN = synthetic.make_bars(SyntheticConfig(bars=BARS), "5m")[0].frame
 
 Damage = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 
@@ -88,7 +88,7 @@ DAMAGES: dict[str, Damage] = {
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_module, "LEAST_ROWS", 30)
+    monkeypatch.setattr(dataset_module, "MIN_ROWS", 30)
     monkeypatch.setenv("PRESET_SEARCH_CACHE", "")
 
 
@@ -96,7 +96,7 @@ def _load(folder: Path, frame: pd.DataFrame, label: LabelConfig) -> None:
     path = folder / "test_BTCUSDT_5m.parquet"
     frame.to_parquet(path, index=False)
     try:
-        dataset = load(DataConfig(files=(path,), window=10, horizon=2, labels=label))
+        dataset = load_dataset(DataConfig(files=(path,), window=10, horizon=2, labels=label))
     except PresetSearchError as error:
         told = error
     else:
@@ -109,7 +109,7 @@ def _load(folder: Path, frame: pd.DataFrame, label: LabelConfig) -> None:
 def _assert_sound(dataset: Dataset) -> None:
     for name in ("features", "returns", "thresholds", "return_scale"):
         assert np.isfinite(getattr(dataset, name)).all(), name
-    assert np.abs(dataset.returns).max() <= dataset_module.CLIP
+    assert np.abs(dataset.returns).max() <= CLIP
     for rows in (dataset.train, dataset.val, dataset.test):
         assert (dataset.labels[rows] >= 0).all()
 
@@ -168,7 +168,7 @@ def test_bytes_that_are_no_parquet(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "test_BTCUSDT_5m.parquet"
     path.write_bytes(content)
     with pytest.raises(PresetSearchError, match="cannot be read as Parquet"):
-        load(DataConfig(files=(path,)))
+        load_dataset(DataConfig(files=(path,)))
 
 
 @settings(max_examples=20, deadline=None)
@@ -179,4 +179,4 @@ def test_a_truncated_file(tmp_path_factory: pytest.TempPathFactory, cut: float) 
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * cut)])
     with pytest.raises(PresetSearchError, match="cannot be read as Parquet"):
-        load(DataConfig(files=(path,)))
+        load_dataset(DataConfig(files=(path,)))

@@ -12,17 +12,21 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from core import dataset as dataset_module
-from core import metrics, preset, report
+from core import presets
 from core.config import DataConfig, LabelConfig, SyntheticConfig
-from core.dataset import Dataset, fit
+from core.data import dataset as dataset_module
+from core.data import labels, market, summary
+from core.data.bars import Bars
+from core.data.dataset import Dataset, _fit, _inside, fit_dataset, load_dataset
+from core.data.features import registry
+from core.data.features.registry import Feature
+from core.data.labels import BUY, HOLD, NO_LABEL, SELL
+from core.data.market import SymbolData, bars_market, symbol_data
+from core.data.sources import synthetic
+from core.data.splits import fold_borders, main_borders
 from core.errors import DataError
-from core.market import features, labels, rows, synthetic
-from core.market.bars import Bars
-from core.market.features import Feature
-from core.market.reader import bars_market
-from core.splits import fold_borders, main_borders
-from core.trainer import Trainer
+from core.evaluation import metrics
+from core.training.trainer import Trainer
 
 BARS = 4000
 LABELS = {
@@ -41,16 +45,16 @@ def _config(label: str = "quantile", **changes: object) -> DataConfig:
 
 def _bars(config: DataConfig, gaps: int = 0, seed: int = 7) -> list[Bars]:
     assert config.synthetic is not None
-    return synthetic.make(config.synthetic.model_copy(update={"gaps": gaps, "seed": seed}), "5m")
+    return synthetic.make_bars(config.synthetic.model_copy(update={"gaps": gaps, "seed": seed}), "5m")
 
 
-def _rows(bars: Bars, config: DataConfig, chosen: Sequence[Feature]) -> rows.Rows:
-    return rows.from_bars(bars, chosen, (), config)
+def _rows(bars: Bars, config: DataConfig, chosen: Sequence[Feature]) -> SymbolData:
+    return symbol_data(bars, chosen, (), config)
 
 
 @pytest.fixture(autouse=True)
 def few_rows_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_module, "LEAST_ROWS", 1)
+    monkeypatch.setattr(dataset_module, "MIN_ROWS", 1)
 
 
 def _disturbed(bars: Bars, after: int, seed: int) -> Bars:
@@ -79,7 +83,7 @@ def _assert_future_is_not_used(chosen: Sequence[Feature], label: str, at: int, s
         np.testing.assert_array_equal(before.labels[:known], after.labels[:known])
 
 
-ALL = features.available([*_bars(_config())[0].frame.columns])
+ALL = registry.available_features([*_bars(_config())[0].frame.columns])
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -99,7 +103,7 @@ def test_a_feature_that_peeks_one_bar_ahead_is_caught() -> None:
 
 def test_a_label_that_reaches_one_bar_too_far_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     right = labels.forward_returns
-    monkeypatch.setattr(labels, "forward_returns", lambda close, horizon: right(close, horizon + 1))
+    monkeypatch.setattr(market, "forward_returns", lambda close, horizon: right(close, horizon + 1))
     with pytest.raises(AssertionError):
         _assert_future_is_not_used(ALL, "quantile", 700, 0)
 
@@ -111,7 +115,7 @@ def _assert_nothing_after_train_is_fitted(seed: int) -> None:
     borders = main_borders(market.span, config)
     last = int(np.searchsorted(market.rows[0].timestamps, borders.train[1])) - 1
     other = bars_market([_disturbed(each, last, seed) for each in bars], config)
-    before, after = fit(market, config, borders), fit(other, config, borders)
+    before, after = fit_dataset(market, config, borders), fit_dataset(other, config, borders)
     np.testing.assert_array_equal(before.thresholds, after.thresholds)
     np.testing.assert_array_equal(before.return_scale, after.return_scale)
     np.testing.assert_array_equal(before.train, after.train)
@@ -126,7 +130,7 @@ def test_nothing_is_fitted_on_rows_after_train(seed: int) -> None:
 
 
 def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = dataset_module._fit
+    right = _fit
     monkeypatch.setattr(
         dataset_module, "_fit", lambda item, train, config: right(item, np.flatnonzero(item.known), config)
     )
@@ -147,7 +151,7 @@ def _assert_whole(dataset: Dataset) -> None:
             assert (owners == owners[0]).all(), "a window or a label spans two symbols"
             assert dataset.timestamps[row] >= start
             assert times[-1] < stop, "a label crosses the border of its split"
-            assert dataset.labels[row] in (labels.SELL, labels.HOLD, labels.BUY)
+            assert dataset.labels[row] in (SELL, HOLD, BUY)
     assert dataset.borders.train[1] <= dataset.borders.val[0]
     assert dataset.borders.val[1] <= dataset.borders.test[0]
     assert np.isfinite(dataset.features).all()
@@ -164,7 +168,7 @@ def test_no_window_and_no_label_spans_a_gap_a_symbol_or_a_border(
     market = bars_market(_bars(config, gaps, seed), config)
     for borders in (main_borders(market.span, config), *fold_borders(market.span, config, 3)):
         try:
-            dataset = fit(market, config, borders)
+            dataset = fit_dataset(market, config, borders)
         except DataError:
             assume(False)  # a fold whose train or val the gaps have eaten up
         _assert_whole(dataset)
@@ -172,19 +176,19 @@ def test_no_window_and_no_label_spans_a_gap_a_symbol_or_a_border(
 
 def test_gaps_that_are_not_seen_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     config = _config()
-    monkeypatch.setattr("core.market.bars.segments", lambda timestamps, seconds: [slice(0, len(timestamps))])
+    monkeypatch.setattr("core.data.market.segments", lambda timestamps, seconds: [slice(0, len(timestamps))])
     market = bars_market(_bars(config, gaps=3), config)
     with pytest.raises(AssertionError, match="spans a gap"):
-        _assert_whole(fit(market, config, main_borders(market.span, config)))
+        _assert_whole(fit_dataset(market, config, main_borders(market.span, config)))
 
 
 def test_labels_that_are_not_purged_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     config = _config()
-    right = dataset_module._inside
+    right = _inside
     monkeypatch.setattr(dataset_module, "_inside", lambda item, border, reach: right(item, border, 0))
     market = bars_market(_bars(config), config)
     with pytest.raises(AssertionError, match="crosses the border"):
-        _assert_whole(fit(market, config, main_borders(market.span, config)))
+        _assert_whole(fit_dataset(market, config, main_borders(market.span, config)))
 
 
 def test_folds_tile_their_span_and_none_touches_val_or_test() -> None:
@@ -231,13 +235,13 @@ def test_windows_over_two_symbols_are_caught() -> None:
     careless = replace(market.rows[1], window_ok=np.ones_like(market.rows[1].window_ok))
     spoiled = replace(market, rows=(market.rows[0], careless))
     with pytest.raises(AssertionError, match="spans"):
-        _assert_whole(fit(spoiled, config, main_borders(market.span, config)))
+        _assert_whole(fit_dataset(spoiled, config, main_borders(market.span, config)))
 
 
 def test_thresholds_fitted_on_all_rows_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = dataset_module._fit
+    right = _fit
 
-    def careless(item: rows.Rows, train: np.ndarray, config: DataConfig) -> object:
+    def careless(item: SymbolData, train: np.ndarray, config: DataConfig) -> object:
         low, high = np.nanquantile(item.scores, config.labels.quantiles)
         return replace(right(item, train, config), thresholds=(low, high))
 
@@ -247,7 +251,7 @@ def test_thresholds_fitted_on_all_rows_are_caught(monkeypatch: pytest.MonkeyPatc
 
 
 def test_folds_without_an_embargo_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.splits.embargo", lambda span, config: 0)
+    monkeypatch.setattr("core.data.splits.embargo", lambda span, config: 0)
     with pytest.raises(AssertionError):
         test_folds_tile_their_span_and_none_touches_val_or_test()
 
@@ -261,12 +265,12 @@ def test_a_barrier_that_looks_at_closes_alone_is_caught(monkeypatch: pytest.Monk
 
 def _direction_auc(dataset: Dataset) -> tuple[float, float]:
     """The direction_auc of a briefly trained model on val, and the half-width of its 99 % interval under no skill."""
-    config = preset.load("quick_experiment").training_config(size="quick", metric="macro_f1", seed=0)
+    config = presets.load_preset("quick_experiment").training_config(size="quick", metric="macro_f1", seed=0)
     changes = {"epochs": 3, "learning_rate": 1e-3, "schedule": "constant"}
     config = config.model_copy(update={"trainer": config.trainer.model_copy(update=changes)})
     trainer = Trainer(config, dataset, torch.device("cpu"))
     last = list(trainer)[-1]
-    half = (report.provable_direction_auc(dataset, dataset.val) - 0.5) / 1.645 * 2.576
+    half = (summary.provable_direction_auc(dataset, dataset.val) - 0.5) / 1.645 * 2.576
     return last.metrics["direction_auc"], half
 
 
@@ -290,13 +294,13 @@ def _shuffled(dataset: Dataset) -> Dataset:
 )
 def test_where_there_is_nothing_to_learn_no_direction_is_found(market: SyntheticConfig, spoil: Spoil | None) -> None:
     config = DataConfig(synthetic=market)
-    dataset = dataset_module.load(config)
+    dataset = load_dataset(config)
     auc, half = _direction_auc(spoil(dataset) if spoil else dataset)
     assert abs(auc - 0.5) < half
 
 
 def test_a_leaking_feature_would_be_found() -> None:
-    dataset = dataset_module.load(DataConfig(synthetic=SyntheticConfig(bars=5000, signal=0.0)))
+    dataset = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=5000, signal=0.0)))
     leaking = dataset.features.copy()
     leaking[:, 0] = dataset.returns
     auc, half = _direction_auc(replace(dataset, features=leaking))
@@ -306,14 +310,14 @@ def test_a_leaking_feature_would_be_found() -> None:
 def _first_touch(high: np.ndarray, low: np.ndarray, close: np.ndarray, at: int, horizon: int, distance: float) -> int:
     """Walk the path bar by bar."""
     if at + horizon >= len(close):
-        return labels.NO_LABEL
+        return NO_LABEL
     for bar in range(at + 1, at + horizon + 1):
         up, down = high[bar] >= close[at] * np.exp(distance), low[bar] <= close[at] * np.exp(-distance)
         if up and down:
-            return labels.HOLD
+            return HOLD
         if up or down:
-            return labels.BUY if up else labels.SELL
-    return labels.HOLD
+            return BUY if up else SELL
+    return HOLD
 
 
 @settings(max_examples=40, deadline=None)
@@ -326,7 +330,7 @@ def test_triple_barrier_is_the_first_touch_on_the_path(seed: int, horizon: int, 
     found = labels.triple_barrier(high, low, close, horizon, span, width)
     for at in range(length):
         if at < span:
-            assert found[at] == labels.NO_LABEL
+            assert found[at] == NO_LABEL
             continue
         moves = np.diff(np.log(close[at - span : at + 1]))
         distance = width * np.sqrt(np.mean(moves**2)) * np.sqrt(horizon)
@@ -334,18 +338,18 @@ def test_triple_barrier_is_the_first_touch_on_the_path(seed: int, horizon: int, 
 
 
 def test_metrics_on_a_span_come_with_what_the_span_can_prove() -> None:
-    short = dataset_module.load(DataConfig(synthetic=SyntheticConfig(bars=5000)))
-    long = dataset_module.load(DataConfig(synthetic=SyntheticConfig(bars=50_000)))
-    assert report.provable_direction_auc(short, short.test) > report.provable_direction_auc(long, long.test) > 0.5
+    short = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=5000)))
+    long = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=50_000)))
+    assert summary.provable_direction_auc(short, short.test) > summary.provable_direction_auc(long, long.test) > 0.5
     rng = np.random.default_rng(0)
     luck = [
         metrics.direction_auc(long.labels[long.test], rng.dirichlet(np.ones(3), len(long.test))) for _ in range(200)
     ]
     # Forecasts that are independent from row to row wander less than overlapping labels would let real ones.
-    assert np.mean(np.array(luck) > report.provable_direction_auc(long, long.test)) <= 0.05
+    assert np.mean(np.array(luck) > summary.provable_direction_auc(long, long.test)) <= 0.05
 
 
 def test_days_are_counted_to_the_end_of_the_last_bar() -> None:
-    dataset = dataset_module.load(DataConfig(synthetic=SyntheticConfig(bars=288 * 20)))
-    assert report.days(dataset) == pytest.approx(20.0)
+    dataset = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=288 * 20)))
+    assert summary.span_days(dataset) == pytest.approx(20.0)
     assert pd.Timestamp(dataset.span[1]) - pd.Timestamp(dataset.span[0]) == pd.Timedelta(minutes=5 * (288 * 20 - 1))

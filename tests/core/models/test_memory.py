@@ -7,13 +7,13 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from core.config import ModelConfig, ModelSize
-from core.models.hybrid import build, count_parameters
+from core.models.cnn_lstm import build_model, count_parameters
 from core.models.memory import estimate_memory
 
 
 def _profiled_peak(size: ModelSize, batch: int) -> int:
     """Bytes that one forward and backward hold at most, as torch's own profiler counts them."""
-    model = build(ModelConfig(size=size), 16, 60, 0, torch.device("cpu")).train()
+    model = build_model(ModelConfig(size=size), 16, 60, 0, torch.device("cpu")).train()
     windows = torch.zeros(batch, 60, 16)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         heads = model(windows)
@@ -41,6 +41,6 @@ def test_activations_grow_with_batch_and_window_and_state_with_neither(size: Mod
     # What is kept once a batch, whatever its size, is little.
     assert 3.7 * one.activations < batch.activations <= 4 * one.activations
     assert window.activations == pytest.approx(4 * one.activations, rel=0.1)
-    parameters = count_parameters(build(config, 16, 60, 0, torch.device("cpu")))
+    parameters = count_parameters(build_model(config, 16, 60, 0, torch.device("cpu")))
     assert one.state == batch.state == 16 * parameters
     assert one.total == one.state + one.activations

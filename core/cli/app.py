@@ -1,0 +1,36 @@
+"""`preset-train`: train one model from a preset, check it, predict with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from core import console
+from core.cli.check import CHECK_EPILOG, check
+from core.cli.predict import PREDICT_EPILOG, predict
+from core.cli.train import TRAIN_EPILOG, train
+from core.console import Command
+
+
+class _TrainByDefault(TyperGroup):
+    """`preset-train --preset X` is `preset-train train --preset X`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name the command that is meant when none is named."""
+        named = args[:1] and args[0] in self.commands
+        return super().parse_args(ctx, args if named else ["train", *args])
+
+
+app = typer.Typer(
+    cls=_TrainByDefault, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+)  # fmt: skip
+app.command(cls=Command, epilog=TRAIN_EPILOG)(train)
+app.command(cls=Command, epilog=CHECK_EPILOG)(check)
+app.command(cls=Command, epilog=PREDICT_EPILOG)(predict)
+
+
+def main() -> None:
+    """Entry point of `preset-train`."""
+    console.run(app)

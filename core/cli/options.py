@@ -1,0 +1,48 @@
+"""The options that both command lines share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from core.errors import ConfigError
+
+VERDICT_COLOURS = {"pass": "green", "fail": "red", "not measured": "dim"}
+DataOption = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="Bar files named <exchange>_<SYMBOL>_<interval>.parquet; several may follow."),
+]
+SymbolsOption = Annotated[
+    list[str] | None, typer.Option("--symbols", help="Symbols to read from the store; several may follow.")
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="A campaign's YAML, whose data settings are used; flags override them."),
+]
+DaysOption = Annotated[float | None, typer.Option("--days", help="Use the last N days. Default: all.")]
+UntilOption = Annotated[str | None, typer.Option("--until", help="End of the span, ISO 8601, UTC. Default: newest.")]
+IntervalOption = Annotated[str | None, typer.Option("--interval", help="Bar length in the store. Default: 5m.")]
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of bar files. Default: data.")]
+ExchangeOption = Annotated[str | None, typer.Option("--exchange", help="Whose bars. Default: binance.")]
+WindowOption = Annotated[int | None, typer.Option("--window", help="Bars one prediction sees. Default: 60.")]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Fetch nothing that the store lacks.")]
+FeaturesOption = Annotated[
+    list[str] | None, typer.Option("--features", help="Further columns that are features; globs; several may follow.")
+]
+HorizonOption = Annotated[int | None, typer.Option("--horizon", help="Bars ahead a label looks. Default: 3.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+SyntheticOption = Annotated[bool, typer.Option("--synthetic", help="Use the embedded synthetic market.")]
+
+
+def choice(value: str, options: Any, flag: str) -> str:
+    """Return `value` if it is one of a Literal's values.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    known = get_args(options)
+    if value not in known:
+        raise ConfigError(f"{flag} {value!r} is not known", f"Use one of {', '.join(known)}")
+    return value

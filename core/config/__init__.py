@@ -1,0 +1,53 @@
+"""Settings, checked when they are made: data, training, the six hyperparameters."""
+
+from core.config.base import Config, Name, check_name, is_name, parse
+from core.config.data import (
+    SOURCES,
+    DataConfig,
+    LabelConfig,
+    SyntheticConfig,
+    TableConfig,
+    Variance,
+    merge_sources,
+)
+from core.config.hyperparameters import Hyperparameters
+from core.config.training import (
+    AugmentConfig,
+    BalanceConfig,
+    ClassWeights,
+    Device,
+    LossConfig,
+    ModelConfig,
+    ModelSize,
+    RankingMetric,
+    Schedule,
+    TrainerConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "SOURCES",
+    "AugmentConfig",
+    "BalanceConfig",
+    "ClassWeights",
+    "Config",
+    "DataConfig",
+    "Device",
+    "Hyperparameters",
+    "LabelConfig",
+    "LossConfig",
+    "ModelConfig",
+    "ModelSize",
+    "Name",
+    "RankingMetric",
+    "Schedule",
+    "SyntheticConfig",
+    "TableConfig",
+    "TrainerConfig",
+    "TrainingConfig",
+    "Variance",
+    "check_name",
+    "is_name",
+    "merge_sources",
+    "parse",
+]

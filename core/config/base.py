@@ -1,0 +1,92 @@
+"""Settings: frozen, strict, each field documented where it is declared.
+
+A setting that is not declared here (or in `search.config`) does not exist: unknown keys are
+refused, and so are values of the wrong type (`"3"` is not `3`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from core.errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME.pattern}$")]
+C = TypeVar("C", bound=BaseModel)
+
+
+class Config(BaseModel):
+    """Base of all settings: immutable, strict, closed."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+def parse(cls: type[C], content: dict[str, Any], where: str) -> C:
+    """Make a config of plain YAML or JSON content.
+
+    Args:
+        cls: the config class.
+        content: mappings, lists, numbers, strings, dates.
+        where: what the content came from, for the message.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value does not fit; names every such place.
+    """
+    try:
+        # JSON mode is strict about types, yet turns lists into tuples and strings into paths.
+        text = json.dumps(content, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: {error}", "Use plain keys and values, without references") from None
+    try:
+        return cls.model_validate_json(text)
+    except ValidationError as error:
+        problems = "; ".join(_problem(cls, item) for item in error.errors())
+        raise ConfigError(f"{where}: {problems}", "Mend these settings") from None
+
+
+def _problem(cls: type[BaseModel], item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(item["loc"][-1]), _keys(cls), n=1)
+        return f"unknown key {place!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
+    if item["type"] == "missing":
+        return f"{place!r} is missing"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{place!r}: {message}" if place else message
+
+
+def _keys(cls: type[BaseModel]) -> set[str]:
+    """Every key that `cls` or a config inside it knows."""
+    keys = set(cls.model_fields)
+    for field in cls.model_fields.values():
+        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                keys |= _keys(inner)
+    return keys
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a preset or campaign."""
+    return _NAME.fullmatch(text) is not None
+
+
+def check_name(name: str, what: str = "preset") -> str:
+    """Return `name` if it can be a file's name on every system; never a path.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not is_name(name):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a {what}",
+            "Use up to 64 letters, digits, '-' and '_', a letter or digit first",
+        )
+    return name

@@ -1,0 +1,114 @@
+"""Settings of one training: model, loss, augmentation, class balance, trainer."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from core.config.base import Config
+
+ModelSize = Literal["quick", "small", "large"]
+
+
+Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
+
+
+ClassWeights = Literal["none", "balanced", "sqrt", "effective"]
+
+
+RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc", "nll", "net_sharpe"]
+
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+class ModelConfig(Config):
+    """The network: see `core.models.cnn_lstm`."""
+
+    size: ModelSize = "quick"
+    """quick (about 0.1M parameters), small (about 1M), large (about 4M)."""
+    dropout: float = Field(default=0.4, ge=0.0, lt=1.0)
+    """Probability that an activation is dropped in training."""
+
+
+class LossConfig(Config):
+    """What is minimised: see `core.training.losses`."""
+
+    focal_gamma: float = Field(default=2.5, ge=0.0, le=10.0)
+    """Focusing exponent; 0 is cross-entropy."""
+    label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
+    """Probability mass spread evenly over the three classes."""
+    direction_weight: float = Field(default=1.0, gt=0.0)
+    """Weight of the direction loss."""
+    confidence_weight: float = Field(default=0.5, ge=0.0)
+    """Weight of the confidence loss."""
+    return_weight: float = Field(default=0.3, ge=0.0)
+    """Weight of the return loss."""
+    opposite_weight: float = Field(default=0.0, ge=0.0)
+    """Weight of the directional accuracy loss, added to the direction loss; 0 switches it off."""
+
+
+class AugmentConfig(Config):
+    """Changes made to training windows, drawn anew for each sample: see `core.training.augment`."""
+
+    mixup_alpha: float = Field(default=0.2, ge=0.0, le=10.0)
+    """Both parameters of mixup's Beta distribution; 0 switches it off."""
+    time_mask: float = Field(default=0.1, ge=0.0, le=0.9)
+    """Longest masked stretch, as a share of the window; 0 switches it off."""
+    noise_std: float = Field(default=0.01, ge=0.0)
+    """Standard deviation of Gaussian noise, in units of the scaled features; 0 switches it off."""
+    feature_dropout: float = Field(default=0.05, ge=0.0, lt=1.0)
+    """Probability that a whole feature of a sample is set to its median, 0; 0 switches it off."""
+
+
+class BalanceConfig(Config):
+    """How unequal classes are compensated: see `core.training.class_balance`."""
+
+    class_weights: ClassWeights = "balanced"
+    """none, balanced (n / (3 n_k)), sqrt (its square root) or effective (inverse effective number of samples)."""
+    oversample: bool = False
+    """Draw rows of the rarer classes more often, until all classes are equally frequent."""
+    allow_double: bool = False
+    """Allow class weights and oversampling together."""
+
+
+class TrainerConfig(Config):
+    """The optimisation: see `core.training.trainer`."""
+
+    learning_rate: float = Field(default=5e-5, gt=0.0, le=1.0)
+    """Peak learning rate of AdamW."""
+    batch_size: int = Field(default=256, ge=1)
+    """Windows per optimizer step."""
+    weight_decay: float = Field(default=0.01, ge=0.0)
+    """Decoupled weight decay of the parameters of two and more dimensions."""
+    schedule: Schedule = "warm_restarts"
+    """How the learning rate changes over the epochs."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Optimizer steps over which the learning rate rises from 0; 0 starts at the full rate."""
+    epochs: int = Field(default=150, ge=1)
+    """Most epochs to train."""
+    patience: int | None = Field(default=20, ge=1)
+    """Epochs without improvement after which training ends; none switches early stopping off."""
+    clip_norm: float = Field(default=1.0, gt=0.0)
+    """Largest norm of the gradient of all parameters."""
+    metric: RankingMetric = "macro_f1"
+    """Validation metric that chooses the best epoch; higher is better, nll counts negated."""
+    deterministic: bool = False
+    """Use on a GPU only what repeats to the last bit; slower. On a CPU every training repeats anyway."""
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    """Seed of initialisation, batch order, dropout and augmentation."""
+
+
+class TrainingConfig(Config):
+    """All that one training needs beside its data."""
+
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
+    balance: BalanceConfig = BalanceConfig()
+    trainer: TrainerConfig = TrainerConfig()
+
+    def with_trainer(self, **changes: Any) -> TrainingConfig:
+        """The same recipe with some of the trainer's settings changed."""
+        return self.model_copy(update={"trainer": self.trainer.model_copy(update=changes)})

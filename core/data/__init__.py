@@ -1,0 +1,1 @@
+"""From recorded bars to windows that a network trains on."""

@@ -1,0 +1,1 @@
+"""Features of bars and order books, each with its warm-up."""

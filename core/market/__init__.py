@@ -1,1 +1,0 @@
-"""Market data: bars, features, labels, and a synthetic market."""

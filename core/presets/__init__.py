@@ -1,0 +1,36 @@
+"""Preset files: what they may say, how they are found, read and written."""
+
+from core.presets.library import (
+    SHIPPED,
+    USER_FOLDER,
+    is_of_same_campaign,
+    load_preset,
+    preset_names,
+    save_preset,
+    shipped_preset_names,
+)
+from core.presets.provenance import Confirmation, Figure, Headline, PresetData, Provenance, Status
+from core.presets.rendering import preset_yaml
+from core.presets.schema import SCHEMA_VERSION, NewerSchemaError, Preset, PresetAugmentation, PresetTraining
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "SHIPPED",
+    "USER_FOLDER",
+    "Confirmation",
+    "Figure",
+    "Headline",
+    "NewerSchemaError",
+    "Preset",
+    "PresetAugmentation",
+    "PresetData",
+    "PresetTraining",
+    "Provenance",
+    "Status",
+    "is_of_same_campaign",
+    "load_preset",
+    "preset_names",
+    "preset_yaml",
+    "save_preset",
+    "shipped_preset_names",
+]

@@ -1,0 +1,341 @@
+"""Trains one model: an epoch at a time, stoppable and resumable after each.
+
+The trainer owns every generator it draws from, so it neither reads nor disturbs the process's
+global random state and several trainers can share a process.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import lr_scheduler
+
+from core.config import TrainingConfig
+from core.data.dataset import Dataset
+from core.data.labels import CLASSES
+from core.errors import ConfigError, NonFiniteLossError
+from core.evaluation import backtest
+from core.evaluation import metrics as metrics_module
+from core.evaluation.calibration import Calibration, fit_calibration, nll
+from core.evaluation.history import CROSS_FITTED, EpochResult
+from core.evaluation.metrics import evaluate, ranking
+from core.models.cnn_lstm import build_model
+from core.training import class_balance
+from core.training.augment import Augmenter
+from core.training.device import autocast, deterministic
+from core.training.losses import MultiTaskLoss
+from core.training.optimizer import make_optimizer, make_schedule, warmed_up_step
+
+EVALUATION_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What the best weights come to.
+
+    Attributes:
+        val_logits: `[N, 3]`, on val.
+        calibration: fitted on val.
+        val_loss: plain cross-entropy of the raw logits on val, in nats.
+        train_loss: the same on a fixed sample of train of val's size.
+    """
+
+    val_logits: np.ndarray
+    calibration: Calibration
+    val_loss: float
+    train_loss: float
+
+    @property
+    def gap(self) -> float:
+        """By how much val is worse than train; large where the model has learned its train rows by heart."""
+        return self.val_loss - self.train_loss
+
+
+class Trainer:
+    """Trains a HybridCNNLSTM on a dataset.
+
+    Iterate over it for one EpochResult an epoch, until the epochs are spent or patience has run out.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, dataset: Dataset, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
+        """Build model, loss and optimizer.
+
+        Args:
+            config: the whole recipe.
+            dataset: where windows, labels and splits come from; one without val rows is trained on without a score,
+                and the last epoch counts as the best.
+            device: where everything lies and runs.
+            dtype: precision of weights and features; float64 is for comparing implementations.
+
+        Raises:
+            ConfigError: the batch is larger than the train rows, or the recipe needs val rows and there are none.
+        """
+        dataset.check_batch_size(config.trainer.batch_size)
+        if len(dataset.val) == 0 and (config.trainer.schedule == "plateau" or config.trainer.patience is not None):
+            raise ConfigError("Without validation rows there is no score to wait for", "Use another schedule")
+        self.config = config
+        self.device = device
+        self.dtype = dtype
+        self._dataset = dataset
+        self._features = _shared_tensor(dataset.features, device).to(dtype)
+        self._labels = _shared_tensor(dataset.labels, device)
+        self._returns = _shared_tensor(dataset.returns, device).to(dtype)
+        self._train = _shared_tensor(dataset.train, device)
+        self._val = _shared_tensor(dataset.val, device)
+        self._val_labels = dataset.labels[dataset.val]
+        self._val_halves = metrics_module.halves(dataset.timestamps[dataset.val])
+        self._steps_back = torch.arange(1 - dataset.window, 1, device=device)
+
+        model_seed, *draw_seeds = (
+            int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(5)
+        )
+        self.model = build_model(config.model, dataset.features.shape[1], dataset.window, model_seed, device).to(dtype)
+        self._order = torch.Generator(device).manual_seed(draw_seeds[0])
+        self._draws = torch.Generator(device).manual_seed(draw_seeds[1])
+        self._rng = np.random.default_rng(draw_seeds[2])
+        self._augment = Augmenter(config.augment, self._draws, self._rng)
+        class_balance.check_balance(config.balance)
+        train_labels = dataset.labels[dataset.train]
+        self._balance_rng = np.random.default_rng(draw_seeds[3])
+        self._groups = (dataset.train, train_labels) if config.balance.oversample else None
+        weights = class_balance.class_weights(train_labels, config.balance.class_weights)
+        self._loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
+        self._optimizer = make_optimizer(self.model, config.trainer)
+        self._schedule = make_schedule(self._optimizer, config.trainer)
+        self.epoch = 0
+        self.steps = 0
+        self.best: EpochResult | None = None
+        self.best_weights: dict[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the epochs are spent or patience has run out."""
+        config = self.config.trainer
+        if self.epoch >= config.epochs:
+            return True
+        waited = self.epoch - self.best.epoch if self.best else 0
+        return config.patience is not None and waited >= config.patience
+
+    def __iter__(self) -> Iterator[EpochResult]:
+        """Run the remaining epochs."""
+        while not self.finished:
+            yield self.run_epoch()
+
+    def run_epoch(self) -> EpochResult:
+        """Train one epoch and evaluate it on val.
+
+        Raises:
+            NonFiniteLossError: the loss became NaN or infinite.
+        """
+        started = time.perf_counter()
+        learning_rate = float(self._optimizer.param_groups[0]["lr"])
+        with deterministic(self.config.trainer.deterministic):
+            train_loss = self._train_epoch()
+            scores, halves = self._scores()
+        score = ranking(scores, self.config.trainer.metric)
+        self.epoch += 1
+        best = self.best if self.best is not None and not _improves(score, self.best.value, scores) else None
+        if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
+            self._schedule.step(score)
+        else:
+            self._schedule.step()
+        result = EpochResult(
+            epoch=self.epoch,
+            score=score,
+            value=best.value if best else score,
+            best_epoch=best.epoch if best else self.epoch,
+            metrics=scores,
+            best_metrics=best.metrics if best else scores,
+            train_loss=train_loss,
+            learning_rate=learning_rate,
+            seconds=time.perf_counter() - started,
+            halves=halves,
+        )
+        if best is None:
+            self.best = result
+            self.best_weights = copy.deepcopy(self.model.state_dict())
+        return result
+
+    def _scores(self) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """All metrics of the present weights on val, and some on its halves; none without val rows."""
+        rows = self._dataset.val
+        if len(rows) == 0:
+            return {}, []
+        probabilities = self.probabilities(self._val)
+        names = sorted({self.config.trainer.metric, *CROSS_FITTED})
+        halves = [self._judge(rows[half], probabilities[half], names) for half in self._val_halves]
+        return self._judge(rows, probabilities), halves
+
+    def _judge(self, rows: np.ndarray, probabilities: np.ndarray, names: Sequence[str] = ()) -> dict[str, float]:
+        """Metrics of predictions for some val rows; all of them unless some are named."""
+        labels, times = self._dataset.labels[rows], self._dataset.timestamps[rows]
+        scores = evaluate(labels, probabilities, times, [name for name in names if name != "net_sharpe"])
+        if not names or "net_sharpe" in names:
+            scores["net_sharpe"] = backtest.run(self._dataset, rows, probabilities.argmax(axis=1)).sharpe
+        return scores
+
+    def probabilities(self, rows: Tensor) -> np.ndarray:
+        """Class probabilities, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
+        return np.asarray(softmax(self.logits(rows), axis=1))
+
+    def logits(self, rows: Tensor) -> np.ndarray:
+        """Logits of the direction head, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
+        self.model.eval()
+        with torch.inference_mode():
+            parts = [self._predict(part).direction for part in torch.split(rows, EVALUATION_BATCH)]
+            found = np.asarray(torch.cat(parts).double().cpu().numpy())
+        if not np.isfinite(found).all():
+            raise NonFiniteLossError(self.steps, self.epoch + 1, self._described())
+        return found
+
+    def _described(self) -> str:
+        config = self.config
+        parts = (config.trainer, config.model, config.loss, config.augment)
+        return ", ".join(f"{key}={value}" for part in parts for key, value in part.model_dump().items())
+
+    def load_best(self) -> None:
+        """Give the model the weights of the best epoch."""
+        self.model.load_state_dict(self.best_weights)
+
+    def best_probabilities(self) -> np.ndarray:
+        """Class probabilities `[N, 3]` of the best weights on val. The present weights stay as they are."""
+        present = {name: value.clone() for name, value in self.model.state_dict().items()}
+        self.load_best()
+        try:
+            return self.probabilities(self._val)
+        finally:
+            self.model.load_state_dict(present)
+
+    def conclude(self) -> Conclusion:
+        """Calibrate the best weights on val, and measure them on val and on a fixed sample of train.
+
+        The model has its best weights afterwards.
+        """
+        self.load_best()
+        # Evenly over all of train: symbols lie there one after the other.
+        places = np.linspace(0, len(self._train) - 1, min(len(self._train), len(self._val))).round().astype(np.int64)
+        sample = self._train[torch.from_numpy(places).to(self.device)]
+        val_logits, train_logits = self.logits(self._val), self.logits(sample)
+        train_labels = self._labels[sample].cpu().numpy()
+        losses = [
+            nll(np.asarray(softmax(logits, axis=1)), labels)
+            for logits, labels in ((val_logits, self._val_labels), (train_logits, train_labels))
+        ]
+        return Conclusion(val_logits, fit_calibration(val_logits, self._val_labels), losses[0], losses[1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the remaining epochs depend on."""
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "epoch": self.epoch,
+            "steps": self.steps,
+            "best": asdict(self.best) if self.best else None,
+            "best_weights": self.best_weights,
+            "random": {
+                "order": self._order.get_state(),
+                "draws": self._draws.get_state(),
+                "dropout": self.model.dropout.generator.get_state(),
+                "rng": self._rng.bit_generator.state,
+                "balance": self._balance_rng.bit_generator.state,
+            },
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken.
+
+        Raises:
+            ConfigError: it was taken from a training with another recipe.
+        """
+        if state["config"] != self.config.model_dump(mode="json"):
+            raise ConfigError("The state is of a training with another recipe", "Resume it with its own")
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.epoch = state["epoch"]
+        self.steps = state["steps"]
+        self.best = EpochResult(**state["best"]) if state["best"] else None
+        self.best_weights = state["best_weights"]
+        self._order.set_state(state["random"]["order"])
+        self._draws.set_state(state["random"]["draws"])
+        self.model.dropout.generator.set_state(state["random"]["dropout"])
+        self._rng.bit_generator.state = state["random"]["rng"]
+        self._balance_rng.bit_generator.state = state["random"]["balance"]
+
+    def _windows(self, rows: Tensor) -> Tensor:
+        """Gather the windows `[B, L, F]` that end at rows `[B]`."""
+        return self._features[rows.unsqueeze(1) + self._steps_back]
+
+    def _predict(self, rows: Tensor) -> Any:
+        with autocast(self.device, self.dtype):
+            return self.model(self._windows(rows))
+
+    def _train_epoch(self) -> float:
+        """One pass over the train rows in random order; returns the mean loss."""
+        config = self.config.trainer
+        self.model.train()
+        rows = self._train_rows()
+        order = rows[torch.randperm(len(rows), generator=self._order, device=self.device)]
+        losses = []
+        for batch in torch.split(order, config.batch_size):
+            loss = self._step(batch)
+            losses.append(loss.detach())
+            # Looking at the loss waits for the GPU, so there it is done once an epoch.
+            if self.device.type == "cpu" and not math.isfinite(losses[-1].item()):
+                break
+        total = torch.stack(losses)
+        if not bool(total.isfinite().all()):
+            step = int((~total.isfinite()).nonzero()[0])
+            raise NonFiniteLossError(step + 1, self.epoch + 1, self._described())
+        return float(total.mean())
+
+    def _train_rows(self) -> Tensor:
+        if self._groups is None:
+            return self._train
+        return torch.from_numpy(class_balance.oversampled(*self._groups, self._balance_rng)).to(self.device)
+
+    def _step(self, rows: Tensor) -> Tensor:
+        targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(self.dtype)
+        batch = self._augment(self._windows(rows), targets, self._returns[rows])
+        with autocast(self.device, self.dtype):
+            heads = self.model(batch.windows)
+        loss: Tensor = self._loss(
+            *(head.to(self.dtype) for head in heads),
+            batch.targets,
+            batch.returns,
+            batch.mixed,
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.trainer.clip_norm)
+        self.steps += 1
+        warmed_up_step(self._optimizer, self.steps, self.config.trainer.warmup_steps)
+        return loss
+
+
+def _improves(score: float, best: float, scores: dict[str, float]) -> bool:
+    """Whether an epoch is to be kept: a score that val does not define (NaN) beats nothing and is beaten by any."""
+    return not scores or score > best or (math.isnan(best) and not math.isnan(score))
+
+
+def _shared_tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    """A tensor over the array's own memory where the device allows; it is only ever read."""
+    with warnings.catch_warnings():
+        # Arrays from Ray's object store are read-only, which torch warns of and we respect.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)

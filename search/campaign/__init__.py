@@ -1,0 +1,1 @@
+"""Plans and runs a campaign, and says how far it is."""

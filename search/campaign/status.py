@@ -1,0 +1,142 @@
+"""How far a campaign is, as its folder tells, whether it runs or not."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.config import parse
+from core.files import read_yaml
+from search.config import CampaignConfig
+from search.results import manifest
+from search.results.folder import (
+    CELLS,
+    CONFIG_FILE,
+    JOURNAL_FILE,
+    MANIFEST_FILE,
+    ROW_FILE,
+    SUMMARY_FILE,
+    VERDICT_FILE,
+    campaign_folder,
+)
+from search.results.verdict import read_verdict
+from search.study import journal, study
+from search.study.journal import ACT, JournalReader
+from search.study.trial_record import COMPLETE, TrialRecord
+
+
+@dataclass(frozen=True)
+class CampaignStatus:
+    """How far a campaign is.
+
+    Attributes:
+        name: the campaign's.
+        phase: what it does, or how it ended, for people.
+        trials: how many of each outcome; those that have none are `running`, or `unfinished` if nothing runs.
+        left: trials that have not ended, of those asked for; another budget may end the campaign before.
+        asked: trials asked for.
+        epochs: of all trials.
+        metric: ranks the trials.
+        best: value and number of the best trial, at any fidelity; None before the first epoch.
+        hours: that all runs of the search have taken.
+        following: what to do next: command lines without the program's name.
+    """
+
+    name: str
+    phase: str
+    trials: dict[str, int]
+    left: int
+    asked: int
+    epochs: int
+    metric: str
+    best: tuple[float, int] | None
+    hours: float
+    following: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The same for people, without what follows."""
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.trials.items())) or "none begun"
+        best = "none yet" if self.best is None else f"{self.metric} {self.best[0]:.4f} (trial #{self.best[1]})"
+        return [
+            f"campaign {self.name}: {self.phase}",
+            f"trials: {counts}; {self.left} of {self.asked} still to do",
+            f"epochs: {self.epochs}",
+            f"best: {best}",
+            f"hours: {self.hours:.3f}",
+        ]
+
+
+def campaign_status(root: Path, name: str) -> CampaignStatus:
+    """How far a campaign is.
+
+    Args:
+        root: folder of all campaigns.
+        name: which.
+
+    Raises:
+        ConfigError: there is none of that name, or its files are damaged.
+    """
+    folder = campaign_folder(root, name)
+    path = folder / CONFIG_FILE
+    content = read_yaml(path).get("config")
+    config = parse(CampaignConfig, content if isinstance(content, dict) else {}, str(path))
+    held = journal.is_held(folder / JOURNAL_FILE)
+    reader = JournalReader.open(folder / JOURNAL_FILE)
+    logs = study.read_trials(study.load_study(folder / JOURNAL_FILE, name))
+    ended = sum(log.outcome is not None for log in logs)
+    phase, following = _phase(folder, name, held, logs)
+    values = [(log.value, -log.number) for log in logs if log.epochs and log.value == log.value]
+    value, minus = max(values, default=(0.0, 0))
+    return CampaignStatus(
+        name=name,
+        phase=phase,
+        trials=dict(Counter(log.outcome or ("running" if held else "unfinished") for log in logs)),
+        left=max(config.trials - ended, 0),
+        asked=config.trials,
+        epochs=sum(len(log.epochs) for log in logs),
+        metric=config.metric,
+        best=(value, -minus) if values else None,
+        hours=_seconds(reader.lines) / 3600,
+        following=following,
+    )
+
+
+def _seconds(lines: list[dict[str, Any]]) -> float:
+    """What the last act that says so says that the campaign has taken."""
+    acts = (line[ACT] for line in reversed(lines) if isinstance(line.get(ACT), dict))
+    return float(next((act["at"] for act in acts if isinstance(act.get("at"), int | float)), 0.0))
+
+
+def _phase(folder: Path, name: str, held: bool, logs: list[TrialRecord]) -> tuple[str, tuple[str, ...]]:
+    """What a campaign does, or how it ended; and the commands that follow."""
+    resume, confirm = (f"resume {name}",), (f"confirm {name}",)
+    # The search removes the manifest when it goes on; confirmation leaves it there.
+    concluded = (folder / MANIFEST_FILE).is_file()
+    cells = folder / CELLS
+    done = len(list(cells.glob(f"*/{ROW_FILE}")))
+    if held:
+        doing = f"being confirmed, {done} trainings done" if concluded else "running"
+        return doing, (f"stop {name}",)
+    if not concluded:
+        return "ended by a crash", resume
+    verdict = read_verdict(folder)
+    if verdict is not None and (manifest.manifest_lists(folder, VERDICT_FILE) or not cells.exists()):
+        return f"confirmed: {verdict.get('status')}", (f"export {name} --as {name.replace('-', '_')}",)
+    if cells.exists():
+        return f"confirmation interrupted, {done} trainings done", confirm
+    ended_by = _ended_by(folder)
+    if ended_by in ("stopped", "interrupted"):
+        return str(ended_by), resume
+    if not any(log.outcome == COMPLETE for log in logs):
+        return "ended without a winner", (f"resume {name} --trials {2 * len(logs)}",)
+    return f"searched (ended by: {ended_by})", confirm
+
+
+def _ended_by(folder: Path) -> object:
+    try:
+        return json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["ended_by"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "nobody knows what"

@@ -1,0 +1,205 @@
+"""`preset-search confirm` and `verify`: is the winner's skill real, and can it be had again?"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from core import console, presets
+from core.cli.data_settings import bar_location, data_settings
+from core.cli.options import ConfigOption, DataOption, ExchangeOption, OfflineOption, StoreOption, SymbolsOption
+from core.config import merge_sources
+from core.console import INTERRUPTED, Row
+from search.cli.options import NameArgument, RayAddressOption, RootOption
+from search.cluster.nodes import Node
+from search.results import manifest
+from search.results.folder import CELLS, CONFIRMATION_FILE, MANIFEST_FILE, ROOT, VERDICT_FILE, campaign_folder
+from search.results.verdict import read_verdict
+
+CONFIRM_EPILOG = (
+    "Examples:\n\npreset-search confirm btc-eth-30d\n\n"
+    "preset-search confirm btc-eth-30d --top 1 --seeds 2 --folds 2 --incumbent quick_experiment"
+)
+VERIFY_EPILOG = (
+    "Examples:\n\npreset-search verify btc_eth_30d --symbols BTCUSDT ETHUSDT --store data\n\n"
+    "preset-search verify btc_eth_30d --config results/btc-eth-30d/campaign.yaml  # a feature table's, too"
+)
+OUTSIDE = 1
+"""Exit code where a figure does not come out again, or was not measured on the bars of the record."""
+
+
+def confirm(
+    name: NameArgument,
+    top: Annotated[
+        int | None, typer.Option(help="Best trials to train again. Default: the campaign's, or 3.", min=1)
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Trainings of each on a fold. Default: the campaign's, or 3.", min=1)
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Blocks of time. Default: the campaign's, or 5.", min=1)] = None,
+    incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: the campaign's.")] = None,
+    address: RayAddressOption = None,
+    root: RootOption = ROOT,
+) -> None:
+    """Train the best trials and the incumbent again, on seeds and stretches of time that the search did not use.
+
+    The best of them is read once on test; the verdict is written into the campaign's folder. What
+    is done is kept: after an interruption the same command goes on.
+    """
+    from search.cluster import session  # Ray takes seconds to import
+
+    folder = campaign_folder(root, name)
+    if (written := _closed(folder)) is not None:
+        console.err.print("This campaign has its verdict; test is read once, so it stays as it is.")
+        show_verdict(written)
+        return
+    with session.joined(address) as nodes:
+        confirm_and_show(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent, nodes)
+
+
+def _closed(folder: Path) -> dict[str, Any] | None:
+    """The verdict of a campaign that has one for good; None if one is to be made, or was not written to the end.
+
+    The manifest is written last: once it lists the verdict, trainings that were left behind make no other.
+    """
+    listed = manifest.manifest_lists(folder, VERDICT_FILE)
+    if not listed and ((folder / CELLS).exists() or read_verdict(folder) is None):
+        return None
+    manifest.check_manifest(folder)
+    shutil.rmtree(folder / CELLS, ignore_errors=True)
+    return read_verdict(folder)
+
+
+def confirm_and_show(
+    name: str,
+    root: Path,
+    changes: dict[str, int | None],
+    incumbent: str | None = None,
+    nodes: tuple[Node, ...] = (),
+) -> None:
+    """Confirm a campaign and print what came of it."""
+    from search.confirmation import run as confirmation
+    from search.confirmation.plan import plan_confirmation
+
+    named = {key: value for key, value in changes.items() if value is not None}
+    plan = plan_confirmation(name, root, named, incumbent, nodes)
+    slots = plan.campaign.packing.slots
+    console.err.print(
+        f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "
+        f"seeds x {plan.settings.folds} folds = {len(plan.cells)} trainings, {slots} at a time; "
+        f"{plan.missing} to be trained, about {max(plan.seconds / slots / 60, 1):.0f} min"
+    )
+    try:
+        verdict = confirmation.run_confirmation(plan)
+    except KeyboardInterrupt:
+        where = "" if root == ROOT else f" --results {root}"
+        console.out.print(f"What was trained is kept. next: preset-search confirm {escape(name + where)}")
+        raise typer.Exit(INTERRUPTED) from None
+    show_verdict(verdict)
+    for file in (VERDICT_FILE, CONFIRMATION_FILE, MANIFEST_FILE):
+        console.out.print(f"wrote {escape(str(root / name / file))}")
+
+
+def show_verdict(verdict: dict[str, Any]) -> None:
+    """Print a verdict."""
+    synthetic = " of the SYNTHETIC market" if verdict["data"]["synthetic"] else ""
+    metric = verdict["ranking_metric"]
+    table = Table("", metric, "central 95 %", f"{metric} less the incumbent's", title=f"Out of fold{synthetic}")
+    for candidate in verdict["candidates"]:
+        figure = candidate["out_of_fold"][metric]
+        won = " (winner)" if candidate["trial"] == verdict["winner"]["trial"] else ""
+        table.add_row(f"trial #{candidate['trial']}{won}", *_figure(figure), " ".join(_figure(candidate["lead"])))
+    table.add_row(f"incumbent: {verdict['incumbent']['preset']}", *_figure(verdict["incumbent"]["out_of_fold"][metric]))
+    console.out.print(table)
+    if test := verdict.get("test"):
+        rows: list[Row] = [("winner, trained once more", test["metrics"], [])]
+        rows += [(each, scores, []) for each, scores in test["baselines"].items()]
+        console.out.print(console.metrics_table(f"The one reading of test{synthetic}", rows, []))
+    gates = Table("gate", "found", "bound", "")
+    for gate in verdict["gates"]:
+        gates.add_row(escape(gate["name"]), _found(gate["value"]), gate["bound"], gate["verdict"])
+    console.out.print(gates)
+    for line in _beside(verdict):
+        console.out.print(line)
+
+
+def _found(value: float | bool | None) -> str:
+    if value is None:
+        return "not measured"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _figure(figure: dict[str, Any]) -> tuple[str, str]:
+    ends = "" if figure["low"] is None else f"[{figure['low']:.4f}, {figure['high']:.4f}]"
+    return _found(figure["value"]), escape(ends)
+
+
+def _beside(verdict: dict[str, Any]) -> list[str]:
+    lines = [f"[bold]{verdict['status'].capitalize()}.[/] Recommended: {verdict['recommended']}."]
+    if verdict["status"] != "certified":
+        failed = [gate["name"] for gate in verdict["gates"] if gate["verdict"] != "pass"]
+        lines += [f"Not certified because of: {escape('; '.join(failed) or verdict.get('reason', 'a dry run'))}."]
+    if beside := verdict.get("tradable"):
+        ratio = beside["deflated_sharpe"]
+        told = "not defined" if ratio is None or math.isnan(ratio) else f"{ratio:.3f}"
+        chance = verdict["overfitting"]["probability"]
+        lines += [
+            f"Tradable net of costs: {beside['verdict']} (Deflated Sharpe Ratio {told}, {beside['bound']} needed).",
+            f"Probability of overfitting: {chance if isinstance(chance, str) else f'{chance:.2f}'}.",
+        ]
+    for look in verdict.get("earlier_looks", []):
+        lines += [
+            f"{escape(look['campaign'])} had seen some of this test span before, as its {' and '.join(look['saw'])}."
+        ]
+    return lines
+
+
+def verify(
+    name: Annotated[str, typer.Argument(metavar="PRESET", help="A confirmed preset: its name, or its file's path.")],
+    data: DataOption = None,
+    symbols: SymbolsOption = None,
+    store: StoreOption = None,
+    exchange: ExchangeOption = None,
+    offline: OfflineOption = False,
+    config_file: ConfigOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Train a confirmed preset again with its final seed, and say whether its figures of test come out again.
+
+    Without data, a preset of the synthetic market makes its own; others need the bars that it was confirmed on: on
+    others, nothing is verified. The figures out of fold, of other trainings, are not made again.
+    """
+    from search.confirmation.verify import verify_preset as verifying
+
+    named = data_settings(data=data, symbols=symbols, store=store, exchange=exchange, offline=offline)
+    source = merge_sources(bar_location(config_file) if config_file else {}, named)
+    loaded = presets.load_preset(name)
+    found = verifying(loaded, source, device, os.cpu_count() or 1)
+    table = Table("", "recorded", "central 95 %", "now", "")
+    inside = [found.inside(figure, value) for _, figure, value in found.figures]
+    for (metric, figure, value), fits in zip(found.figures, inside, strict=True):
+        ends = "" if figure.low is None else f"[{figure.low:.4f}, {figure.high:.4f}]"
+        told = ("inside" if fits else "outside") if found.same_data else "other bars"
+        recorded = "not defined" if figure.value is None else f"{figure.value:.4f}"
+        table.add_row(metric, recorded, escape(ends), f"{value:.4f}", told)
+    console.out.print(table)
+    if not found.same_data:
+        console.err.print(
+            "[bold red]These are not the bars that it was confirmed on: nothing was verified.[/] Name those bars."
+        )
+        raise typer.Exit(OUTSIDE)
+    assert loaded.provenance is not None
+    assert loaded.provenance.confirmation is not None
+    seed = loaded.provenance.confirmation.final_seed
+    console.out.print(f"Verified was the final training (seed {seed}), not the figures out of fold.")
+    if not all(inside):
+        raise typer.Exit(OUTSIDE)

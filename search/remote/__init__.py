@@ -1,0 +1,1 @@
+"""Runs commands on a cluster from another machine, and brings results back."""

@@ -1,0 +1,214 @@
+"""The tables of a campaign: a row a trial, a row a trial and epoch; and who won."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.errors import ConfigError
+from core.files import write_table
+from search.results.folder import CURVES_FILE, PREDICTIONS_FILE, RETURNS_FILE, TRIALS_FILE
+from search.storage.filesystem import Storage
+from search.study.space import NAMES
+from search.study.trial_record import COMPLETE, FAILED, INTERRUPTED, TrialRecord
+
+_BRING_BACK = "Bring the campaign's folder back as it was, or start a new campaign"
+
+
+def trial_row(log: TrialRecord) -> dict[str, Any]:
+    """One row of `trials.parquet`; a failed trial has no value."""
+    known = bool(log.epochs) and log.outcome != FAILED
+    last = log.epochs[log.last_epoch].row if log.epochs else {}
+    best = log.best_metrics if known else {}
+    return {
+        "number": log.number,
+        **{name: log.params[name] for name in NAMES},
+        "origin": log.origin,
+        "status": log.outcome or INTERRUPTED,
+        "epochs": len(log.epochs),
+        "value": log.value if known else None,
+        "best_epoch": last["best_epoch"] if known else None,
+        "attempts": log.attempts,
+        "reason": log.reason,
+        "deaths": "; ".join(log.deaths),
+        "seconds": sum(entry.row["seconds"] for entry in log.epochs.values()),
+        **{f"val_{name}": best.get(name) for name in METRICS},
+    }
+
+
+def curve_rows(log: TrialRecord) -> list[dict[str, Any]]:
+    """A trial's rows of `curves.parquet`, with what was decided at its rungs."""
+    plain = ("score", "train_loss", "learning_rate", "seconds")
+    return [
+        {
+            "number": log.number,
+            "epoch": epoch,
+            "value": entry.value,
+            **{name: entry.row[name] for name in plain},
+            **{name: (entry.decision or {}).get(name) for name in _DECISION},
+            **{f"val_{name}": entry.row["metrics"].get(name) for name in METRICS},
+        }
+        for epoch, entry in sorted(log.epochs.items())
+    ]
+
+
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "mcc",
+    "auc",
+    "direction_auc",
+    "nll",
+    "ece",
+    "top_share",
+    "net_sharpe",
+)
+_FLOAT = "float64"
+_DECISION = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
+_TRIAL_TYPES = {
+    "number": "int64",
+    **{name: "int64" if name == "batch_size" else _FLOAT for name in NAMES},
+    "origin": "str",
+    "status": "str",
+    "epochs": "int64",
+    "value": _FLOAT,
+    "best_epoch": "Int64",
+    "attempts": "int64",
+    "reason": "str",
+    "deaths": "str",
+    "seconds": _FLOAT,
+    **{f"val_{name}": _FLOAT for name in METRICS},
+}
+_CURVE_TYPES = {
+    "number": "int64",
+    "epoch": "int64",
+    **dict.fromkeys(("value", "score", "train_loss", "learning_rate", "seconds"), _FLOAT),
+    **_DECISION,
+    **{f"val_{name}": _FLOAT for name in METRICS},
+}
+
+
+def trials_table(logs: Sequence[TrialRecord]) -> pd.DataFrame:
+    """A row a trial, by number."""
+    rows = [trial_row(log) for log in sorted(logs, key=lambda log: log.number)]
+    return pd.DataFrame(rows, columns=list(_TRIAL_TYPES)).astype(_TRIAL_TYPES)
+
+
+def curves_table(logs: Sequence[TrialRecord]) -> pd.DataFrame:
+    """A row a trial and epoch."""
+    rows = [row for log in sorted(logs, key=lambda log: log.number) for row in curve_rows(log)]
+    return pd.DataFrame(rows, columns=list(_CURVE_TYPES)).astype(_CURVE_TYPES)
+
+
+def write_tables(folder: Path, logs: Sequence[TrialRecord]) -> None:
+    """Write what the journal tells of the trials, as tables."""
+    write_table(folder / TRIALS_FILE, trials_table(logs))
+    write_table(folder / CURVES_FILE, curves_table(logs))
+
+
+def gather(folder: Path, parts: Storage, logs: Sequence[TrialRecord]) -> list[Path]:
+    """Join the tables of the full-fidelity trials into the campaign's; returns those written.
+
+    Args:
+        folder: the campaign's.
+        parts: where each trial left its own, by number and attempt; of those whose parts are gone, the campaign's
+            table is asked.
+        logs: all trials.
+
+    Raises:
+        ConfigError: the tables of a trial are nowhere.
+    """
+    full = sorted((log.number, log.fence) for log in logs if log.outcome == COMPLETE)
+    written = []
+    for name in (PREDICTIONS_FILE, RETURNS_FILE):
+        if full:
+            tables = [_part(folder, parts, name, *which) for which in full]
+            write_table(folder / name, pd.concat(tables, ignore_index=True))
+            written.append(folder / name)
+    return written
+
+
+def check_parts(folder: Path, parts: Storage, logs: Sequence[TrialRecord]) -> None:
+    """Make sure, before more is done, that `gather` will find what it needs.
+
+    Raises:
+        ConfigError: the tables of a trial are nowhere.
+    """
+    for log in logs:
+        if log.outcome == COMPLETE:
+            for name in (PREDICTIONS_FILE, RETURNS_FILE):
+                _part(folder, parts, name, log.number, log.fence)
+
+
+def check_not_behind(folder: Path, logs: Sequence[TrialRecord]) -> None:
+    """Make sure that the journal knows all that the tables say: it is written before them, always.
+
+    Raises:
+        ConfigError: it knows less, so it is not the one that the campaign left.
+    """
+    path = folder / CURVES_FILE
+    if not path.is_file():
+        return
+    try:
+        told = pd.read_parquet(path, columns=["number", "epoch", "score"])
+    except (OSError, ValueError, KeyError):
+        return  # it is written anew
+    known = {(log.number, epoch): entry.row["score"] for log in logs for epoch, entry in log.epochs.items()}
+    for number, epoch, score in told.itertuples(index=False):
+        if (number, epoch) not in known or not np.array_equal(known[number, epoch], score, equal_nan=True):
+            raise ConfigError(
+                f"The journal does not know epoch {epoch} of trial {number}, which {path} tells of",
+                "Bring the journal back as the campaign left it",
+            )
+
+
+def _part(folder: Path, parts: Storage, name: str, number: int, attempt: int) -> pd.DataFrame:
+    try:
+        with suppress(FileNotFoundError):
+            return pd.read_parquet(io.BytesIO(parts.read(f"{number}/{attempt}/{name}")))
+        whole = pd.read_parquet(folder / name)
+        found = whole[whole["number"] == number]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK) from None
+    # A trial always predicts, but need not trade.
+    if found.empty and name == PREDICTIONS_FILE:
+        raise ConfigError(f"{name} of trial {number} is missing", _BRING_BACK)
+    return found
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def ranked(trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """The full-fidelity trials as rows, the best first; ties go to the lower NLL, then to the earlier one."""
+    full = trials[(trials["status"] == COMPLETE) & np.isfinite(trials["value"])]
+    ordered = full.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
+    return [{str(key): value for key, value in row.items()} for row in ordered.to_dict("records")]
+
+
+def winner(trials: pd.DataFrame) -> dict[str, Any] | None:
+    """The best of them; None without any."""
+    return next(iter(ranked(trials)), None)
+
+
+def read_trials(campaign: Path) -> pd.DataFrame:
+    """The trials of a campaign's folder.
+
+    Raises:
+        ConfigError: the table is missing or damaged.
+    """
+    path = campaign / TRIALS_FILE
+    try:
+        return pd.read_parquet(path)[list(_TRIAL_TYPES)].astype(_TRIAL_TYPES)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({_one_line(error)})", "Resume the campaign: its journal knows"
+        ) from None

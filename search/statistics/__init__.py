@@ -1,0 +1,1 @@
+"""Statistics of a confirmation, as pure functions over arrays."""

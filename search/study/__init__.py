@@ -1,0 +1,1 @@
+"""What is proposed, recorded and decided. The only package that knows Optuna."""

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from core.config import Config, DataConfig, SyntheticConfig, TrainerConfig, TrainingConfig, base, parse
+from core.errors import ConfigError
+from core.files import read_yaml
+
+
+def _read(folder: Path, text: str) -> dict[str, Any]:
+    path = folder / "settings.yaml"
+    path.write_text(text)
+    return read_yaml(path)
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(TrainingConfig, {"trainer": {"learning_rat": 0.1}}, "recipe.yaml")
+    assert caught.value.what == "recipe.yaml: unknown key 'trainer.learning_rat' (did you mean 'learning_rate'?)"
+
+
+def test_an_unknown_key_like_no_other_is_refused_without_a_guess() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(TrainerConfig, {"zzz": 1}, "here")
+    assert caught.value.what == "here: unknown key 'zzz'"
+
+
+def test_all_problems_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(TrainerConfig, {"epochs": 0, "batch_size": "many"}, "here")
+    assert "'epochs'" in caught.value.what
+    assert "'batch_size'" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"epochs": "3"}, {"epochs": 3.0}, {"epochs": True}, {"learning_rate": "1e-4"}, {"metric": "loss"}, {"seed": None}],
+    ids=str,
+)
+def test_a_value_of_the_wrong_type_is_refused(content: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(content))):
+        parse(TrainerConfig, content, "here")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_must_be_finite(value: float) -> None:
+    with pytest.raises(ConfigError, match="'learning_rate'"):
+        parse(TrainerConfig, {"learning_rate": value}, "here")
+    with pytest.raises(ValidationError):
+        DataConfig(symbols=("A",), days=value)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        TrainerConfig().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-4", 1e-4), ("5E-05", 5e-5), ("-2.5e3", -2500.0), ("1.0e-4", 1e-4), ("+1e2", 100.0)]
+)
+def test_scientific_notation_in_yaml_is_a_number(tmp_path: Path, text: str, value: float) -> None:
+    assert _read(tmp_path, f"x: {text}") == {"x": value}
+
+
+def test_quoted_scientific_notation_stays_text(tmp_path: Path) -> None:
+    assert _read(tmp_path, "x: '1e-4'") == {"x": "1e-4"}
+
+
+@given(value=st.floats(allow_nan=False, allow_infinity=False))
+def test_every_float_that_python_prints_is_read_back(tmp_path_factory: pytest.TempPathFactory, value: float) -> None:
+    assert _read(tmp_path_factory.getbasetemp(), f"x: {value!r}") == {"x": value}
+
+
+def test_yaml_lists_become_tuples_and_strings_paths(tmp_path: Path) -> None:
+    content = _read(tmp_path, "files: [a.parquet, b.parquet]\nlabels: {quantiles: [0.2, 0.8]}")
+    parsed = parse(DataConfig, content, "here")
+    assert parsed.files == (Path("a.parquet"), Path("b.parquet"))
+    assert parsed.labels.quantiles == (0.2, 0.8)
+
+
+def test_an_instant_in_yaml_is_read(tmp_path: Path) -> None:
+    content = _read(tmp_path, "symbols: [A]\nuntil: 2024-05-01T12:00:00Z")
+    assert parse(DataConfig, content, "here").until == datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def test_configs_survive_the_way_through_json() -> None:
+    made = DataConfig(
+        synthetic=SyntheticConfig(symbols=("A", "B")), days=2.5, until=datetime(2024, 5, 1, tzinfo=UTC), store=Path("x")
+    )
+    assert parse(DataConfig, made.model_dump(mode="json"), "here") == made
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [{}, {"symbols": ["A"], "synthetic": {}}, {"files": ["a.parquet"], "symbols": ["A"]}],
+    ids=["none", "symbols and synthetic", "files and symbols"],
+)
+def test_exactly_one_source_of_data_is_asked_for(sources: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="exactly one source of data"):
+        parse(DataConfig, sources, "here")
+
+
+@pytest.mark.parametrize("quantiles", [[0.8, 0.2], [0.5, 0.5], [0.0, 0.5], [0.5, 1.0]])
+def test_label_quantiles_must_rise_between_0_and_1(quantiles: list[float]) -> None:
+    with pytest.raises(ConfigError, match="quantiles"):
+        parse(DataConfig, {"symbols": ["A"], "labels": {"quantiles": quantiles}}, "here")
+
+
+@pytest.mark.parametrize("interval", ["5", "m", "0m", "5x", "5m ", "-5m"])
+def test_an_interval_is_a_count_and_a_unit(interval: str) -> None:
+    with pytest.raises(ConfigError, match="'interval'"):
+        parse(DataConfig, {"symbols": ["A"], "interval": interval}, "here")
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b", "just words", "3"], ids=["empty", "list", "text", "number"])
+def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="holds no settings"):
+        _read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [1, 2", "a: !!python/object/apply:os.getcwd []", "until: 2024-13-45", "a: !!int x", "a: " + "[" * 3000],
+    ids=["unclosed", "object", "no such day", "no such number", "too deep"],
+)
+def test_yaml_that_cannot_be_read_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _read(tmp_path, text)
+    assert f"{tmp_path / 'settings.yaml'} is not valid YAML" in caught.value.what
+
+
+@pytest.mark.parametrize("text", ["2024-01-01: 3", "epochs: &again [*again]"], ids=["date as key", "holds itself"])
+def test_yaml_that_settings_cannot_hold_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="here"):
+        parse(TrainerConfig, _read(tmp_path, text), "here")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        read_yaml(tmp_path / "settings.yaml")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.yaml cannot be read \(No such file"):
+        read_yaml(tmp_path / "nothing.yaml")
+
+
+def test_every_setting_is_documented() -> None:
+    kinds = [kind for kind in vars(base).values() if isinstance(kind, type) and issubclass(kind, Config)]
+    bare = [
+        f"{kind.__name__}.{name}"
+        for kind in kinds
+        for name, field in kind.model_fields.items()
+        # The parts of a training recipe are documented by their own classes.
+        if not field.description and kind is not TrainingConfig
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2024-03-02", datetime(2024, 3, 2, tzinfo=UTC)),
+        ("2024-03-02T12:30", datetime(2024, 3, 2, 12, 30, tzinfo=UTC)),
+        ("2024-03-02 12:30:00+02:00", datetime(2024, 3, 2, 10, 30, tzinfo=UTC)),
+        ("2024-03-02T12:30Z", datetime(2024, 3, 2, 12, 30, tzinfo=UTC)),
+    ],
+)
+def test_an_end_is_a_date_or_an_instant_in_utc_unless_it_names_a_zone(
+    tmp_path: Path, text: str, instant: datetime
+) -> None:
+    for content in ({"symbols": ["A"], "until": text}, _read(tmp_path, f"symbols: [A]\nuntil: {text}")):
+        until = parse(DataConfig, content, "here").until
+        assert until is not None
+        assert until == instant
+        assert until.tzinfo is not None
+
+
+def test_a_key_that_is_set_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="days is set twice"):
+        _read(tmp_path, "data:\n  days: 3\n  days: 4\n")
+    assert _read(tmp_path, "a: {days: 3}\nb: {days: 4}\n") == {"a": {"days": 3}, "b": {"days": 4}}

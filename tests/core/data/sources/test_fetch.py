@@ -1,0 +1,699 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import ccxt
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from core.data import bars
+from core.data.sources.exchange import Client
+from core.data.sources.fetch import fetch_bars
+from core.errors import ConfigError, DataError
+from tests.helpers import exchange_server as server_module
+from tests.helpers.exchange_server import STEP, ExchangeServer, Fault, answer, exchange_server, hang_up, kline
+
+START = 1_700_000_100_000 // STEP * STEP
+ROOT = Path(__file__).parents[4]
+NAME = "binance_BTCUSDT_5m.parquet"
+PLACES = {
+    "open": 1,
+    "high": 2,
+    "low": 3,
+    "close": 4,
+    "volume": 5,
+    "quote_volume": 7,
+    "trades": 8,
+    "taker_buy_base": 9,
+    "taker_buy_quote": 10,
+}
+OHLCV = list(PLACES)[:5]
+
+
+def at(index: int) -> int:
+    return START + index * STEP
+
+
+def when(index: float) -> datetime:
+    return datetime.fromtimestamp(START / 1000, UTC) + index * timedelta(minutes=5)
+
+
+def starts(*indices: int) -> list[int]:
+    return [at(index) for index in indices]
+
+
+def held(path: Path) -> pd.DataFrame:
+    return pq.read_table(path).to_pandas()
+
+
+def expected(indices: Iterable[int], columns: Sequence[str] = tuple(PLACES)) -> pd.DataFrame:
+    klines = [kline(at(index)) for index in indices]
+    opened = pd.Series([row[0] for row in klines]).astype("datetime64[ms, UTC]")
+    return pd.DataFrame({"timestamp": opened} | {name: [float(k[PLACES[name]]) for k in klines] for name in columns})
+
+
+def assert_bars(path: Path, indices: Iterable[int], columns: Sequence[str] = tuple(PLACES)) -> None:
+    pd.testing.assert_frame_equal(held(path), expected(indices, columns))
+
+
+def covered(path: Path) -> list[list[int]]:
+    spans = json.loads(pq.read_schema(path).metadata[b"preset_search.covered"])
+    return [[(start - START) // STEP, (end - START) // STEP] for start, end in spans]
+
+
+@pytest.fixture
+def exchange() -> Iterator[ExchangeServer]:
+    """35 bars that have closed, ten to a page, and one that has not."""
+    with exchange_server() as server:
+        server.klines = {at(index): kline(at(index)) for index in range(36)}
+        server.now = at(35) + STEP // 2
+        yield server
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def client(exchange: ExchangeServer, slept: list[float]) -> Client:
+    return connect(exchange, slept)
+
+
+def connect(exchange: ExchangeServer, slept: list[float], name: str = "binance") -> Client:
+    made = Client(name, sleep=slept.append, rng=np.random.default_rng(0))
+    made.api.urls["api"]["public"] = f"{exchange.url}/api/v3"
+    made.api.enableRateLimit = False  # ccxt's own pauses are no part of these tests
+    return made
+
+
+def test_bars_come_page_by_page_with_their_taker_flow(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
+) -> None:
+    seen: list[tuple[int, int]] = []
+    path = fetch_bars(
+        tmp_path / "new", client, "BTCUSDT", "5m", when(0), on_progress=lambda done, total: seen.append((done, total))
+    )
+    assert path == tmp_path / "new" / NAME
+    assert_bars(path, range(35))
+    assert exchange.counts() == {"exchangeInfo": 1, "time": 1, "klines": 4}
+    assert exchange.asked() == starts(0, 10, 20, 30)
+    assert {(query.get("endTime"), query.get("limit")) for name, query in exchange.seen if name == "klines"} == {
+        (str(at(35) - 1), "1000")
+    }
+    assert seen == [(0, 35), (10, 35), (20, 35), (30, 35), (35, 35)]
+    assert slept == []
+    assert pq.read_schema(path).metadata[b"preset_search.complete"] == b"true"
+    assert covered(path) == [[0, 35]]
+    assert len(bars.read_bar_file(path).frame) == 35
+
+
+def test_no_key_is_sent_and_the_rate_limit_is_kept(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    (tmp_path / "netrc").write_text("default login someone password secret\n")
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert not {name for sent in exchange.headers for name in sent} & {"Authorization", "X-MBX-APIKEY"}
+    assert not any([client.api.apiKey, client.api.secret, client.api.password])
+    assert Client("binance").api.enableRateLimit is True
+
+
+def test_a_bar_that_has_not_closed_is_left_for_the_next_run(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    exchange.klines[at(35)] = kline(at(35), price=1.0)
+    exchange.now = at(36) - 1
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(30), when(40))
+    assert_bars(path, range(30, 35))
+    exchange.klines[at(35)] = kline(at(35))
+    exchange.now = at(36)
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(30), when(40))
+    assert_bars(path, range(30, 36))
+
+
+def test_a_bar_that_opened_after_the_question_for_the_time_is_left_too(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    exchange.always["klines"] = server_module.page(*(kline(at(index)) for index in range(30, 37)))
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(30)), range(30, 35))
+
+
+@pytest.mark.parametrize("status", [418, 429])
+@pytest.mark.parametrize("endpoint", ["exchangeInfo", "time", "klines"])
+def test_a_rate_limit_is_waited_for_as_long_as_the_exchange_says(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], status: int, endpoint: str
+) -> None:
+    exchange.faults[endpoint, 1] = answer(b'{"code":-1003,"msg":"Too many requests."}', status, Retry_After="17")
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert slept == [17.0]
+    assert exchange.counts()[endpoint] == (5 if endpoint == "klines" else 2)
+
+
+def test_a_rate_limit_that_ccxt_does_not_know_is_waited_for_too(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange.faults["klines", 1] = answer(b"{}", 429, Retry_After="17")
+    monkeypatch.setattr(client.api, "handle_errors", lambda *args: None)
+    monkeypatch.setattr(client.api, "httpExceptions", {})
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert slept == [17.0]
+
+
+def test_without_a_word_from_the_exchange_waits_grow_and_are_spread(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
+) -> None:
+    exchange.faults |= {("klines", number): answer(b"{}", 429) for number in range(1, 6)}
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert [low <= waited < 2 * low for low, waited in zip([0.5, 1, 2, 4, 8], slept, strict=True)] == [True] * 5
+    assert len({waited / 2**power for power, waited in enumerate(slept)}) == 5
+
+
+def test_a_wait_too_long_for_a_command_ends_it(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
+) -> None:
+    exchange.faults["klines", 3] = answer(b"{}", 418, Retry_After="7200")
+    with pytest.raises(DataError, match=r"^binance wants to be left alone for 7200 seconds .* what came is kept"):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert slept == []
+    assert_bars(tmp_path / NAME, range(20))
+
+
+PASSING_FAULTS: dict[str, Fault] = {
+    "500": answer(b"", 500),
+    "502": answer(b"<html>Bad gateway</html>", 502, Content_Type="text/html"),
+    "503 with a code": answer(b'{"code":-1000,"msg":"An unknown error occurred."}', 503),
+    "507": answer(b'{"code":-7777,"msg":"A code that ccxt does not know."}', 507),
+    "504": answer(b"", 504),
+    "408": answer(b"", 408),
+    "403 with a code": answer(b'{"code":-1003,"msg":"Too many requests."}', 403),
+    "truncated": answer(longer=100),
+    "half a document": answer(b"[[1700000100000,"),
+    "not JSON": answer(b"<html>Back soon</html>", Content_Type="text/html"),
+    "nothing": answer(b""),
+    "no list": answer(b"{}"),
+    "half a bar": answer(b'[[1700000100000, "1.0"]]'),
+    "no number": answer(json.dumps([[at(10), *["?"] * 11]]).encode()),
+    "hung up": hang_up,
+    "a page again": server_module.page(*(kline(at(index)) for index in range(10))),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING_FAULTS.values(), ids=PASSING_FAULTS)
+def test_what_passes_is_asked_again(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], fault: Fault
+) -> None:
+    exchange.faults["klines", 2] = fault
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert_bars(path, range(35))
+    assert covered(path) == [[0, 35]]
+    assert exchange.asked() == starts(0, 10, 10, 20, 30)
+    assert len(slept) == 1
+
+
+def test_an_exchange_that_says_nothing_is_asked_again(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
+) -> None:
+    exchange.faults["klines", 2] = exchange.stall
+    client.api.timeout = 200
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert exchange.asked() == starts(0, 10, 10, 20, 30)
+    assert len(slept) == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fault"),
+    [
+        ("exchangeInfo", answer(longer=100)),
+        ("exchangeInfo", answer(b"<html>")),
+        ("time", answer(longer=100)),
+        ("time", answer(b"{}")),
+    ],
+)
+def test_what_comes_before_the_bars_is_asked_again_too(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, endpoint: str, fault: Fault
+) -> None:
+    exchange.faults[endpoint, 1] = fault
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert exchange.counts()[endpoint] == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (answer(b"", 503), "HTTP 503 Service Unavailable"),
+        (answer(b"", 429), "HTTP 429 Too Many Requests"),
+        (answer(longer=100), "IncompleteRead"),
+        (answer(b"<html>"), "not a list of bars"),
+        (hang_up, "closed connection without response"),
+        (server_module.page(*(kline(at(index)) for index in range(10))), "only bars from before those asked for"),
+    ],
+)
+def test_what_does_not_pass_ends_the_run_and_keeps_what_came(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], fault: Fault, reason: str
+) -> None:
+    exchange.faults |= {("klines", number): fault for number in range(2, 100)}
+    with pytest.raises(DataError) as raised:
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert "binance failed 6 times in a row" in raised.value.what
+    assert reason in raised.value.what
+    assert "what came is kept" in raised.value.remedy
+    assert exchange.asked() == starts(0, *[10] * 6)
+    assert len(slept) == 5
+    assert_bars(tmp_path / NAME, range(10))
+    exchange.faults.clear()
+    exchange.seen.clear()
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert exchange.asked() == starts(10, 20, 30)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(451, b'{"code":0,"msg":"restricted location"}'), (400, b'{"code":-1121,"msg":"restricted"}')]
+)
+def test_a_refusal_is_not_asked_again(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], status: int, body: bytes
+) -> None:
+    exchange.always["klines"] = answer(body, status)
+    with pytest.raises(DataError, match=rf"^binance refuses \(HTTP {status} .*restricted.*--store DIR --offline"):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert len(exchange.asked()) == 1
+    assert slept == []
+    assert not (tmp_path / NAME).exists()
+
+
+def test_an_overlapping_page_and_a_repeated_bar_change_nothing(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    other = [kline(at(index), price=7.0) for index in range(8, 12)]
+    overlapping = [
+        other[0],
+        other[1],
+        kline(at(10)),
+        other[2],
+        *(kline(at(index)) for index in range(11, 20)),
+        other[3],
+    ]
+    exchange.faults["klines", 2] = server_module.page(*overlapping)
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert exchange.asked() == starts(0, 10, 20, 30)
+
+
+def test_gaps_are_not_asked_for_again(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    there = [0, 1, 2, *range(8, 12), *range(32, 35)]
+    exchange.klines = {at(index): kline(at(index)) for index in there}
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20), when(35))
+    assert_bars(path, there)
+    assert covered(path) == [[-20, 35]]
+    exchange.seen.clear()
+    exchange.now += 2 * STEP
+    exchange.klines |= {at(index): kline(at(index)) for index in (35, 36)}
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
+    assert_bars(path, [*there, 35, 36])
+    assert exchange.asked() == starts(35)
+
+
+def test_a_span_before_the_first_bar_of_all_is_asked_for_once(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(30))
+    exchange.seen.clear()
+    for _ in range(2):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-100), when(30))
+    assert exchange.asked() == starts(-100)
+    assert_bars(path, range(30))
+
+
+def test_what_lies_after_the_newest_bar_is_asked_for_again(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    late = exchange.klines.pop(at(34))
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(35))
+    assert_bars(path, range(34))
+    assert covered(path) == [[0, 34]]
+    exchange.klines[at(34)] = late
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(35))
+    assert_bars(path, range(35))
+
+
+def test_a_second_run_asks_for_no_bars(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(5), when(30))
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    exchange.seen.clear()
+    assert fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(5), when(30)) == path
+    assert fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(7), when(20)) == path
+    assert exchange.seen == []
+    exchange.now = at(30) + 1
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(5))
+    assert exchange.counts() == {"time": 1}
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
+def test_a_file_grows_at_both_ends_and_keeps_what_it_has(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(12), when(20))
+    exchange.klines |= {at(index): kline(at(index), price=7.0) for index in range(12, 20)}
+    exchange.seen.clear()
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(33))
+    assert_bars(path, range(33))
+    assert [
+        (int(query["startTime"]), int(query["endTime"]) + 1) for name, query in exchange.seen if name == "klines"
+    ] == [(at(0), at(12)), (at(10), at(12)), (at(20), at(33)), (at(30), at(33))]
+    assert covered(path) == [[0, 33]]
+
+
+def test_what_lies_between_two_spans_is_fetched_when_it_is_asked_for(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(20), when(25))
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(2), when(5))
+    assert covered(path) == [[2, 5], [20, 25]]
+    assert_bars(path, [*range(2, 5), *range(20, 25)])
+    exchange.seen.clear()
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(3), when(24))
+    assert exchange.asked() == starts(5, 15)
+    assert_bars(path, range(2, 25))
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine far from Greenwich."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_a_span_is_widened_to_whole_bars_and_a_time_without_zone_is_utc(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, elsewhere: None
+) -> None:
+    since = when(3.4).replace(tzinfo=None)
+    until = when(7.2).astimezone(timezone(timedelta(hours=9)))
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", since, until), range(3, 8))
+
+
+def test_an_interrupted_run_is_continued(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), on_progress=interrupt)
+    assert_bars(tmp_path / NAME, range(20))
+    exchange.seen.clear()
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert exchange.asked() == starts(20, 30)
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from core.data.sources import fetch
+from core.data.sources.exchange import Client
+fetch._PAGES_PER_WRITE = 2
+client = Client("binance")
+client.api.urls["api"]["public"] = sys.argv[1] + "/api/v3"
+fetch.fetch_bars(
+    Path(sys.argv[2]), client, "BTCUSDT", "5m", datetime.fromtimestamp(int(sys.argv[3]), UTC),
+    on_progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == 30 else None,
+)
+"""
+
+
+def test_a_killed_run_has_written_its_pages_and_holds_no_lock(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    command = [sys.executable, "-c", KILLED, exchange.url, str(tmp_path), str(START // 1000)]
+    assert subprocess.run(command, check=False, cwd=ROOT).returncode == -signal.SIGKILL
+    assert_bars(tmp_path / NAME, range(20))
+    exchange.seen.clear()
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+    assert exchange.asked() == starts(20, 30)
+
+
+def test_ccxt_is_imported_by_those_alone_who_fetch() -> None:
+    code = "import sys, core.data.sources.fetch; sys.exit('ccxt' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+def test_an_exchange_that_is_down_is_named_with_the_remedy_and_leaves_nothing_behind(
+    tmp_path: Path, client: Client, slept: list[float]
+) -> None:
+    with exchange_server() as closed:
+        pass
+    client.api.urls["api"]["public"] = f"{closed.url}/api/v3"
+    with pytest.raises(DataError) as raised:
+        fetch_bars(tmp_path / "store", client, "BTCUSDT", "5m", when(0))
+    assert raised.value.what.startswith("binance cannot be reached (")
+    assert "Connection refused" in raised.value.what
+    assert "--data FILE…" in raised.value.remedy
+    assert "--store DIR --offline" in raised.value.remedy
+    assert "\n" not in str(raised.value)
+    assert len(slept) == 1
+    assert not (tmp_path / "store").exists()
+
+
+def test_the_proxy_of_the_environment_is_used(
+    tmp_path: Path, exchange: ExchangeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", exchange.url.replace("//", "//someone:secret@"))
+    client = Client("binance", sleep=lambda seconds: None)
+    with pytest.raises(DataError, match="cannot be reached") as raised:
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert exchange.seen == [("CONNECT", {"host": "api.binance.com:443"})] * 2
+    assert "secret" not in str(raised.value)
+
+
+def test_an_unknown_symbol_names_its_nearest_and_leaves_nothing_behind(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    with pytest.raises(DataError, match=r"^binance has no spot market BTCUSTD\. Its nearest: BTCUSDT"):
+        fetch_bars(tmp_path / "store", client, "BTCUSTD", "5m", when(0))
+    assert exchange.counts() == {"exchangeInfo": 1}
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USDT", "btcusdt", "../BTCUSDT"])
+def test_a_symbol_written_otherwise_is_told_how_to_write_it(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, symbol: str
+) -> None:
+    with pytest.raises(DataError, match=r"is no symbol\. Write it like BTCUSDT\.$"):
+        fetch_bars(tmp_path, client, symbol, "5m", when(0))
+    assert exchange.seen == []
+
+
+def test_an_unknown_exchange_names_its_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"^There is no exchange binanse\. Its nearest: binance"):
+        Client("binanse")
+
+
+@pytest.mark.parametrize(
+    ("name", "interval", "offered"),
+    [
+        ("binance", "7m", r"Choose one of 1m, 3m, 5m, .*1d, 3d\.$"),
+        ("binance", "1w", "Choose one of 1m"),
+        ("binance", "1s", "Choose one of 1m"),
+        ("bitflyer", "5m", "Choose another exchange"),
+    ],
+)
+def test_an_interval_that_is_not_offered_is_refused(tmp_path: Path, name: str, interval: str, offered: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} does not offer bars of {interval}\. {offered}"):
+        fetch_bars(tmp_path, Client(name), "BTCUSDT", interval, when(0))
+
+
+def test_a_span_must_end_after_it_starts(tmp_path: Path, client: Client) -> None:
+    with pytest.raises(ConfigError, match="There is no bar from"):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(9), when(9))
+
+
+@pytest.mark.parametrize(("since", "until"), [(-30, -10), (50, None)])
+def test_a_span_without_bars_makes_no_file(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, since: int, until: int | None
+) -> None:
+    with pytest.raises(DataError, match="binance has no 5m bars of BTCUSDT from"):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(since), None if until is None else when(until))
+    assert not (tmp_path / NAME).exists()
+
+
+def test_a_file_that_another_process_is_fetching_is_left_to_it(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(5))
+    with (tmp_path / f"{NAME}.lock").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="is being fetched by another process"):
+            fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert_bars(path, range(5))
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert_bars(path, range(35))
+
+
+def test_the_lock_is_held_while_fetching(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    refused = []
+
+    def fetch_too(done: int, total: int) -> None:
+        with pytest.raises(ConfigError, match="another process"):
+            fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+        refused.append(done)
+
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), on_progress=fetch_too)
+    assert refused == [0, 10, 20, 30, 35]
+
+
+def test_a_store_that_cannot_be_written_is_named(tmp_path: Path, client: Client) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        fetch_bars(tmp_path / "file" / "store", client, "BTCUSDT", "5m", when(0))
+
+
+def test_the_last_bar_of_a_file_of_unknown_origin_is_fetched_again(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    frame = expected(range(10, 15))
+    frame.loc[4, "close"] += 0.5
+    frame.to_parquet(tmp_path / NAME)
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(10), when(20))
+    assert_bars(path, range(10, 20))
+    assert exchange.asked() == starts(14)
+
+
+def test_a_file_without_taker_flow_goes_on_without_it(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    expected(range(10, 15), OHLCV).astype({"timestamp": "datetime64[ns, UTC]"}).to_parquet(tmp_path / NAME)
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(8), when(20)), range(8, 20), OHLCV)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (expected(range(5)).assign(funding=1.0), "it has the columns .*, funding, the exchange"),
+        (expected(range(5)).drop(columns="volume"), "it has the columns"),
+        (expected(range(5)).assign(volume="much"), "much"),
+    ],
+)
+def test_a_file_that_cannot_be_continued_is_left_alone(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, frame: pd.DataFrame, reason: str
+) -> None:
+    frame.to_parquet(tmp_path / NAME)
+    before = (tmp_path / NAME).read_bytes()
+    with pytest.raises(DataError, match=rf"cannot be continued \(.*{reason}.*\)\. Move it away and fetch again"):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert (tmp_path / NAME).read_bytes() == before
+    assert exchange.asked() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not Parquet at all"])
+def test_a_damaged_file_is_left_alone(tmp_path: Path, client: Client, content: bytes) -> None:
+    (tmp_path / NAME).write_bytes(content)
+    with pytest.raises(DataError, match="cannot be continued"):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert (tmp_path / NAME).read_bytes() == content
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_file_without_a_closed_bar_is_filled(
+    tmp_path: Path, exchange: ExchangeServer, client: Client, count: int
+) -> None:
+    expected(range(35)).iloc[:count].to_parquet(tmp_path / NAME)
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+
+
+def test_a_file_of_one_bar_is_continued(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(3), when(4))
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(3), when(9)), range(3, 9))
+    assert exchange.asked() == starts(3, 4)
+
+
+def test_bars_off_the_grid_are_refused(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    exchange.always["klines"] = server_module.page(kline(at(3)), kline(at(4) + 1000))
+    with pytest.raises(DataError, match="opens its 5m bars off the UTC grid"):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert not (tmp_path / NAME).exists()
+
+
+def test_several_symbols_are_fetched_with_one_look_at_the_markets(
+    tmp_path: Path, exchange: ExchangeServer, client: Client
+) -> None:
+    fetch_bars(tmp_path / "one", client, "BTCUSDT", "5m", when(0))
+    fetch_bars(tmp_path / "two", client, "BTCUSDT", "5m", when(0))
+    assert exchange.counts()["exchangeInfo"] == 1
+
+
+def test_a_client_that_failed_can_go_on(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    exchange.faults |= {("klines", number): answer(b"<html>") for number in range(1, 7)}
+    with pytest.raises(DataError, match="failed 6 times"):
+        fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
+
+
+def test_binance_of_the_united_states_gives_the_taker_flow_too(
+    tmp_path: Path, exchange: ExchangeServer, slept: list[float]
+) -> None:
+    path = fetch_bars(tmp_path, connect(exchange, slept, "binanceus"), "BTCUSDT", "5m", when(0))
+    assert path.name == "binanceus_BTCUSDT_5m.parquet"
+    assert_bars(path, range(35))
+
+
+class LookingAhead(ccxt.Exchange):
+    """An exchange that looks no further than ten bars from where it is asked, as many do, and tells no time."""
+
+    def __init__(self, there: Iterable[int]) -> None:
+        super().__init__({"features": {"spot": {"fetchOHLCV": {"limit": 10}}}, "timeframes": {"5m": "5m"}})
+        self.has = {"fetchOHLCV": True, "fetchTime": False}
+        self.there = set(there)
+        self.asked: list[tuple[int, int]] = []
+
+    def load_markets(self, reload: bool = False, params: Any = None) -> Any:
+        perpetual = self.safe_market_structure(
+            {"id": "XBTUSDT.P", "symbol": "BTC/USDT:USDT", "base": "BTC", "quote": "USDT", "swap": True, "spot": False}
+        )
+        spot = self.safe_market_structure(
+            {"id": "XBTUSDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "spot": True, "type": "spot"}
+        )
+        return self.set_markets([spot, perpetual])
+
+    def milliseconds(self) -> int:
+        return at(60) + 1
+
+    def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> Any:
+        assert symbol == "BTC/USDT"
+        self.asked.append(((since - START) // STEP, limit))
+        klines = [kline(opened) for opened in range(since, since + limit * STEP, STEP)]
+        rows = [[k[0], *(float(value) for value in k[1:6])] for k in klines]
+        return [row for row in rows if (row[0] - START) // STEP in self.there]
+
+
+def test_an_outage_longer_than_a_page_does_not_end_the_bars(tmp_path: Path) -> None:
+    client = Client("kraken")
+    there = [*range(5, 12), *range(45, 61)]
+    client.api = LookingAhead(there)
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
+    assert path.name == "kraken_BTCUSDT_5m.parquet"
+    assert_bars(path, [index for index in there if index < 60], OHLCV)
+    assert client.api.asked == [(i, 10) for i in (-20, -10, 0, 10, 12, 22, 32, 42, 52)]
+    assert covered(path) == [[-20, 60]]
+
+
+def test_an_interval_without_prices_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client("kraken")
+    client.api = LookingAhead(range(60))
+    whole = client.api.fetch_ohlcv
+
+    def with_empty_bar(*args: Any) -> Any:
+        return [[row[0], None, None, None, None, 0.0] if row[0] == at(55) else row for row in whole(*args)]
+
+    monkeypatch.setattr(client.api, "fetch_ohlcv", with_empty_bar)
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(50))
+    assert_bars(path, [*range(50, 55), *range(56, 60)], OHLCV)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.config import DataConfig
+from core.data import cache, dataset
+from core.data.dataset import Dataset, load_dataset
+from tests.helpers.market import random_bars
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PRESET_SEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(dataset, "MIN_ROWS", 20)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> DataConfig:
+    path = tmp_path / "binance_BTCUSDT_5m.parquet"
+    random_bars(1500).frame.to_parquet(path)
+    return DataConfig(files=(path,), window=10, horizon=2)
+
+
+def _assert_equal(first: Dataset, second: Dataset) -> None:
+    for field in fields(Dataset):
+        one, other = getattr(first, field.name), getattr(second, field.name)
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+            assert one.dtype == other.dtype
+        else:
+            assert one == other
+            assert type(one) is type(other)
+
+
+def _made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts how often a dataset is made."""
+    made: list[int] = []
+    right = dataset.read_market
+    monkeypatch.setattr(dataset, "read_market", lambda config: (made.append(1), right(config))[1])
+    return made
+
+
+def test_the_second_start_is_served_from_the_cache_and_is_equal(
+    place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _made(monkeypatch)
+    first, second = load_dataset(config), load_dataset(config)
+    assert made == [1]
+    _assert_equal(first, second)
+    assert len(list(place.glob("*.npz"))) == 1
+
+
+def test_another_file_or_setting_is_made_anew(place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = _made(monkeypatch)
+    load_dataset(config)
+    load_dataset(config.model_copy(update={"horizon": 3}))
+    random_bars(1500, seed=1).frame.to_parquet(config.files[0])
+    load_dataset(config)
+    assert made == [1, 1, 1]
+
+
+def test_a_change_of_the_code_makes_it_anew(place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cache.cache_key("{}", config.files)
+    monkeypatch.setattr(cache, "_source_digest", lambda: "another")
+    assert cache.cache_key("{}", config.files) != before
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "other bytes", "an array", "other content", "a list"])
+def test_a_damaged_entry_is_made_anew(
+    place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    first = load_dataset(config)
+    (entry,) = place.glob("*.npz")
+    content = entry.read_bytes()
+    if damage == "truncated":
+        entry.write_bytes(content[: len(content) // 2])
+    elif damage == "emptied":
+        entry.write_bytes(b"")
+    elif damage == "an array":
+        with entry.open("wb") as file:
+            np.save(file, np.zeros(3))
+    elif damage in ("other content", "a list"):
+        with entry.open("wb") as file:
+            np.savez(file, meta_json=np.array("{}" if damage == "other content" else "[]"))
+    else:
+        middle = len(content) // 2
+        entry.write_bytes(content[:middle] + bytes(100) + content[middle + 100 :])
+    made = _made(monkeypatch)
+    _assert_equal(first, load_dataset(config))
+    assert made == [1]
+
+
+def test_an_entry_is_never_unpickled(place: Path, config: DataConfig) -> None:
+    key = cache.cache_key("{}", config.files)
+    assert key is not None
+    place.mkdir()
+    np.savez(place / f"{key}.npz", meta_json=np.array("{}"), evil=np.array([{"a": 1}], dtype=object))
+    assert cache.read_cached(key) is None
+
+
+def test_only_the_latest_entries_are_kept(place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "KEPT", 2)
+    for number in range(4):
+        cache.write_cached(f"entry{number}", {"a": np.zeros(1)}, {"number": number})
+    assert len(list(place.glob("*.npz"))) == 2
+    newest = cache.read_cached("entry3")
+    assert newest is not None
+    assert newest[1] == {"number": 3}
+
+
+def test_it_can_be_switched_off(config: DataConfig, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRESET_SEARCH_CACHE", "")
+    assert cache.cache_key("{}", config.files) is None
+    load_dataset(config)
+    assert not place.exists()
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(
+    tmp_path: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PRESET_SEARCH_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(dataset, "MIN_ROWS", 20)
+    assert len(load_dataset(config).train) > 0

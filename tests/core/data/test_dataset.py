@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.config import DataConfig, SyntheticConfig
+from core.data.bars import Bars
+from core.data.dataset import CLIP, Dataset, load_dataset
+from core.data.features.registry import FEATURES
+from core.data.labels import BUY, NO_LABEL, SELL
+from core.data.sources.reader import read_bars
+from core.data.splits import Span, main_borders
+from core.errors import ConfigError, DataError
+from tests.helpers.market import HORIZON, WINDOW, market_config, prepare, random_bars, without_rows
+
+SPLITS = ("train", "val", "test")
+WARMUP = max(feature.warmup for feature in FEATURES)
+
+
+@pytest.fixture(scope="module")
+def two() -> Dataset:
+    """Two symbols, one with a gap, the other starting later."""
+    first, second = read_bars(market_config(symbols=("AAA", "BBB")))
+    return prepare(
+        [without_rows(first, np.arange(1000, 1100)), without_rows(second, np.arange(30))],
+        market_config(symbols=("AAA", "BBB")),
+    )
+
+
+def _rows(dataset: Dataset, name: str) -> np.ndarray:
+    return np.asarray(getattr(dataset, name))
+
+
+def _check_windows_and_labels(dataset: Dataset) -> None:
+    """Every window with its warm-up and its label lies in consecutive bars of one symbol and split."""
+    for name in SPLITS:
+        rows = _rows(dataset, name)
+        start, stop = getattr(dataset.borders, name)
+        assert (dataset.timestamps[rows] >= start).all()
+        assert (dataset.timestamps[rows + dataset.horizon] < stop).all()
+        reach = np.arange(-(dataset.window - 1) - WARMUP, dataset.horizon + 1)
+        spanned = rows[:, None] + reach
+        assert (np.diff(dataset.timestamps[spanned], axis=1) == dataset.bar).all()
+        assert (dataset.symbols[spanned] == dataset.symbols[rows][:, None]).all()
+
+
+def test_windows_and_labels_stay_in_their_segment_symbol_and_split(two: Dataset) -> None:
+    _check_windows_and_labels(two)
+
+
+@settings(max_examples=25)
+@given(gaps=st.lists(st.tuples(st.integers(1, 11_900), st.integers(1, 40)), max_size=4))
+def test_no_window_spans_a_gap_wherever_it_lies(gaps: list[tuple[int, int]]) -> None:
+    dropped = np.unique([row for start, length in gaps for row in range(start, start + length)]).astype(int)
+    bars = without_rows(random_bars(12_000), dropped)
+    _check_windows_and_labels(prepare([bars], market_config()))
+
+
+def test_no_usable_row_is_left_out_beside_those_that_purge_and_embargo_drop() -> None:
+    made = prepare([random_bars(5000)], market_config())
+    embargo = 50  # 1 % of the span
+    expected = {
+        "train": np.arange(WARMUP + WINDOW - 1, 3500 - HORIZON),
+        "val": np.arange(3500 + embargo, 4250 - HORIZON),
+        "test": np.arange(4250 + embargo, 5000 - HORIZON),
+    }
+    for name in SPLITS:
+        assert np.array_equal(_rows(made, name), expected[name])
+
+
+def test_all_symbols_are_split_at_the_same_instants(two: Dataset) -> None:
+    for name in SPLITS:
+        rows = _rows(two, name)
+        ends = [two.timestamps[rows[two.symbols[rows] == symbol]].max() for symbol in range(2)]
+        assert ends[0] == ends[1]
+    for name in ("val", "test"):
+        rows = _rows(two, name)
+        starts = [two.timestamps[rows[two.symbols[rows] == symbol]].min() for symbol in range(2)]
+        assert starts[0] == starts[1] == getattr(two.borders, name)[0]
+
+
+def test_no_label_of_one_split_reaches_the_next(two: Dataset) -> None:
+    for before, after in (("train", "val"), ("val", "test")):
+        rows = _rows(two, before)
+        last_bar = two.timestamps[rows] + two.horizon * two.bar
+        assert last_bar.max() < getattr(two.borders, before)[1] < two.timestamps[_rows(two, after)].min()
+
+
+@pytest.mark.parametrize(
+    ("window", "horizon", "embargo"), [(16, 3, 100), (300, 3, 299), (16, 250, 250)], ids=["share", "window", "horizon"]
+)
+def test_the_embargo_is_the_longest_of_horizon_window_and_share(window: int, horizon: int, embargo: int) -> None:
+    config = market_config().model_copy(update={"window": window, "horizon": horizon})
+    borders = main_borders(Span(0, 10_000, 1), config)
+    assert borders.train == (0, 7000)
+    assert borders.val == (7000 + embargo, 8500)
+    assert borders.test == (8500 + embargo, 10_000)
+
+
+@given(
+    bars=st.integers(100, 100_000),
+    val=st.floats(0.05, 0.4),
+    test=st.floats(0.05, 0.4),
+    window=st.integers(2, 500),
+    horizon=st.integers(1, 500),
+)
+def test_splits_lie_on_the_grid_and_share_no_bar_of_any_window(
+    bars: int, val: float, test: float, window: int, horizon: int
+) -> None:
+    bar, start = 300, 7_000_000 * 300
+    config = DataConfig(symbols=("A",), window=window, horizon=horizon, val_fraction=val, test_fraction=test)
+    borders = main_borders(Span(start, start + bars * bar, bar), config)
+    assert borders.train[0] == start
+    assert borders.test[1] == start + bars * bar
+    assert borders.train[1] - start == pytest.approx(bars * (1 - val - test) * bar, abs=bar)
+    for before, after in ((borders.train, borders.val), (borders.val, borders.test)):
+        assert after[0] - before[1] >= max(horizon, window - 1, 0.01 * bars) * bar
+        assert (before[1] - start) % bar == (after[0] - start) % bar == 0
+
+
+def _changed_after(bars: Bars, instant: int) -> Bars:
+    """Other prices, volumes and flows from an instant on."""
+    rng = np.random.default_rng(9)
+    frame = bars.frame.copy()
+    late = frame["timestamp"].to_numpy("datetime64[us]").astype(np.int64) >= instant
+    prices = frame.columns[1:5]
+    frame.loc[late, prices] = frame.loc[late, prices].mul(rng.uniform(0.5, 2, late.sum()), axis=0)
+    frame.loc[late, "volume"] *= 50
+    return replace(bars, frame=frame)
+
+
+def test_nothing_fitted_or_trained_on_changes_with_what_comes_after_train() -> None:
+    config = market_config(symbols=("AAA", "BBB"))
+    original = read_bars(config)
+    before = prepare(original, config)
+    border = before.borders.train[1]
+    after = prepare([_changed_after(bars, border) for bars in original], config)
+    assert not np.array_equal(before.features, after.features)
+    assert np.array_equal(before.thresholds, after.thresholds)
+    assert np.array_equal(before.return_scale, after.return_scale)
+    assert np.array_equal(before.train, after.train)
+    early = before.timestamps < border
+    assert np.array_equal(before.features[early], after.features[early])
+    assert np.array_equal(before.labels[before.train], after.labels[before.train])
+    assert np.array_equal(before.returns[before.train], after.returns[before.train])
+
+
+def test_features_are_scaled_by_median_and_quartiles_of_each_symbols_train_rows(two: Dataset) -> None:
+    for symbol in range(2):
+        mine = two.train[two.symbols[two.train] == symbol]
+        low, middle, high = np.quantile(two.features[mine].astype(float), (0.25, 0.5, 0.75), axis=0)
+        np.testing.assert_allclose(middle, 0, atol=1e-6)
+        np.testing.assert_allclose(high - low, 1, atol=1e-6)
+
+
+def test_one_wild_bar_does_not_blow_up_the_features() -> None:
+    bars = random_bars(4000)
+    frame = bars.frame.copy()
+    frame.loc[3000, ["high", "close"]] *= 100
+    made = prepare([replace(bars, frame=frame)], market_config())
+    assert np.abs(made.features).max() == CLIP
+
+
+def test_labels_share_the_train_rows_of_each_symbol_as_asked(two: Dataset) -> None:
+    for symbol in range(2):
+        mine = two.labels[two.train[two.symbols[two.train] == symbol]]
+        np.testing.assert_allclose(np.bincount(mine) / len(mine), [0.25, 0.5, 0.25], atol=0.001)
+
+
+def test_labels_and_returns_tell_the_same_future(two: Dataset) -> None:
+    for symbol in range(2):
+        mine = np.flatnonzero((two.symbols == symbol) & (two.labels != NO_LABEL))
+        low, high = two.thresholds[symbol]
+        future = two.returns[mine] * two.return_scale[symbol]
+        assert (future[two.labels[mine] == SELL] < low + 1e-9).all()
+        assert (future[two.labels[mine] == BUY] > high - 1e-9).all()
+
+
+def test_the_future_is_unknown_at_the_end_of_each_segment() -> None:
+    made = prepare([without_rows(random_bars(5000), np.arange(2000, 2010))], market_config())
+    unknown = np.flatnonzero(made.labels == NO_LABEL)
+    assert unknown.tolist() == [1997, 1998, 1999, 4987, 4988, 4989]
+    assert (made.returns[unknown] == 0).all()
+
+
+def test_forward_returns_are_in_units_of_the_symbols_train_quartiles(two: Dataset) -> None:
+    for symbol in range(2):
+        mine = two.train[two.symbols[two.train] == symbol]
+        low, high = np.quantile(two.returns[mine].astype(float), (0.25, 0.75))
+        assert high - low == pytest.approx(1, abs=1e-5)
+
+
+def test_nothing_a_training_reads_is_missing_or_unlabelled(two: Dataset) -> None:
+    assert np.isfinite(two.features).all()
+    assert np.isfinite(two.returns).all()
+    for name in SPLITS:
+        assert set(np.unique(two.labels[_rows(two, name)])) == {0, 1, 2}
+
+
+def test_arrays_have_the_documented_types_and_shapes(two: Dataset) -> None:
+    count = len(two.timestamps)
+    assert (two.features.dtype, two.features.shape) == (np.float32, (count, len(two.feature_names)))
+    assert (two.labels.dtype, two.labels.shape) == (np.int8, (count,))
+    assert (two.returns.dtype, two.returns.shape) == (np.float32, (count,))
+    assert (two.timestamps.dtype, two.symbols.dtype) == (np.int64, np.int16)
+    assert two.thresholds.shape == (2, 2)
+    assert two.return_scale.shape == (2,)
+    assert {_rows(two, name).dtype for name in SPLITS} == {np.dtype(np.int64)}
+
+
+def test_a_feature_that_one_symbol_lacks_is_no_feature() -> None:
+    with_flow = random_bars(4000)
+    without = random_bars(4000, seed=1, symbol="ETHUSDT")
+    without = replace(without, frame=without.frame.drop(columns="taker_buy_base"))
+    assert not any("taker" in name for name in prepare([with_flow, without], market_config()).feature_names)
+    assert any("taker" in name for name in prepare([with_flow], market_config()).feature_names)
+
+
+def test_without_test_nothing_of_the_test_span_is_left(two: Dataset) -> None:
+    seen = two.without_test()
+    assert seen.timestamps.max() < two.borders.val[1]
+    assert len(seen.test) == 0
+    # Labels and returns that look across the border would carry test prices.
+    late = seen.timestamps + seen.horizon * seen.bar >= two.borders.val[1]
+    assert (seen.labels[late] == NO_LABEL).all()
+    assert (seen.returns[late] == 0).all()
+
+
+def _windows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    return dataset.features[rows[:, None] + np.arange(1 - dataset.window, 1)]
+
+
+@pytest.mark.parametrize("name", ["train", "val"])
+def test_without_test_the_other_windows_are_the_same(two: Dataset, name: str) -> None:
+    seen = two.without_test()
+    before, after = _rows(two, name), _rows(seen, name)
+    assert np.array_equal(_windows(two, before), _windows(seen, after))
+    for array in ("labels", "returns", "timestamps", "symbols"):
+        assert np.array_equal(getattr(two, array)[before], getattr(seen, array)[after])
+
+
+def test_without_test_describes_itself_as_before(two: Dataset) -> None:
+    seen = two.without_test()
+    described = {field.name for field in fields(Dataset)} - {
+        *("features", "labels", "returns", "timestamps", "symbols", "thresholds", "return_scale"),
+        *("trade_returns", "log_prices", "center", "scale"),
+        *SPLITS,
+    }
+    assert all(getattr(seen, name) == getattr(two, name) for name in described)
+
+
+@pytest.mark.parametrize(
+    ("bars", "split"), [(600, "train"), (3000, "val"), (60, "train"), (4, "train")], ids=["600", "3000", "60", "4"]
+)
+def test_too_few_rows_are_refused_by_split(bars: int, split: str) -> None:
+    with pytest.raises(DataError, match=f"usable {split} rows") as caught:
+        prepare([random_bars(bars)], market_config())
+    assert "more days" in caught.value.remedy
+
+
+def test_one_symbol_with_too_few_train_rows_is_named() -> None:
+    holed = without_rows(random_bars(4000, seed=1, symbol="ETHUSDT"), np.arange(1, 2400))
+    with pytest.raises(DataError, match="usable train rows in ETHUSDT"):
+        prepare([random_bars(4000), holed], market_config())
+
+
+def test_a_batch_must_fit_the_train_rows(dataset: Dataset) -> None:
+    dataset.check_batch_size(len(dataset.train))
+    with pytest.raises(ConfigError, match=f"larger than the {len(dataset.train)} train windows"):
+        dataset.check_batch_size(len(dataset.train) + 1)
+
+
+def test_the_same_config_loads_the_same_dataset() -> None:
+    first, second = load_dataset(market_config()), load_dataset(market_config())
+    assert first.fingerprint == second.fingerprint
+    for field in fields(Dataset):
+        np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
+
+
+def test_the_span_is_that_of_the_bars() -> None:
+    made = load_dataset(market_config())
+    assert made.span == ("2024-01-01T00:00:00+00:00", "2024-01-14T21:15:00+00:00")
+    assert made.is_synthetic
+
+
+def _store(folder: Path, *symbols: str) -> Path:
+    for seed, symbol in enumerate(symbols):
+        random_bars(4100 + 50 * seed, seed, symbol).frame.to_parquet(folder / f"binance_{symbol}_5m.parquet")
+    return folder
+
+
+def test_bars_come_from_files_or_the_store_alike(tmp_path: Path) -> None:
+    store = _store(tmp_path, "BTCUSDT", "ETHUSDT")
+    named = load_dataset(DataConfig(symbols=("BTCUSDT", "ETHUSDT"), store=store, window=WINDOW, days=14))
+    files = tuple(store / f"binance_{symbol}_5m.parquet" for symbol in ("BTCUSDT", "ETHUSDT"))
+    listed = load_dataset(DataConfig(files=files, window=WINDOW, days=14))
+    assert named.fingerprint == listed.fingerprint
+    assert named.symbol_names == ("BTCUSDT", "ETHUSDT")
+    assert not named.is_synthetic
+    assert len(named.timestamps) == 2 * 14 * 288
+
+
+def test_the_synthetic_market_can_be_cut_to_days() -> None:
+    config = DataConfig(synthetic=SyntheticConfig(bars=6000), window=WINDOW, days=14)
+    assert len(load_dataset(config).timestamps) == 14 * 288
+
+
+@pytest.mark.real_data
+def test_recorded_bars_make_a_sound_dataset(shared_data: Path) -> None:
+    config = DataConfig(symbols=("BTCUSDT", "ETHUSDT"), store=shared_data, interval="15m", days=60)
+    made = load_dataset(config)
+    _check_windows_and_labels(made)
+    assert np.isfinite(made.features).all()
+    np.testing.assert_allclose(np.bincount(made.labels[made.train]) / len(made.train), [0.25, 0.5, 0.25], atol=0.001)
+    # No feature of the past tells the future as a leak would.
+    future = made.returns[made.train]
+    ranks = np.argsort(np.argsort(future))
+    for column in made.features[made.train].T:
+        assert abs(np.corrcoef(np.argsort(np.argsort(column)), ranks)[0, 1]) < 0.3
+
+
+def test_without_test_no_trade_leaves_at_a_price_of_test(two: Dataset) -> None:
+    seen = two.without_test()
+    across = seen.timestamps + (seen.horizon + 1) * seen.bar >= seen.borders.val[1]
+    assert across[seen.val].any(), "the label of the last val row ends just before the border, its trade on it"
+    assert np.isnan(seen.trade_returns[across]).all()
+    kept = two.timestamps < two.borders.val[1]
+    np.testing.assert_array_equal(seen.trade_returns[~across], two.trade_returns[kept][~across])

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from core import presets
+from core.config import BalanceConfig, LossConfig, TrainerConfig, TrainingConfig
+from core.evaluation.checklist import ChecklistLine, advice, checklist, checks, gates, has_skill, targets
+
+GOOD: dict[str, Any] = {
+    "val": {"accuracy": 0.58, "macro_f1": 0.55, "direction_auc": 0.60, "top_share": 0.5},
+    "val_cross_fitted": {"macro_f1": 0.54, "direction_auc": 0.58},
+    "val_yardsticks_by_halves": {"majority": 0.23, "logistic regression": 0.41},
+    "provable_direction_auc": 0.53,
+    "gap": {"gap": 0.05, "val_loss": 0.6},
+}
+
+
+def _with(path: str, value: float) -> dict[str, Any]:
+    group, _, name = path.partition(".")
+    return {**GOOD, group: {**GOOD[group], name: value} if name else value}
+
+
+def _verdicts(lines: list[ChecklistLine]) -> dict[str, str]:
+    return {line.name: line.verdict for line in lines}
+
+
+def test_the_guides_recipe_passes_its_own_advice() -> None:
+    recipe = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
+    assert set(_verdicts(advice(recipe)).values()) == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("config", "failed"),
+    [
+        (TrainingConfig(trainer=TrainerConfig(learning_rate=1.01e-4)), "learning rate"),
+        (TrainingConfig(trainer=TrainerConfig(batch_size=127)), "batch size"),
+        (TrainingConfig(trainer=TrainerConfig(weight_decay=0.0009)), "weight decay"),
+        (TrainingConfig(loss=LossConfig(focal_gamma=1.99)), "focal gamma"),
+        (TrainingConfig(balance=BalanceConfig(class_weights="none")), "class weights"),
+        (TrainingConfig(trainer=TrainerConfig(patience=14)), "patience"),
+    ],
+)
+def test_each_bound_on_the_recipe_is_held(config: TrainingConfig, failed: str) -> None:
+    assert [name for name, verdict in _verdicts(advice(config)).items() if verdict == "fail"] == [failed]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainingConfig(trainer=TrainerConfig(learning_rate=1e-4, batch_size=128, weight_decay=0.001, patience=15)),
+        TrainingConfig(loss=LossConfig(focal_gamma=2.0)),
+        TrainingConfig(trainer=TrainerConfig(patience=None)),
+        TrainingConfig(balance=BalanceConfig(class_weights="none", oversample=True)),
+    ],
+)
+def test_a_recipe_on_the_bound_passes(config: TrainingConfig) -> None:
+    assert set(_verdicts(advice(config)).values()) == {"pass"}
+
+
+def test_good_findings_pass_everything() -> None:
+    lines = checklist(TrainingConfig(), GOOD)
+    assert {line.verdict for line in lines} == {"pass"}
+    assert has_skill(lines)
+    assert [line.kind for line in lines] == ["advice"] * 6 + ["check"] * 2 + ["guide target"] * 4 + ["gate"] * 3
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "failed"),
+    [("val.accuracy", 0.5, "val accuracy"), ("gap.gap", 0.15, "train-val gap of the loss")],
+)
+def test_each_bound_on_a_figure_is_held(path: str, value: float, failed: str) -> None:
+    assert [name for name, verdict in _verdicts(checks(_with(path, value))).items() if verdict == "fail"] == [failed]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "failed"),
+    [
+        ("val.accuracy", 0.549, "val accuracy"),
+        ("val.accuracy", 0.63, "val accuracy"),  # above what is honest
+        ("val.macro_f1", 0.51, "val macro-F1"),
+        ("val.macro_f1", 0.59, "val macro-F1"),
+        ("gap.val_loss", 0.7, "val loss (cross-entropy, nats)"),
+        ("gap.gap", 0.08, "train-val gap of the loss"),
+    ],
+)
+def test_each_guide_target_is_held(path: str, value: float, failed: str) -> None:
+    assert [name for name, verdict in _verdicts(targets(_with(path, value))).items() if verdict == "fail"] == [failed]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("val_cross_fitted.macro_f1", 0.41),
+        ("val_yardsticks_by_halves.persistence", 0.56),
+        ("val_cross_fitted.direction_auc", 0.53),
+        ("provable_direction_auc", 0.61),
+        ("val.top_share", 0.91),
+        ("val_cross_fitted.direction_auc", math.nan),
+        ("val.top_share", math.nan),
+    ],
+)
+def test_any_gate_alone_denies_skill(path: str, value: Any) -> None:
+    lines = gates(_with(path, value))
+    assert not has_skill(lines)
+    assert sum(line.verdict != "pass" for line in lines) == 1
+
+
+def test_without_findings_nothing_measured_is_judged() -> None:
+    lines = checklist(TrainingConfig(), {})
+    assert {line.verdict for line in lines if line.kind != "advice"} == {"not measured"}
+    assert not has_skill(lines)
+    assert not any("nan" in line.value + line.bound for line in lines)
+
+
+def test_the_gate_names_the_yardstick_to_beat() -> None:
+    assert "0.4100 (logistic regression)" in gates(GOOD)[0].bound

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import softmax
+
+from core.config import DataConfig, SyntheticConfig
+from core.data.dataset import Dataset, load_dataset
+from core.data.labels import CLASSES
+from core.data.market import Market
+from core.data.sources.reader import read_market
+from core.errors import ConfigError, DataError
+from core.inference import TrainedModel
+from core.models import checkpoint
+from core.training import run as training
+from core.training.trainer import Trainer
+from tests.helpers.market import market_config, recipe
+
+CPU = torch.device("cpu")
+CONFIG = market_config(bars=2500, symbols=("AAA", "BBB"))
+
+
+@pytest.fixture(scope="module")
+def made() -> Dataset:
+    return load_dataset(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def folder(made: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("trained")
+    training.train_model(recipe(epochs=1), CONFIG, made, output, device="cpu")
+    return output
+
+
+@pytest.fixture
+def trained(folder: Path) -> TrainedModel:
+    return TrainedModel.load(folder / "checkpoint.pt")
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return read_market(CONFIG)
+
+
+def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Market, made: Dataset) -> None:
+    table = trained.predict(market, CPU)
+    trainer = Trainer(recipe(epochs=1), made, CPU)
+    trainer.model.load_state_dict(trained.weights)
+    assert trained.calibration is not None
+    for symbol, name in enumerate(made.symbol_names):
+        rows = made.val[made.symbols[made.val] == symbol]
+        expected = trainer.logits(torch.from_numpy(rows))
+        mine = table[table["symbol"] == name].set_index("timestamp")
+        found = mine.loc[pd.to_datetime(made.timestamps[rows], unit="us", utc=True)]
+        probabilities = found[["sell", "hold", "buy"]].to_numpy()
+        np.testing.assert_allclose(probabilities, trained.calibration.apply(expected), atol=1e-6)
+        assert found["call"].tolist() == np.array(CLASSES)[expected.argmax(axis=1)].tolist()
+        assert set(found["split"]) == {"val"}
+
+
+def test_every_bar_with_a_whole_window_is_predicted_and_no_other(trained: TrainedModel, market: Market) -> None:
+    table = trained.predict(market, CPU)
+    assert len(table) == sum(int(rows.window_ok.sum()) for rows in market.rows)
+    np.testing.assert_allclose(table[["sell", "hold", "buy"]].sum(axis=1), 1)
+    assert table["confidence"].between(0, 1).all()
+    assert np.isfinite(table["forecast_return"]).all()
+    assert table["timestamp"].is_monotonic_increasing
+    # The last bars, whose future is not known, are the ones of use.
+    assert table["timestamp"].iloc[-1] == pd.Timestamp(market.span.stop - market.span.bar, unit="us", tz="UTC")
+    assert table["split"].iloc[-1] == "new"
+
+
+def test_a_prediction_needs_nothing_but_bars_up_to_it(trained: TrainedModel) -> None:
+    whole = read_market(CONFIG)
+    cut = read_market(CONFIG.model_copy(update={"until": pd.Timestamp("2024-01-06", tz="UTC").to_pydatetime()}))
+    late, early = trained.predict(whole, CPU), trained.predict(cut, CPU)
+    both = early.merge(late, on=["timestamp", "symbol"], suffixes=("", "_late"))
+    assert len(both) == len(early) > 500
+    np.testing.assert_allclose(both["buy"], both["buy_late"], atol=1e-6)
+
+
+def test_without_calibration_the_probabilities_are_the_networks_own(trained: TrainedModel, market: Market) -> None:
+    table = replace(trained, calibration=None).predict(market, CPU)
+    assert trained.calibration is not None
+    scores = np.log(table[["sell", "hold", "buy"]].to_numpy())
+    expected = softmax(scores / trained.calibration.temperature + np.array(trained.calibration.bias), axis=1)
+    calibrated = trained.predict(market, CPU)[["sell", "hold", "buy"]].to_numpy()
+    np.testing.assert_allclose(expected, calibrated, atol=1e-6)
+
+
+def test_one_symbol_of_several_can_be_predicted_alone(trained: TrainedModel, market: Market) -> None:
+    alone = replace(market, rows=market.rows[1:])
+    table, both = trained.predict(alone, CPU), trained.predict(market, CPU)
+    mine = both[both["symbol"] == "BBB"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(table, mine, check_exact=False, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda m: replace(m, feature_names=m.feature_names[:-1]), "missing"),
+        (lambda m: replace(m, feature_names=(*m.feature_names, "more")), "not known more"),
+        (lambda m: replace(m, feature_names=m.feature_names[::-1]), "another order"),
+        (lambda m: replace(m, rows=(replace(m.rows[0], symbol="CCC"),)), "not trained on CCC; it knows AAA, BBB"),
+        (lambda m: replace(m, span=replace(m.span, bar=60_000_000)), "last 60 s, the model was trained on 300 s"),
+    ],
+    ids=["a feature less", "a feature more", "another order", "another symbol", "another interval"],
+)
+def test_data_unlike_the_trainings_are_refused(
+    trained: TrainedModel, market: Market, change: Callable[[Market], Market], said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        trained.predict(change(market), CPU)
+
+
+def test_bars_too_few_for_one_window_are_refused(trained: TrainedModel) -> None:
+    short = read_market(DataConfig(synthetic=SyntheticConfig(bars=200, symbols=("AAA", "BBB")), window=16))
+    with pytest.raises(DataError, match="No window of 16 bars is whole"):
+        trained.predict(short, CPU)
+
+
+def test_a_checkpoint_keeps_everything(folder: Path, trained: TrainedModel, made: Dataset, tmp_path: Path) -> None:
+    trained.save(tmp_path / "again.pt")
+    again = TrainedModel.load(tmp_path / "again.pt")
+    for name in ("config", "data", "calibration", "features", "symbols", "bar", "train", "val", "findings", "about"):
+        assert getattr(again, name) == getattr(trained, name), name
+    for name in ("center", "scale", "return_scale"):
+        assert np.array_equal(getattr(again, name), getattr(made, name)), name
+    assert trained.data == CONFIG
+    assert trained.findings["val"]["macro_f1"] > 0
+
+
+def _damaged(change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def damage(content: dict[str, Any]) -> dict[str, Any]:
+        change(content)
+        return content
+
+    return damage
+
+
+DAMAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    **{f"no {key}": _damaged(lambda c, key=key: c.pop(key)) for key in ("config", "data", "model", "calibration")},
+    **{f"no {key} either": _damaged(lambda c, key=key: c.pop(key)) for key in ("features", "fitted", "bar", "train")},
+    "a weight less": _damaged(lambda c: c["model"].popitem()),
+    "a weight that is no tensor": _damaged(lambda c: c["model"].update({"stem.bias": 1.0})),
+    "a weight of another shape": _damaged(lambda c: c["model"].update({"stem.bias": torch.zeros(3)})),
+    "a weight that is not finite": _damaged(lambda c: c["model"]["stem.bias"].fill_(float("nan"))),
+    "a feature less": _damaged(lambda c: c["features"].pop()),
+    "a symbol less": _damaged(lambda c: c["symbols"].pop()),
+    "a scale of nothing": _damaged(lambda c: c["fitted"]["scale"].fill_(0.0)),
+    "a scale that is not finite": _damaged(lambda c: c["fitted"]["scale"].fill_(float("inf"))),
+    "a text for a scale": _damaged(lambda c: c["fitted"].update({"scale": "wide"})),
+    "a bar of nothing": _damaged(lambda c: c.update(bar=0)),
+    "a text for a bar": _damaged(lambda c: c.update(bar="5m")),
+    "an unknown setting": _damaged(lambda c: c["config"].update(colour="red")),
+    "a calibration of nothing": _damaged(lambda c: c["calibration"].update(temperature=0.0)),
+    "a bias that is no number": _damaged(lambda c: c["calibration"].update(bias=[float("nan"), 0.0, 0.0])),
+    "a bar without end": _damaged(lambda c: c.update(bar=float("inf"))),
+    "a border without end": _damaged(lambda c: c.update(train=[0, float("inf")])),
+    "yardsticks that are none": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves=[1])),
+    "a yardstick that is none": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves={"x": {}})),
+    "two biases": _damaged(lambda c: c["calibration"].update(bias=[1.0, 2.0])),
+    "three borders": _damaged(lambda c: c.update(train=[1, 2, 3])),
+    "a list for findings": _damaged(lambda c: c.update(findings=[1])),
+    "a text for a model": _damaged(lambda c: c.update(model="here")),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_checkpoint_is_refused_in_one_line(folder: Path, tmp_path: Path, name: str) -> None:
+    content = checkpoint.load_checkpoint(folder / "checkpoint.pt")
+    content.pop("format_version")
+    checkpoint.save_checkpoint(tmp_path / "damaged.pt", DAMAGES[name](content))
+    with pytest.raises(ConfigError) as caught:
+        TrainedModel.load(tmp_path / "damaged.pt")
+    assert "damaged.pt" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_trainers_state_is_no_trained_model(made: Dataset, tmp_path: Path) -> None:
+    checkpoint.save_checkpoint(tmp_path / "state.pt", Trainer(recipe(), made, CPU).state_dict())
+    with pytest.raises(ConfigError, match="no whole trained model"):
+        TrainedModel.load(tmp_path / "state.pt")
+
+
+def test_the_interval_is_that_of_the_bars_whatever_the_settings_say(made: Dataset) -> None:
+    hourly = replace(made, bar=3_600_000_000)
+    rest: dict[str, Any] = {"weights": {}, "calibration": None, "findings": {}, "about": {}}
+    assert TrainedModel.of(hourly, recipe(), CONFIG, **rest).data.interval == "1h"

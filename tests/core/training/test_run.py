@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core import __version__
+from core.config import LabelConfig, TrainingConfig, parse
+from core.data import summary
+from core.data.dataset import Dataset, load_dataset, load_whole_dataset
+from core.errors import ConfigError, NonFiniteLossError
+from core.evaluation import baselines, metrics
+from core.evaluation.checklist import has_skill
+from core.evaluation.history import EpochResult
+from core.inference import TrainedModel
+from core.models import checkpoint, memory
+from core.training import run as training
+from core.training.run import TrainingResult
+from core.training.trainer import Trainer
+from tests.helpers.market import cut, market_config, recipe
+
+FILES = ["checkpoint.pt", "metrics.json", "curves.png"]
+
+
+@pytest.fixture(scope="module")
+def short(dataset: Dataset) -> Dataset:
+    return cut(dataset, train=128, val=200)
+
+
+def _train(dataset: Dataset, output: Path, **more: Any) -> TrainingResult:
+    return training.train_model(recipe(), market_config(), dataset, output, device="cpu", **more)
+
+
+def _report(folder: Path) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    content: dict[str, Any] = json.loads((folder / "metrics.json").read_text(), parse_constant=refuse)
+    return content
+
+
+def test_both_files_are_written_and_named(short: Dataset, tmp_path: Path) -> None:
+    seen: list[EpochResult] = []
+    outcome = _train(short, tmp_path / "new", on_epoch=seen.append)
+    assert outcome.files == [tmp_path / "new" / name for name in FILES]
+    assert {path.name for path in (tmp_path / "new").iterdir()} == set(FILES)
+    assert outcome.history == seen
+    assert [result.epoch for result in seen] == [1, 2, 3]
+    assert not outcome.interrupted
+
+
+def test_the_metrics_file_tells_all_that_a_reader_needs(short: Dataset, tmp_path: Path) -> None:
+    outcome = _train(short, tmp_path, about={"preset": {"name": "mine"}})
+    report = _report(tmp_path)
+    assert report["version"] == __version__
+    assert report["preset"] == {"name": "mine"}
+    assert parse(TrainingConfig, report["training"], "here") == recipe()
+    assert report["best_epoch"] == outcome.best.epoch
+    assert report["val"] == outcome.best.metrics == outcome.findings["val"]
+    assert set(report["val_yardsticks"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
+    assert report["checklist"] == [line.as_row() for line in outcome.checklist]
+    assert report["provable_direction_auc"] > 0.5
+    assert report["epochs"] == len(report["history"]) == 3
+    assert report["interrupted"] is False
+    assert report["data"] == summary.describe_data(short)
+    assert report["data"]["rows"] == {"train": 128, "val": 200, "test": len(short.test)}
+    assert report["data"]["fingerprint"] == short.fingerprint
+    assert report["data"]["synthetic"] is True
+
+
+def test_the_majority_beside_it_is_of_the_same_rows(short: Dataset, tmp_path: Path) -> None:
+    outcome = _train(short, tmp_path)
+    expected = metrics.evaluate(
+        short.labels[short.val], baselines.majority(short, short.val), short.timestamps[short.val]
+    )
+    assert outcome.findings["val_yardsticks"]["majority"] == expected == _report(tmp_path)["val_yardsticks"]["majority"]
+
+
+def test_what_is_not_defined_is_null_in_the_metrics_file(short: Dataset, tmp_path: Path) -> None:
+    labels = short.labels.copy()
+    labels[short.val] = np.minimum(labels[short.val], 1)
+    _train(replace(short, labels=labels), tmp_path)
+    assert _report(tmp_path)["val"]["auc"] is None
+
+
+def test_the_checkpoint_holds_the_model_that_was_measured(short: Dataset, tmp_path: Path) -> None:
+    outcome = _train(short, tmp_path)
+    model = TrainedModel.load(tmp_path / "checkpoint.pt").build(torch.device("cpu"))
+    windows = torch.from_numpy(short.features[short.val[:, None] + np.arange(1 - short.window, 1)])
+    with torch.inference_mode():
+        probabilities = model(windows).direction.double().softmax(-1).numpy()
+    measured = metrics.evaluate(short.labels[short.val], probabilities, short.timestamps[short.val])
+    assert measured == pytest.approx({name: outcome.best.metrics[name] for name in measured})
+
+
+def test_a_training_on_all_rows_says_that_nothing_was_held_out(tmp_path: Path) -> None:
+    config = market_config(bars=1500)
+    whole = load_whole_dataset(config)
+    assert len(whole.val) == len(whole.test) == 0
+    outcome = training.train_model(recipe(epochs=9), config, whole, tmp_path, device="cpu", stop_after=2)
+    assert [result.epoch for result in outcome.history] == [1, 2]
+    assert outcome.best.epoch == 2
+    report = _report(tmp_path)
+    assert "no held-out figure exists" in report["note"]
+    assert not {"val", "val_yardsticks", "gap"} & set(report)
+    assert report["calibration"] is None
+    assert all(line["verdict"] == "not measured" for line in report["checklist"] if line["kind"] != "advice")
+
+
+def test_the_last_epoch_is_the_one_kept_where_nothing_is_held_out(tmp_path: Path) -> None:
+    config = market_config(bars=1500)
+    whole = load_whole_dataset(config)
+    outcome = training.train_model(recipe(epochs=3), config, whole, tmp_path, device="cpu")
+    trainer = Trainer(recipe(epochs=3), whole, torch.device("cpu"))
+    list(trainer)
+    assert all(torch.equal(outcome.trained.weights[name], value) for name, value in trainer.model.state_dict().items())
+
+
+@pytest.mark.parametrize("changes", [{"patience": 3}, {"schedule": "plateau"}])
+def test_what_waits_for_a_score_needs_validation_rows(changes: dict[str, Any], tmp_path: Path) -> None:
+    whole = load_whole_dataset(market_config(bars=1500))
+    with pytest.raises(ConfigError, match="Without validation rows"):
+        training.train_model(recipe(**changes), market_config(), whole, tmp_path, device="cpu")
+
+
+class _Interrupt:
+    """Presses Ctrl-C once an epoch has been reported."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __call__(self, result: EpochResult) -> None:
+        if result.epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_training_keeps_what_it_reached_and_says_so(short: Dataset, tmp_path: Path) -> None:
+    outcome = _train(short, tmp_path, on_epoch=_Interrupt(1))
+    assert outcome.interrupted
+    assert [result.epoch for result in outcome.history] == [1]
+    report = _report(tmp_path)
+    assert report["interrupted"] is True
+    assert report["epochs"] == 1
+    assert checkpoint.load_checkpoint(tmp_path / "checkpoint.pt")["about"]["interrupted"] is True
+
+
+def test_an_interruption_before_the_first_epoch_writes_nothing(
+    short: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(trainer: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("core.training.trainer.Trainer._train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _train(short, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_training_that_fails_leaves_earlier_files_alone(short: Dataset, tmp_path: Path) -> None:
+    _train(short, tmp_path)
+    before = [(tmp_path / name).read_bytes() for name in FILES]
+    poisoned = replace(short, features=np.full_like(short.features, np.nan))
+    with pytest.raises(NonFiniteLossError):
+        _train(poisoned, tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in FILES] == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_an_earlier_outcome_is_not_replaced_unasked(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("x")
+    with pytest.raises(ConfigError, match=f"already holds {name}") as caught:
+        training.check_output(tmp_path, overwrite=False)
+    assert "--overwrite" in caught.value.remedy
+    training.check_output(tmp_path, overwrite=True)
+
+
+def test_other_files_are_no_outcome(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    training.check_output(tmp_path, overwrite=False)
+
+
+@pytest.mark.parametrize("below", ["file", "file/new", "x" * 300], ids=["file", "below a file", "name too long"])
+def test_an_output_folder_that_cannot_be_made_is_refused_before_training(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        training.check_output(tmp_path / below, overwrite=False)
+
+
+@pytest.mark.parametrize(("device", "size"), [("cpu", "quick"), ("cuda", "small")])
+def test_the_default_size_suits_the_device(device: str, size: str) -> None:
+    assert memory.default_size(torch.device(device)) == size
+
+
+def test_a_training_does_not_know_the_first_price_of_test(dataset: Dataset, tmp_path: Path, monkeypatch: Any) -> None:
+    seen: list[Dataset] = []
+    make = Trainer.__init__
+
+    def spying(trainer: Trainer, config: Any, given: Dataset, *rest: Any) -> None:
+        seen.append(given)
+        make(trainer, config, given, *rest)
+
+    monkeypatch.setattr(Trainer, "__init__", spying)
+    training.train_model(recipe(epochs=1), market_config(), dataset, tmp_path, device="cpu")
+    assert len(seen[0].test) == 0
+    assert seen[0].timestamps.max() < dataset.borders.val[1]
+
+
+def test_what_was_trained_is_kept_if_measuring_it_is_interrupted(
+    short: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("core.evaluation.report.baseline_metrics", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _train(short, tmp_path)
+    assert TrainedModel.load(tmp_path / "checkpoint.pt").findings == {}
+
+
+def test_labels_of_one_class_are_trained_on_and_show_no_skill(tmp_path: Path) -> None:
+    labels = LabelConfig(kind="fixed", fixed=(-0.9, 0.9))
+    data = market_config().model_copy(update={"labels": labels})
+    outcome = training.train_model(recipe(epochs=1), data, load_dataset(data), tmp_path, device="cpu")
+    assert not has_skill(outcome.checklist)
+
+
+def test_yardsticks_are_judged_on_the_same_halves_as_the_model(short: Dataset, tmp_path: Path) -> None:
+    found = _train(short, tmp_path).findings["val_yardsticks_by_halves"]
+    halves = metrics.halves(short.timestamps[short.val])
+    probabilities = baselines.persistence(short, short.val)
+    expected = [metrics.macro_f1(short.labels[short.val[half]], probabilities[half]) for half in halves]
+    assert found["persistence"] == pytest.approx(np.mean(expected))

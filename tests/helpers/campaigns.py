@@ -1,0 +1,71 @@
+"""A small campaign that has been searched, made without Ray: what `confirm` and `export` start from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from core.config import DataConfig, SyntheticConfig
+from core.files import write_json
+from core.training.trainer import Trainer
+from search.campaign.plan import campaign_yaml, plan_campaign
+from search.config import CampaignConfig, ConfirmConfig, settings_of
+from search.engine.job import TrialJob, epoch_row
+from search.engine.trainable import write_outputs
+from search.results import manifest, tables
+from search.results.folder import CONFIG_FILE, INCUMBENT_FILE, JOURNAL_FILE
+from search.study.space import SpaceConfig
+from search.study.study import CampaignStudy
+from search.study.trial_record import EpochRecord
+
+NAME = "small"
+
+
+def config(data: DataConfig | None = None) -> CampaignConfig:
+    return CampaignConfig(
+        name=NAME,
+        data=data or DataConfig(synthetic=SyntheticConfig(bars=5000)),
+        trials=3,
+        max_epochs=2,
+        grace=1,
+        ask=(),
+        sampler="random",
+        incumbent="quick_experiment",
+        incumbent_epochs=1,
+        model="quick",
+        space=SpaceConfig(),
+        confirm=ConfirmConfig(top=2, seeds=2, folds=2),
+        device="cpu",
+    )
+
+
+def searched(root: Path, data: DataConfig | None = None) -> Path:
+    """The folder of a campaign of three trials, the first of which was stopped."""
+    planned = plan_campaign(config(data), root)
+    folder = planned.folder
+    folder.mkdir(parents=True)
+    (folder / CONFIG_FILE).write_text(campaign_yaml(planned, datetime(2024, 5, 1, tzinfo=UTC)))
+    study = CampaignStudy(folder / JOURNAL_FILE, settings_of(planned.config))
+    job = TrialJob(planned.base, planned.packing, planned.storage)
+    for number in range(3):
+        asked = study.ask()
+        trainer = Trainer(job.training_config(asked.params), planned.dataset, torch.device("cpu"))
+        for result in trainer:
+            end = ("complete", "") if trainer.finished else None
+            if number == 0:
+                end = ("stopped", "stopped at rung 1: place 2 of 2, of which 1 go on")
+            study.report(number, result.epoch, EpochRecord(result.value, epoch_row(result), None), end)
+            if number == 0:
+                break
+        else:
+            write_outputs(trainer, planned.dataset, number, planned.storage.at(f"{number}/1"))
+    study.close()
+    logs = list(study.trials.values())
+    tables.write_tables(folder, logs)
+    tables.gather(folder, planned.storage, logs)
+    incumbent = Trainer(planned.incumbent, planned.dataset, torch.device("cpu"))
+    write_json(folder / INCUMBENT_FILE, {"complete": True, "attempts": 1, "rows": [epoch_row(r) for r in incumbent]})
+    manifest.write_manifest(folder)
+    return folder

@@ -1,0 +1,38 @@
+"""Made-up trials for the tests of tables and what stands on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search.results.tables import METRICS
+from search.study.trial_record import COMPLETE, EpochRecord, TrialRecord
+
+
+def row(number: int, value: float, nll: float = 1.0, best: int | None = None) -> dict[str, Any]:
+    return {
+        "epoch": number,
+        "score": value,
+        "value": value,
+        "best_epoch": best or number,
+        "metrics": {**dict.fromkeys(METRICS, value), "nll": nll},
+        "train_loss": 0.5,
+        "learning_rate": 1e-3,
+        "seconds": 2.0,
+    }
+
+
+def params(number: int) -> dict[str, Any]:
+    return {
+        "learning_rate": 1e-4 / 3 * (number + 1),
+        "batch_size": 128,
+        "weight_decay": 0.1 / 7,
+        "dropout": 1 / 3,
+        "focal_gamma": 2.0,
+        "mixup_alpha": 0.0,
+    }
+
+
+def trial_record(number: int, values: list[float], outcome: Any = COMPLETE, nll: float = 1.0) -> TrialRecord:
+    epochs = {place + 1: EpochRecord(value, row(place + 1, value, nll), None) for place, value in enumerate(values)}
+    reason = "" if outcome == COMPLETE else "said why"
+    return TrialRecord(number, params(number), "sampler", epochs, 1, outcome, reason)

@@ -1,0 +1,43 @@
+"""What is committed under results/ is whole, and the shipped presets are what it gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from core import presets
+from core.config import parse
+from core.files import read_yaml
+from search.cli.app import app
+from search.config import CampaignConfig, settings_of
+from search.results import manifest, tables
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE, VERDICT_FILE
+from search.study.replay import replay_study
+
+ROOT = Path(__file__).parents[2]
+CAMPAIGNS = sorted(path.parent for path in (ROOT / "results").glob(f"*/{VERDICT_FILE}"))
+LARGEST = 5 * 2**20
+
+
+def test_shipped_presets_are_what_their_campaigns_give_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    sources = [presets.load_preset(name).provenance for name in presets.shipped_preset_names()]
+    names = sorted(source.campaign for source in sources if source is not None)
+    assert names == [folder.name for folder in CAMPAIGNS if folder.name in names]
+    for folder in ([], ["--presets", "core/presets"]):
+        done = CliRunner().invoke(app, ["regenerate", *names, "--check", *folder])
+        assert done.exit_code == 0, done.output
+        assert done.output.count("unchanged") >= len(names) >= 1
+
+
+@pytest.mark.parametrize("folder", CAMPAIGNS, ids=lambda folder: folder.name)
+def test_a_committed_campaign_is_whole_small_and_can_be_audited(folder: Path) -> None:
+    manifest.check_manifest(folder)
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < LARGEST
+    content = read_yaml(folder / CONFIG_FILE)
+    config = parse(CampaignConfig, content["config"], str(folder))
+    replayed = replay_study(folder / JOURNAL_FILE, settings_of(config))
+    assert replayed.first_difference is None
+    assert replayed.proposals == len(tables.read_trials(folder))

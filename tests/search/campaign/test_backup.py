@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from core.errors import ConfigError
+from core.files import write_table
+from search.campaign import backup
+from search.campaign.backup import FOLDER
+from search.campaign.plan import CHECKPOINTS
+from search.config import settings_of
+from search.results import ledger, manifest
+from search.results.folder import CELLS, CURVES_FILE, JOURNAL_FILE, MANIFEST_FILE, TRIALS_FILE
+from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.tables import check_not_behind
+from search.storage.filesystem import Storage, StorageError
+from search.study import study
+from search.study.study import CampaignStudy
+from tests.helpers.campaigns import NAME, config, searched
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return searched(tmp_path_factory.mktemp("mirror") / "results")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "shared" / NAME))
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
+
+
+def test_all_of_a_campaign_comes_back_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    with backup.backed_up(folder, storage):
+        pass
+    restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
+    assert _content(restored) == _content(folder)
+    manifest.check_manifest(restored)
+    assert not (restored / CHECKPOINTS).exists()  # those are in the storage
+
+
+def test_what_changes_is_copied_while_it_changes(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "EVERY_SECONDS", 0.01)
+    own = tmp_path / "c"
+    own.mkdir()
+    journal = own / JOURNAL_FILE
+    journal.write_text("one\n")
+    with backup.backed_up(own, storage):
+        journal.write_text("one\ntwo\n")
+        deadline = time.monotonic() + 30
+        while storage.read(f"{FOLDER}/{JOURNAL_FILE}") != b"one\ntwo\n":
+            assert time.monotonic() < deadline, "it was never copied"
+            time.sleep(0.01)
+
+
+def test_what_has_not_changed_is_not_copied_again(
+    folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: dict[str, tuple[int, int]] = {}
+    backup.copy_campaign(folder, storage, copied)
+    written: list[str] = []
+    monkeypatch.setattr(Storage, "write", lambda _, name, content: written.append(name))
+    backup.copy_campaign(folder, storage, copied)
+    assert written == []
+    assert set(copied) == set(_content(folder))
+
+
+def test_a_storage_that_is_away_ends_nothing_and_gets_all_when_it_is_back(
+    folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise StorageError("away", "Wait")
+
+    with monkeypatch.context() as away:
+        away.setattr(Storage, "write", down)
+        with backup.backed_up(folder, storage):
+            away.undo()
+    assert len(storage.names(FOLDER)) == len(_content(folder))
+
+
+def test_what_the_copy_does_not_know_of_is_forgotten(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    lost = tmp_path / "lost"
+    shutil.copytree(folder, lost)
+    backup.copy_campaign(lost, storage, {})
+    known = [log.number for log in study.read_trials(study.load_study(lost / JOURNAL_FILE, NAME))]
+    for name in ("0/1/1.pt", "0/2/2.pt", f"{max(known) + 1}/1/1.pt", "incumbent/1/1.pt"):
+        storage.write(name, b"")
+    backup.restore(tmp_path / "elsewhere", NAME, storage)
+    left = [name for name in storage.names() if not name.startswith(FOLDER)]
+    assert left == ["0/1/1.pt", "incumbent/1/1.pt"]
+
+
+def test_a_driver_that_runs_on_does_not_write_into_what_is_begun_elsewhere(
+    folder: Path, storage: Storage, tmp_path: Path
+) -> None:
+    backup.copy_campaign(folder, storage, {})
+    restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
+    study.take_over(restored / JOURNAL_FILE, NAME)  # as `resume` does
+    there, here = (
+        CampaignStudy(each / JOURNAL_FILE, settings_of(config())) for each in (_copied(folder, tmp_path), restored)
+    )
+    theirs, ours = there.ask(), here.ask()
+    assert (theirs.number, theirs.attempts) == (ours.number, ours.attempts)
+    assert theirs.fence < ours.fence
+    assert here.restart(ours.number).fence > there.restart(theirs.number).fence
+    there.close()
+    here.close()
+    again = CampaignStudy(restored / JOURNAL_FILE, settings_of(config()))
+    assert again.trials[ours.number].fence == ours.fence
+    again.close()
+
+
+def _copied(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copied"))
+
+
+@pytest.mark.parametrize("written", range(9))
+def test_wherever_copying_ends_the_copy_can_be_gone_on_with(
+    folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    own = _copied(folder, tmp_path)
+    copied: dict[str, tuple[int, int]] = {}
+    tables = (TRIALS_FILE, CURVES_FILE)
+    kept = {name: (own / name).read_bytes() for name in tables}
+    for name in tables:  # as they were before the last trial
+        table = pd.read_parquet(own / name)
+        write_table(own / name, table[table["number"] < 2])
+    journal = own / JOURNAL_FILE
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[: whole.index(b'"kind":"ask","at"', whole.index(b'"trial":1,"epoch"'))])
+    backup.copy_campaign(own, storage, copied)
+    journal.write_bytes(whole)
+    for name, content in kept.items():
+        (own / name).write_bytes(content)
+    write, left = Storage.write, [written]
+
+    def going_away(at: Storage, name: str, content: bytes) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise StorageError("away", "Wait")
+        write(at, name, content)
+
+    monkeypatch.setattr(Storage, "write", going_away)
+    with suppress(StorageError):
+        backup.copy_campaign(own, storage, copied)
+    monkeypatch.undo()
+    restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
+    opened = CampaignStudy(restored / JOURNAL_FILE, settings_of(config()))
+    opened.close()
+    check_not_behind(restored, list(opened.trials.values()))
+
+
+def test_a_journal_that_was_being_written_comes_back_whole(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    backup.copy_campaign(folder, storage, {})
+    name = f"{FOLDER}/{JOURNAL_FILE}"
+    storage.write(name, storage.read(name)[:-20])
+    restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
+    opened = CampaignStudy(restored / JOURNAL_FILE, settings_of(config()), must_exist=True)
+    opened.close()
+    assert len(opened.trials) == 3
+
+
+def test_what_was_looked_at_is_known_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    look = LedgerEntry(
+        NAME, "2024-05-01", "x", ["BTCUSDT"], "5m", ["2024-01", "2024-02"], ["2024-02", "2024-03"], 3, "r"
+    )
+    own = tmp_path / "own"
+    ledger.append_entry(own / LEDGER_FILE, look)
+    backup.copy_campaign(folder, storage, {})
+    backup.backup_ledger(own, NAME, storage)
+    backup.restore(tmp_path / "elsewhere", NAME, storage)
+    assert ledger.has_read_test(tmp_path / "elsewhere" / LEDGER_FILE, NAME, "2024-05-01")
+
+
+def test_trainings_of_a_confirmation_that_is_under_way_come_back_too(
+    folder: Path, storage: Storage, tmp_path: Path
+) -> None:
+    own = tmp_path / NAME
+    shutil.copytree(folder, own)
+    row = own / CELLS / "0a1b" / "row.json"
+    row.parent.mkdir(parents=True)
+    row.write_text("{}")
+    copied: dict[str, tuple[int, int]] = {}
+    backup.copy_campaign(own, storage, copied)
+    restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
+    assert (restored / CELLS / "0a1b" / "row.json").read_text() == "{}"
+    shutil.rmtree(own / CELLS)  # it has its verdict
+    backup.copy_campaign(own, storage, copied)
+    assert not [name for name in storage.names(FOLDER) if CELLS in name.split("/")]
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_the_copy_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_path: Path, how: str) -> None:
+    own = _copied(folder, tmp_path)
+    copied: dict[str, tuple[int, int]] = {}
+    backup.copy_campaign(own, storage, copied)
+    shutil.rmtree(own)
+    if how == "emptied":
+        own.mkdir()
+    backup.copy_campaign(own, storage, copied)
+    assert len(storage.names(FOLDER)) == len(_content(folder))
+
+
+def test_nothing_is_copied_to_where_the_storage_is_no_more(folder: Path, storage: Storage) -> None:
+    mark = storage.mark()
+    storage.remove(".mark")
+    with backup.backed_up(folder, storage, mark) as taken:
+        pass
+    assert not taken()
+    assert storage.names() == []
+
+
+def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    backup.copy_campaign(folder, storage, {})
+    for name in ("x.sh", f"{CELLS}/a.b/row.json", f"{CELLS}/row.json.sh"):
+        storage.write(f"{FOLDER}/{name}", b"")
+    assert _content(backup.restore(tmp_path / "elsewhere", NAME, storage)) == _content(folder)
+    assert not (tmp_path / "elsewhere" / NAME / CELLS).exists()
+
+
+def test_where_another_driver_has_left_its_mark_nothing_more_is_copied(
+    folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "EVERY_SECONDS", 0.01)
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    with backup.backed_up(own, storage, storage.mark()) as taken:
+        assert not taken()
+        backup.restore(tmp_path / "elsewhere", NAME, storage)
+        deadline = time.monotonic() + 30
+        while not taken():
+            assert time.monotonic() < deadline, "it was never noticed"
+            time.sleep(0.01)
+        (own / JOURNAL_FILE).write_text("mine")
+    assert storage.read(f"{FOLDER}/{JOURNAL_FILE}") == (folder / JOURNAL_FILE).read_bytes()
+
+
+def test_what_is_taken_back_here_is_taken_back_there(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    own = tmp_path / NAME
+    shutil.copytree(folder, own)
+    backup.copy_campaign(own, storage, {})
+    (own / MANIFEST_FILE).unlink()  # as `resume` does
+    with backup.backed_up(own, storage):
+        assert f"{FOLDER}/{MANIFEST_FILE}" not in storage.names()
+
+
+def test_a_name_that_is_taken_in_the_storage_is_refused(folder: Path, storage: Storage) -> None:
+    backup.check_name_free(storage, NAME)
+    backup.copy_campaign(folder, storage, {})
+    with pytest.raises(ConfigError, match=f"holds a campaign {NAME} already. .*resume {NAME}"):
+        backup.check_name_free(storage, NAME)
+
+
+def test_nothing_is_brought_over_what_is_there_or_from_nowhere(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"There is no campaign '{NAME}' in"):
+        backup.restore(tmp_path / "elsewhere", NAME, storage)
+    backup.copy_campaign(folder, storage, {})
+    with pytest.raises(ConfigError, match=r"is there already\. Leave out --storage"):
+        backup.restore(folder.parent, NAME, storage)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_who_never_came_to_copy_anything_does_not_clear_what_another_driver_copied(
+    folder: Path, storage: Storage
+) -> None:
+    mine = storage.mark()
+    backup.copy_campaign(folder, storage, {})
+    backup.clear_backup(storage, "of another driver")
+    assert len(storage.names(FOLDER)) == len(_content(folder))
+    backup.clear_backup(storage, mine)
+    assert storage.names(FOLDER) == []

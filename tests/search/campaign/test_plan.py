@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from core.config import DataConfig, SyntheticConfig
+from core.errors import ConfigError, DataError
+from core.files import write_table
+from core.presets import SHIPPED
+from search.campaign.plan import CampaignPlan, campaign_yaml, plan_campaign, plan_resume
+from search.config import CampaignConfig, dry_run_bars, settings_of
+from search.results import tables
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE, TRIALS_FILE
+from search.study.space import NAMES, Choice, Range, SpaceConfig
+from search.study.study import CampaignStudy
+from tests.helpers.market import random_bars
+from tests.helpers.trial_records import trial_record
+
+
+def _config(**changes: object) -> CampaignConfig:
+    start = CampaignConfig(name="try", data=DataConfig(synthetic=SyntheticConfig(bars=5000)))
+    return start.model_copy(update=changes)
+
+
+def test_trials_get_no_row_of_the_test_span(tmp_path: Path) -> None:
+    planned = plan_campaign(_config(), tmp_path)
+    assert len(planned.dataset.test) == 0
+    assert planned.data["rows"]["test"] > 500
+    assert planned.dataset.timestamps.max() < planned.dataset.borders.val[1]
+    # Not even through a label: the last ones before the border would look across it.
+    across = (
+        planned.dataset.timestamps + planned.dataset.horizon * planned.dataset.bar >= planned.dataset.borders.val[1]
+    )
+    assert across.any()
+    assert np.all(planned.dataset.labels[across] == -1)
+
+
+def test_trials_run_all_epochs_without_early_stopping(tmp_path: Path) -> None:
+    planned = plan_campaign(_config(), tmp_path)
+    assert (planned.base.trainer.epochs, planned.base.trainer.patience) == (18, None)
+    assert planned.base.trainer.schedule == "cosine"
+
+
+def test_the_incumbent_keeps_its_own_epochs_and_patience(tmp_path: Path) -> None:
+    planned = plan_campaign(_config(), tmp_path)
+    assert (planned.incumbent.trainer.epochs, planned.incumbent.trainer.patience) == (150, 20)
+    assert planned.incumbent.trainer.schedule == "warm_restarts"
+
+
+def test_a_dry_run_reads_few_bars(tmp_path: Path) -> None:
+    long = DataConfig(synthetic=SyntheticConfig(bars=20_000))
+    planned = plan_campaign(_config(dry_run=True, data=long), tmp_path)
+    assert len(planned.dataset.timestamps) <= dry_run_bars(long)
+    assert planned.config.trials == 4
+
+
+def test_nothing_is_written_by_planning(tmp_path: Path) -> None:
+    plan_campaign(_config(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"name": "../out"}, "cannot be the name"),
+        ({"incumbent": "production_smal"}, "Did you mean 'production_small'"),
+        ({"base": "none_such"}, "no preset 'none_such'"),
+        ({"space": SpaceConfig(batch_size=Choice(values=(64, 100_000)))}, "batch of 100000 is larger than the"),
+        ({"cpus_per_trial": 4096}, "cpus_per_trial is 4096, this machine has"),
+        ({"space": SpaceConfig(dropout=Range(low=0.0, high=1.5))}, "space of dropout"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_it_starts(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        plan_campaign(_config(**changes), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_bars_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="usable"):
+        plan_campaign(_config(data=DataConfig(synthetic=SyntheticConfig(bars=1200))), tmp_path)
+
+
+def test_a_name_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "try").mkdir()
+    with pytest.raises(ConfigError, match="already exists"):
+        plan_campaign(_config(), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match="cannot be written"):
+        plan_campaign(_config(), tmp_path / "file" / "results")
+
+
+@pytest.mark.parametrize(("window", "horizon"), [(60, 3), (400, 3), (20, 200)])
+def test_a_dry_run_reads_as_many_bars_as_its_windows_and_labels_need(tmp_path: Path, window: int, horizon: int) -> None:
+    data = DataConfig(synthetic=SyntheticConfig(bars=20_000), window=window, horizon=horizon)
+    assert len(plan_campaign(_config(dry_run=True, data=data), tmp_path).dataset.val) >= 500
+
+
+def _begin(planned: CampaignPlan) -> Path:
+    """What a campaign has written when it is killed after its first trials."""
+    planned.folder.mkdir(parents=True)
+    (planned.folder / CONFIG_FILE).write_text(campaign_yaml(planned, datetime.now(UTC)))
+    study = CampaignStudy(planned.folder / JOURNAL_FILE, settings_of(planned.config))
+    study.close()
+    return planned.folder
+
+
+def _market(folder: Path, bars: int) -> DataConfig:
+    """The last days of a file that bars can be added to."""
+    path = folder / "binance_BTCUSDT_5m.parquet"
+    random_bars(6000).frame.head(bars).to_parquet(path)
+    return DataConfig(files=(path,), days=17.0)
+
+
+def test_a_campaign_goes_on_as_it_was_begun(tmp_path: Path) -> None:
+    planned = plan_campaign(_config(), tmp_path)
+    _begin(planned)
+    resumed = plan_resume("try", tmp_path, trials=None, hours=None)
+    assert (resumed.config, resumed.identity, resumed.folder) == (planned.config, planned.identity, planned.folder)
+    assert (resumed.base, resumed.incumbent) == (planned.base, planned.incumbent)
+    more = plan_resume("try", tmp_path, trials=99, hours=2.5)
+    assert (more.config.trials, more.config.hours, more.identity) == (99, 2.5, planned.identity)
+
+
+def test_a_dry_run_goes_on_as_a_dry_run(tmp_path: Path) -> None:
+    planned = plan_campaign(_config(dry_run=True, data=DataConfig(synthetic=SyntheticConfig(bars=20_000))), tmp_path)
+    _begin(planned)
+    resumed = plan_resume("try", tmp_path, trials=None, hours=None)
+    assert (resumed.config, resumed.identity) == (planned.config, planned.identity)
+    assert len(resumed.dataset.timestamps) == len(planned.dataset.timestamps)
+
+
+def test_bars_that_came_in_since_do_not_move_the_span(tmp_path: Path) -> None:
+    planned = plan_campaign(_config(data=_market(tmp_path, 5500)), tmp_path)
+    _begin(planned)
+    _market(tmp_path, 6000)
+    resumed = plan_resume("try", tmp_path, trials=None, hours=None)
+    assert resumed.data["span"] == planned.data["span"]
+    assert resumed.data["fingerprint"] == planned.data["fingerprint"]
+
+
+def test_other_bars_are_refused(tmp_path: Path) -> None:
+    planned = plan_campaign(_config(data=_market(tmp_path, 5500)), tmp_path)
+    _begin(planned)
+    path = tmp_path / "binance_BTCUSDT_5m.parquet"
+    table = pd.read_parquet(path)
+    table.loc[table.index[5000], "volume"] *= 2
+    table.to_parquet(path)
+    with pytest.raises(ConfigError, match="data are not those that campaign try was started on"):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"config": {"max_epochs": 20}}, "by another version of this program, or its file"),
+        ({"config": {"seed": 3}}, "by another version of this program, or its file"),
+        ({"config": {"trials": 0}}, "trials"),
+        ({"config": {"no_such_key": 1}}, "no_such_key"),
+        ({"resolved": None}, "is no campaign's"),
+        ({"config": []}, "is no campaign's"),
+    ],
+)
+def test_a_changed_campaign_file_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    path = _begin(plan_campaign(_config(), tmp_path)) / CONFIG_FILE
+    content = yaml.safe_load(path.read_text())
+    for key, value in change.items():
+        content[key] = content[key] | value if isinstance(value, dict) else value
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ConfigError, match=said):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def test_a_torn_campaign_file_is_refused(tmp_path: Path) -> None:
+    path = _begin(plan_campaign(_config(), tmp_path)) / CONFIG_FILE
+    path.write_text(path.read_text()[:200] + "\n  : [")
+    with pytest.raises(ConfigError, match=r"campaign\.yaml"):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def test_a_campaign_without_a_journal_is_refused(tmp_path: Path) -> None:
+    (_begin(plan_campaign(_config(), tmp_path)) / JOURNAL_FILE).unlink()
+    with pytest.raises(ConfigError, match="has no journal"):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def _earlier(root: Path, **changes: Any) -> CampaignStudy:
+    """A campaign of two trials that ended, the second the better."""
+    planned = plan_campaign(_config(name="before", ask=(), **changes), root)
+    folder = _begin(planned)
+    logs = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.2, 0.4])]
+    write_table(folder / TRIALS_FILE, tables.trials_table(logs))
+    study = CampaignStudy(folder / JOURNAL_FILE, settings_of(planned.config))
+    for made in logs:
+        asked = study.ask()
+        for epoch, entry in made.epochs.items():
+            study.report(asked.number, epoch, entry, ("complete", "") if epoch == 2 else None)
+    return study
+
+
+def test_of_an_equal_campaign_the_sampler_is_told_all(tmp_path: Path) -> None:
+    study = _earlier(tmp_path, space=SpaceConfig(dropout=Range(low=0.0, high=0.3)))  # the space may differ
+    study.close()
+    planned = plan_campaign(_config(warm_start=("before",), ask=()), tmp_path)
+    assert [(name, [told.value for told in logs]) for name, logs in planned.earlier] == [("before", [0.3, 0.4])]
+    assert [told.params for told in planned.earlier[0][1]] == [made.params for made in study.trials.values()]
+    assert planned.asked_first == ()
+
+
+def test_what_lies_outside_the_space_is_not_told(tmp_path: Path) -> None:
+    study = _earlier(tmp_path)
+    study.close()
+    bound = sorted(made.params["dropout"] for made in study.trials.values())[1]
+    narrow = SpaceConfig(dropout=Range(low=0.0, high=bound - 1e-9))
+    planned = plan_campaign(_config(warm_start=("before",), space=narrow), tmp_path)
+    assert [len(logs) for _, logs in planned.earlier] == [1]
+
+
+def test_of_an_unlike_campaign_the_winner_is_tried_first(tmp_path: Path) -> None:
+    _earlier(tmp_path, max_epochs=9).close()
+    planned = plan_campaign(_config(warm_start=("before",)), tmp_path)
+    assert planned.earlier == ()
+    (first, asked), (second, _) = planned.asked_first
+    assert (first, second) == ("winner of before", "preset production_small")
+    assert asked == {name: trial_record(1, [0.4]).params[name] for name in NAMES}
+
+
+def test_at_most_a_quarter_of_the_trials_is_asked_for(tmp_path: Path) -> None:
+    presets = ("production_small", "quick_experiment", "production_small")
+    assert len(plan_campaign(_config(ask=presets, trials=100), tmp_path).asked_first) == 2  # the same twice is once
+    assert len(plan_campaign(_config(ask=presets, trials=4), tmp_path).asked_first) == 1
+    assert plan_campaign(_config(ask=presets, trials=3), tmp_path).asked_first == ()
+
+
+def _own_preset(path: Path, smoothing: float) -> str:
+    content = yaml.safe_load((SHIPPED / "quick_experiment.yaml").read_text())
+    content |= {"name": path.stem, "training": {**content["training"], "label_smoothing": smoothing}}
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("role", "said"), [("base", "base preset was changed"), ("incumbent", "the incumbent, is not")]
+)
+def test_a_preset_that_was_changed_since_is_refused(tmp_path: Path, role: str, said: str) -> None:
+    path = tmp_path / "own.yaml"
+    _begin(plan_campaign(_config(**{role: _own_preset(path, 0.1)}), tmp_path))
+    plan_resume("try", tmp_path, trials=None, hours=None)
+    _own_preset(path, 0.4)
+    with pytest.raises(ConfigError, match=said):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def test_whoever_names_a_budget_lifts_the_others(tmp_path: Path) -> None:
+    _begin(plan_campaign(_config(trials=8, hours=1.0, epochs=50, convergence=4), tmp_path))
+    same = plan_resume("try", tmp_path, trials=None, hours=None).config
+    assert (same.trials, same.hours, same.epochs, same.convergence) == (8, 1.0, 50, 4)
+    more = plan_resume("try", tmp_path, trials=16, hours=None).config
+    assert (more.trials, more.hours, more.epochs, more.convergence) == (16, None, None, None)
+    longer = plan_resume("try", tmp_path, trials=None, hours=2.0).config
+    assert (longer.trials, longer.hours, longer.epochs, longer.convergence) == (8, 2.0, None, None)

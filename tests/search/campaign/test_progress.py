@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from search.campaign.progress import Display
+from search.engine.tuner import Ticker
+from search.study.trial_record import FAILED
+from tests.helpers.trial_records import trial_record
+
+
+def test_what_runs_beside_the_trials_is_looked_after_at_every_step() -> None:
+    seen: list[int] = []
+    ticker = Ticker(lambda: seen.append(1))
+    ticker.on_step_end(0, [])
+    ticker.on_step_end(1, [])
+    assert len(seen) == 2
+
+
+def test_tune_can_pickle_the_ticker_although_what_it_calls_cannot_be() -> None:
+    ticker = Ticker(lambda: None)
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(ticker._on_step)
+    pickle.loads(pickle.dumps(ticker)).on_step_end(0, [])
+
+
+def test_each_ended_trial_gets_a_line_with_its_values_and_how_it_ended() -> None:
+    console = Console(record=True, width=200, file=None, quiet=False)
+    progress = Progress(console=console)
+    display = Display(progress, trials=2)
+    logs = [trial_record(0, [0.25, 0.5]), trial_record(1, [0.1], FAILED), trial_record(2, [float("nan")], None)]
+    with progress:
+        display.end(logs[0], logs)
+        display.end(logs[1], logs)
+    text = console.export_text()
+    assert "0.5000 after 2 epochs  complete" in text
+    assert "failed: said why" in text
+    assert "batch 128" in text
+    assert "best 0.5000 (#0), 4 epochs" in text

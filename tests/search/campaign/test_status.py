@@ -1,0 +1,119 @@
+"""How far a campaign is, at each point of its life."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.errors import ConfigError
+from search.campaign.status import CampaignStatus, campaign_status
+from search.config import settings_of
+from search.results import manifest, tables
+from search.results.folder import CELLS, JOURNAL_FILE, MANIFEST_FILE, ROW_FILE, SUMMARY_FILE, VERDICT_FILE
+from search.study.journal import Journal
+from search.study.study import CampaignStudy
+from tests.helpers.campaigns import NAME, config, searched
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("status")
+    searched(root)
+    (root / NAME / SUMMARY_FILE).write_text('{"ended_by": "trials"}')
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "results")
+
+
+def _held(root: Path) -> CampaignStatus:
+    held = Journal(root / NAME / JOURNAL_FILE)
+    try:
+        return campaign_status(root, NAME)
+    finally:
+        held.close()
+
+
+def test_a_searched_campaign_tells_what_the_tables_tell(root: Path) -> None:
+    found = campaign_status(root, NAME)
+    trials = tables.read_trials(root / NAME)
+    best = trials.loc[trials["value"].idxmax()]
+    assert found.phase == "searched (ended by: trials)"
+    assert found.trials == {"complete": 2, "stopped": 1}
+    assert (found.left, found.asked, found.epochs) == (0, 3, int(trials["epochs"].sum()))
+    assert found.best == (best["value"], best["number"])
+    assert found.metric == "macro_f1"
+    assert found.following == (f"confirm {NAME}",)
+    assert found.lines()[1] == "trials: 2 complete, 1 stopped; 0 of 3 still to do"
+
+
+def test_while_it_runs_the_trials_without_an_outcome_run(root: Path) -> None:
+    # As `resume --trials 4` does: the manifest goes, one more is asked for.
+    (root / NAME / MANIFEST_FILE).unlink()
+    record = CampaignStudy(root / NAME / JOURNAL_FILE, settings_of(config()), clock=iter(range(0, 9000, 900)).__next__)
+    record.ask()
+    found = campaign_status(root, NAME)
+    assert (found.phase, found.following) == ("running", (f"stop {NAME}",))
+    assert found.trials == {"complete": 2, "stopped": 1, "running": 1}
+    assert found.hours == pytest.approx(0.25, abs=0.01)
+    record.close()
+    found = campaign_status(root, NAME)
+    assert (found.phase, found.following) == ("ended by a crash", (f"resume {NAME}",))
+    assert found.trials["unfinished"] == 1
+
+
+def test_before_the_first_trial_there_is_no_best(root: Path) -> None:
+    (root / NAME / JOURNAL_FILE).unlink()
+    (root / NAME / MANIFEST_FILE).unlink()
+    record = CampaignStudy(root / NAME / JOURNAL_FILE, settings_of(config()))
+    found = campaign_status(root, NAME)
+    record.close()
+    assert (found.best, found.trials, found.left) == (None, {}, 3)
+    assert found.lines()[1] == "trials: none begun; 3 of 3 still to do"
+    assert found.lines()[3] == "best: none yet"
+
+
+@pytest.mark.parametrize("ended_by", ["stopped", "interrupted"])
+def test_what_was_ended_by_hand_is_resumed(root: Path, ended_by: str) -> None:
+    (root / NAME / SUMMARY_FILE).write_text(json.dumps({"ended_by": ended_by}))
+    assert (campaign_status(root, NAME).phase, campaign_status(root, NAME).following) == (ended_by, (f"resume {NAME}",))
+
+
+def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interrupted(root: Path) -> None:
+    folder = root / NAME
+    cell = folder / CELLS / "abc"
+    cell.mkdir(parents=True)
+    (cell / ROW_FILE).write_text("{}")
+    assert _held(root).phase == "being confirmed, 1 trainings done"
+    assert campaign_status(root, NAME).phase == "confirmation interrupted, 1 trainings done"
+    assert campaign_status(root, NAME).following == (f"confirm {NAME}",)
+    (folder / VERDICT_FILE).write_text('{"schema_version": 1, "status": "certified"}')
+    assert campaign_status(root, NAME).phase.startswith("confirmation interrupted")  # not all of it was written
+    unlisted = (folder / MANIFEST_FILE).read_bytes()
+    manifest.write_manifest(folder)
+    assert campaign_status(root, NAME).phase == "confirmed: certified"  # what was left behind makes no other verdict
+    (folder / MANIFEST_FILE).write_bytes(unlisted)
+    shutil.rmtree(folder / CELLS)
+    assert campaign_status(root, NAME).phase == "confirmed: certified"
+    assert campaign_status(root, NAME).following == (f"export {NAME} --as {NAME}",)
+
+
+def test_a_summary_that_cannot_be_read_does_not_end_it(root: Path) -> None:
+    (root / NAME / SUMMARY_FILE).write_text("[")
+    assert campaign_status(root, NAME).following == (f"confirm {NAME}",)
+
+
+def test_without_a_campaign_it_says_which_there_are(root: Path) -> None:
+    with pytest.raises(ConfigError, match=f"There are: {NAME}"):
+        campaign_status(root, "other")
+
+
+def test_a_damaged_journal_is_named(root: Path) -> None:
+    (root / NAME / JOURNAL_FILE).write_text("no\n" * 3)
+    with pytest.raises(ConfigError, match="damaged at line 1"):
+        campaign_status(root, NAME)

@@ -1,0 +1,174 @@
+"""Command lines that are handed to a cluster, and what is told of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.config import check_name
+from search.cli import cluster, dispatch
+from search.cli.app import main
+
+ADDRESS = "http://127.0.0.1:8265"
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *args: str) -> int:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["preset-search", *args])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Collects what would be submitted: the campaign and the shell line."""
+    submitted: list[tuple[str, str]] = []
+
+    def submit(client: Any, name: str, line: str, folder: Path | None = None) -> str:
+        submitted.append((name, line))
+        if folder is not None:
+            submitted.append(("files", " ".join(sorted(path.name for path in folder.rglob("*")))))
+        return f"preset-search.{name}.1"
+
+    for module in (cluster, dispatch):
+        monkeypatch.setattr(module, "connect", lambda address: address)
+        monkeypatch.setattr(module, "start_job", submit)
+        monkeypatch.setattr(module, "run_job", submit)
+        monkeypatch.setattr(module, "delete_job", lambda client, job: None)
+    monkeypatch.setattr("search.remote.job_log.follow_job", lambda *args: 7)
+    return submitted
+
+
+HOME = '"$HOME"/preset-search'
+SHELL = f"travelled=$PWD && mkdir -p {HOME} && cd {HOME} && "
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["status", "x"], "status x"),
+        (["stop", "x"], "stop x"),
+        (["confirm", "x", "--top", "1", "--incumbent", "a b"], "confirm x --top=1 '--incumbent=a b'"),
+        (["resume", "x", "--trials=64", "--hours", "8"], "resume x --trials=64 --hours=8.0"),
+    ],
+)
+def test_a_command_with_the_address_of_a_job_server_runs_there_and_gives_its_exit_code(
+    words: list[str], told: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _run(monkeypatch, tmp_path, *words, "--address", ADDRESS, "--python", "/opt/my env/bin/python") == 7
+    ((name, line),) = server
+    assert name == "x"
+    assert line.replace(" --address auto", "") == (
+        f"{SHELL}exec '/opt/my env/bin/python' -P -m search {told} --results {HOME}/results"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_launch_sends_the_file_and_says_how_to_come_back(
+    server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text("name: x\ndata: {files: [/on/the/head/binance_X_5m.parquet]}\n")
+    assert _run(monkeypatch, tmp_path, "launch", "c.yaml", "--detach", "--remote-results", "/r r/results") == 0
+    assert server == [
+        (
+            "x",
+            "travelled=$PWD && mkdir -p '/r r' && cd '/r r' && "
+            "exec python -P -m search run \"$travelled\"/campaign.yaml --address auto --results '/r r/results'",
+        ),
+        ("files", "campaign.yaml"),
+    ]
+    out = capsys.readouterr().out
+    where = f"--address {ADDRESS} --remote-results '/r r/results'"
+    for command in ("attach", "status", "stop"):
+        assert f"preset-search {command} x {where}" in out
+
+
+def test_ctrl_c_leaves_the_campaign_running(
+    server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("search.remote.job_log.follow_job", interrupted)
+    (tmp_path / "c.yaml").write_text("name: x\n")
+    assert _run(monkeypatch, tmp_path, "launch", "c.yaml") == 0
+    assert (
+        f"The campaign goes on there. To see it: preset-search attach x --address {ADDRESS}" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["launch", "c.yaml"], "name"),
+        (["launch", "nowhere.yaml"], "nowhere.yaml"),
+        (["run", "c.yaml", "--address", ADDRESS], f"preset-search launch campaign.yaml --address {ADDRESS}"),
+        (["status", "x;y", "--address", ADDRESS], "cannot be the name"),
+        (["attach", "../x"], "cannot be the name"),
+        (["fetch-results", "$(x)"], "cannot be the name"),
+        (["status", "x", "--address", ADDRESS, "--results", "mine"], "Use --remote-results"),
+        (["status", "x", "--address", "127.0.0.1:8265"], "is no job server's"),
+        (["stop", "x", "--address", ADDRESS, "--remote-results", "results"], "is no folder on the head"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_sent(
+    words: list[str],
+    told: str,
+    server: list[tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "c.yaml").write_text("name: 'x; touch evil'\n")
+    monkeypatch.setattr(cluster, "newest_job", lambda client, name: check_name(name, "campaign"))
+    assert _run(monkeypatch, tmp_path, *words) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert server == []
+
+
+def test_a_head_that_has_no_such_campaign_says_so(
+    server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = "Running entrypoint\nerror: There is no campaign 'x' in /r. There are: none; start with run.\n"
+    monkeypatch.setattr("search.remote.job_log.job_output", lambda *args: (2, log))
+    assert _run(monkeypatch, tmp_path, "fetch-results", "x") == 2
+    assert "The head did not hand out x: There is no campaign 'x' in /r" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_of_a_handed_command_shows_its_own_options_and_the_clusters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run(monkeypatch, tmp_path, "confirm", "--help") == 0
+    told = capsys.readouterr().out
+    for option in ("--top", "--incumbent", "--address", "--python", "--remote-results", "--detach"):
+        assert option in told
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("next: preset-search resume x --results '/home/me/a b'", "next: preset-search resume x --address http://h"),
+        ("Stopped. next: preset-search resume x", "Stopped. next: preset-search resume x --address http://h"),
+        ("then: preset-search export x --as x --results /home/me", "then: preset-search export x --as x"),
+        ("wrote /home/me/x/trials.parquet", "wrote /home/me/x/trials.parquet"),
+    ],
+)
+def test_commands_that_the_head_proposes_are_told_as_they_are_given_from_here(
+    said: str, shown: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def follow(client: object, job: str, show: Callable[[str], None], say: object) -> int:
+        show(said)
+        return 0
+
+    monkeypatch.setattr("search.remote.job_log.follow_job", follow)
+    assert _run(monkeypatch, tmp_path, "status", "x", "--address", "http://h") == 0
+    assert capsys.readouterr().out.splitlines() == [shown]

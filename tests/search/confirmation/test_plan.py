@@ -1,0 +1,191 @@
+"""What a confirmation is planned and begun with; nothing is trained but the search before it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer import Exit
+
+from core import presets
+from core.config import DataConfig
+from core.errors import ConfigError, DataError
+from core.files import write_table
+from search.campaign import run as campaign
+from search.cli import confirm
+from search.config import ConfirmConfig
+from search.confirmation import run as confirmation
+from search.confirmation.plan import Cell, ConfirmationPlan, begin, plan_confirmation
+from search.results import ledger, manifest
+from search.results.folder import JOURNAL_FILE, ROW_FILE, TRIALS_FILE
+from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.predictions import INCUMBENT, TEST
+from search.study.trial_record import COMPLETE
+from tests.helpers.campaigns import NAME, searched
+from tests.helpers.market import random_bars
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return searched(tmp_path_factory.mktemp("confirmation") / "results").parent
+
+
+@pytest.fixture(scope="module")
+def plan(root: Path) -> ConfirmationPlan:
+    return plan_confirmation(NAME, root)
+
+
+def test_what_is_done_takes_no_more_time(root: Path, plan: ConfirmationPlan, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    left = plan_confirmation(NAME, tmp_path / "results")
+    assert (left.missing, left.seconds) == (len(plan.cells), pytest.approx(plan.seconds))
+    first = confirmation._place(left, left.cells[0])
+    for place, status in ((first, "complete"), (confirmation._place(left, left.cells[1]), "failed")):
+        place.mkdir(parents=True)
+        (place / ROW_FILE).write_text(json.dumps({"status": status}))
+    again = plan_confirmation(NAME, tmp_path / "results")
+    assert again.missing == len(plan.cells) - 2
+    assert 0 < again.seconds < plan.seconds
+    for cell in left.cells:
+        place = confirmation._place(left, cell)
+        place.mkdir(parents=True, exist_ok=True)
+        (place / ROW_FILE).write_text('{"status": "complete"}')
+    done = plan_confirmation(NAME, tmp_path / "results")
+    assert (done.missing, done.seconds) == (0, 0.0)
+    (first / ROW_FILE).write_text("{")  # it is trained again
+    assert plan_confirmation(NAME, tmp_path / "results").missing == 1
+
+
+def test_flags_leave_the_campaigns_own_settings_be(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = ConfirmConfig(top=2, seeds=2, folds=2)  # as the campaign says
+    assert plan_confirmation(NAME, root, {"seeds": 1}).settings == own.model_copy(update={"seeds": 1})
+    asked: list[ConfirmConfig] = []
+    monkeypatch.setattr(confirmation, "run_confirmation", lambda plan: asked.append(plan.settings) or _stop())
+    with pytest.raises(Exit):
+        confirm.confirm_and_show(NAME, root, {"top": 1, "seeds": None, "folds": None})
+    assert asked == [own.model_copy(update={"top": 1})]
+    with pytest.raises(ConfigError, match="'seeds'"):
+        plan_confirmation(NAME, root, {"seeds": 0})
+    shutil.copytree(root, tmp_path / "results")
+    begin(plan_confirmation(NAME, tmp_path / "results", {"top": 1, "seeds": 1}))
+    again = plan_confirmation(NAME, tmp_path / "results", {"seeds": 1})  # as it was begun
+    assert again.settings == ConfirmConfig(top=1, seeds=1, folds=2)
+
+
+def _stop() -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_incumbent_whose_training_failed_and_only_that_can_be_replaced(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    for name in (None, "conservative"):
+        begun = plan_confirmation(NAME, tmp_path / "results", incumbent=name)
+        begin(begun)
+        place = confirmation._place(begun, next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
+        place.mkdir()
+        row = place / ROW_FILE
+        for content in (None, "{", '{"status": "complete"}'):
+            if content is not None:
+                row.write_text(content)
+            with pytest.raises(ConfigError, match="was begun with"):
+                plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
+        row.write_text('{"status": "failed"}')
+        other = plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
+        assert other.named_incumbent == other.incumbent == "production_large"
+        with pytest.raises(ConfigError, match="was begun with"):
+            plan_confirmation(NAME, tmp_path / "results", {"seeds": 1}, "production_large")
+        shutil.rmtree(place.parent)
+    begin(other)
+    with pytest.raises(ConfigError, match=r"begun with .*--incumbent production_large"):
+        plan_confirmation(NAME, tmp_path / "results", incumbent="conservative")
+
+
+def test_recorded_bars_are_looked_up_in_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "binance_BTCUSDT_5m.parquet"
+    random_bars(5000).frame.to_parquet(path)
+    plan = plan_confirmation(NAME, searched(tmp_path / "results", DataConfig(files=(path,))).parent)
+    assert isinstance(plan.look, LedgerEntry)
+    assert (plan.look.exchange, plan.look.symbols, plan.look.interval) == ("binance", ["BTCUSDT"], "5m")
+    assert plan.look.test[0] > plan.look.val[1]
+    assert plan.look.trials == 3
+
+
+def test_the_synthetic_market_is_not_in_the_ledger(plan: ConfirmationPlan) -> None:
+    assert plan.look is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        (ConfirmConfig(folds=50), DataError, "usable"),
+        (ConfirmConfig(top=100, seeds=1, folds=1), None, ""),
+    ],
+)
+def test_too_many_folds_are_refused_and_too_many_candidates_are_not(
+    root: Path, settings: ConfirmConfig, error: type[Exception] | None, said: str
+) -> None:
+    if error is None:
+        assert len(plan_confirmation(NAME, root, settings).candidates) == 3
+    else:
+        with pytest.raises(error, match=said):
+            plan_confirmation(NAME, root, settings)
+
+
+def test_another_incumbent_can_be_named(root: Path) -> None:
+    plan = plan_confirmation(NAME, root, incumbent="conservative")
+    assert plan.incumbent == "conservative"
+    assert (
+        plan.candidates[-1].recipe.loss.focal_gamma == presets.load_preset("conservative").hyperparameters.focal_gamma
+    )
+
+
+def test_a_campaign_without_a_full_trial_is_refused(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    path = tmp_path / "results" / NAME / TRIALS_FILE
+    trials = pd.read_parquet(path)
+    write_table(path, trials[trials["status"] != COMPLETE])
+    manifest.write_manifest(path.parent)
+    with pytest.raises(ConfigError, match="no full-fidelity trial to confirm"):
+        plan_confirmation(NAME, tmp_path / "results")
+
+
+@pytest.mark.parametrize("name", [TRIALS_FILE, JOURNAL_FILE, "predictions.parquet"])
+def test_a_search_that_is_not_whole_is_not_confirmed(root: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    folder = tmp_path / "results" / NAME
+    shutil.rmtree(folder / "checkpoints")
+    plan_confirmation(NAME, tmp_path / "results")
+    (folder / name).write_bytes((folder / name).read_bytes()[:-40])
+    with pytest.raises(ConfigError, match=name):
+        plan_confirmation(NAME, tmp_path / "results")
+
+
+def test_a_confirmation_goes_on_as_it_was_begun(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    settings = ConfirmConfig(top=1, seeds=1, folds=1)
+    begin(plan_confirmation(NAME, tmp_path / "results", settings, incumbent="conservative"))
+    again = plan_confirmation(NAME, tmp_path / "results")
+    assert (again.settings, again.incumbent) == (settings, "conservative")
+    assert plan_confirmation(NAME, tmp_path / "results", settings).settings == settings
+    for other in ({"settings": ConfirmConfig(top=1, seeds=1, folds=2)}, {"incumbent": "quick_experiment"}):
+        with pytest.raises(ConfigError, match=r"begun with --top 1 --seeds 1 --folds 1 --incumbent conservative"):
+            plan_confirmation(NAME, tmp_path / "results", **other)  # type: ignore[arg-type]
+    (tmp_path / "results" / NAME / "confirmation" / "begun.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"begun\.json cannot be read"):
+        plan_confirmation(NAME, tmp_path / "results")
+
+
+def test_what_has_read_test_is_not_searched_on(tmp_path: Path) -> None:
+    path = tmp_path / "binance_BTCUSDT_5m.parquet"
+    random_bars(5000).frame.to_parquet(path)
+    root = searched(tmp_path / "results", DataConfig(files=(path,))).parent
+    plan = plan_confirmation(NAME, root)
+    look = plan.look_at(Cell(plan.candidates[0], plan.seeds[0], TEST))
+    assert look is not None
+    assert look.reads != plan.look_at(Cell(plan.candidates[1], plan.seeds[0], TEST)).reads  # type: ignore[union-attr]
+    ledger.append_entry(root / LEDGER_FILE, look)  # and then it is killed: there is no verdict
+    with pytest.raises(ConfigError, match="has read its test span"):
+        campaign.resume_campaign(plan.campaign)

@@ -1,0 +1,433 @@
+"""A confirmation from plan to preset, trained in this process; with Ray it is tested in tests/integration."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from core.errors import ConfigError
+from core.evaluation import metrics
+from core.files import read_yaml, to_yaml, write_json
+from core.presets import Preset, load_preset, preset_yaml, save_preset
+from search.cli import confirm
+from search.cli.app import app
+from search.confirmation import certify
+from search.confirmation import run as confirmation
+from search.confirmation.certify import CellResult, make_verdict, microseconds, select_winner
+from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation
+from search.confirmation.run import confirmation_table, train_cell
+from search.confirmation.verify import Verification
+from search.engine.job import TrialJob
+from search.results import ledger, manifest
+from search.results import tables as tables_module
+from search.results.export import make_preset
+from search.results.folder import CELLS, CONFIG_FILE, MANIFEST_FILE, VERDICT_FILE
+from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.predictions import INCUMBENT, TEST, probabilities_of
+from search.results.tables import read_trials
+from search.results.verdict import read_verdict
+from search.study.trial_record import COMPLETE
+from tests.helpers.campaigns import NAME, searched
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return searched(tmp_path_factory.mktemp("confirm") / "results").parent
+
+
+@pytest.fixture(scope="module")
+def plan(root: Path) -> ConfirmationPlan:
+    return plan_confirmation(NAME, root)
+
+
+def _job(plan: ConfirmationPlan) -> TrialJob:
+    return TrialJob(plan.campaign.base, plan.campaign.packing, plan.campaign.storage)
+
+
+def _train(plan: ConfirmationPlan, cell: Cell) -> CellResult:
+    row, tables = train_cell(cell, plan.dataset_of(cell), _job(plan))
+    return CellResult(json.loads(json.dumps(row)), *tables)
+
+
+@pytest.fixture(scope="module")
+def trained(plan: ConfirmationPlan) -> list[CellResult]:
+    return [_train(plan, cell) for cell in plan.cells]
+
+
+@pytest.fixture(scope="module")
+def final(plan: ConfirmationPlan, trained: list[CellResult]) -> CellResult:
+    return _train(plan, Cell(select_winner(plan, trained).candidate, plan.seeds[0], TEST))
+
+
+@pytest.fixture
+def confirmed(root: Path, plan: ConfirmationPlan, trained: list[CellResult], final: CellResult, tmp_path: Path) -> Path:
+    """The root of the campaigns, with a verdict."""
+    copied = tmp_path / "results"
+    shutil.copytree(root, copied)
+    campaign = replace(plan.campaign, folder=copied / NAME)
+    own = replace(plan, campaign=campaign)
+    chosen = select_winner(own, trained)
+    confirmation._write(own, [*trained, final], {**make_verdict(own, chosen, final, []), "look": None})
+    return copied
+
+
+def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan, root: Path) -> None:
+    ranked = tables_module.ranked(read_trials(root / NAME))
+    assert [candidate.number for candidate in plan.candidates] == [row["number"] for row in ranked[:2]] + [INCUMBENT]
+    assert len(plan.cells) == 3 * 2 * 2
+    assert len({cell.key("same", 2) for cell in plan.cells}) == len(plan.cells)
+    assert plan.seconds > 0
+
+
+def test_no_cell_has_the_seed_of_the_search_or_sees_val_or_test(plan: ConfirmationPlan) -> None:
+    assert plan.campaign.config.seed not in plan.seeds
+    for fold in plan.folds:
+        reach = fold.horizon * fold.bar
+        used = np.concatenate([fold.train, fold.val, fold.test])
+        assert (fold.timestamps[used] + reach).max() < plan.dataset.borders.train[1]
+        assert (fold.timestamps[fold.train] + reach).max() < fold.timestamps[fold.val].min() - (
+            fold.window - 1
+        ) * fold.bar
+        assert (fold.timestamps[fold.val] + reach).max() < fold.timestamps[fold.test].min()
+
+
+def test_a_cell_is_known_by_all_that_its_outcome_depends_on(plan: ConfirmationPlan) -> None:
+    cell = plan.cells[0]
+    key = cell.key("identity", 2)
+    assert key == Cell(cell.candidate, cell.seed, cell.split).key("identity", 2)
+    recipe = cell.candidate.recipe.with_trainer(learning_rate=1e-5)
+    others = [
+        replace(cell, seed=99).key("identity", 2),
+        replace(cell, split="fold 9").key("identity", 2),
+        replace(cell, candidate=replace(cell.candidate, recipe=recipe)).key("identity", 2),
+        cell.key("another", 2),
+        cell.key("identity", 3),
+    ]
+    assert len({key, *others}) == 6
+
+
+def test_a_cell_predicts_its_block_with_what_its_own_val_chose(
+    plan: ConfirmationPlan, trained: list[CellResult]
+) -> None:
+    for cell, each in zip(plan.cells, trained, strict=True):
+        fold = plan.dataset_of(cell)
+        assert each.row["status"] == COMPLETE
+        assert each.predictions["label"].tolist() == fold.labels[fold.test].tolist()
+        assert microseconds(each.predictions).tolist() == fold.timestamps[fold.test].tolist()
+        found = metrics.macro_f1(fold.labels[fold.test], probabilities_of(each.predictions))
+        assert each.row["held_out"]["macro_f1"] == pytest.approx(found)
+        assert (each.row["train_rows"], each.row["val_rows"]) == (len(fold.train), len(fold.val))
+    again = _train(plan, plan.cells[0])
+    pd.testing.assert_frame_equal(again.predictions, trained[0].predictions)
+
+
+def test_the_table_has_a_row_a_cell(trained: list[CellResult], final: CellResult) -> None:
+    table = confirmation_table([each.row for each in [*trained, final]])
+    assert len(table) == 13
+    assert set(table["split"]) == {"fold 1", "fold 2", TEST}
+    assert table.groupby(["number", "seed", "split"]).size().max() == 1
+    assert np.isfinite(table[["val_macro_f1", "held_out_macro_f1", "temperature", "bias_sell", "seconds"]]).all(
+        axis=None
+    )
+
+
+def test_a_candidate_that_failed_once_is_out(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
+    first = plan.candidates[0].number
+    broken = [
+        CellResult({**each.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
+        if each.row["number"] == first and each.row["split"] == "fold 1"
+        else each
+        for each in trained
+    ]
+    chosen = select_winner(plan, broken)
+    assert chosen.candidate.number == plan.candidates[1].number
+    assert list(chosen.standings) == [plan.candidates[1].name]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "who", "remedy"),
+    [((INCUMBENT,), "the incumbent", "another --incumbent"), ((1, 2), "every candidate", "resume small with more")],
+)
+def test_without_anyone_to_compare_there_is_no_verdict(
+    plan: ConfirmationPlan, trained: list[CellResult], numbers: tuple[int, ...], who: str, remedy: str
+) -> None:
+    broken = [
+        CellResult({**each.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
+        if each.row["number"] in numbers
+        else each
+        for each in trained
+    ]
+    with pytest.raises(ConfigError, match=f"confirmation of {who} failed .diverged.*{remedy}"):
+        select_winner(plan, broken)
+
+
+def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: ConfirmationPlan, final: CellResult) -> None:
+    verdict = read_verdict(confirmed / NAME)
+    assert verdict is not None
+    assert verdict["status"] in ("certified", "not certified")
+    assert [gate["name"].split(",")[0].split(" (")[0] for gate in verdict["gates"]] == [
+        "all figures finite",
+        "trained to the end",
+        "largest share of one class",
+        "earlier readings of this test span",
+        "macro-F1 on test less that of the best baseline",
+        "direction AUC on test less 0.5",
+    ]
+    labels = final.predictions["label"].to_numpy()
+    assert verdict["test"]["macro_f1"]["value"] == pytest.approx(
+        metrics.macro_f1(labels, probabilities_of(final.predictions))
+    )
+    assert verdict["test"]["rows"] == len(plan.dataset.test)
+    assert set(verdict["test"]["baselines"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
+    assert verdict["overfitting"]["probability"] == "n/a"  # of two full-fidelity trials
+    assert verdict["tradable"]["trials"] == 3
+    assert {line["kind"] for line in verdict["checklist"]} >= {"gate", "guide target"}
+    assert verdict["recommended"] == ("winner" if verdict["lead"]["low"] > 0 else "incumbent")
+
+
+def test_the_deflated_sharpe_is_of_one_training_and_not_of_the_mean_of_the_seeds(
+    plan: ConfirmationPlan, trained: list[CellResult], final: CellResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[np.ndarray] = []
+
+    def deflated(returns: np.ndarray, others: np.ndarray, tried: int) -> float:
+        judged.append(returns)
+        return [0.2, 0.9][len(judged) - 1]
+
+    monkeypatch.setattr(certify, "deflated_sharpe", deflated)
+    chosen = select_winner(plan, trained)
+    period = (plan.dataset.horizon + 1) * plan.dataset.bar
+    ratios = []
+    for seed in plan.seeds:
+        own = [each for each in trained if (each.row["number"], each.row["seed"]) == (chosen.candidate.number, seed)]
+        times = np.concatenate([microseconds(each.predictions) for each in own]) // period
+        gains = np.zeros(times.max() - times.min() + 1)
+        for each in own:
+            entered = microseconds(each.returns) - period
+            np.add.at(gains, entered // period - times.min(), each.returns["net_return"].to_numpy())
+        ratios.append(gains.mean() / gains.std())
+    verdict = make_verdict(plan, chosen, final, [])
+    assert len(set(ratios)) == len(plan.seeds) == 2
+    assert [returns.mean() / returns.std() for returns in judged] == pytest.approx(ratios, rel=1e-9)
+    assert verdict["tradable"]["sharpe_a_period"] == pytest.approx(np.median(ratios), rel=1e-9)
+    assert verdict["tradable"]["deflated_sharpe"] == pytest.approx(0.55)
+    assert "median of the seeds" in verdict["method"]["deflated_sharpe"]
+
+
+def test_earlier_readings_are_frozen_into_the_verdict(
+    plan: ConfirmationPlan, trained: list[CellResult], final: CellResult
+) -> None:
+    looks: list[dict[str, Any]] = [
+        {"campaign": "before", "saw": ["val", "test"]},
+        {"campaign": "other", "saw": ["val"]},
+    ]
+    verdict = make_verdict(plan, select_winner(plan, trained), final, looks)
+    assert verdict["earlier_looks"] == looks
+    gate = next(gate for gate in verdict["gates"] if "earlier" in gate["name"])
+    assert (gate["value"], gate["verdict"], verdict["status"]) == (1, "fail", "not certified")
+
+
+def test_a_final_training_that_failed_is_a_verdict_too(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
+    row = {"number": 1, "seed": 1, "split": TEST, "status": "failed", "reason": "diverged"}
+    verdict = make_verdict(plan, select_winner(plan, trained), CellResult(row, pd.DataFrame(), pd.DataFrame()), [])
+    assert (verdict["status"], verdict["reason"]) == ("not certified", "the final training failed: diverged")
+
+
+def test_a_dry_run_is_never_certified(plan: ConfirmationPlan, trained: list[CellResult], final: CellResult) -> None:
+    dry = plan.campaign.config.model_copy(update={"dry_run": True})
+    verdict = make_verdict(
+        replace(plan, campaign=replace(plan.campaign, config=dry)), select_winner(plan, trained), final, []
+    )
+    assert verdict["status"] == "not certified"
+
+
+def test_a_verdict_that_the_manifest_lists_is_not_made_again_for_trainings_left_behind(confirmed: Path) -> None:
+    folder = confirmed / NAME
+    left = folder / CELLS / "0123"
+    left.mkdir(parents=True)
+    before = (folder / VERDICT_FILE).read_bytes()
+    told = _confirm(confirmed)
+    assert "test is read once" in told.output
+    assert not left.parent.exists()
+    assert (folder / VERDICT_FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["edited", "removed"])
+def test_a_verdict_that_was_listed_and_is_not_there_as_it_was_is_not_made_again(confirmed: Path, how: str) -> None:
+    path = confirmed / NAME / VERDICT_FILE
+    (confirmed / NAME / CELLS).mkdir()
+    path.write_text("{}") if how == "edited" else path.unlink()
+    assert re.search(r"verdict\.json is (not what it was|missing)", str(_confirm(confirmed).exception))
+    assert path.parent.joinpath(CELLS).exists()
+
+
+def test_one_ended_between_verdict_and_manifest_is_not_closed(confirmed: Path, root: Path) -> None:
+    shutil.copy(root / NAME / MANIFEST_FILE, confirmed / NAME)
+    (confirmed / NAME / CELLS).mkdir()
+    assert confirm._closed(confirmed / NAME) is None
+    assert confirm._closed(root / NAME) is None
+
+
+def _confirm(root: Path) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.cluster.session.joined", None)  # no training is to be begun
+        return CliRunner().invoke(app, ["confirm", NAME, "--results", str(root)])
+
+
+def test_all_tables_are_joined_and_listed(confirmed: Path) -> None:
+    folder = confirmed / NAME
+    manifest.check_manifest(folder)
+    table = pd.read_parquet(folder / "predictions.parquet")
+    assert set(table["split"]) == {"val", "fold 1", "fold 2", TEST}
+    assert set(table["number"]) == {1, 2, INCUMBENT}
+    assert set(pd.read_parquet(folder / "returns.parquet")["split"]) <= {"val", "fold 1", "fold 2", TEST}
+    assert not (folder / "confirmation").exists()
+
+
+def test_the_preset_is_made_of_the_verdict_alone(confirmed: Path) -> None:
+    verdict = read_verdict(confirmed / NAME)
+    assert verdict is not None
+    made = make_preset(confirmed / NAME, "mine")
+    assert made.provenance is not None
+    record = made.provenance.confirmation
+    assert record is not None
+    assert record.test is not None
+    assert made.provenance.status == verdict["status"]
+    assert made.provenance.trial == verdict["winner"]["trial"]
+    assert record.test.macro_f1.value == round(verdict["test"]["macro_f1"]["value"], 6)
+    assert made.training.final_epochs == verdict["winner"]["final_epochs"]
+    assert record.failed_gates == tuple(gate["name"] for gate in verdict["gates"] if gate["verdict"] == "fail")
+    text = preset_yaml(made)
+    assert preset_yaml(Preset.model_validate_json(made.model_dump_json())) == text
+
+
+LOOK = LedgerEntry(
+    campaign=NAME,
+    started="2024-05-01T00:00:00+00:00",
+    exchange="binance",
+    symbols=["BTCUSDT"],
+    interval="5m",
+    val=["2024-03-01T00:00:00+00:00", "2024-04-01T00:00:00+00:00"],
+    test=["2024-04-01T00:00:00+00:00", "2024-05-01T00:00:00+00:00"],
+    trials=3,
+    reads="winner",
+)
+
+
+def _conclude(folder: Path, look: LedgerEntry, earlier: list[dict[str, Any]]) -> None:
+    """Give a confirmed campaign the verdict of one on recorded bars, written down in the ledger."""
+    ledger.append_entry(folder.parent / LEDGER_FILE, look)
+    verdict = read_verdict(folder)
+    assert verdict is not None
+    write_json(
+        folder / VERDICT_FILE,
+        {**verdict, "campaign": folder.name, "look": asdict(look), "earlier_looks": earlier},
+    )
+    manifest.write_manifest(folder)
+
+
+def test_a_confirmed_preset_has_the_same_bytes_in_another_process_and_after_later_campaigns(confirmed: Path) -> None:
+    presets = confirmed.parent / "presets"
+    _conclude(confirmed / NAME, LOOK, [])
+    before = save_preset(make_preset(confirmed / NAME, "mine"), presets).read_bytes()
+    assert b"\n    earlier_readings: 0\n" in before
+
+    shutil.copytree(confirmed / NAME, confirmed / "later")
+    content = read_yaml(confirmed / "later" / CONFIG_FILE)
+    content["config"]["name"] = "later"
+    content["resolved"]["started"] = "2024-06-01T00:00:00+00:00"
+    (confirmed / "later" / CONFIG_FILE).write_text(to_yaml(content))
+    later = replace(LOOK, campaign="later", started="2024-06-01T00:00:00+00:00")
+    _conclude(confirmed / "later", later, ledger.earlier_overlapping([LOOK, later], later))
+    made = make_preset(confirmed / "later", "another").provenance
+    assert made is not None
+    assert made.confirmation is not None
+    assert made.confirmation.earlier_readings == 1
+
+    for seed in ("0", "1", "12345"):
+        fresh = confirmed.parent / seed
+        done = subprocess.run(
+            [sys.executable, "-c", _EXPORT, "export", NAME, "--as", "mine", "--presets", fresh, "--results", confirmed],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[3])},
+            cwd=confirmed.parent,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        assert (fresh / "mine.yaml").read_bytes() == before
+
+
+_EXPORT = "import sys; sys.modules['ray'] = None\nfrom search.cli.app import main; main()"  # importing Ray fails
+
+
+def test_a_test_span_without_buy_or_sell_gives_a_preset_all_the_same(
+    confirmed: Path, plan: ConfirmationPlan, trained: list[CellResult], final: CellResult
+) -> None:
+    calm = plan.dataset.labels.copy()
+    calm[plan.dataset.test] = 1  # HOLD
+    own = replace(
+        plan,
+        dataset=replace(plan.dataset, labels=calm),
+        campaign=replace(plan.campaign, folder=confirmed / NAME),
+    )
+    read = CellResult(final.row, final.predictions.assign(label=1), final.returns)
+    confirmation._write(own, [*trained, read], make_verdict(own, select_winner(own, trained), read, []))
+    verdict = read_verdict(confirmed / NAME)
+    assert verdict is not None
+    assert verdict["test"]["direction_auc"]["value"] is None
+    confirm.show_verdict(verdict)
+    saved = save_preset(make_preset(confirmed / NAME, "mine"), confirmed / "presets")
+    loaded = load_preset(str(saved)).provenance
+    assert loaded is not None
+    assert loaded.confirmation is not None
+    assert loaded.confirmation.test is not None
+    assert loaded.confirmation.test.direction_auc.value is None
+    assert Verification.inside(loaded.confirmation.test.direction_auc, float("nan"))
+    assert not Verification.inside(loaded.confirmation.test.direction_auc, 0.5)
+
+
+def test_a_folder_under_another_name_is_refused(confirmed: Path) -> None:
+    shutil.copytree(confirmed / NAME, confirmed / "copy")
+    with pytest.raises(ConfigError, match="Give folder and campaign one name"):
+        make_preset(confirmed / "copy", "mine")
+
+
+def test_an_edited_verdict_is_refused(confirmed: Path) -> None:
+    path = confirmed / NAME / VERDICT_FILE
+    path.write_text(path.read_text().replace('"not certified"', '"certified"'))
+    with pytest.raises(ConfigError, match=r"verdict\.json is not what it was"):
+        make_preset(confirmed / NAME, "mine")
+
+
+def test_a_training_that_diverges_is_a_row_that_says_so(plan: ConfirmationPlan) -> None:
+    cell = plan.cells[0]
+    wild = cell.candidate.recipe.with_trainer(learning_rate=1.0, clip_norm=1e9)
+    augmented = wild.model_copy(update={"augment": wild.augment.model_copy(update={"noise_std": 1e30})})
+    row, tables = train_cell(
+        replace(cell, candidate=replace(cell.candidate, recipe=augmented)), plan.dataset_of(cell), _job(plan)
+    )
+    assert row["status"] == "failed"
+    assert row["reason"]
+    assert tables == []
+
+
+def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan: ConfirmationPlan) -> None:
+    first = plan.candidates[0]
+    twin = replace(plan, candidates=(first, replace(plan.candidates[-1], recipe=first.recipe)))
+    cells = [cell for cell in twin.cells if cell.split == "fold 1" and cell.seed == plan.seeds[0]]
+    assert len({cell.key("same", 2) for cell in cells}) == 1
+    done = _train(plan, cells[0])
+    shared = [confirmation._of(cell, done) for cell in cells]
+    assert [each.row["number"] for each in shared] == [first.number, INCUMBENT]
+    assert [set(each.predictions["number"]) for each in shared] == [{first.number}, {INCUMBENT}]

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from core import presets
+from core.config import DataConfig, SyntheticConfig
+from core.data.dataset import Dataset, load_dataset
+from core.evaluation import backtest, metrics
+from search.cluster.nodes import UnfitNodeError
+from search.cluster.resources import TrialResources
+from search.cluster.software import software
+from search.engine.job import FAILED, NO_ROOM, NO_STORAGE, TRAINING, UNFIT, TrialJob, failure_result
+from search.engine.trainable import TrainingTrial
+from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
+from search.storage.checkpoints import saved
+from search.storage.filesystem import Storage, StorageError
+from search.study.space import NAMES
+
+Start = Callable[[dict[str, Any]], TrainingTrial]
+
+ONE = TrialResources("cpu", 1, 0.0, 1)
+SIX = {
+    "learning_rate": 1e-3,
+    "batch_size": 128,
+    "weight_decay": 0.05,
+    "dropout": 0.25,
+    "focal_gamma": 1.5,
+    "mixup_alpha": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return load_dataset(DataConfig(synthetic=SyntheticConfig(bars=4500)))
+
+
+BASE = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> TrialJob:
+    return TrialJob(
+        BASE.with_trainer(epochs=3, patience=None), ONE, Storage(str(tmp_path / "checkpoints")), rungs=(1, 2)
+    )
+
+
+def _asked(attempt: int = 1, last_epoch: int = 0, **changes: Any) -> dict[str, Any]:
+    return {**SIX, "number": 7, "attempt": attempt, "last_epoch": last_epoch, **changes}
+
+
+@pytest.fixture
+def start(job: TrialJob, dataset: Dataset) -> Start:
+    class BoundTrial(TrainingTrial):
+        """What `tune.with_parameters` makes, without Ray."""
+
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup(config, job=job, load=lambda: dataset)
+
+    return BoundTrial
+
+
+def _row(result: dict[str, Any]) -> dict[str, Any]:
+    assert result["outcome"] == TRAINING, result
+    row: dict[str, Any] = json.loads(result["row"])
+    return row | {"seconds": None}
+
+
+def test_the_six_values_and_nothing_else_replace_the_recipes(job: TrialJob) -> None:
+    config = job.training_config(SIX)
+    found = {
+        **config.trainer.model_dump(include={"learning_rate", "batch_size", "weight_decay"}),
+        "dropout": config.model.dropout,
+        "focal_gamma": config.loss.focal_gamma,
+        "mixup_alpha": config.augment.mixup_alpha,
+    }
+    assert found == SIX
+    assert tuple(found) == NAMES
+    restored = config.model_copy(
+        update={
+            "model": job.base.model,
+            "loss": job.base.loss,
+            "augment": job.base.augment,
+            "trainer": job.base.trainer,
+        }
+    )
+    assert restored == job.base
+
+
+def test_each_step_is_an_epoch_and_its_value_the_best_score_so_far(start: Start) -> None:
+    trial = start(_asked())
+    rows = [_row(trial.step()) for _ in range(3)]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["value"] for row in rows] == [max(r["score"] for r in rows[: k + 1]) for k in range(3)]
+
+
+def test_a_reused_process_gives_what_a_fresh_one_gives(start: Start) -> None:
+    other = _asked(learning_rate=1e-4, batch_size=64, number=8)
+    fresh = _row(start(other).step())
+    reused = start(_asked())
+    reused.step()
+    assert reused.reset_config(other)
+    assert _row(reused.step()) == fresh
+
+
+def test_a_failure_of_our_own_is_a_result_with_its_reason(start: Start) -> None:
+    # A learning rate beyond all reason makes the weights, then the loss, overflow.
+    result = start(_asked(learning_rate=1e30)).step()
+    assert result["outcome"] == FAILED
+    assert result["reason"].startswith("NonFiniteLossError: The training loss is not finite at step")
+    assert "done" not in result
+
+
+def test_a_recipe_that_cannot_be_built_is_a_result_too(start: Start) -> None:
+    assert start(_asked(batch_size=10**6)).step()["reason"].startswith("ConfigError: A batch of 1000000")
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (MemoryError(), NO_ROOM),
+        (torch.OutOfMemoryError("CUDA out of memory"), NO_ROOM),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"), NO_ROOM),
+        (RuntimeError("shapes cannot be\nmultiplied"), FAILED),
+    ],
+)
+def test_want_of_memory_is_told_from_other_failures(error: Exception, outcome: str) -> None:
+    told = failure_result(error)
+    assert told["outcome"] == outcome
+    assert "\n" not in told["reason"]
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_a_trial_goes_on_from_its_checkpoint_to_the_last_bit(start: Start, stop: int) -> None:
+    whole = start(_asked(number=1))
+    expected = [_row(whole.step()) for _ in range(3)]
+    first = start(_asked())
+    for _ in range(stop):
+        first.step()
+    second = start(_asked(attempt=2, last_epoch=stop))
+    assert [_row(second.step()) for _ in range(3 - stop)] == expected[stop:]
+
+
+def test_a_checkpoint_ahead_of_the_journal_is_not_used(start: Start) -> None:
+    first = start(_asked())
+    rows = [_row(first.step()) for _ in range(2)]
+    second = start(_asked(attempt=2, last_epoch=1))
+    assert _row(second.step()) == rows[1]
+
+
+def test_an_attempt_that_was_cut_off_writes_into_nothing_that_a_later_one_reads(start: Start, job: TrialJob) -> None:
+    cut_off = start(_asked())
+    cut_off.step()
+    second = start(_asked(attempt=2, last_epoch=1))
+    second.step()
+    # The first goes on where nobody hears it, and what it writes differs: as on a GPU, or with other software.
+    with torch.no_grad():
+        assert cut_off._trainer is not None
+        for parameter in cut_off._trainer.model.parameters():
+            parameter.mul_(0.5)
+    for _ in range(2):
+        cut_off.step()
+    assert job.storage.names("7/1"), "it wrote nothing: the test shows nothing"
+    third = start(_asked(attempt=3, last_epoch=2))
+    assert _row(third.step()) == _row(second.step())
+
+
+def test_an_attempt_of_which_nothing_is_kept_is_not_confused_by_an_earlier_one(start: Start, job: TrialJob) -> None:
+    late = start(_asked())
+    second = start(_asked(attempt=2))
+    first_row = _row(second.step())
+    late.step()
+    with torch.no_grad():
+        assert late._trainer is not None
+        for parameter in late._trainer.model.parameters():
+            parameter.mul_(0.5)
+    late.step()
+    Path(job.storage.place, "7", "2", "1.pt").unlink()
+    assert _row(start(_asked(attempt=3, last_epoch=1)).step()) == first_row
+
+
+def test_a_storage_that_is_down_is_no_reason_to_begin_from_zero(
+    start: Start, job: TrialJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(_asked()).step()
+
+    def down(*_: Any) -> Any:
+        raise StorageError("s3://bucket cannot be read", "Wait")
+
+    monkeypatch.setattr(Storage, "read", down)
+    assert start(_asked(attempt=2, last_epoch=1)).step()["outcome"] == NO_STORAGE
+
+
+def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJob, dataset: Dataset) -> None:
+    mine = software()
+    other = replace(mine, versions={**mine.versions, "torch": "1.0"})
+
+    class BoundTrial(TrainingTrial):
+        def setup(self, config: dict[str, Any]) -> None:
+            super().setup(config, job=replace(job, software=other), load=lambda: dataset)
+
+    result = BoundTrial(_asked()).step()
+    assert result["outcome"] == UNFIT
+    assert "torch" in result["reason"]
+
+
+def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, dataset: Dataset) -> None:
+    mark = job.storage.mark()
+    assert replace(job, mark=mark).prepare().type == "cpu"
+    with pytest.raises(UnfitNodeError, match="does not see what the driver wrote to"):
+        replace(job, mark=mark, storage=Storage(job.storage.place + "-of-another-machine")).prepare()
+    job.storage.mark()  # of a driver that came later
+    with pytest.raises(UnfitNodeError, match="Another driver goes on"):
+        replace(job, mark=mark).prepare()
+
+
+def test_a_damaged_checkpoint_is_passed_over(start: Start, job: TrialJob) -> None:
+    first = start(_asked())
+    rows = [_row(first.step()) for _ in range(2)]
+    folder = Path(job.storage.place, "7")
+    (folder / "1" / "2.pt").write_bytes(b"torn")
+    second = start(_asked(attempt=2, last_epoch=2))
+    assert _row(second.step()) == rows[1]
+    for path in folder.glob("*/*.pt"):
+        path.write_bytes(b"torn")
+    assert _row(start(_asked(attempt=3, last_epoch=2)).step()) == rows[0]
+
+
+def test_checkpoints_are_kept_at_rungs_and_when_time_has_passed_the_last_two(
+    start: Start, job: TrialJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = start(_asked())
+    for _ in range(3):
+        trial.step()
+    assert saved(job.storage.at("7"), 1, 99) == ["1/2.pt", "1/1.pt"]
+    monkeypatch.setattr("search.storage.checkpoints.EVERY_SECONDS", 0.0)
+    again = start(_asked(attempt=2, last_epoch=2))
+    again.step()
+    assert saved(job.storage.at("7"), 2, 99) == ["2/3.pt", "2/2.pt"]
+
+
+def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
+    start: Start, job: TrialJob, dataset: Dataset
+) -> None:
+    trial = start(_asked())
+    rows = [_row(trial.step()) for _ in range(3)]
+    table = pd.read_parquet(Path(job.storage.place, "7", "1", PREDICTIONS_FILE))
+    assert len(table) == len(dataset.val)
+    assert set(table["number"]) == {7}
+    assert table["label"].tolist() == dataset.labels[dataset.val].tolist()
+    found = metrics.macro_f1(dataset.labels[dataset.val], table[["sell", "hold", "buy"]].to_numpy())
+    assert found == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
+    returns = pd.read_parquet(Path(job.storage.place, "7", "1", RETURNS_FILE))
+    calls = table[["sell", "hold", "buy"]].to_numpy().argmax(axis=1)
+    _, net = backtest.trade_returns(dataset, dataset.val, calls)
+    assert returns["net_return"].sum() == pytest.approx(net.sum())
+
+
+def test_storage_that_cannot_be_written_is_no_failure_of_the_trial(start: Start, job: TrialJob) -> None:
+    Path(job.storage.place).write_text("in the way")
+    result = start(_asked()).step()
+    assert result["outcome"] == NO_STORAGE
+    assert "cannot be written" in result["reason"]

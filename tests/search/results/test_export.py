@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from core import presets
+from core.errors import ConfigError
+from core.files import write_table
+from search.results import manifest, tables
+from search.results.export import make_preset
+from search.results.folder import CONFIG_FILE, TRIALS_FILE
+from search.study.space import NAMES
+from search.study.trial_record import STOPPED, TrialRecord
+from tests.helpers.trial_records import trial_record
+
+
+def _campaign(root: Path, records: list[TrialRecord]) -> Path:
+    folder = root / "try-it"
+    folder.mkdir()
+    base = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=5)
+    recipe: dict[str, Any] = base.model_dump(mode="json")
+    recipe["trainer"] |= {"epochs": 18, "patience": None, "schedule": "cosine"}
+    content = {
+        "config": {"name": "try-it", "metric": "macro_f1", "model": "quick", "seed": 5, "dry_run": False},
+        "resolved": {
+            "data": {
+                "synthetic": False,
+                "symbols": ["BTCUSDT"],
+                "span": ["2024-01-01", "2024-02-01"],
+                "fingerprint": "ab12",
+                "window": 60,
+                "horizon": 3,
+                "bar": 300_000_000,
+            },
+            "base_recipe": recipe,
+            "versions": {"torch": "2.13.0"},
+        },
+    }
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(content))
+    write_table(folder / TRIALS_FILE, tables.trials_table(records))
+    manifest.write_manifest(folder)
+    return folder
+
+
+def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> None:
+    folder = _campaign(tmp_path, [trial_record(0, [0.4]), trial_record(1, [0.5]), trial_record(2, [0.6], STOPPED)])
+    saved = presets.save_preset(make_preset(folder, "mine"), tmp_path / "presets")
+    loaded = presets.load_preset(str(saved))
+    row = tables.read_trials(folder).set_index("number").loc[1]
+    for name in NAMES:
+        assert getattr(loaded.hyperparameters, name) == row[name]
+    assert loaded.provenance is not None
+    assert loaded.provenance.trial == 1
+    assert loaded.provenance.val_value == row["value"]
+
+
+def test_the_preset_carries_the_campaigns_epochs_and_schedule(tmp_path: Path) -> None:
+    made = make_preset(_campaign(tmp_path, [trial_record(0, [0.4])]), "mine")
+    assert (made.training.epochs, made.training.schedule, made.training.patience) == (18, "cosine", None)
+
+
+def test_the_preset_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
+    made = make_preset(_campaign(tmp_path, [trial_record(0, [0.4])]), "mine")
+    assert made.provenance is not None
+    assert (made.provenance.status, made.provenance.confirmation) == ("not confirmed", None)
+    assert "not confirmed" in made.description
+
+
+def test_a_campaign_without_a_winner_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no trial reached full fidelity"):
+        make_preset(_campaign(tmp_path, [trial_record(0, [0.4], STOPPED)]), "mine")
+
+
+@pytest.mark.parametrize("text", ["config: {}", "- 1", "config: {name: x}\nresolved: {data: 3}"])
+def test_a_damaged_campaign_file_is_refused(tmp_path: Path, text: str) -> None:
+    folder = _campaign(tmp_path, [trial_record(0, [0.4])])
+    (folder / CONFIG_FILE).write_text(text)
+    with pytest.raises(ConfigError, match=r"campaign\.yaml is not what it was"):
+        make_preset(folder, "mine")
+    manifest.write_manifest(folder)
+    with pytest.raises(ConfigError, match=r"campaign\.yaml|are damaged|Give folder and campaign one name"):
+        make_preset(folder, "mine")
+
+
+def test_a_path_is_no_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be the name"):
+        make_preset(_campaign(tmp_path, [trial_record(0, [0.4])]), "../mine")

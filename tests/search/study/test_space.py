@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+from core.config import Hyperparameters, parse
+from core.errors import ConfigError
+from search.study.space import NAMES, Choice, Range, SpaceConfig
+
+
+def test_the_space_names_what_a_preset_names() -> None:
+    assert tuple(Hyperparameters.model_fields) == NAMES
+
+
+def test_the_default_space_is_the_designs() -> None:
+    assert SpaceConfig().distributions() == {
+        "learning_rate": FloatDistribution(1e-5, 2e-3, log=True),
+        "batch_size": CategoricalDistribution((64, 128, 256, 512)),
+        "weight_decay": FloatDistribution(1e-4, 1e-1, log=True),
+        "dropout": FloatDistribution(0.0, 0.6),
+        "focal_gamma": FloatDistribution(0.0, 5.0),
+        "mixup_alpha": FloatDistribution(0.0, 0.5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"dropout": {"low": 0.5, "high": 0.5}}, "low must be less than high"),
+        ({"learning_rate": {"low": 0.0, "high": 0.1, "log": True}}, "must start above 0"),
+        ({"batch_size": {"values": []}}, "at least 1 item"),
+        ({"dropuot": {"low": 0.1, "high": 0.5}}, "did you mean 'dropout'"),
+    ],
+)
+def test_an_impossible_space_is_refused(content: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse(SpaceConfig, content, "campaign.yaml")
+
+
+def test_a_space_beyond_what_trains_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="dropout"):
+        SpaceConfig(dropout=Range(low=0.0, high=1.2)).check()
+    with pytest.raises(ConfigError, match="batch_size"):
+        SpaceConfig(batch_size=Choice(values=(0, 64))).check()
+    SpaceConfig().check()
+
+
+def test_of_a_range_given_in_part_the_rest_stays() -> None:
+    space = parse(SpaceConfig, {"learning_rate": {"high": 1e-3}, "dropout": {"low": 0.2}}, "campaign.yaml")
+    assert space.learning_rate == Range(low=1e-5, high=1e-3, log=True)
+    assert space.dropout == Range(low=0.2, high=0.6)
+    assert space.weight_decay == SpaceConfig().weight_decay
