@@ -28,7 +28,7 @@ def _stub(ours: bool, folder: Path) -> Any:
     from ray import tune
 
     notes = str(folder)
-    # Of a row, what the book looks at: a stub's process should load no more than it must, for there are many.
+    # Of a row, what the controller looks at: a stub's process should load no more than it must, for there are many.
     rest = {"train_loss": 1.0, "learning_rate": 1e-3, "seconds": EPOCH_SECONDS, "metrics": {}}
 
     class Stub(tune.Trainable):
@@ -74,11 +74,11 @@ def run_ours(folder: Path, trials: int, sampler: str) -> None:
 
     settings = StudySettings("bench", SpaceConfig().distributions(), sampler, "complete", seed=0)  # type: ignore[arg-type]
     study = CampaignStudy(folder / "journal.log", settings)
-    book = Controller(study, Rules(MAX_EPOCHS, GRACE, REDUCTION, WORKERS), Budget(trials))
+    controller = Controller(study, Rules(MAX_EPOCHS, GRACE, REDUCTION, WORKERS), Budget(trials))
     with ray_session():
         trainable = _stub(ours=True, folder=folder / "notes")
-        run_trials(trainable, _resources(), book, folder / "raw" / "bench", processes=WORKERS)
-    assert book.failure is None, book.failure
+        run_trials(trainable, _resources(), controller, folder / "raw" / "bench", processes=WORKERS)
+    assert controller.failure is None, controller.failure
 
 
 def run_stock(folder: Path, trials: int, sampler: str) -> None:

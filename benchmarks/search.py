@@ -1,4 +1,4 @@
-"""What the journal costs: our searcher, scheduler and book beside stock OptunaSearch and ASHAScheduler, on stub trials.
+"""What the journal costs: our adapters and controller beside stock OptunaSearch and ASHAScheduler, on stub trials.
 
 Both sides run the same stub on the same Ray, a process each: seconds and memory of the driver a trial under ASHA, and
 seconds a result of trials that nothing stops. Then the time of an ask at 1,000 trials, a sampler each.
@@ -70,10 +70,10 @@ def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
 
     settings = StudySettings("bench", SpaceConfig().distributions(), "tpe", "complete", seed=0)
     study = CampaignStudy(folder / "journal.log", settings)
-    book = Controller(study, Rules(max_epochs, grace, 3, SLOTS), Budget(trials))
+    controller = Controller(study, Rules(max_epochs, grace, 3, SLOTS), Budget(trials))
     with ray_session():
         started = time.perf_counter()
-        run_trials(_stub(ours=True), {"cpu": 1.0}, book, folder / "raw" / "bench")
+        run_trials(_stub(ours=True), {"cpu": 1.0}, controller, folder / "raw" / "bench")
         _tell(started, sum(len(log.epochs) for log in study.trials.values()))
 
 

@@ -40,32 +40,32 @@ def check_name_free(storage: Storage, name: str) -> None:
         )
 
 
-def clear_backup(storage: Storage, mark: str | None) -> None:
+def clear_backup(storage: Storage, owner_token: str | None) -> None:
     """Remove what was copied, if it is this driver's.
 
     Raises:
         StorageError: the storage does not answer.
     """
-    if storage.marked() == mark:
+    if storage.owner() == owner_token:
         storage.clear(FOLDER)
 
 
 def taken_over(name: str) -> ConfigError:
-    """What a driver ends with that finds another one's mark."""
+    """What a driver ends with that finds another one's owner_token."""
     return ConfigError(f"Another driver goes on with campaign {name}", "Leave it to that one")
 
 
 @contextmanager
-def backed_up(folder: Path, storage: Storage | None, mark: str | None = None) -> Iterator[Callable[[], bool]]:
+def backed_up(folder: Path, storage: Storage | None, owner_token: str | None = None) -> Iterator[Callable[[], bool]]:
     """Copy a campaign's files whenever they have changed, while the block lasts and when it ends.
 
     A storage that does not answer is tried again: it is no reason to end anything. Where another driver has left its
-    mark, the campaign is that one's: nothing more is copied.
+    owner_token, the campaign is that one's: nothing more is copied.
 
     Args:
         folder: the campaign's.
         storage: of the campaign; None if it is in that folder anyway.
-        mark: what this driver left in the storage.
+        owner_token: what this driver left in the storage.
 
     Yields:
         what tells whether another driver has taken the campaign over.
@@ -78,11 +78,11 @@ def backed_up(folder: Path, storage: Storage | None, mark: str | None = None) ->
 
     def keep_up() -> None:
         with suppress(StorageError):
-            found = storage.marked()
-            if mark is not None and found not in ("", mark):
+            found = storage.owner()
+            if owner_token is not None and found not in ("", owner_token):
                 taken.set()
-            # Where no mark is, the storage is not the one that it was left in: a mount that has gone, perhaps.
-            if not taken.is_set() and (mark is None or found):
+            # Where no owner_token is, the storage is not the one that it was left in: a mount that has gone, perhaps.
+            if not taken.is_set() and (owner_token is None or found):
                 copy_campaign(folder, storage, copied)
 
     def follow() -> None:
@@ -139,7 +139,7 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
     `RESTORED_FILE` is left beside them: who goes on with the search begins another generation, see `study.take_over`.
 
     What the copy of the journal does not know, because it was written later, is removed from the storage: nobody may
-    take it for his own. A driver that still runs the campaign finds another mark, and ends.
+    take it for his own. A driver that still runs the campaign finds another owner_token, and ends.
 
     Args:
         root: folder of all campaigns.
@@ -156,7 +156,7 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
     names = _kept(storage)
     if JOURNAL_FILE not in names:
         raise ConfigError(f"There is no campaign {name!r} in {storage.shown}", "Name the storage that its file named")
-    storage.mark()
+    storage.claim()
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}.") as scratch:
         made = Path(scratch, name)
@@ -190,7 +190,7 @@ def _looks(storage: Storage, name: str) -> list[LedgerEntry]:
 
 
 def _delete_unknown_attempts(journal: Path, name: str, storage: Storage) -> None:
-    known = {log.number: log.fence for log in study.read_trials(study.load_study(journal, name))}
+    known = {trial.number: trial.attempt_id for trial in study.read_trials(study.load_study(journal, name))}
     for found in storage.names():
         match = _ATTEMPT.fullmatch(found)
         if match and known.get(int(match[1]), 0) < int(match[2]):

@@ -49,7 +49,7 @@ class CampaignPlan:
         folder: where results go.
         identity: see `CampaignConfig.identity`.
         nodes: the machines that there are.
-        packing: what a trial gets, and how many run at a time.
+        resources: what a trial gets, and how many run at a time.
         asked_first: values to try before the sampler proposes any, with where they come from.
         earlier: campaigns of the same identity with their trials, which the sampler is told.
     """
@@ -62,7 +62,7 @@ class CampaignPlan:
     folder: Path
     identity: str
     nodes: tuple[Node, ...]
-    packing: TrialResources
+    resources: TrialResources
     asked_first: tuple[tuple[str, dict[str, Any]], ...] = ()
     earlier: tuple[tuple[str, list[TrialRecord]], ...] = ()
 
@@ -72,12 +72,12 @@ class CampaignPlan:
         return self.config.storage is not None or bool(self.nodes[0].identifier)
 
     @property
-    def looked_at(self) -> frozenset[str] | None:
+    def checked_node_ids(self) -> frozenset[str] | None:
         """Ray's identifiers of the nodes; None where there is this machine alone."""
         return frozenset(node.identifier for node in self.nodes) if self.nodes[0].identifier else None
 
     @property
-    def kept_elsewhere(self) -> Storage | None:
+    def backup_storage(self) -> Storage | None:
         """The storage that its own files are copied to; None if that is its folder."""
         return None if self.config.storage is None else self.storage
 
@@ -113,28 +113,28 @@ def plan_campaign(config: CampaignConfig, root: Path, nodes: Sequence[Node] = ()
     return _with_earlier(_plan(config, folder, nodes), root)
 
 
-def _with_earlier(planned: CampaignPlan, root: Path) -> CampaignPlan:
+def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
     """The same plan, with what earlier campaigns and presets give it to begin with.
 
     Of a campaign with the same identity the sampler is told all; of others the winner is tried first. Winners and
     presets that lie in the space make up a quarter of the trials at most.
     """
-    config = planned.config
+    config = plan.config
     wanted: list[tuple[str, dict[str, Any]]] = []
     earlier: list[tuple[str, list[TrialRecord]]] = []
     for name in config.warm_start:
         folder = campaign_folder(root, name)
         resolved = read_yaml(folder / CONFIG_FILE).get("resolved")
-        if isinstance(resolved, dict) and resolved.get("identity") == planned.identity:
-            logs = study.read_trials(study.load_study(folder / JOURNAL_FILE, name))
-            known = [log for log in logs if log.outcome is not None and config.space.contains(log.params)]
+        if isinstance(resolved, dict) and resolved.get("identity") == plan.identity:
+            trials = study.read_trials(study.load_study(folder / JOURNAL_FILE, name))
+            known = [trial for trial in trials if trial.outcome is not None and config.space.contains(trial.params)]
             earlier.append((name, known))
         elif (best := tables.winner(tables.read_trials(folder))) is not None:
             wanted.append((f"winner of {name}", {key: best[key] for key in NAMES}))
     wanted += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
     inside = [(origin, params) for origin, params in wanted if config.space.contains(params)]
     different = [item for place, item in enumerate(inside) if item[1] not in [params for _, params in inside[:place]]]
-    return replace(planned, asked_first=tuple(different[: config.trials // 4]), earlier=tuple(earlier))
+    return replace(plan, asked_first=tuple(different[: config.trials // 4]), earlier=tuple(earlier))
 
 
 def plan_resume(
@@ -234,7 +234,7 @@ def _plan(config: CampaignConfig, folder: Path, nodes: Sequence[Node]) -> Campai
         folder=folder,
         identity=config.identity(dataset.fingerprint, __version__, recipe),
         nodes=nodes,
-        packing=allocate(config, nodes, device, need, dataset.nbytes),
+        resources=allocate(config, nodes, device, need, dataset.nbytes),
     )
 
 
@@ -261,18 +261,18 @@ def data_config_of(config: CampaignConfig) -> DataConfig:
     return data
 
 
-def campaign_yaml(planned: CampaignPlan, started: datetime) -> str:
+def campaign_yaml(plan: CampaignPlan, started: datetime) -> str:
     """The text of `campaign.yaml`."""
     content = {
-        "config": planned.config.model_dump(mode="json", exclude_none=True),
+        "config": plan.config.model_dump(mode="json", exclude_none=True),
         "resolved": {
             "started": started.isoformat(timespec="seconds"),
-            "device": planned.packing.device,
-            "identity": planned.identity,
-            "data": planned.data,
-            "base_recipe": planned.base.model_dump(mode="json"),
-            "incumbent_recipe": planned.incumbent.model_dump(mode="json"),
-            "sampler": sampler_keywords(planned.config.sampler),
+            "device": plan.resources.device,
+            "identity": plan.identity,
+            "data": plan.data,
+            "base_recipe": plan.base.model_dump(mode="json"),
+            "incumbent_recipe": plan.incumbent.model_dump(mode="json"),
+            "sampler": sampler_keywords(plan.config.sampler),
             "versions": {name: version(name) for name in ("preset-search", "torch", "ray", "optuna")},
         },
     }

@@ -20,45 +20,45 @@ class Display:
         self._progress = progress
         self._task = progress.add_task("trials", total=trials)
 
-    def epoch(self, logs: Sequence[TrialRecord]) -> None:
+    def epoch(self, trials: Sequence[TrialRecord]) -> None:
         """Show where the running trials are."""
-        ended = sum(log.outcome is not None for log in logs)
-        self._progress.update(self._task, completed=ended, description=self._description(logs))
+        ended = sum(trial.outcome is not None for trial in trials)
+        self._progress.update(self._task, completed=ended, description=self._description(trials))
 
-    def end(self, log: TrialRecord, logs: Sequence[TrialRecord]) -> None:
+    def end(self, trial: TrialRecord, trials: Sequence[TrialRecord]) -> None:
         """Show one ended trial and count it."""
-        self._progress.console.print(_line(log))
-        self.epoch(logs)
+        self._progress.console.print(_line(trial))
+        self.epoch(trials)
 
-    def lost(self, log: TrialRecord) -> None:
+    def lost(self, trial: TrialRecord) -> None:
         """Show that a trial has lost its process."""
         self._progress.console.print(
-            f"#{log.number:<3d} [yellow]lost[/] at epoch {log.last_epoch}: {escape(log.deaths[-1])}"
+            f"#{trial.number:<3d} [yellow]lost[/] at epoch {trial.last_epoch}: {escape(trial.deaths[-1])}"
         )
 
-    def _description(self, logs: Sequence[TrialRecord]) -> str:
-        values = [(log.value, log.number) for log in logs if log.epochs and not math.isnan(log.value)]
+    def _description(self, trials: Sequence[TrialRecord]) -> str:
+        values = [(trial.value, trial.number) for trial in trials if trial.epochs and not math.isnan(trial.value)]
         best = "best {:.4f} (#{})".format(*max(values)) if values else "starting"
-        return f"trials  {best}, {sum(len(log.epochs) for log in logs)} epochs"
+        return f"trials  {best}, {sum(len(trial.epochs) for trial in trials)} epochs"
 
 
-def _line(log: TrialRecord) -> str:
-    six = log.params
+def _line(trial: TrialRecord) -> str:
+    six = trial.params
     values = (
         f"lr {six['learning_rate']:.1e} batch {six['batch_size']:3d} wd {six['weight_decay']:.1e} "
         f"dropout {six['dropout']:.2f} gamma {six['focal_gamma']:.2f} mixup {six['mixup_alpha']:.2f}"
     )
-    if log.outcome == FAILED:
-        return f"#{log.number:<3d} {values}  [red]failed[/]: {escape(log.reason)}"
-    return f"#{log.number:<3d} {values}  {log.value:.4f} after {len(log.epochs)} epochs  {log.outcome}"
+    if trial.outcome == FAILED:
+        return f"#{trial.number:<3d} {values}  [red]failed[/]: {escape(trial.reason)}"
+    return f"#{trial.number:<3d} {values}  {trial.value:.4f} after {len(trial.epochs)} epochs  {trial.outcome}"
 
 
 def incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[TrialRecord], None]:
     """A bar for the training of the incumbent; returns what to call after each epoch."""
     task = progress.add_task(f"incumbent {name}", total=epochs)
 
-    def show(log: TrialRecord) -> None:
-        latest = log.epochs[log.last_epoch].row
+    def show(trial: TrialRecord) -> None:
+        latest = trial.epochs[trial.last_epoch].row
         description = f"incumbent {name}  best {latest['value']:.4f} at {latest['best_epoch']}"
         progress.update(task, completed=latest["epoch"], description=description)
 

@@ -56,29 +56,29 @@ GPU_TOLERANCE = 1e-3
 """Relative difference up to which an epoch that is run again on a GPU counts as the same."""
 
 
-def run_campaign(planned: CampaignPlan) -> CampaignSummary:
-    """Run a planned campaign. Ctrl-C ends it early; what had been learned is kept, and `resume` goes on.
+def run_campaign(plan: CampaignPlan) -> CampaignSummary:
+    """Run a plan campaign. Ctrl-C ends it early; what had been learned is kept, and `resume` goes on.
 
     Raises:
         ConfigError: another process took the name, or the folder cannot be written.
     """
     started = datetime.now(UTC)
-    folder = planned.folder
-    content = campaign_yaml(planned, started)
-    kept = planned.kept_elsewhere
+    folder = plan.folder
+    content = campaign_yaml(plan, started)
+    kept = plan.backup_storage
     if kept is not None:
-        backup.check_name_free(kept, planned.config.name)
+        backup.check_name_free(kept, plan.config.name)
     _create_folder(folder)
-    mark = None
+    owner_token = None
     try:
-        mark = planned.storage.mark() if planned.is_shared else None
-        record = CampaignStudy(folder / JOURNAL_FILE, settings_of(planned.config))
+        owner_token = plan.storage.claim() if plan.is_shared else None
+        record = CampaignStudy(folder / JOURNAL_FILE, settings_of(plan.config))
         try:
-            for name, known in planned.earlier:
+            for name, known in plan.earlier:
                 record.tell_earlier(name, known)
-            record.ask_first(planned.asked_first)
+            record.ask_first(plan.asked_first)
             write_text(folder / CONFIG_FILE, content)
-            return _run_search(planned, record, started, mark)
+            return _run_search(plan, record, started, owner_token)
         finally:
             record.close()
     except BaseException as error:
@@ -86,54 +86,54 @@ def run_campaign(planned: CampaignPlan) -> CampaignSummary:
             shutil.rmtree(folder, ignore_errors=True)
             if kept is not None:
                 with suppress(StorageError):
-                    backup.clear_backup(kept, mark)
+                    backup.clear_backup(kept, owner_token)
         raise
 
 
-def resume_campaign(planned: CampaignPlan) -> CampaignSummary:
+def resume_campaign(plan: CampaignPlan) -> CampaignSummary:
     """Go on with a campaign where its journal ends.
 
     Raises:
         ConfigError: another process runs it, its journal is damaged, or it has its verdict already.
     """
     started = datetime.now(UTC)
-    resolved = read_yaml(planned.folder / CONFIG_FILE)["resolved"]
-    if (planned.folder / VERDICT_FILE).exists() or ledger.has_read_test(
-        planned.folder.parent / LEDGER_FILE, planned.config.name, str(resolved["started"])
+    resolved = read_yaml(plan.folder / CONFIG_FILE)["resolved"]
+    if (plan.folder / VERDICT_FILE).exists() or ledger.has_read_test(
+        plan.folder.parent / LEDGER_FILE, plan.config.name, str(resolved["started"])
     ):
         raise ConfigError(
-            f"Campaign {planned.config.name} has read its test span: what is searched now would not be what was read",
+            f"Campaign {plan.config.name} has read its test span: what is searched now would not be what was read",
             "Start a new campaign; warm_start lets it begin with what this one found",
         )
-    here = planned.packing.device
-    if planned.config.device == "auto" and (before := resolved.get("device", here)) != here:
+    here = plan.resources.device
+    if plan.config.device == "auto" and (before := resolved.get("device", here)) != here:
         raise ConfigError(
-            f"Campaign {planned.config.name} trains on {before}, and here is {here}: its trials could not be compared",
+            f"Campaign {plan.config.name} trains on {before}, and here is {here}: its trials could not be compared",
             f"Resume it where there is {before}; or say device: {here} in its campaign.yaml, if they may be compared",
         )
-    if (restored := planned.folder / RESTORED_FILE).exists():
-        study.take_over(planned.folder / JOURNAL_FILE, planned.config.name)
+    if (restored := plan.folder / RESTORED_FILE).exists():
+        study.take_over(plan.folder / JOURNAL_FILE, plan.config.name)
         restored.unlink()
-    record = CampaignStudy(planned.folder / JOURNAL_FILE, settings_of(planned.config), must_exist=True)
+    record = CampaignStudy(plan.folder / JOURNAL_FILE, settings_of(plan.config), must_exist=True)
     try:
-        (planned.folder / STOP_FILE).unlink(missing_ok=True)  # left by a run that was killed
-        logs = list(record.trials.values())
-        if planned.config.trials < len(logs):
-            raise ConfigError(f"The campaign has asked for {len(logs)} trials already", "Ask for more --trials")
-        tables.check_not_behind(planned.folder, logs)
-        tables.check_parts(planned.folder, planned.storage, logs)
-        (planned.folder / MANIFEST_FILE).unlink(missing_ok=True)
-        write_text(planned.folder / CONFIG_FILE, _extended(planned))
-        return _run_search(planned, record, started, planned.storage.mark() if planned.is_shared else None)
+        (plan.folder / STOP_FILE).unlink(missing_ok=True)  # left by a run that was killed
+        trials = list(record.trials.values())
+        if plan.config.trials < len(trials):
+            raise ConfigError(f"The campaign has asked for {len(trials)} trials already", "Ask for more --trials")
+        tables.check_not_behind(plan.folder, trials)
+        tables.check_parts(plan.folder, plan.storage, trials)
+        (plan.folder / MANIFEST_FILE).unlink(missing_ok=True)
+        write_text(plan.folder / CONFIG_FILE, _extended(plan))
+        return _run_search(plan, record, started, plan.storage.claim() if plan.is_shared else None)
     finally:
         record.close()
 
 
-def _extended(planned: CampaignPlan) -> str:
+def _extended(plan: CampaignPlan) -> str:
     """The campaign's file with its budgets as they are now; all else as it was written at the start."""
-    content = read_yaml(planned.folder / CONFIG_FILE)
+    content = read_yaml(plan.folder / CONFIG_FILE)
     names = {"trials", "hours", "epochs", "convergence"}
-    budgets = planned.config.model_dump(mode="json", include=names, exclude_none=True)
+    budgets = plan.config.model_dump(mode="json", include=names, exclude_none=True)
     content["config"] = {key: value for key, value in content["config"].items() if key not in names} | budgets
     return to_yaml(content)
 
@@ -141,8 +141,8 @@ def _extended(planned: CampaignPlan) -> str:
 def _has_begun(folder: Path, by_hand: bool) -> bool:
     """Whether there is something to go on with; of what was ended by hand, more than questions."""
     with suppress(ConfigError):
-        logs = study.read_trials(study.load_study(folder / JOURNAL_FILE, folder.name))
-        return any(log.epochs or log.outcome for log in logs) if by_hand else bool(logs)
+        trials = study.read_trials(study.load_study(folder / JOURNAL_FILE, folder.name))
+        return any(trial.epochs or trial.outcome for trial in trials) if by_hand else bool(trials)
     return False
 
 
@@ -156,22 +156,22 @@ def _create_folder(folder: Path) -> None:
         raise ConfigError(f"{folder} cannot be made ({error.strerror})", "Choose a folder you may write to") from None
 
 
-def _run_search(planned: CampaignPlan, record: CampaignStudy, started: datetime, mark: str | None) -> CampaignSummary:
+def _run_search(
+    plan: CampaignPlan, record: CampaignStudy, started: datetime, owner_token: str | None
+) -> CampaignSummary:
     """Search until a budget is spent or someone ends it, then write down what came of it."""
-    folder = planned.folder
-    raw = (folder.parent / ".ray" / planned.config.name).absolute()
+    folder = plan.folder
+    raw = (folder.parent / ".ray" / plan.config.name).absolute()
     shutil.rmtree(raw, ignore_errors=True)  # left by a run that was killed
     try:
         with ray_session():
-            dataset = ray.put(planned.dataset)
-            if planned.looked_at is not None:
-                console.err.print(
-                    check_cluster(planned.nodes, planned.packing, dataset, planned.dataset.nbytes, planned.storage)
-                )
-            with backup.backed_up(folder, planned.kept_elsewhere, mark) as taken:
+            dataset = ray.put(plan.dataset)
+            if plan.checked_node_ids is not None:
+                console.err.print(check_cluster(plan.nodes, plan.resources, dataset, plan.dataset.nbytes, plan.storage))
+            with backup.backed_up(folder, plan.backup_storage, owner_token) as taken:
                 with progress.progress_bar() as bar:
-                    book, incumbent = _search(planned, record, _Run(raw, dataset, mark, taken), bar)
-                return _conclude(planned, book, incumbent, started, taken)
+                    controller, incumbent = _search(plan, record, _Run(raw, dataset, owner_token, taken), bar)
+                return _conclude(plan, controller, incumbent, started, taken)
     finally:
         shutil.rmtree(raw, ignore_errors=True)
         (folder / STOP_FILE).unlink(missing_ok=True)
@@ -180,21 +180,21 @@ def _run_search(planned: CampaignPlan, record: CampaignStudy, started: datetime,
 
 
 def _conclude(
-    planned: CampaignPlan, book: Controller, incumbent: TrialRecord, started: datetime, taken: Callable[[], bool]
+    plan: CampaignPlan, controller: Controller, incumbent: TrialRecord, started: datetime, taken: Callable[[], bool]
 ) -> CampaignSummary:
-    logs = list(book.study.trials.values())
-    tables.write_tables(planned.folder, logs)
-    if book.failure is not None:
-        raise book.failure
-    if not any(log.epochs or log.outcome for log in logs):
+    trials = list(controller.study.trials.values())
+    tables.write_tables(plan.folder, trials)
+    if controller.failure is not None:
+        raise controller.failure
+    if not any(trial.epochs or trial.outcome for trial in trials):
         raise KeyboardInterrupt
 
     def act() -> CampaignSummary:
-        return write_summary(planned, book, incumbent, started)
+        return write_summary(plan, controller, incumbent, started)
 
-    if book.watch is None:
+    if controller.watch is None:
         return act()
-    return book.watch.patiently(act, lambda: book.stop_requested() or taken())
+    return controller.watch.retry_until_available(act, lambda: controller.stop_requested() or taken())
 
 
 @dataclass(frozen=True)
@@ -204,32 +204,30 @@ class _Run:
     Attributes:
         raw: folder for what Tune itself writes.
         dataset: what trials see, in the object store.
-        mark: what the driver left in the storage, see `TrialJob`.
+        owner_token: what the driver left in the storage, see `TrialJob`.
         taken: whether another driver goes on with the campaign.
     """
 
     raw: Path
     dataset: Any
-    mark: str | None
+    owner_token: str | None
     taken: Callable[[], bool]
 
 
-def _search(planned: CampaignPlan, record: CampaignStudy, this: _Run, bar: Any) -> tuple[Controller, TrialRecord]:
+def _search(plan: CampaignPlan, record: CampaignStudy, this: _Run, bar: Any) -> tuple[Controller, TrialRecord]:
     """Run the trials and the incumbent. Ctrl-C ends both."""
-    config = planned.config
+    config = plan.config
     display = Display(bar, config.trials)
-    tolerance = GPU_TOLERANCE if planned.packing.device == "cuda" else 0.0
+    tolerance = GPU_TOLERANCE if plan.resources.device == "cuda" else 0.0
     watch = (
-        None
-        if config.storage is None
-        else StorageMonitor(planned.storage, lambda said: bar.console.print(escape(said)))
+        None if config.storage is None else StorageMonitor(plan.storage, lambda said: bar.console.print(escape(said)))
     )
     incumbent = IncumbentTraining(
-        _job(planned, planned.incumbent, this.mark),
+        _job(plan, plan.incumbent, this.owner_token),
         this.dataset,
         presets.load_preset(config.incumbent).hyperparameters.model_dump(),
-        planned.folder / INCUMBENT_FILE,
-        progress.incumbent_bar(bar, config.incumbent, planned.incumbent.trainer.epochs),
+        plan.folder / INCUMBENT_FILE,
+        progress.incumbent_bar(bar, config.incumbent, plan.incumbent.trainer.epochs),
         config.attempts,
         watch,
         record.generation,
@@ -238,52 +236,59 @@ def _search(planned: CampaignPlan, record: CampaignStudy, this: _Run, bar: Any) 
     def logs() -> list[TrialRecord]:
         return list(record.trials.values())
 
-    def ended(log: TrialRecord) -> None:
-        display.end(log, logs())
-        if log.outcome != COMPLETE:
-            _clear(planned.storage, watch, log)
+    def ended(trial: TrialRecord) -> None:
+        display.end(trial, logs())
+        if trial.outcome != COMPLETE:
+            _clear(plan.storage, watch, trial)
 
-    book = Controller(
+    controller = Controller(
         record,
-        Rules(config.max_epochs, config.grace, config.reduction, planned.packing.slots, config.attempts, tolerance),
+        Rules(
+            config.max_epochs,
+            config.grace,
+            config.reduction,
+            plan.resources.max_concurrent,
+            config.attempts,
+            tolerance,
+        ),
         Budget(config.trials, config.hours, config.epochs, config.convergence),
         on_epoch=lambda _: display.epoch(logs()),
         on_end=ended,
         on_death=display.lost,
-        stop_requested=_stop_requested(planned.folder / STOP_FILE),
+        stop_requested=_stop_requested(plan.folder / STOP_FILE),
         watch=watch,
     )
 
     def step() -> None:
         incumbent.poll()
         if this.taken():
-            book.fail(backup.taken_over(config.name))
+            controller.fail(backup.taken_over(config.name))
 
     display.epoch(logs())
     with suppress(KeyboardInterrupt):  # a second one, or one that Tune was not there to take
         trainable = tune.with_parameters(
-            TrainingTrial, job=_job(planned, planned.base, this.mark), load=partial(ray.get, this.dataset)
+            TrainingTrial, job=_job(plan, plan.base, this.owner_token), load=partial(ray.get, this.dataset)
         )
-        room = planned.packing.room - (0 if incumbent.ended else 1)
-        to_come = config.trials - sum(log.outcome is not None for log in logs())
-        run_trials(trainable, planned.packing.resources, book, this.raw, step, min(room, to_come))
-        if book.ending not in (None, "stopped", "failure"):
-            incumbent.wait(lambda: book.stop_requested() or this.taken())
+        room = plan.resources.capacity - (0 if incumbent.ended else 1)
+        to_come = config.trials - sum(trial.outcome is not None for trial in logs())
+        run_trials(trainable, plan.resources.requirements, controller, this.raw, step, min(room, to_come))
+        if controller.end_reason not in (None, "stopped", "failure"):
+            incumbent.wait(lambda: controller.stop_requested() or this.taken())
             if this.taken():
-                book.fail(backup.taken_over(config.name))
+                controller.fail(backup.taken_over(config.name))
             elif not incumbent.ended:
-                book.ending = "stopped"
-    return book, incumbent.log
+                controller.end_reason = "stopped"
+    return controller, incumbent.log
 
 
-def _clear(storage: Storage, watch: StorageMonitor | None, log: TrialRecord) -> None:
+def _clear(storage: Storage, watch: StorageMonitor | None, trial: TrialRecord) -> None:
     """Remove a trial's files, unless the storage is away: what is too much does no harm."""
     if watch is None or not watch.is_failing:
         try:
-            storage.clear(str(log.number))
+            storage.clear(str(trial.number))
         except StorageError as error:
             if watch is not None:
-                watch.failed(str(error))
+                watch.report_failure(str(error))
 
 
 def _stop_requested(path: Path) -> Callable[[], bool]:
@@ -301,14 +306,14 @@ def _stop_requested(path: Path) -> Callable[[], bool]:
     return look
 
 
-def _job(planned: CampaignPlan, base: TrainingConfig, mark: str | None) -> TrialJob:
-    config = planned.config
+def _job(plan: CampaignPlan, base: TrainingConfig, owner_token: str | None) -> TrialJob:
+    config = plan.config
     return TrialJob(
         base,
-        planned.packing,
-        planned.storage,
+        plan.resources,
+        plan.storage,
         rung_epochs(config.grace, config.reduction, config.max_epochs),
         software(),
-        mark,
-        planned.looked_at,
+        owner_token,
+        plan.checked_node_ids,
     )

@@ -85,18 +85,18 @@ def campaign_status(root: Path, name: str) -> CampaignStatus:
     config = parse(CampaignConfig, content if isinstance(content, dict) else {}, str(path))
     held = journal.is_held(folder / JOURNAL_FILE)
     reader = JournalReader.open(folder / JOURNAL_FILE)
-    logs = study.read_trials(study.load_study(folder / JOURNAL_FILE, name))
-    ended = sum(log.outcome is not None for log in logs)
-    phase, following = _phase(folder, name, held, logs)
-    values = [(log.value, -log.number) for log in logs if log.epochs and log.value == log.value]
+    trials = study.read_trials(study.load_study(folder / JOURNAL_FILE, name))
+    ended = sum(trial.outcome is not None for trial in trials)
+    phase, following = _phase(folder, name, held, trials)
+    values = [(trial.value, -trial.number) for trial in trials if trial.epochs and trial.value == trial.value]
     value, minus = max(values, default=(0.0, 0))
     return CampaignStatus(
         name=name,
         phase=phase,
-        trials=dict(Counter(log.outcome or ("running" if held else "unfinished") for log in logs)),
+        trials=dict(Counter(trial.outcome or ("running" if held else "unfinished") for trial in trials)),
         left=max(config.trials - ended, 0),
         asked=config.trials,
-        epochs=sum(len(log.epochs) for log in logs),
+        epochs=sum(len(trial.epochs) for trial in trials),
         metric=config.metric,
         best=(value, -minus) if values else None,
         hours=_seconds(reader.lines) / 3600,
@@ -110,7 +110,7 @@ def _seconds(lines: list[dict[str, Any]]) -> float:
     return float(next((act["at"] for act in acts if isinstance(act.get("at"), int | float)), 0.0))
 
 
-def _phase(folder: Path, name: str, held: bool, logs: list[TrialRecord]) -> tuple[str, tuple[str, ...]]:
+def _phase(folder: Path, name: str, held: bool, trials: list[TrialRecord]) -> tuple[str, tuple[str, ...]]:
     """What a campaign does, or how it ended; and the commands that follow."""
     resume, confirm = (f"resume {name}",), (f"confirm {name}",)
     # The search removes the manifest when it goes on; confirmation leaves it there.
@@ -130,8 +130,8 @@ def _phase(folder: Path, name: str, held: bool, logs: list[TrialRecord]) -> tupl
     ended_by = _ended_by(folder)
     if ended_by in ("stopped", "interrupted"):
         return str(ended_by), resume
-    if not any(log.outcome == COMPLETE for log in logs):
-        return "ended without a winner", (f"resume {name} --trials {2 * len(logs)}",)
+    if not any(trial.outcome == COMPLETE for trial in trials):
+        return "ended without a winner", (f"resume {name} --trials {2 * len(trials)}",)
     return f"searched (ended by: {ended_by})", confirm
 
 

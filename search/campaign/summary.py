@@ -49,47 +49,51 @@ class CampaignSummary:
 
 
 def write_summary(
-    planned: CampaignPlan, book: Controller, incumbent: TrialRecord, started: datetime
+    plan: CampaignPlan, controller: Controller, incumbent: TrialRecord, started: datetime
 ) -> CampaignSummary:
     """Choose the winner; write the tables of the full-fidelity trials and `summary.json`.
 
     Args:
-        planned: the campaign.
-        book: as it was when the campaign ended.
+        plan: the campaign.
+        controller: as it was when the campaign ended.
         incumbent: its record.
         started: when this run began.
     """
-    folder, logs = planned.folder, list(book.study.trials.values())
-    trials = tables.trials_table(logs)
-    gathered = tables.gather(folder, planned.storage, logs)
+    folder, trials = plan.folder, list(controller.study.trials.values())
+    table = tables.trials_table(trials)
+    gathered = tables.gather(folder, plan.storage, trials)
     names = (
         CONFIG_FILE, JOURNAL_FILE, TRIALS_FILE, CURVES_FILE, SUMMARY_FILE,
         MANIFEST_FILE,
     )  # fmt: skip
     outcome = CampaignSummary(
-        winner=tables.winner(trials),
+        winner=tables.winner(table),
         incumbent=incumbent,
-        yardsticks=_yardsticks(planned),
-        counts={str(status): int(count) for status, count in trials["status"].value_counts().items()},
-        ended_by=_ended_by(book, incumbent),
-        differences=[said for log in logs for said in log.differences],
+        yardsticks=_yardsticks(plan),
+        counts={str(status): int(count) for status, count in table["status"].value_counts().items()},
+        ended_by=_ended_by(controller, incumbent),
+        differences=[said for trial in trials for said in trial.differences],
         seconds=(datetime.now(UTC) - started).total_seconds(),
         files=[*(folder / name for name in names), *gathered],
     )
-    write_json(folder / SUMMARY_FILE, _summary(planned, outcome))
+    write_json(folder / SUMMARY_FILE, _summary(plan, outcome))
     manifest.write_manifest(folder)
     return outcome
 
 
-def _ended_by(book: Controller, incumbent: TrialRecord) -> str:
-    if book.ending == "stopped":
+def _ended_by(controller: Controller, incumbent: TrialRecord) -> str:
+    if controller.end_reason == "stopped":
         return "stopped"
-    whole = book.ending is not None and all(log.outcome for log in book.study.trials.values()) and incumbent.outcome
-    return str(book.ending) if whole else "interrupted"
+    whole = (
+        controller.end_reason is not None
+        and all(trial.outcome for trial in controller.study.trials.values())
+        and incumbent.outcome
+    )
+    return str(controller.end_reason) if whole else "interrupted"
 
 
-def _yardsticks(planned: CampaignPlan) -> dict[str, dict[str, float]]:
-    dataset, data = planned.dataset, planned.config.data
+def _yardsticks(plan: CampaignPlan) -> dict[str, dict[str, float]]:
+    dataset, data = plan.dataset, plan.config.data
     found = {"majority": baselines.majority(dataset, dataset.val)}
     returns_labelled = data.labels.kind != "triple_barrier" and not data.labels.volatility_scaled
     if data.synthetic is not None and synthetic.has_known_optimum(data.synthetic) and returns_labelled:
@@ -98,27 +102,27 @@ def _yardsticks(planned: CampaignPlan) -> dict[str, dict[str, float]]:
     return {name: metrics.evaluate(labels, probabilities, times) for name, probabilities in found.items()}
 
 
-def _summary(planned: CampaignPlan, outcome: CampaignSummary) -> dict[str, Any]:
+def _summary(plan: CampaignPlan, outcome: CampaignSummary) -> dict[str, Any]:
     return {
-        "dry_run": planned.config.dry_run,
+        "dry_run": plan.config.dry_run,
         "ended_by": outcome.ended_by,
         "seconds": round(outcome.seconds, 1),
         "trials": outcome.counts,
-        "ranking_metric": planned.config.metric,
+        "ranking_metric": plan.config.metric,
         "note": "figures on val, which chose the winner: optimistic, not confirmed",
         "winner": outcome.winner,
-        "incumbent": _incumbent(planned, outcome.incumbent),
+        "incumbent": _incumbent(plan, outcome.incumbent),
         **{name: {"val": scores} for name, scores in outcome.yardsticks.items()},
         "differences": outcome.differences,
     }
 
 
-def _incumbent(planned: CampaignPlan, log: TrialRecord) -> dict[str, Any] | None:
-    if log.outcome != COMPLETE:
+def _incumbent(plan: CampaignPlan, trial: TrialRecord) -> dict[str, Any] | None:
+    if trial.outcome != COMPLETE:
         return None
     return {
-        "preset": planned.config.incumbent,
-        "epochs": log.last_epoch,
-        "best_epoch": log.epochs[log.last_epoch].row["best_epoch"],
-        "val": log.best_metrics,
+        "preset": plan.config.incumbent,
+        "epochs": trial.last_epoch,
+        "best_epoch": trial.epochs[trial.last_epoch].row["best_epoch"],
+        "val": trial.best_metrics,
     }

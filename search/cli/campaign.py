@@ -116,10 +116,8 @@ def run(
         raise ConfigError(
             "`run` runs on this machine", f"For the cluster: preset-search launch campaign.yaml --address {address}"
         )
-    from search.campaign import plan
-    from search.campaign.run import (
-        run_campaign,  # Ray takes seconds to import, and --help should not wait for it
-    )
+    from search.campaign.plan import check_folder_free, plan_campaign
+    from search.campaign.run import run_campaign
     from search.cluster import session
 
     source = data_settings(
@@ -132,13 +130,13 @@ def run(
         "model": model, "seed": seed, "device": device, "dry_run": dry_run or None, "confirm": {} if confirm else None,
     }  # fmt: skip
     config = resolve_config(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
-    plan.check_folder_free(root / config.name)
+    check_folder_free(root / config.name)
     fetch_missing(config.data)
     with session.joined(address) as nodes:
-        planned = plan.plan_campaign(config, root, nodes)
-        _announce(planned)
-        outcome = run_campaign(planned)
-        _report(planned, outcome, root)
+        plan = plan_campaign(config, root, nodes)
+        _announce(plan)
+        outcome = run_campaign(plan)
+        _report(plan, outcome, root)
         if config.confirm is not None and outcome.winner is not None:
             confirm_and_show(config.name, root, {}, nodes=nodes if address is None else session.survey())
 
@@ -152,7 +150,8 @@ def resume(
     root: RootOption = ROOT,
 ) -> None:
     """Go on with a campaign that was stopped, interrupted or killed; or extend one that has ended."""
-    from search.campaign import backup, plan
+    from search.campaign import backup
+    from search.campaign.plan import plan_resume
     from search.campaign.run import resume_campaign
     from search.cluster import session
 
@@ -160,9 +159,9 @@ def resume(
         came = backup.restore(root, check_name(name, "campaign"), Storage(check_place(storage)).at(name))
         console.err.print(f"brought {escape(str(came))} back from its storage")
     with session.joined(address) as nodes:
-        planned = plan.plan_resume(name, root, trials, hours, nodes)
-        _announce(planned)
-        _report(planned, resume_campaign(planned), root)
+        plan = plan_resume(name, root, trials, hours, nodes)
+        _announce(plan)
+        _report(plan, resume_campaign(plan), root)
 
 
 def stop(name: NameArgument, root: RootOption = ROOT) -> None:
@@ -176,9 +175,9 @@ def stop(name: NameArgument, root: RootOption = ROOT) -> None:
     console.out.print(f"campaign {escape(name)} was asked to stop; its trials end with their present epoch")
 
 
-def _announce(planned: Any) -> None:
+def _announce(plan: Any) -> None:
     """Say what is about to run."""
-    config, dataset = planned.config, planned.dataset
+    config, dataset = plan.config, plan.dataset
     if dataset.is_synthetic:
         console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
     for sentence in summary.advice(dataset):
@@ -187,11 +186,11 @@ def _announce(planned: Any) -> None:
         f"campaign {config.name}{' (dry run)' if config.dry_run else ''}: {config.trials} trials of up to "
         f"{config.max_epochs} epochs, model {config.model}, on {', '.join(dataset.symbol_names)}, "
         f"{dataset.span[0]} to {dataset.span[1]}: {len(dataset.train)} train and {len(dataset.val)} val windows "
-        f"({planned.data['rows']['test']} test windows stay unseen)"
+        f"({plan.data['rows']['test']} test windows stay unseen)"
     )
 
 
-def _table(planned: Any, outcome: Any) -> Table:
+def _table(plan: Any, outcome: Any) -> Table:
     """Winner, incumbent and yardsticks side by side on val."""
     best, incumbent = outcome.winner, outcome.incumbent
     rows: list[Row] = []
@@ -200,17 +199,17 @@ def _table(planned: Any, outcome: Any) -> Table:
         rows.append((f"winner: trial #{best['number']}", values, [f"{best['best_epoch']} of {best['epochs']}"]))
     if incumbent.outcome == COMPLETE:
         best_epoch = incumbent.epochs[incumbent.last_epoch].row["best_epoch"]
-        name = f"incumbent: {planned.config.incumbent}"
+        name = f"incumbent: {plan.config.incumbent}"
         rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
     rows.extend((BASELINE_LABELS[name], scores, [""]) for name, scores in outcome.yardsticks.items())
-    title = f"Validation window{' of the SYNTHETIC market' if planned.dataset.is_synthetic else ''}"
+    title = f"Validation window{' of the SYNTHETIC market' if plan.dataset.is_synthetic else ''}"
     return console.metrics_table(title, rows, ["best epoch"])
 
 
-def _report(planned: Any, outcome: Any, root: Path) -> None:
+def _report(plan: Any, outcome: Any, root: Path) -> None:
     """Print the closing table, the paths and the next command."""
-    config, best, incumbent = planned.config, outcome.winner, outcome.incumbent
-    console.out.print(_table(planned, outcome))
+    config, best, incumbent = plan.config, outcome.winner, outcome.incumbent
+    console.out.print(_table(plan, outcome))
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
     console.out.print(f"Trials: {counts}. {outcome.seconds:.0f} s. Ended by: {outcome.ended_by}.")
     if best:

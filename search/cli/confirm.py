@@ -90,11 +90,11 @@ def confirm_and_show(
 
     named = {key: value for key, value in changes.items() if value is not None}
     plan = plan_confirmation(name, root, named, incumbent, nodes)
-    slots = plan.campaign.packing.slots
+    max_concurrent = plan.campaign.resources.max_concurrent
     console.err.print(
         f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "
-        f"seeds x {plan.settings.folds} folds = {len(plan.cells)} trainings, {slots} at a time; "
-        f"{plan.missing} to be trained, about {max(plan.seconds / slots / 60, 1):.0f} min"
+        f"seeds x {plan.settings.folds} folds = {len(plan.cells)} trainings, {max_concurrent} at a time; "
+        f"{plan.missing} to be trained, about {max(plan.seconds / max_concurrent / 60, 1):.0f} min"
     )
     try:
         verdict = confirmation.run_confirmation(plan)

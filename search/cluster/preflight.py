@@ -26,7 +26,7 @@ FOLDER = ".preflight"
 
 def check_cluster(
     nodes: Sequence[Node],
-    packing: TrialResources,
+    resources: TrialResources,
     dataset: Any,
     size: int,
     storage: Storage | None,
@@ -36,7 +36,7 @@ def check_cluster(
 
     Args:
         nodes: of the cluster that this process has joined.
-        packing: what a trial gets.
+        resources: what a trial gets.
         dataset: what trials see, in the object store; it is brought to every node.
         size: its bytes.
         storage: that every node has to reach; None if none has to.
@@ -47,7 +47,7 @@ def check_cluster(
     """
     expected = expected or software()
     findings = [
-        *(finding for node in nodes for finding in examine(node, packing.device == "cuda", size, expected)),
+        *(finding for node in nodes for finding in examine(node, resources.device == "cuda", size, expected)),
         *(_storage_findings(nodes, storage) if storage is not None else []),
     ]
     findings += [] if findings else _data_findings(nodes, dataset)
@@ -89,8 +89,8 @@ def _find(storage: Storage, expected: dict[str, bytes]) -> list[str]:
 
 def _storage_findings(nodes: Sequence[Node], storage: Storage) -> list[Finding]:
     """Let each node write a file, and every other one read it."""
-    mark = secrets.token_hex(4)
-    names = {node.identifier: f"{FOLDER}/{mark}/{node.identifier}" for node in nodes}
+    probe = secrets.token_hex(4)
+    names = {node.identifier: f"{FOLDER}/{probe}/{node.identifier}" for node in nodes}
     written = [
         (node, on_node(_leave, node.identifier).remote(storage, names[node.identifier], node.identifier.encode()))
         for node in nodes
@@ -114,7 +114,7 @@ def _storage_findings(nodes: Sequence[Node], storage: Storage) -> list[Finding]:
             if names[writer.identifier] in missing[node.identifier]
         ]
     try:
-        storage.clear(f"{FOLDER}/{mark}")
+        storage.clear(f"{FOLDER}/{probe}")
     except StorageError as error:
         found = found or [Finding("driver", str(error), cure)]
     return found

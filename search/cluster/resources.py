@@ -26,18 +26,18 @@ class TrialResources:
         device: where trials train.
         cpus: cores, and threads, of a trial.
         gpus: GPUs of a trial, or the share of one.
-        slots: most trials at a time.
+        max_concurrent: most trials at a time.
         room: how many of them the machines hold that are there.
     """
 
     device: Literal["cpu", "cuda"]
     cpus: int
     gpus: float
-    slots: int
-    room: int = 1
+    max_concurrent: int
+    capacity: int = 1
 
     @property
-    def resources(self) -> dict[str, float]:
+    def requirements(self) -> dict[str, float]:
         """What Ray sets aside for a trial."""
         return {"cpu": float(self.cpus), "gpu": self.gpus}
 
@@ -79,8 +79,8 @@ def allocate(
     gpus = 0.0
     if device == "cuda":
         gpus = _share(config, nodes, need, data) if config.gpus_per_trial is None else config.gpus_per_trial
-    packing = TrialResources(device, config.cpus_per_trial, gpus, 0)
-    room = sum(_fitting(packing, node) for node in nodes)
+    resources = TrialResources(device, config.cpus_per_trial, gpus, 0)
+    room = sum(_fitting(resources, node) for node in nodes)
     grows = bool(nodes[0].identifier) and config.concurrency is not None
     if config.storage is None and grows and room < (config.concurrency or 0):
         raise ConfigError(
@@ -88,18 +88,18 @@ def allocate(
             "Name a storage in the campaign file: storage: s3://…",
         )
     if not room and not grows:
-        raise ConfigError(*_no_room(packing, nodes))
+        raise ConfigError(*_no_room(resources, nodes))
     asked = config.concurrency or room
-    slots = asked if grows else min(asked, room)
-    return TrialResources(device, config.cpus_per_trial, gpus, slots, min(slots, room))
+    max_concurrent = asked if grows else min(asked, room)
+    return TrialResources(device, config.cpus_per_trial, gpus, max_concurrent, min(max_concurrent, room))
 
 
-def _fitting(packing: TrialResources, node: Node) -> int:
-    by_cpu = int(node.cpus // packing.cpus)
-    if not packing.gpus:
+def _fitting(resources: TrialResources, node: Node) -> int:
+    by_cpu = int(node.cpus // resources.cpus)
+    if not resources.gpus:
         return by_cpu
-    shared = floor(1 / packing.gpus + 1e-6) * int(node.gpus)  # no trial lies on two halves of GPUs
-    return min(by_cpu, shared if packing.gpus < 1 else int(node.gpus // packing.gpus))
+    shared = floor(1 / resources.gpus + 1e-6) * int(node.gpus)  # no trial lies on two halves of GPUs
+    return min(by_cpu, shared if resources.gpus < 1 else int(node.gpus // resources.gpus))
 
 
 def _share(config: CampaignConfig, nodes: Sequence[Node], need: MemoryEstimate, data: int) -> float:
@@ -114,12 +114,12 @@ def _share(config: CampaignConfig, nodes: Sequence[Node], need: MemoryEstimate, 
     return floor(10_000 / max(min(by_memory, by_cpu), 1)) / 10_000
 
 
-def _no_room(packing: TrialResources, nodes: Sequence[Node]) -> tuple[str, str]:
+def _no_room(resources: TrialResources, nodes: Sequence[Node]) -> tuple[str, str]:
     if not nodes[0].identifier:
-        if packing.cpus > nodes[0].cpus:
-            return f"cpus_per_trial is {packing.cpus}, this machine has {nodes[0].cpus:g}", "Ask for fewer"
-        return f"gpus_per_trial is {packing.gpus:g}, this machine has {nodes[0].gpus:g}", "Ask for fewer"
-    wanted = f"{packing.cpus} CPU(s)" + (f" and {packing.gpus:g} GPU(s)" if packing.gpus else "")
+        if resources.cpus > nodes[0].cpus:
+            return f"cpus_per_trial is {resources.cpus}, this machine has {nodes[0].cpus:g}", "Ask for fewer"
+        return f"gpus_per_trial is {resources.gpus:g}, this machine has {nodes[0].gpus:g}", "Ask for fewer"
+    wanted = f"{resources.cpus} CPU(s)" + (f" and {resources.gpus:g} GPU(s)" if resources.gpus else "")
     return (
         f"No node of the cluster has room for a trial of {wanted}",
         "Add nodes, ask for less; or set concurrency, if the cluster brings up nodes when they are asked for",

@@ -163,7 +163,7 @@ def plan_confirmation(
     dataset = load_dataset(data)
     rival = presets.load_preset(incumbent or config.incumbent)
     recipe = campaign.incumbent if incumbent is None else _capped(rival, campaign)
-    job = TrialJob(campaign.base, campaign.packing, campaign.storage)
+    job = TrialJob(campaign.base, campaign.resources, campaign.storage)
     candidates = [
         Candidate(int(row["number"]), six, job.training_config(six), config.max_epochs)
         for row in best
@@ -275,8 +275,8 @@ def _check_searched(campaign: CampaignPlan) -> None:
     """Make sure, before hours of training, that what the search left is whole."""
     folder = campaign.folder
     manifest.check_manifest(folder, SEARCH_FILES)
-    logs = study.read_trials(study.load_study(folder / JOURNAL_FILE, campaign.config.name))
-    tables.check_parts(folder, campaign.storage, logs)
+    trials = study.read_trials(study.load_study(folder / JOURNAL_FILE, campaign.config.name))
+    tables.check_parts(folder, campaign.storage, trials)
 
 
 def _capped(rival: Preset, campaign: CampaignPlan) -> TrainingConfig:

@@ -121,14 +121,14 @@ def run_confirmation(plan: ConfirmationPlan) -> dict[str, Any]:
     with _held(folder / JOURNAL_FILE), ray_session():
         stop = folder / STOP_FILE
         stop.unlink(missing_ok=True)  # left by a run that was killed
-        if campaign.looked_at is not None:
+        if campaign.checked_node_ids is not None:
             data = campaign.dataset
             console.err.print(
-                check_cluster(campaign.nodes, campaign.packing, ray.put(data), data.nbytes, campaign.kept_elsewhere)
+                check_cluster(campaign.nodes, campaign.resources, ray.put(data), data.nbytes, campaign.backup_storage)
             )
-        mark = campaign.storage.mark() if campaign.kept_elsewhere else None
-        with backup.backed_up(folder, campaign.kept_elsewhere, mark) as taken:
-            this = _Run(campaign, mark, taken, _watch(campaign.kept_elsewhere))
+        owner_token = campaign.storage.claim() if campaign.backup_storage else None
+        with backup.backed_up(folder, campaign.backup_storage, owner_token) as taken:
+            this = _Run(campaign, owner_token, taken, _watch(campaign.backup_storage))
             begin(plan)
             done = _train(plan, plan.cells, "confirmation", this)
             chosen = select_winner(plan, done)
@@ -138,7 +138,7 @@ def run_confirmation(plan: ConfirmationPlan) -> dict[str, Any]:
             looks = ledger.append_entry(folder.parent / LEDGER_FILE, look) if look else []
             if look and this.watch is not None:
                 copy = partial(backup.backup_ledger, folder.parent, campaign.config.name, campaign.storage)
-                this.watch.patiently(copy, stop.exists)
+                this.watch.retry_until_available(copy, stop.exists)
             last = _train(plan, [final], "final training", this)
             seen = ledger.earlier_overlapping(looks, look) if look else []
             verdict = {**make_verdict(plan, chosen, last[0], seen), "look": asdict(look) if look else None}
@@ -152,13 +152,13 @@ class _Run:
 
     Attributes:
         campaign: the campaign.
-        mark: what the driver left in its storage, see `TrialJob`.
+        owner_token: what the driver left in its storage, see `TrialJob`.
         taken: whether another driver goes on with it.
         watch: knows whether the storage answers; None where it is this machine's own disk.
     """
 
     campaign: CampaignPlan
-    mark: str | None
+    owner_token: str | None
     taken: Callable[[], bool]
     watch: StorageMonitor | None
 
@@ -198,10 +198,12 @@ def _place(plan: ConfirmationPlan, cell: Cell) -> Path:
 def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str, this: _Run) -> list[CellResult]:
     """Train all cells that are not done yet; returns all, in their order."""
     missing = [cell for cell in cells if _load(_place(plan, cell)) is None]
-    packing = plan.campaign.packing
+    resources = plan.campaign.resources
     campaign = plan.campaign
-    job = TrialJob(campaign.base, packing, campaign.storage, (), software(), this.mark, campaign.looked_at)
-    task = _task.options(num_cpus=packing.cpus, num_gpus=packing.gpus)
+    job = TrialJob(
+        campaign.base, resources, campaign.storage, (), software(), this.owner_token, campaign.checked_node_ids
+    )
+    task = _task.options(num_cpus=resources.cpus, num_gpus=resources.gpus)
     shared: dict[str, Any] = {}
     waiting = list(reversed(missing))
     running: dict[Any, Cell] = {}
@@ -210,7 +212,11 @@ def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str, this: _Run
         shown = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
         while waiting or running:
             this.check()
-            while waiting and len(running) < packing.slots and (this.watch is None or this.watch.answers()):
+            while (
+                waiting
+                and len(running) < resources.max_concurrent
+                and (this.watch is None or this.watch.is_available())
+            ):
                 cell = waiting.pop()
                 if cell.split not in shared:
                     shared[cell.split] = ray.put(plan.dataset_of(cell))
@@ -227,7 +233,7 @@ def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str, this: _Run
                     refused[_place(plan, cell)] += 1
                     if this.watch is None or refused[_place(plan, cell)] > plan.campaign.config.attempts:
                         raise
-                    this.watch.failed(str(error))
+                    this.watch.report_failure(str(error))
                     waiting.append(cell)
                 else:
                     bar.advance(shown)

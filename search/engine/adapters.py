@@ -1,4 +1,4 @@
-"""Ray's scheduler over the book: each result is written down and decided on before Ray acts on it."""
+"""Ray's scheduler over the controller: each result is written down and decided on before Ray acts on it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from search.study.controller import Controller
 
 
 class ControllerSearcher(Searcher):
-    """Asks the book. It is never restored: a campaign resumes from its journal."""
+    """Asks the controller. It is never restored: a campaign resumes from its journal."""
 
-    def __init__(self, book: Controller) -> None:
-        """Share the book with the scheduler."""
+    def __init__(self, controller: Controller) -> None:
+        """Share the controller with the scheduler."""
         super().__init__()
-        self._book = book
+        self._controller = controller
         self._started: dict[str, tuple[int, int]] = {}  # number and attempt, by Ray's id
 
     def __getstate__(self) -> dict[str, Any]:
@@ -29,19 +29,19 @@ class ControllerSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Parameters of the next trial, None to wait, FINISHED at the end."""
-        log = self._book.next()
-        if log == "finished":
+        trial = self._controller.next_trial()
+        if trial == "finished":
             return Searcher.FINISHED
-        if log == "wait":
+        if trial == "wait":
             return None
-        assert not isinstance(log, str)
-        self._started[trial_id] = log.number, log.fence
-        return {**log.params, "number": log.number, "attempt": log.fence, "last_epoch": log.last_epoch}
+        assert not isinstance(trial, str)
+        self._started[trial_id] = trial.number, trial.attempt_id
+        return {**trial.params, "number": trial.number, "attempt": trial.attempt_id, "last_epoch": trial.last_epoch}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take note that the trial runs no more; how it ended is in the book already, unless its process died."""
+        """Take note that the trial runs no more; how it ended is in the controller already, unless its process died."""
         if trial_id in self._started:
-            self._book.left(*self._started.pop(trial_id))
+            self._controller.on_released(*self._started.pop(trial_id))
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the journal is the record."""
@@ -52,12 +52,12 @@ class ControllerSearcher(Searcher):
 
 
 class ControllerScheduler(FIFOScheduler):
-    """Stops what the book ends. Results never say `done`, which would pass scheduler and searcher by."""
+    """Stops what the controller ends. Results never say `done`, which would pass scheduler and searcher by."""
 
-    def __init__(self, book: Controller) -> None:
-        """Share the book with the searcher."""
+    def __init__(self, controller: Controller) -> None:
+        """Share the controller with the searcher."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._book = book
+        self._controller = controller
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles schedulers into its own record, which is thrown away."""
@@ -67,18 +67,18 @@ class ControllerScheduler(FIFOScheduler):
         """Write down, decide, answer."""
         number = trial.config["number"]
         if result["outcome"] == FAILED:
-            self._book.failed(number, result["reason"])
+            self._controller.on_failed(number, result["reason"])
             return str(TrialScheduler.STOP)
         if result["outcome"] == NO_ROOM:
-            self._book.out_of_memory(number, result["reason"])
+            self._controller.on_out_of_memory(number, result["reason"])
             return str(TrialScheduler.STOP)
         if result["outcome"] == NO_STORAGE:
-            self._book.no_storage(number, result["reason"])
+            self._controller.on_storage_error(number, result["reason"])
             return str(TrialScheduler.STOP)
         if result["outcome"] == UNFIT:
-            self._book.unfit(result["reason"])
+            self._controller.on_unfit_node(result["reason"])
             return str(TrialScheduler.STOP)
-        action = self._book.result(number, json.loads(result["row"]))
+        action = self._controller.on_result(number, json.loads(result["row"]))
         return str(TrialScheduler.STOP if action == "stop" else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
@@ -87,6 +87,6 @@ class ControllerScheduler(FIFOScheduler):
         reason = first_line(error)
         number = trial.config["number"]
         if isinstance(error, OutOfMemoryError) or (isinstance(error, RayActorError) and "memory" in reason.lower()):
-            self._book.out_of_memory(number, reason)
+            self._controller.on_out_of_memory(number, reason)
         else:
-            self._book.died(number, reason)
+            self._controller.on_died(number, reason)

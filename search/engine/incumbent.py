@@ -69,7 +69,7 @@ class IncumbentTraining:
         self.log = TrialRecord(0, six, "incumbent", generation=generation)
         self._path = path
         self._on_epoch = on_epoch
-        self._task = _train.options(num_cpus=job.packing.cpus, num_gpus=job.packing.gpus)
+        self._task = _train.options(num_cpus=job.resources.cpus, num_gpus=job.resources.gpus)
         self._job = job
         self._attempts = attempts
         self._stream: Any = None
@@ -86,7 +86,7 @@ class IncumbentTraining:
         self._waits = False
         self.log.attempts += 1
         self._write()  # nobody may take this attempt's number again
-        self._stream = self._task.remote(self._job, self._dataset, self.log.fence, self.log.last_epoch)
+        self._stream = self._task.remote(self._job, self._dataset, self.log.attempt_id, self.log.last_epoch)
 
     @property
     def ended(self) -> bool:
@@ -104,7 +104,7 @@ class IncumbentTraining:
 
     def _storage_answers(self) -> bool:
         try:
-            return self._watch is None or self._watch.answers()
+            return self._watch is None or self._watch.is_available()
         except StorageError as error:
             self.log.outcome, self.log.reason = "failed", str(error)
             return False
@@ -131,7 +131,7 @@ class IncumbentTraining:
                 self._died(told["reason"])
             elif told["outcome"] == NO_STORAGE and self._watch is not None and self._refused < self._attempts:
                 self._refused += 1
-                self._watch.failed(told["reason"])
+                self._watch.report_failure(told["reason"])
                 self._waits = True
             elif told["outcome"] != TRAINING:
                 self.log.outcome, self.log.reason = "failed", told["reason"]

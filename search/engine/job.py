@@ -27,21 +27,21 @@ class TrialJob:
 
     Attributes:
         base: the recipe that a trial's six values are put into.
-        packing: where a trial trains, and what it gets there.
+        resources: where a trial trains, and what it gets there.
         storage: of all trials' files.
         rungs: epochs after which a checkpoint is kept whatever the time.
         software: what every machine has to run; None if it is not looked at.
-        mark: what every machine has to find in the storage, see `Storage.mark`; None where there is one machine.
-        looked_at: Ray's identifiers of the nodes that were looked at before; None where there is one machine.
+        owner_token: what every machine must find in the storage (see `Storage.claim`); None where there is one machine.
+        checked_node_ids: Ray's identifiers of the nodes that were looked at before; None where there is one machine.
     """
 
     base: TrainingConfig
-    packing: TrialResources
+    resources: TrialResources
     storage: Storage
     rungs: tuple[int, ...] = ()
     software: Software | None = None
-    mark: str | None = None
-    looked_at: frozenset[str] | None = None
+    owner_token: str | None = None
+    checked_node_ids: frozenset[str] | None = None
 
     def prepare(self) -> torch.device:
         """Make this process ready to train: it takes no more threads, or memory of its GPU, than it was given.
@@ -52,31 +52,33 @@ class TrialJob:
         """
         if self.software is not None:
             check_machine(self.software, self._is_new())
-        if self.mark is not None:
-            self._check_mark(self.mark)
-        torch.set_num_threads(self.packing.cpus)
+        if self.owner_token is not None:
+            self._check_owner(self.owner_token)
+        torch.set_num_threads(self.resources.cpus)
         try:
-            device = resolve_device(self.packing.device)
+            device = resolve_device(self.resources.device)
         except ConfigError as error:  # it was given a GPU
             raise UnfitNodeError(
                 f"Node {socket.gethostname()}: {error.what}", "Check its driver, and that its torch is made for its GPU"
             ) from None
-        if device.type == "cuda" and self.packing.gpus < 1:
+        if device.type == "cuda" and self.resources.gpus < 1:
             total = torch.cuda.get_device_properties(device).total_memory
-            torch.cuda.set_per_process_memory_fraction(max(self.packing.gpus - CONTEXT / total, 0.01))
+            torch.cuda.set_per_process_memory_fraction(max(self.resources.gpus - CONTEXT / total, 0.01))
         return device
 
     def _is_new(self) -> bool:
-        return self.looked_at is not None and ray.get_runtime_context().get_node_id() not in self.looked_at
+        return (
+            self.checked_node_ids is not None and ray.get_runtime_context().get_node_id() not in self.checked_node_ids
+        )
 
-    def _check_mark(self, mark: str) -> None:
-        found, where = self.storage.marked(), self.storage.shown
+    def _check_owner(self, owner_token: str) -> None:
+        found, where = self.storage.owner(), self.storage.shown
         if not found:
             raise UnfitNodeError(
                 f"Node {socket.gethostname()} does not see what the driver wrote to {where}",
                 "Name a storage that every node can reach",
             )
-        if found != mark:
+        if found != owner_token:
             raise UnfitNodeError(
                 f"Another driver goes on with the campaign, or node {socket.gethostname()} has {where} for itself",
                 "Leave it to that driver; or name a storage that every node can reach",

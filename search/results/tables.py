@@ -21,40 +21,40 @@ from search.study.trial_record import COMPLETE, FAILED, INTERRUPTED, TrialRecord
 _BRING_BACK = "Bring the campaign's folder back as it was, or start a new campaign"
 
 
-def trial_row(log: TrialRecord) -> dict[str, Any]:
+def trial_row(trial: TrialRecord) -> dict[str, Any]:
     """One row of `trials.parquet`; a failed trial has no value."""
-    known = bool(log.epochs) and log.outcome != FAILED
-    last = log.epochs[log.last_epoch].row if log.epochs else {}
-    best = log.best_metrics if known else {}
+    known = bool(trial.epochs) and trial.outcome != FAILED
+    last = trial.epochs[trial.last_epoch].row if trial.epochs else {}
+    best = trial.best_metrics if known else {}
     return {
-        "number": log.number,
-        **{name: log.params[name] for name in NAMES},
-        "origin": log.origin,
-        "status": log.outcome or INTERRUPTED,
-        "epochs": len(log.epochs),
-        "value": log.value if known else None,
+        "number": trial.number,
+        **{name: trial.params[name] for name in NAMES},
+        "origin": trial.origin,
+        "status": trial.outcome or INTERRUPTED,
+        "epochs": len(trial.epochs),
+        "value": trial.value if known else None,
         "best_epoch": last["best_epoch"] if known else None,
-        "attempts": log.attempts,
-        "reason": log.reason,
-        "deaths": "; ".join(log.deaths),
-        "seconds": sum(entry.row["seconds"] for entry in log.epochs.values()),
+        "attempts": trial.attempts,
+        "reason": trial.reason,
+        "deaths": "; ".join(trial.deaths),
+        "seconds": sum(entry.row["seconds"] for entry in trial.epochs.values()),
         **{f"val_{name}": best.get(name) for name in METRICS},
     }
 
 
-def curve_rows(log: TrialRecord) -> list[dict[str, Any]]:
+def curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
     """A trial's rows of `curves.parquet`, with what was decided at its rungs."""
     plain = ("score", "train_loss", "learning_rate", "seconds")
     return [
         {
-            "number": log.number,
+            "number": trial.number,
             "epoch": epoch,
             "value": entry.value,
             **{name: entry.row[name] for name in plain},
             **{name: (entry.decision or {}).get(name) for name in _DECISION},
             **{f"val_{name}": entry.row["metrics"].get(name) for name in METRICS},
         }
-        for epoch, entry in sorted(log.epochs.items())
+        for epoch, entry in sorted(trial.epochs.items())
     ]
 
 
@@ -95,37 +95,37 @@ _CURVE_TYPES = {
 }
 
 
-def trials_table(logs: Sequence[TrialRecord]) -> pd.DataFrame:
+def trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
     """A row a trial, by number."""
-    rows = [trial_row(log) for log in sorted(logs, key=lambda log: log.number)]
+    rows = [trial_row(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
     return pd.DataFrame(rows, columns=list(_TRIAL_TYPES)).astype(_TRIAL_TYPES)
 
 
-def curves_table(logs: Sequence[TrialRecord]) -> pd.DataFrame:
+def curves_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
     """A row a trial and epoch."""
-    rows = [row for log in sorted(logs, key=lambda log: log.number) for row in curve_rows(log)]
+    rows = [row for trial in sorted(trials, key=lambda trial: trial.number) for row in curve_rows(trial)]
     return pd.DataFrame(rows, columns=list(_CURVE_TYPES)).astype(_CURVE_TYPES)
 
 
-def write_tables(folder: Path, logs: Sequence[TrialRecord]) -> None:
+def write_tables(folder: Path, trials: Sequence[TrialRecord]) -> None:
     """Write what the journal tells of the trials, as tables."""
-    write_table(folder / TRIALS_FILE, trials_table(logs))
-    write_table(folder / CURVES_FILE, curves_table(logs))
+    write_table(folder / TRIALS_FILE, trials_table(trials))
+    write_table(folder / CURVES_FILE, curves_table(trials))
 
 
-def gather(folder: Path, parts: Storage, logs: Sequence[TrialRecord]) -> list[Path]:
+def gather(folder: Path, parts: Storage, trials: Sequence[TrialRecord]) -> list[Path]:
     """Join the tables of the full-fidelity trials into the campaign's; returns those written.
 
     Args:
         folder: the campaign's.
         parts: where each trial left its own, by number and attempt; of those whose parts are gone, the campaign's
             table is asked.
-        logs: all trials.
+        trials: all trials.
 
     Raises:
         ConfigError: the tables of a trial are nowhere.
     """
-    full = sorted((log.number, log.fence) for log in logs if log.outcome == COMPLETE)
+    full = sorted((trial.number, trial.attempt_id) for trial in trials if trial.outcome == COMPLETE)
     written = []
     for name in (PREDICTIONS_FILE, RETURNS_FILE):
         if full:
@@ -135,19 +135,19 @@ def gather(folder: Path, parts: Storage, logs: Sequence[TrialRecord]) -> list[Pa
     return written
 
 
-def check_parts(folder: Path, parts: Storage, logs: Sequence[TrialRecord]) -> None:
+def check_parts(folder: Path, parts: Storage, trials: Sequence[TrialRecord]) -> None:
     """Make sure, before more is done, that `gather` will find what it needs.
 
     Raises:
         ConfigError: the tables of a trial are nowhere.
     """
-    for log in logs:
-        if log.outcome == COMPLETE:
+    for trial in trials:
+        if trial.outcome == COMPLETE:
             for name in (PREDICTIONS_FILE, RETURNS_FILE):
-                _part(folder, parts, name, log.number, log.fence)
+                _part(folder, parts, name, trial.number, trial.attempt_id)
 
 
-def check_not_behind(folder: Path, logs: Sequence[TrialRecord]) -> None:
+def check_not_behind(folder: Path, trials: Sequence[TrialRecord]) -> None:
     """Make sure that the journal knows all that the tables say: it is written before them, always.
 
     Raises:
@@ -160,7 +160,7 @@ def check_not_behind(folder: Path, logs: Sequence[TrialRecord]) -> None:
         told = pd.read_parquet(path, columns=["number", "epoch", "score"])
     except (OSError, ValueError, KeyError):
         return  # it is written anew
-    known = {(log.number, epoch): entry.row["score"] for log in logs for epoch, entry in log.epochs.items()}
+    known = {(trial.number, epoch): entry.row["score"] for trial in trials for epoch, entry in trial.epochs.items()}
     for number, epoch, score in told.itertuples(index=False):
         if (number, epoch) not in known or not np.array_equal(known[number, epoch], score, equal_nan=True):
             raise ConfigError(

@@ -1,7 +1,7 @@
 """Checkpoints of a campaign's trainings, `<attempt>/<epoch>.pt` in a storage; the last two are kept.
 
-They are not Tune's, which would cost a snapshot of the whole experiment each. The attempt is a fence: a worker that was
-cut off but lives writes into its own folder, and where a later attempt has begun, nobody looks into that any more.
+They are not Tune's, each of which would cost a snapshot of the whole experiment. The attempt is a fencing token: a
+worker that was cut off but still runs writes into a folder that nobody reads once a later attempt has begun.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ from core.errors import ConfigError
 from core.files import write_bytes
 
 _OPTIONS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
-"""What may be said behind the question mark."""
+"""What may be said behind the question owner_token."""
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 30.0
 _PART = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*")
-_MARK = ".mark"
+_MARK = ".owner_token"
 
 
 class StorageError(ConfigError):
@@ -122,8 +122,8 @@ class Storage:
         with suppress(FileNotFoundError), self._asked("removed", name):
             delete(filesystem, f"{base}/{name}")
 
-    def mark(self) -> str:
-        """Leave a mark that others can look for, instead of one that is there; returns it.
+    def claim(self) -> str:
+        """Leave a owner_token that others can look for, instead of one that is there; returns it.
 
         Raises:
             StorageError: it cannot be written.
@@ -132,8 +132,8 @@ class Storage:
         self.write(_MARK, made.encode())
         return made
 
-    def marked(self) -> str:
-        """The mark that is there; empty without one.
+    def owner(self) -> str:
+        """The owner_token that is there; empty without one.
 
         Raises:
             StorageError: it cannot be read.

@@ -58,7 +58,7 @@ class StorageMonitor:
         self._failed_at: float | None = None
         self._tried_at = 0.0
 
-    def failed(self, reason: str) -> None:
+    def report_failure(self, reason: str) -> None:
         """Take note that it did not do what it was asked."""
         self._reason = reason
         if self._failed_at is None:
@@ -70,7 +70,7 @@ class StorageMonitor:
         """Whether it has failed, and not answered since."""
         return self._failed_at is not None
 
-    def answers(self) -> bool:
+    def is_available(self) -> bool:
         """Whether it can be used, as far as is known; where it had failed, it is tried every few seconds.
 
         Raises:
@@ -99,7 +99,7 @@ class StorageMonitor:
             )
         return False
 
-    def patiently(
+    def retry_until_available(
         self,
         act: Callable[[], Found],
         is_over: Callable[[], bool] = lambda: False,
@@ -115,8 +115,8 @@ class StorageMonitor:
             try:
                 return act()
             except StorageError as error:
-                self.failed(str(error))
-            while not self.answers():
+                self.report_failure(str(error))
+            while not self.is_available():
                 if is_over():
                     raise KeyboardInterrupt
                 wait(RETRY_SECONDS / 5)

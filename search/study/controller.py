@@ -1,4 +1,4 @@
-"""The book of a running campaign: which trials live, which wait to go on, what is decided, when it ends.
+"""The controller of a running campaign: which trials live, which wait to go on, what is decided, when it ends.
 
 Scheduler and searcher share it; it alone writes to the study. It knows neither Ray nor Optuna.
 """
@@ -71,7 +71,7 @@ class Controller:
         watch: knows whether the storage answers; None where it is this machine's own disk.
         live: numbers of the trials that run.
         waiting: numbers of those that are to go on.
-        ending: why no more trials are asked for; None while they are.
+        end_reason: why no more trials are asked for; None while they are.
         failure: what made it impossible to go on.
     """
 
@@ -85,7 +85,7 @@ class Controller:
     watch: StorageMonitor | None = None
     live: set[int] = field(default_factory=set)
     waiting: deque[int] = field(default_factory=deque)
-    ending: EndReason | None = None
+    end_reason: EndReason | None = None
     failure: PresetSearchError | None = None
 
     def __post_init__(self) -> None:
@@ -96,65 +96,65 @@ class Controller:
         self._rungs: dict[int, dict[int, float]] = {
             rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         }
-        for log in self.study.trials.values():
+        for trial in self.study.trials.values():
             for rung, seen in self._rungs.items():
-                if rung in log.epochs:
-                    seen[log.number] = log.epochs[rung].value
-            if log.outcome is None:
-                self.waiting.append(log.number)
+                if rung in trial.epochs:
+                    seen[trial.number] = trial.epochs[rung].value
+            if trial.outcome is None:
+                self.waiting.append(trial.number)
 
     @property
     def rungs(self) -> dict[int, dict[int, float]]:
         """Values of the trials that have reached each rung, by rung and trial."""
         return self._rungs
 
-    def next(self) -> TrialRecord | Literal["wait", "finished"]:
+    def next_trial(self) -> TrialRecord | Literal["wait", "finished"]:
         """The trial to start now: one that has to go on, or a new one; or to wait, or that there are no more."""
         if self.is_over():
             return "finished"
         try:
-            if len(self.live) >= self.concurrency or (self.watch is not None and not self.watch.answers()):
+            if len(self.live) >= self.concurrency or (self.watch is not None and not self.watch.is_available()):
                 return "wait"
             if self.waiting:
-                log = self.study.restart(self.waiting.popleft())
+                trial = self.study.restart(self.waiting.popleft())
             elif self._spent():
                 # One that lives may yet have to go on: its process can die.
                 return "wait" if self.live else "finished"
             else:
-                log = self.study.ask()
+                trial = self.study.ask()
         except PresetSearchError as error:
             self.fail(error)
             return "finished"
-        self.live.add(log.number)
-        return log
+        self.live.add(trial.number)
+        return trial
 
-    def result(self, number: int, row: dict[str, Any]) -> Action:
+    def on_result(self, number: int, row: dict[str, Any]) -> Action:
         """Take in an epoch of a trial, decide, and write both down before answering.
 
         Args:
             number: the trial's.
             row: what the training reported, with `epoch` and `value`.
         """
-        log = self.study.trials[number]
+        trial = self.study.trials[number]
         self.is_over()
-        if log.outcome is not None or self.failure is not None:
+        if trial.outcome is not None or self.failure is not None:
             return "stop"
         epoch, value = int(row["epoch"]), float(row["value"])
         try:
-            if epoch in log.epochs:
-                self._compare(log, epoch, row)
+            if epoch in trial.epochs:
+                self._compare(trial, epoch, row)
             else:
-                self._record(log, epoch, value, row)
-                self.on_epoch(log)
+                self._record(trial, epoch, value, row)
+                self.on_epoch(trial)
         except PresetSearchError as error:
             self.fail(error)
             return "stop"
-        if log.outcome is not None:
-            self._gone(log)
+        if trial.outcome is not None:
+            self._on_ended(trial)
             return "stop"
-        return "stop" if self.ending == "stopped" else "continue"
+        return "stop" if self.end_reason == "stopped" else "continue"
 
-    def _record(self, log: TrialRecord, epoch: int, value: float, row: dict[str, Any]) -> None:
+    def _record(self, trial: TrialRecord, epoch: int, value: float, row: dict[str, Any]) -> None:
         decision = None
         end: tuple[Literal["complete", "stopped"], str] | None = None
         if epoch in self._rungs:
@@ -165,60 +165,60 @@ class Controller:
             end = ("stopped", f"value is not finite at epoch {epoch}")
         elif epoch >= self.rules.max_epochs:
             end = ("complete", "")
-        entry = log.entry(row, decision.as_row() if decision else None)
-        self.study.report(log.number, epoch, entry, end)
-        self._refused.pop(log.number, None)
+        entry = trial.entry(row, decision.as_row() if decision else None)
+        self.study.report(trial.number, epoch, entry, end)
+        self._refused.pop(trial.number, None)
         if decision:
-            self._rungs[epoch][log.number] = value
+            self._rungs[epoch][trial.number] = value
 
-    def _compare(self, log: TrialRecord, epoch: int, row: dict[str, Any]) -> None:
+    def _compare(self, trial: TrialRecord, epoch: int, row: dict[str, Any]) -> None:
         """Note where an epoch that is run again comes out otherwise; once is enough for a trial and epoch."""
         for name in ("value", "score", "train_loss"):
-            before, now = float(log.epochs[epoch].row[name]), float(row[name])
+            before, now = float(trial.epochs[epoch].row[name]), float(row[name])
             same = math.isclose(now, before, rel_tol=self.rules.tolerance) or (math.isnan(now) and math.isnan(before))
-            place = f"trial {log.number}, epoch {epoch}, {name}: "
-            if not same and not any(said.startswith(place) for said in log.differences):
-                self.study.differed(log.number, f"{place}{before:.6g}, run again {now:.6g}")
+            place = f"trial {trial.number}, epoch {epoch}, {name}: "
+            if not same and not any(said.startswith(place) for said in trial.differences):
+                self.study.record_difference(trial.number, f"{place}{before:.6g}, run again {now:.6g}")
 
-    def failed(self, number: int, reason: str) -> None:
+    def on_failed(self, number: int, reason: str) -> None:
         """End a trial that failed by its own doing: it would fail again."""
-        self._close(number, reason)
+        self._fail_trial(number, reason)
 
-    def died(self, number: int, reason: str) -> None:
+    def on_died(self, number: int, reason: str) -> None:
         """A trial's process is gone: let it go on elsewhere, up to a bound."""
-        log = self.study.trials[number]
+        trial = self.study.trials[number]
         self.live.discard(number)
-        if log.outcome is not None:
+        if trial.outcome is not None:
             return
         try:
-            self.study.died(number, reason)
+            self.study.record_death(number, reason)
         except PresetSearchError as error:
             self.fail(error)
             return
-        self.on_death(log)
-        if len(log.deaths) >= self.rules.attempts:
-            self._close(number, f"its process died {len(log.deaths)} times: {reason}")
+        self.on_death(trial)
+        if len(trial.deaths) >= self.rules.attempts:
+            self._fail_trial(number, f"its process died {len(trial.deaths)} times: {reason}")
         else:
-            self._again(number)
+            self._requeue(number)
 
-    def out_of_memory(self, number: int, reason: str) -> None:
+    def on_out_of_memory(self, number: int, reason: str) -> None:
         """A trial had no room: from now on fewer at a time; and it goes on."""
         self._make_room()
-        self.died(number, f"out of memory ({self.concurrency} at a time from then on): {reason}")
+        self.on_died(number, f"out of memory ({self.concurrency} at a time from then on): {reason}")
 
-    def all_died(self, reason: str, no_room: bool) -> None:
+    def on_all_died(self, reason: str, no_room: bool) -> None:
         """No trial runs any more: let all that have not ended go on, fewer at a time if they had no room."""
-        open_ = [log.number for log in self.study.trials.values() if log.outcome is None]
+        open_ = [trial.number for trial in self.study.trials.values() if trial.outcome is None]
         if no_room:
             self._make_room()
         for number in open_:
             if number not in self.waiting:
-                self.died(number, reason)
+                self.on_died(number, reason)
 
     def _make_room(self) -> None:
         self.concurrency = max(min(self.concurrency, len(self.live) or self.concurrency) - 1, 1)
 
-    def no_storage(self, number: int, reason: str) -> None:
+    def on_storage_error(self, number: int, reason: str) -> None:
         """What a trial has to keep cannot be written: it goes on when the storage answers again.
 
         On this machine's own disk it would be waiting for somebody to make room: the campaign ends.
@@ -229,66 +229,67 @@ class Controller:
         elif self._refused[number] > self.rules.attempts:  # it answers the driver, and not where the trial runs
             self.fail(ConfigError(reason.rstrip("."), "Let every node in, then resume the campaign"))
         else:
-            self.watch.failed(reason)
-            self._again(number)
+            self.watch.report_failure(reason)
+            self._requeue(number)
 
-    def unfit(self, reason: str) -> None:
+    def on_unfit_node(self, reason: str) -> None:
         """A machine cannot take part as it is: end it all, for it would spoil whatever is started there."""
         self.fail(ConfigError(reason.rstrip("."), "Then resume the campaign"))
 
-    def _again(self, number: int) -> None:
+    def _requeue(self, number: int) -> None:
         self.live.discard(number)
         if self.study.trials[number].outcome is None and number not in self.waiting:
             self.waiting.append(number)
 
-    def left(self, number: int, attempt: int) -> None:
-        """An attempt at a trial, by its fence, runs no more.
+    def on_released(self, number: int, attempt: int) -> None:
+        """An attempt at a trial, by its attempt_id, runs no more.
 
         If the trial has not ended, it goes on when the campaign is resumed.
         """
-        if self.study.trials[number].fence == attempt:  # otherwise it runs again already
+        if self.study.trials[number].attempt_id == attempt:  # otherwise it runs again already
             self.live.discard(number)
 
-    def _close(self, number: int, reason: str) -> None:
-        log = self.study.trials[number]
-        if log.outcome is None:
+    def _fail_trial(self, number: int, reason: str) -> None:
+        trial = self.study.trials[number]
+        if trial.outcome is None:
             try:
                 self.study.end(number, "failed", reason)
             except PresetSearchError as error:
                 self.fail(error)
                 return
-            self._gone(log)
+            self._on_ended(trial)
 
-    def _gone(self, log: TrialRecord) -> None:
-        self.live.discard(log.number)
-        self.on_end(log)
+    def _on_ended(self, trial: TrialRecord) -> None:
+        self.live.discard(trial.number)
+        self.on_end(trial)
 
     def fail(self, error: PresetSearchError) -> None:
         """End it all: it cannot go on."""
-        self.failure, self.ending = error, "failure"
+        self.failure, self.end_reason = error, "failure"
 
     def is_over(self) -> bool:
         """Whether no trial is to be begun any more, even one that waits to go on."""
-        if self.ending not in ("stopped", "failure") and self.stop_requested():
-            self.ending = "stopped"
-        return self.ending in ("stopped", "failure")
+        if self.end_reason not in ("stopped", "failure") and self.stop_requested():
+            self.end_reason = "stopped"
+        return self.end_reason in ("stopped", "failure")
 
     def _spent(self) -> bool:
         """Whether a budget is used up; notes which."""
-        budget, logs = self.budget, self.study.trials
+        budget, trials = self.budget, self.study.trials
         spent: dict[EndReason, bool] = {
-            "trials": len(logs) >= budget.trials,
+            "trials": len(trials) >= budget.trials,
             "hours": budget.hours is not None and self.study.elapsed >= budget.hours * 3600,
-            "epochs": budget.epochs is not None and sum(len(log.epochs) for log in logs.values()) >= budget.epochs,
+            "epochs": budget.epochs is not None
+            and sum(len(trial.epochs) for trial in trials.values()) >= budget.epochs,
             "convergence": budget.convergence is not None and self._since_best() >= budget.convergence,
         }
-        self.ending = next((name for name, used in spent.items() if used), None)
-        return self.ending is not None
+        self.end_reason = next((name for name, used in spent.items() if used), None)
+        return self.end_reason is not None
 
     def _since_best(self) -> int:
         """Trials that have ended since the last one that improved on all before."""
         best, since = -math.inf, 0
-        for log in self.study.ended:
-            improved = log.outcome != "failed" and log.value > best
-            best, since = (log.value, 0) if improved else (best, since + 1)
+        for trial in self.study.ended:
+            improved = trial.outcome != "failed" and trial.value > best
+            best, since = (trial.value, 0) if improved else (best, since + 1)
         return since

@@ -95,7 +95,7 @@ class CampaignStudy:
             self._study = self._open()
             self._study_id = self._storage.get_study_id_from_name(settings.name)
             self.generation = int(self._study.user_attrs.get(_GENERATION, 0))
-            self.trials = {log.number: log for log in read_trials(self._study)}
+            self.trials = {record.number: record for record in read_trials(self._study)}
             self.ended = self._in_order_of_end()
         except (KeyError, TypeError, ValueError) as error:
             self.close()
@@ -125,8 +125,8 @@ class CampaignStudy:
 
     def _in_order_of_end(self) -> list[TrialRecord]:
         stored = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
-        ended = [log for log in self.trials.values() if log.outcome is not None]
-        return sorted(ended, key=lambda log: stored[log.number].datetime_complete or datetime.min)
+        ended = [record for record in self.trials.values() if record.outcome is not None]
+        return sorted(ended, key=lambda record: stored[record.number].datetime_complete or datetime.min)
 
     @property
     def elapsed(self) -> float:
@@ -149,14 +149,14 @@ class CampaignStudy:
     def tell_earlier(self, origin: str, trials: Sequence[TrialRecord]) -> None:
         """Tell the sampler what an earlier campaign of the same identity found; these are no trials of this one."""
         with self._together("tell earlier", count=len(trials)):
-            for log in trials:
-                state, value = _told(log, self.settings.policy)
-                found = {epoch: entry.value for epoch, entry in log.epochs.items()}
+            for record in trials:
+                state, value = _told(record, self.settings.policy)
+                found = {epoch: entry.value for epoch, entry in record.epochs.items()}
                 self._study.add_trial(
                     create_trial(
                         state=state,
                         value=value,
-                        params=dict(log.params),
+                        params=dict(record.params),
                         distributions=dict(self.settings.distributions),
                         user_attrs={_TOLD: origin},
                         intermediate_values=found,
@@ -169,42 +169,42 @@ class CampaignStudy:
         with self._together("ask", trial=number):
             self._study.sampler = make_sampler(self.settings.sampler, self.settings.seed, number)
             trial = self._study.ask(dict(self.settings.distributions))
-            log = TrialRecord(number, dict(trial.params), trial.user_attrs.get(_ORIGIN, "sampler"))
-            self._begin(log)
-        self.trials[number] = log
-        return log
+            record = TrialRecord(number, dict(trial.params), trial.user_attrs.get(_ORIGIN, "sampler"))
+            self._begin(record)
+        self.trials[number] = record
+        return record
 
     def restart(self, number: int) -> TrialRecord:
         """Count another start of a trial that has not ended."""
-        log = self.trials[number]
+        record = self.trials[number]
         with self._together("restart", trial=number):
-            self._begin(log)
-        return log
+            self._begin(record)
+        return record
 
-    def _begin(self, log: TrialRecord) -> None:
-        self._set(log.number, _ATTEMPT, log.attempts + 1)
+    def _begin(self, record: TrialRecord) -> None:
+        self._set(record.number, _ATTEMPT, record.attempts + 1)
         if self.generation:
-            self._set(log.number, _GENERATION, self.generation)
-        log.attempts, log.generation = log.attempts + 1, self.generation
+            self._set(record.number, _GENERATION, self.generation)
+        record.attempts, record.generation = record.attempts + 1, self.generation
 
     def report(self, number: int, epoch: int, entry: EpochRecord, end: tuple[TrialStatus, str] | None = None) -> None:
         """Write down an epoch, what was decided on it, and how that ends the trial, if so. The first value stands."""
-        log = self.trials[number]
-        if epoch in log.epochs or log.outcome is not None:
+        record = self.trials[number]
+        if epoch in record.epochs or record.outcome is not None:
             return
         content = json.dumps({"row": entry.row, "decision": entry.decision}, separators=(",", ":"))
         with self._together("result", trial=number, epoch=epoch, ended=end is not None):
             self._storage.set_trial_intermediate_value(self._id(number), epoch, entry.value)
             self._set(number, _EPOCH.format(epoch), content)
-            log.epochs[epoch] = entry
+            record.epochs[epoch] = entry
             if end is not None:
-                self._end(log, *end)
+                self._end(record, *end)
 
-    def died(self, number: int, reason: str) -> None:
+    def record_death(self, number: int, reason: str) -> None:
         """Write down that a trial's process died; it may be started again."""
         self._note(number, "death", _DEATHS, self.trials[number].deaths, reason)
 
-    def differed(self, number: int, said: str) -> None:
+    def record_difference(self, number: int, said: str) -> None:
         """Write down that an epoch was run again and came out otherwise; the first value stands."""
         self._note(number, "difference", _DIFFERENCES, self.trials[number].differences, said)
 
@@ -215,18 +215,18 @@ class CampaignStudy:
 
     def end(self, number: int, outcome: TrialStatus, reason: str) -> None:
         """Write down how a trial ended; the first outcome stands."""
-        log = self.trials[number]
-        if log.outcome is None:
+        record = self.trials[number]
+        if record.outcome is None:
             with self._together("end", trial=number, ended=True):
-                self._end(log, outcome, reason)
+                self._end(record, outcome, reason)
 
-    def _end(self, log: TrialRecord, outcome: TrialStatus, reason: str) -> None:
-        log.outcome, log.reason = outcome, reason
-        self._set(log.number, _OUTCOME, outcome)
-        self._set(log.number, _REASON, reason)
-        state, value = _told(log, self.settings.policy)
-        self._study.tell(log.number, value, state)
-        self.ended.append(log)
+    def _end(self, record: TrialRecord, outcome: TrialStatus, reason: str) -> None:
+        record.outcome, record.reason = outcome, reason
+        self._set(record.number, _OUTCOME, outcome)
+        self._set(record.number, _REASON, reason)
+        state, value = _told(record, self.settings.policy)
+        self._study.tell(record.number, value, state)
+        self.ended.append(record)
 
     def _set(self, number: int, key: str, value: Any) -> None:
         self._storage.set_trial_user_attr(self._id(number), key, value)
@@ -242,12 +242,12 @@ def _written_down(settings: StudySettings) -> dict[str, Any]:
     return {"space": space, "sampler": sampler, "policy": settings.policy}
 
 
-def _told(log: TrialRecord, policy: FidelityPolicy) -> tuple[TrialState, float | None]:
+def _told(record: TrialRecord, policy: FidelityPolicy) -> tuple[TrialState, float | None]:
     """What the sampler is told of a trial that ended."""
-    if log.outcome == "failed" or not math.isfinite(log.value):
+    if record.outcome == "failed" or not math.isfinite(record.value):
         return TrialState.FAIL, None
-    if log.outcome == "complete" or policy == "complete":
-        return TrialState.COMPLETE, log.value
+    if record.outcome == "complete" or policy == "complete":
+        return TrialState.COMPLETE, record.value
     return (TrialState.PRUNED, None) if policy == "pruned" else (TrialState.FAIL, None)
 
 
@@ -264,13 +264,13 @@ def read_trials(study: optuna.Study) -> list[TrialRecord]:
         KeyError, ValueError: the study is none of this program's.
     """
     return [
-        _log(trial)
+        _record(trial)
         for trial in study.get_trials(deepcopy=False)
         if trial.state != TrialState.WAITING and _TOLD not in trial.user_attrs
     ]
 
 
-def _log(trial: FrozenTrial) -> TrialRecord:
+def _record(trial: FrozenTrial) -> TrialRecord:
     attrs = trial.user_attrs
     epochs = {}
     for epoch, value in sorted(trial.intermediate_values.items()):

@@ -56,7 +56,7 @@ class TrialRecord:
     generation: int = 0
 
     @property
-    def fence(self) -> int:
+    def attempt_id(self) -> int:
         """Number of the last attempt among those of all drivers, one that was lost but still runs included.
 
         What belongs to another attempt is not looked at.

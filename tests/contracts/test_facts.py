@@ -37,7 +37,7 @@ def _names(observed: dict[str, Any]) -> list[str]:
 
 
 def test_the_scheduler_sees_a_result_before_the_searcher(seen: dict[str, Any]) -> None:
-    # So the book decides and writes in the scheduler; the searcher only hands out trials.
+    # So the controller decides and writes in the scheduler; the searcher only hands out trials.
     assert _names(seen["stopped"])[:2] == ["scheduler result", "searcher result"]
 
 
@@ -53,7 +53,7 @@ def test_a_nested_result_arrives_flattened(seen: dict[str, Any]) -> None:
 
 
 def test_the_searcher_is_not_told_who_ended_a_trial(seen: dict[str, Any]) -> None:
-    # So it reads the book.
+    # So it reads the controller.
     told = {
         name: [event for event in seen[name]["events"] if event[0] == "searcher complete"]
         for name in ("done", "stopped")

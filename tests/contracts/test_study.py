@@ -50,14 +50,14 @@ class StudyContract:
         results = 0
         while True:
             study = CampaignStudy(path, self.settings)
-            book = Controller(study, RULES, Budget(trials))
+            controller = Controller(study, RULES, Budget(trials))
             try:
-                while isinstance(log := book.next(), TrialRecord):
+                while isinstance(log := controller.next_trial(), TrialRecord):
                     for epoch in range(log.last_epoch + 1, RULES.max_epochs + 1):
                         results += 1
                         if interrupt and results % interrupt == 0:
                             raise InterruptedError
-                        if book.result(log.number, row(epoch, _value(log, epoch))) == "stop":
+                        if controller.on_result(log.number, row(epoch, _value(log, epoch))) == "stop":
                             break
                 return list(study.trials.values())
             except InterruptedError:

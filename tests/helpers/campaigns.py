@@ -48,7 +48,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
     folder.mkdir(parents=True)
     (folder / CONFIG_FILE).write_text(campaign_yaml(planned, datetime(2024, 5, 1, tzinfo=UTC)))
     study = CampaignStudy(folder / JOURNAL_FILE, settings_of(planned.config))
-    job = TrialJob(planned.base, planned.packing, planned.storage)
+    job = TrialJob(planned.base, planned.resources, planned.storage)
     for number in range(3):
         asked = study.ask()
         trainer = Trainer(job.training_config(asked.params), planned.dataset, torch.device("cpu"))

@@ -81,12 +81,12 @@ def main(folder: Path, trials: int, greedy: int | None = None) -> None:
     """Run, or go on."""
     trainable = StubTrial if greedy is None else tune.with_parameters(GreedyTrial, greedy=greedy)
     study = CampaignStudy(folder / "journal.log", SETTINGS)
-    book = Controller(study, RULES, Budget(trials))
+    controller = Controller(study, RULES, Budget(trials))
     with ray_session():
-        run_trials(trainable, {"cpu": 1.0}, book, folder / "raw" / str(os.getpid()))
-    assert book.failure is None, book.failure
+        run_trials(trainable, {"cpu": 1.0}, controller, folder / "raw" / str(os.getpid()))
+    assert controller.failure is None, controller.failure
     assert not any(log.differences for log in study.trials.values())
-    (folder / CONCURRENCY_FILE).write_text(str(book.concurrency))
+    (folder / CONCURRENCY_FILE).write_text(str(controller.concurrency))
 
 
 if __name__ == "__main__":

@@ -111,12 +111,12 @@ def test_a_driver_that_runs_on_does_not_write_into_what_is_begun_elsewhere(
     )
     theirs, ours = there.ask(), here.ask()
     assert (theirs.number, theirs.attempts) == (ours.number, ours.attempts)
-    assert theirs.fence < ours.fence
-    assert here.restart(ours.number).fence > there.restart(theirs.number).fence
+    assert theirs.attempt_id < ours.attempt_id
+    assert here.restart(ours.number).attempt_id > there.restart(theirs.number).attempt_id
     there.close()
     here.close()
     again = CampaignStudy(restored / JOURNAL_FILE, settings_of(config()))
-    assert again.trials[ours.number].fence == ours.fence
+    assert again.trials[ours.number].attempt_id == ours.attempt_id
     again.close()
 
 
@@ -212,9 +212,9 @@ def test_the_copy_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_
 
 
 def test_nothing_is_copied_to_where_the_storage_is_no_more(folder: Path, storage: Storage) -> None:
-    mark = storage.mark()
-    storage.remove(".mark")
-    with backup.backed_up(folder, storage, mark) as taken:
+    owner_token = storage.claim()
+    storage.remove(".owner_token")
+    with backup.backed_up(folder, storage, owner_token) as taken:
         pass
     assert not taken()
     assert storage.names() == []
@@ -234,7 +234,7 @@ def test_where_another_driver_has_left_its_mark_nothing_more_is_copied(
     monkeypatch.setattr(backup, "EVERY_SECONDS", 0.01)
     own = tmp_path / "own"
     shutil.copytree(folder, own)
-    with backup.backed_up(own, storage, storage.mark()) as taken:
+    with backup.backed_up(own, storage, storage.claim()) as taken:
         assert not taken()
         backup.restore(tmp_path / "elsewhere", NAME, storage)
         deadline = time.monotonic() + 30
@@ -273,7 +273,7 @@ def test_nothing_is_brought_over_what_is_there_or_from_nowhere(folder: Path, sto
 def test_who_never_came_to_copy_anything_does_not_clear_what_another_driver_copied(
     folder: Path, storage: Storage
 ) -> None:
-    mine = storage.mark()
+    mine = storage.claim()
     backup.copy_campaign(folder, storage, {})
     backup.clear_backup(storage, "of another driver")
     assert len(storage.names(FOLDER)) == len(_content(folder))

@@ -31,15 +31,15 @@ def _pack(config: CampaignConfig, *nodes: Node, need: MemoryEstimate = NEED) -> 
 def test_a_laptop_runs_one_trial_a_core_and_no_more_than_asked() -> None:
     assert _pack(_config(), LAPTOP) == TrialResources("cpu", 1, 0.0, 8, 8)
     assert _pack(_config(cpus_per_trial=3), LAPTOP) == TrialResources("cpu", 3, 0.0, 2, 2)
-    assert _pack(_config(concurrency=2), LAPTOP).slots == 2
-    assert _pack(_config(concurrency=64), LAPTOP).slots == 8
+    assert _pack(_config(concurrency=2), LAPTOP).max_concurrent == 2
+    assert _pack(_config(concurrency=64), LAPTOP).max_concurrent == 8
 
 
 def test_trials_share_a_gpu_as_their_memory_allows() -> None:
     # 1 GiB of context and 1.3 times 1.1 GiB: 6 fit on 16 GiB.
-    packing = _pack(_config(), HEAD, WORKER)
-    assert packing == TrialResources("cuda", 1, 0.1666, 12, 12)
-    assert packing.resources == {"cpu": 1.0, "gpu": 0.1666}
+    resources = _pack(_config(), HEAD, WORKER)
+    assert resources == TrialResources("cuda", 1, 0.1666, 12, 12)
+    assert resources.requirements == {"cpu": 1.0, "gpu": 0.1666}
     assert _pack(_config(), HEAD, WORKER, need=MemoryEstimate(0, 12 * GIB)).gpus == 1.0
     assert _pack(_config(), HEAD, WORKER, need=MemoryEstimate(0, 40 * GIB)).gpus == 1.0  # it is told when it has tried
 
@@ -59,8 +59,8 @@ def test_what_is_named_is_taken() -> None:
 
 
 def test_no_trial_lies_on_parts_of_two_gpus() -> None:
-    assert _pack(_config(gpus_per_trial=0.6), replace(WORKER, gpus=8.0)).slots == 8
-    assert _pack(_config(gpus_per_trial=2), replace(WORKER, gpus=5.0)).slots == 2
+    assert _pack(_config(gpus_per_trial=0.6), replace(WORKER, gpus=8.0)).max_concurrent == 8
+    assert _pack(_config(gpus_per_trial=2), replace(WORKER, gpus=5.0)).max_concurrent == 2
 
 
 def test_a_cluster_that_grows_is_asked_for_what_is_wanted() -> None:

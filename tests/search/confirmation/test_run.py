@@ -52,7 +52,7 @@ def plan(root: Path) -> ConfirmationPlan:
 
 
 def _job(plan: ConfirmationPlan) -> TrialJob:
-    return TrialJob(plan.campaign.base, plan.campaign.packing, plan.campaign.storage)
+    return TrialJob(plan.campaign.base, plan.campaign.resources, plan.campaign.storage)
 
 
 def _train(plan: ConfirmationPlan, cell: Cell) -> CellResult:

@@ -35,8 +35,8 @@ class Task:
     def options(self, **_: Any) -> Task:
         return self
 
-    def remote(self, job: TrialJob, dataset: Any, fence: int, last_epoch: int) -> Iterator[dict[str, Any]]:
-        self.fences.append(fence)
+    def remote(self, job: TrialJob, dataset: Any, attempt_id: int, last_epoch: int) -> Iterator[dict[str, Any]]:
+        self.fences.append(attempt_id)
         return iter(self.outcomes.pop(0))
 
 

@@ -212,13 +212,13 @@ def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJo
 
 
 def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, dataset: Dataset) -> None:
-    mark = job.storage.mark()
-    assert replace(job, mark=mark).prepare().type == "cpu"
+    owner_token = job.storage.claim()
+    assert replace(job, owner_token=owner_token).prepare().type == "cpu"
     with pytest.raises(UnfitNodeError, match="does not see what the driver wrote to"):
-        replace(job, mark=mark, storage=Storage(job.storage.place + "-of-another-machine")).prepare()
-    job.storage.mark()  # of a driver that came later
+        replace(job, owner_token=owner_token, storage=Storage(job.storage.place + "-of-another-machine")).prepare()
+    job.storage.claim()  # of a driver that came later
     with pytest.raises(UnfitNodeError, match="Another driver goes on"):
-        replace(job, mark=mark).prepare()
+        replace(job, owner_token=owner_token).prepare()
 
 
 def test_a_damaged_checkpoint_is_passed_over(start: Start, job: TrialJob) -> None:

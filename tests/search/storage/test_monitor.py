@@ -29,7 +29,7 @@ def test_what_is_written_at_the_end_waits_for_its_storage(patience: float, outco
 
     watch = StorageMonitor(storage, clock=lambda: now, patience=patience, start=at_once)
     try:
-        said = watch.patiently(write, wait=wait)
+        said = watch.retry_until_available(write, wait=wait)
     except StorageError as error:
         said = str(error)
     assert outcome in said
@@ -50,7 +50,7 @@ def test_what_a_storage_that_answers_does_not_do_is_not_tried_without_end() -> N
         now += seconds
 
     with pytest.raises(StorageError, match="may not be read"):
-        StorageMonitor(Unsteady(), clock=lambda: now, start=at_once).patiently(act, wait=wait)
+        StorageMonitor(Unsteady(), clock=lambda: now, start=at_once).retry_until_available(act, wait=wait)
     assert 1 < tried < 20
 
 
@@ -58,7 +58,7 @@ def test_who_waits_for_a_storage_can_be_told_to_end() -> None:
     storage = Unsteady()
     storage.up = False
     with pytest.raises(KeyboardInterrupt):
-        StorageMonitor(storage, start=at_once).patiently(lambda: storage.write("table", b""), lambda: True)
+        StorageMonitor(storage, start=at_once).retry_until_available(lambda: storage.write("table", b""), lambda: True)
 
 
 def test_what_went_wrong_in_the_background_is_known_here() -> None:
