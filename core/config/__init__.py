@@ -10,7 +10,7 @@ from core.config.data import (
     Variance,
     merge_sources,
 )
-from core.config.hyperparameters import Hyperparameters
+from core.config.hyperparameters import HYPERPARAMETER_NAMES, Hyperparameters
 from core.config.training import (
     AugmentConfig,
     BalanceConfig,
@@ -26,6 +26,7 @@ from core.config.training import (
 )
 
 __all__ = [
+    "HYPERPARAMETER_NAMES",
     "SOURCES",
     "AugmentConfig",
     "BalanceConfig",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from core.config.base import Config
+from core.config.hyperparameters import BatchSize, Dropout, FocalGamma, LearningRate, MixupAlpha, WeightDecay
 
 ModelSize = Literal["quick", "small", "large"]
 
@@ -28,14 +29,14 @@ class ModelConfig(Config):
 
     size: ModelSize = "quick"
     """quick (about 0.1M parameters), small (about 1M), large (about 4M)."""
-    dropout: float = Field(default=0.4, ge=0.0, lt=1.0)
+    dropout: Dropout = 0.4
     """Probability that an activation is dropped in training."""
 
 
 class LossConfig(Config):
     """What is minimised: see `core.training.losses`."""
 
-    focal_gamma: float = Field(default=2.5, ge=0.0, le=10.0)
+    focal_gamma: FocalGamma = 2.5
     """Focusing exponent; 0 is cross-entropy."""
     label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Probability mass spread evenly over the three classes."""
@@ -52,7 +53,7 @@ class LossConfig(Config):
 class AugmentConfig(Config):
     """Changes made to training windows, drawn anew for each sample: see `core.training.augment`."""
 
-    mixup_alpha: float = Field(default=0.2, ge=0.0, le=10.0)
+    mixup_alpha: MixupAlpha = 0.2
     """Both parameters of mixup's Beta distribution; 0 switches it off."""
     time_mask: float = Field(default=0.1, ge=0.0, le=0.9)
     """Longest masked stretch, as a share of the window; 0 switches it off."""
@@ -76,11 +77,11 @@ class BalanceConfig(Config):
 class TrainerConfig(Config):
     """The optimisation: see `core.training.trainer`."""
 
-    learning_rate: float = Field(default=5e-5, gt=0.0, le=1.0)
+    learning_rate: LearningRate = 5e-5
     """Peak learning rate of AdamW."""
-    batch_size: int = Field(default=256, ge=1)
+    batch_size: BatchSize = 256
     """Windows per optimizer step."""
-    weight_decay: float = Field(default=0.01, ge=0.0)
+    weight_decay: WeightDecay = 0.01
     """Decoupled weight decay of the parameters of two and more dimensions."""
     schedule: Schedule = "warm_restarts"
     """How the learning rate changes over the epochs."""

@@ -6,7 +6,6 @@ from pydantic import Field
 
 from core.config import (
     AugmentConfig,
-    BalanceConfig,
     Config,
     Hyperparameters,
     LossConfig,
@@ -80,20 +79,14 @@ class Preset(Config):
             metric: ranking metric that chooses the best epoch.
             seed: seed of everything random in the training.
         """
-        six, rest = self.hyperparameters, self.training
-        return TrainingConfig(
-            model=ModelConfig(size=size, dropout=six.dropout),
-            loss=LossConfig(focal_gamma=six.focal_gamma, label_smoothing=rest.label_smoothing),
-            augment=AugmentConfig(mixup_alpha=six.mixup_alpha, **rest.augmentation.model_dump()),
-            balance=BalanceConfig(),
-            trainer=TrainerConfig(
-                learning_rate=six.learning_rate,
-                batch_size=six.batch_size,
-                weight_decay=six.weight_decay,
-                schedule=rest.schedule,
-                epochs=rest.epochs,
-                patience=rest.patience,
-                metric=metric,
-                seed=seed,
-            ),
+        settings = self.training
+        trainer = TrainerConfig(
+            schedule=settings.schedule, epochs=settings.epochs, patience=settings.patience, metric=metric, seed=seed
         )
+        recipe = TrainingConfig(
+            model=ModelConfig(size=size),
+            loss=LossConfig(label_smoothing=settings.label_smoothing),
+            augment=AugmentConfig(**settings.augmentation.model_dump()),
+            trainer=trainer,
+        )
+        return self.hyperparameters.apply(recipe)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from core import __version__, presets
-from core.config import DataConfig, TrainingConfig, check_name, parse
+from core.config import HYPERPARAMETER_NAMES, DataConfig, TrainingConfig, check_name, parse
 from core.data import summary
 from core.data.dataset import Dataset, load_dataset
 from core.data.sources.fetch import fetch_missing
@@ -29,7 +29,6 @@ from search.results.folder import CONFIG_FILE, JOURNAL_FILE, campaign_folder
 from search.storage.filesystem import Storage
 from search.study import study
 from search.study.samplers import sampler_keywords
-from search.study.space import NAMES
 from search.study.trial_record import TrialRecord
 
 CHECKPOINTS = "checkpoints"
@@ -130,7 +129,7 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
             known = [trial for trial in trials if trial.outcome is not None and config.space.contains(trial.params)]
             earlier.append((name, known))
         elif (best := tables.winner(tables.read_trials(folder))) is not None:
-            wanted.append((f"winner of {name}", {key: best[key] for key in NAMES}))
+            wanted.append((f"winner of {name}", {key: best[key] for key in HYPERPARAMETER_NAMES}))
     wanted += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
     inside = [(origin, params) for origin, params in wanted if config.space.contains(params)]
     different = [item for place, item in enumerate(inside) if item[1] not in [params for _, params in inside[:place]]]

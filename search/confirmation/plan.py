@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import presets
-from core.config import DataConfig, TrainingConfig, parse
+from core.config import HYPERPARAMETER_NAMES, DataConfig, TrainingConfig, parse
 from core.data import file_format
 from core.data.dataset import Dataset, fit_dataset, load_dataset
 from core.data.sources.reader import bar_files, read_market
@@ -28,7 +28,6 @@ from search.results.ledger import LedgerEntry
 from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
 from search.study import study
-from search.study.space import NAMES
 from search.study.trial_record import COMPLETE
 
 LEAST_ROWS = 100
@@ -167,7 +166,7 @@ def plan_confirmation(
     candidates = [
         Candidate(int(row["number"]), six, job.training_config(six), config.max_epochs)
         for row in best
-        if (six := {key: row[key] for key in NAMES})
+        if (six := {key: row[key] for key in HYPERPARAMETER_NAMES})
     ]
     epochs = _epochs_of_incumbent(campaign) if incumbent is None else recipe.trainer.epochs
     candidates.append(Candidate(INCUMBENT, rival.hyperparameters.model_dump(), recipe, epochs))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.config import Hyperparameters, check_name, parse
+from core.config import HYPERPARAMETER_NAMES, Hyperparameters, check_name, parse
 from core.errors import ConfigError
 from core.files import read_yaml
 from core.presets import (
@@ -23,7 +23,6 @@ from core.presets import (
 from search.results import manifest, tables
 from search.results.folder import CONFIG_FILE
 from search.results.verdict import read_verdict
-from search.study.space import NAMES
 
 _DIGITS = 6
 
@@ -81,7 +80,7 @@ def _assemble(
     return Preset(
         name=name,
         description=f"Winner of campaign {config['name']} on {what}; {status}.",
-        hyperparameters=Hyperparameters(**{key: row[key] for key in NAMES}),
+        hyperparameters=Hyperparameters(**{key: row[key] for key in HYPERPARAMETER_NAMES}),
         training=PresetTraining(
             schedule=recipe["trainer"]["schedule"],
             epochs=recipe["trainer"]["epochs"],

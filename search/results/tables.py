@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from core.files import write_table
 from search.results.folder import CURVES_FILE, PREDICTIONS_FILE, RETURNS_FILE, TRIALS_FILE
 from search.storage.filesystem import Storage
-from search.study.space import NAMES
 from search.study.trial_record import COMPLETE, FAILED, INTERRUPTED, TrialRecord
 
 _BRING_BACK = "Bring the campaign's folder back as it was, or start a new campaign"
@@ -28,7 +28,7 @@ def trial_row(trial: TrialRecord) -> dict[str, Any]:
     best = trial.best_metrics if known else {}
     return {
         "number": trial.number,
-        **{name: trial.params[name] for name in NAMES},
+        **{name: trial.params[name] for name in HYPERPARAMETER_NAMES},
         "origin": trial.origin,
         "status": trial.outcome or INTERRUPTED,
         "epochs": len(trial.epochs),
@@ -74,7 +74,7 @@ _FLOAT = "float64"
 _DECISION = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
 _TRIAL_TYPES = {
     "number": "int64",
-    **{name: "int64" if name == "batch_size" else _FLOAT for name in NAMES},
+    **{name: "int64" if name == "batch_size" else _FLOAT for name in HYPERPARAMETER_NAMES},
     "origin": "str",
     "status": "str",
     "epochs": "int64",

@@ -1,7 +1,7 @@
 """Confidence intervals by resampling blocks of time (moving-block bootstrap, Künsch 1989).
 
-Rows near in time are not independent: labels overlap, volatility clusters, symbols move together. So whole stretches of
-time are drawn, all symbols of an instant together, the same draws for everything that is compared.
+Rows close in time are not independent: labels overlap, volatility clusters, symbols move together. So whole blocks of
+time are drawn, all symbols of an instant together, and everything that is compared is computed on the same draws.
 """
 
 from __future__ import annotations
@@ -19,91 +19,147 @@ from search.statistics.weighted_metrics import Predictions, score
 DRAWS = 2000
 LEVEL = 0.95
 MIN_BLOCKS = 5
-"""From fewer blocks than this there is no interval."""
+"""With fewer blocks than this, no interval is given."""
 _BLOCK_SECONDS = 6 * 3600
 _BLOCK_HORIZONS = 8
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the central 95 % of its draws; NaN where there are too few blocks, or a draw does not define it."""
+    """A figure with its 95 % confidence interval.
+
+    Attributes:
+        value: the figure on the data itself.
+        low: the lower bound; NaN where there are too few blocks, or where the figure is undefined on a draw.
+        high: the upper bound; NaN where `low` is.
+    """
 
     value: float
     low: float
     high: float
 
     def as_row(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return asdict(self)
 
-    def holds(self, value: float) -> bool:
-        """Whether it lies inside."""
+    def contains(self, value: float) -> bool:
+        """Return whether a value lies within the bounds, which belong to the interval."""
         return self.low <= value <= self.high
 
 
 def block_length(horizon: int, bar: int) -> int:
-    """Bars a block: eight horizons or six hours, whichever is longer.
+    """Return the length of a block in bars: eight horizons or six hours, whichever is longer.
 
     Args:
-        horizon: h, in bars.
+        horizon: how far a label looks ahead, in bars.
         bar: length of a bar in microseconds.
     """
     return max(_BLOCK_HORIZONS * horizon, ceil(_BLOCK_SECONDS * 1e6 / bar))
 
 
 def resample(instants: int, block: int, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
-    """How often each instant counts in each draw of blocks; the first row is the data itself, each counted once.
+    """Draw blocks of time with replacement, and count how often each draw holds each instant.
+
+    A draw is made of blocks of consecutive instants that begin at random; the last block is cut so that the draw is
+    as long as the data.
 
     Args:
-        instants: T, in order of time.
-        block: instants a block.
-        rng: where the draws come from.
-        draws: D.
+        instants: number of instants T, which are in order of time.
+        block: length of a block, in instants.
+        rng: source of the random starts.
+        draws: number of draws D.
 
     Returns:
-        float32 `[1 + D, T]`, each row adding up to T; only the first row where there are too few blocks.
+        float32 `[1 + D, T]`, each row adding up to T. The first row is the data itself, each instant counted once; it
+        is the only one where there are fewer than `MIN_BLOCKS` blocks.
     """
-    itself = np.ones((1, instants), dtype=np.float32)
+    original = np.ones((1, instants), dtype=np.float32)
     if instants < MIN_BLOCKS * block:
-        return itself
-    count = ceil(instants / block)
-    starts = rng.integers(0, instants - block + 1, size=(draws, count))
-    lengths = np.full(count, block)
-    lengths[-1] = instants - block * (count - 1)
-    first = starts + (np.arange(draws) * (instants + 1))[:, None]
-    size = draws * (instants + 1)
-    edges = np.bincount(first.ravel(), minlength=size) - np.bincount((first + lengths).ravel(), minlength=size)
-    counts = edges.reshape(draws, -1)[:, :-1].astype(np.float32).cumsum(axis=1)
-    return np.concatenate([itself, counts])
+        return original
+    blocks = ceil(instants / block)
+    starts = rng.integers(0, instants - block + 1, size=(draws, blocks))
+    lengths = np.full(blocks, block)
+    lengths[-1] = instants - block * (blocks - 1)
+    return np.concatenate([original, _count_coverage(starts, lengths, instants)])
+
+
+def _count_coverage(starts: np.ndarray, lengths: np.ndarray, instants: int) -> np.ndarray:
+    """Count how many blocks of each draw cover each instant.
+
+    Counting block by block would be slow, so only the edges of the blocks are counted: +1 where a block begins, -1
+    just behind its end. The running sum of the edges is then the number of blocks that cover an instant. For blocks
+    [0, 1] and [1, 3] of five instants:
+
+        edges:       +1  +1  -1   0  -1   0
+        running sum:  1   2   1   1   0  (0)
+
+    The sixth place takes the end of blocks that end with the data, and is dropped.
+
+    Args:
+        starts: int `[D, B]`, where each block of each draw begins.
+        lengths: int `[B]`, how many instants each block of a draw holds.
+        instants: number of instants T.
+
+    Returns:
+        float32 `[D, T]`.
+    """
+    draws, row_length = len(starts), instants + 1
+    # One bincount counts the edges of all draws: draw d has the places d * row_length … (d + 1) * row_length - 1.
+    begins = starts + (np.arange(draws) * row_length)[:, None]
+    ends = begins + lengths
+    size = draws * row_length
+    edges = np.bincount(begins.ravel(), minlength=size) - np.bincount(ends.ravel(), minlength=size)
+    return np.asarray(edges.reshape(draws, row_length)[:, :-1].astype(np.float32).cumsum(axis=1))
 
 
 def resample_seeds(seeds: int, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
-    """How much each seed counts in each draw, `[1 + D, S]`, each row adding up to 1; first all of them alike."""
+    """Draw seeds with replacement, and return the weight of each seed in each draw.
+
+    Args:
+        seeds: number of seeds S.
+        rng: source of the draws.
+        draws: number of draws D.
+
+    Returns:
+        float64 `[1 + D, S]`, each row adding up to 1; in the first row all seeds weigh the same.
+    """
     drawn = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws) / seeds
     return np.concatenate([np.full((1, seeds), 1 / seeds), drawn])
 
 
-def draws_of(
-    metric: RankingMetric, by_seed: Sequence[Predictions], instants: np.ndarray, weights: np.ndarray, seeds: np.ndarray
+def score_draws(
+    metric: RankingMetric,
+    by_seed: Sequence[Predictions],
+    instants: np.ndarray,
+    weights: np.ndarray,
+    seed_weights: np.ndarray,
 ) -> np.ndarray:
-    """A metric in each draw: of each seed's predictions on the drawn time, then the mean over the drawn seeds.
+    """Compute a metric in each draw: of each seed's predictions on the drawn time, then the mean over the drawn seeds.
 
     Args:
-        metric: which.
-        by_seed: S predictions of the same rows.
-        instants: `[T]`, sorted.
-        weights: `[1 + D, T]`, as from `resample`.
-        seeds: `[1 + D, S]`, as from `resample_seeds`.
+        metric: the metric to compute.
+        by_seed: predictions of the same rows by S models, which differ in their seed.
+        instants: int64 `[T]`, the instants of the rows, sorted.
+        weights: `[1 + D, T]` or `[1, T]`, how often each instant counts, as returned by `resample`.
+        seed_weights: `[1 + D, S]`, how much each seed counts, as returned by `resample_seeds`.
 
     Returns:
-        `[1 + D]`, the figure itself first.
+        float64, one value for each row of `weights`; the first is the figure on the data itself.
     """
-    found = np.stack([score(metric, predictions, instants, weights) for predictions in by_seed], axis=1)
-    return np.asarray((found * seeds[: len(found)]).sum(axis=1))
+    scores = np.stack([score(metric, predictions, instants, weights) for predictions in by_seed], axis=1)
+    # Too short a time yields the data itself and no draws; then there are no draws of the seeds either.
+    return np.asarray((scores * seed_weights[: len(scores)]).sum(axis=1))
 
 
-def interval(draws: np.ndarray) -> Interval:
-    """The interval of a figure whose draws follow it, `[1 + D]`."""
+def confidence_interval(draws: np.ndarray) -> Interval:
+    """Return the central `LEVEL` of a figure's draws (percentile bootstrap).
+
+    Args:
+        draws: `[1 + D]`, the figure on the data itself, then on each draw.
+
+    Returns:
+        The interval; without bounds where there are no draws, or the figure is not finite on all of them.
+    """
     if len(draws) < 2 or not np.isfinite(draws).all():
         return Interval(float(draws[0]), float("nan"), float("nan"))
     low, high = np.quantile(draws[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -1,4 +1,4 @@
-"""The Deflated Sharpe Ratio: how likely a Sharpe ratio is above zero, given how many were tried.
+"""The Deflated Sharpe Ratio: the probability that a Sharpe ratio is real, given how many were tried.
 
 Bailey and López de Prado 2014, "The Deflated Sharpe Ratio: Correcting for Selection Bias, Backtest Overfitting and
 Non-Normality". All ratios are those of one period, not annualised.
@@ -10,18 +10,18 @@ import numpy as np
 from scipy.stats import kurtosis, norm, skew
 
 
-def sharpe(returns: np.ndarray) -> float:
-    """Mean over standard deviation of returns `[T]`; 0 where they do not vary."""
+def sharpe_ratio(returns: np.ndarray) -> float:
+    """Return the mean of returns `[T]` over their standard deviation; 0 where they do not vary."""
     deviation = float(np.std(returns)) if len(returns) else 0.0
     return float(np.mean(returns)) / deviation if deviation > 0 else 0.0
 
 
-def expected_largest(variance: float, trials: int) -> float:
-    """The largest Sharpe ratio that so many trials without skill are expected to show (eq. 1).
+def expected_max_sharpe(variance: float, trials: int) -> float:
+    """Return the largest Sharpe ratio expected among a number of trials without skill (eq. 1).
 
     Args:
-        variance: of the trials' Sharpe ratios.
-        trials: how many were tried.
+        variance: variance of the trials' Sharpe ratios.
+        trials: number of independent trials; with fewer than two the result is 0.
     """
     if trials < 2:
         return 0.0
@@ -30,14 +30,19 @@ def expected_largest(variance: float, trials: int) -> float:
 
 
 def probabilistic_sharpe(ratio: float, benchmark: float, periods: int, skewness: float, kurt: float) -> float:
-    """Probability that the true ratio lies above a benchmark (Bailey and López de Prado 2012, eq. 11).
+    """Compute the probability that the true Sharpe ratio lies above a benchmark.
+
+    Bailey and López de Prado 2012, "The Sharpe Ratio Efficient Frontier", eq. 11.
 
     Args:
-        ratio: the one observed.
-        benchmark: the one to beat.
-        periods: T, over which it was observed.
-        skewness: of the returns.
-        kurt: their kurtosis; 3 for a normal distribution.
+        ratio: observed Sharpe ratio.
+        benchmark: Sharpe ratio to beat.
+        periods: number of periods T over which the ratio was observed.
+        skewness: skewness of the returns.
+        kurt: kurtosis of the returns; 3 for a normal distribution.
+
+    Returns:
+        A probability; NaN with fewer than two periods, or where the variance of the ratio's estimate is not positive.
     """
     spread = 1 - skewness * ratio + (kurt - 1) / 4 * ratio**2
     if periods < 2 or spread <= 0:
@@ -46,18 +51,18 @@ def probabilistic_sharpe(ratio: float, benchmark: float, periods: int, skewness:
 
 
 def deflated_sharpe(returns: np.ndarray, others: np.ndarray, trials: int) -> float:
-    """Probability that returns `[T]` come from a Sharpe ratio above the best that luck would have found.
+    """Compute the probability that the chosen trial's true Sharpe ratio exceeds what luck alone would have found.
 
     Args:
-        returns: of the one that was chosen, a value a period.
-        others: Sharpe ratios of the trials whose returns are known.
-        trials: how many were tried in all.
+        returns: `[T]`, returns of the chosen trial, one a period.
+        others: `[K]`, Sharpe ratios of the trials whose returns are known.
+        trials: number of trials in all, those without known returns included.
 
     Returns:
-        NaN where the returns do not vary, or fewer than two other ratios are known.
+        A probability; NaN where the returns do not vary, or fewer than two other ratios are known.
     """
     if len(returns) < 2 or np.std(returns) == 0 or len(others) < 2:
         return float("nan")
-    luck = expected_largest(float(np.var(others, ddof=1)), trials)
-    shape = float(skew(returns)), float(kurtosis(returns, fisher=False))
-    return probabilistic_sharpe(sharpe(returns), luck, len(returns), *shape)
+    luck = expected_max_sharpe(float(np.var(others, ddof=1)), trials)
+    skewness, kurt = float(skew(returns)), float(kurtosis(returns, fisher=False))
+    return probabilistic_sharpe(sharpe_ratio(returns), luck, len(returns), skewness, kurt)

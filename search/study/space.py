@@ -1,4 +1,4 @@
-"""The six hyperparameters that a campaign searches, declared once."""
+"""Where a campaign searches each of the six hyperparameters that `core.config.hyperparameters` declares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from pydantic import Field, ValidationError, model_validator
 
-from core.config import Config, Hyperparameters
+from core.config import HYPERPARAMETER_NAMES, Config, Hyperparameters
 from core.errors import ConfigError
 
 
@@ -63,20 +63,14 @@ class Choice(Config):
 
 
 class SpaceConfig(Config):
-    """Where each hyperparameter is searched."""
+    """Where each hyperparameter is searched; what each of them means is said in `core.config.Hyperparameters`."""
 
     learning_rate: Range = Range(low=1e-5, high=2e-3, log=True)
-    """Peak learning rate of AdamW."""
     batch_size: Choice = Choice(values=(64, 128, 256, 512))
-    """Windows per optimizer step."""
     weight_decay: Range = Range(low=1e-4, high=1e-1, log=True)
-    """Decoupled weight decay."""
     dropout: Range = Range(low=0.0, high=0.6)
-    """Probability that an activation is dropped."""
     focal_gamma: Range = Range(low=0.0, high=5.0)
-    """Focusing exponent of the focal loss."""
     mixup_alpha: Range = Range(low=0.0, high=0.5)
-    """Both parameters of mixup's Beta distribution; 0 is off."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,11 +88,11 @@ class SpaceConfig(Config):
 
     def distributions(self) -> dict[str, BaseDistribution]:
         """Every hyperparameter's distribution, in the order of declaration."""
-        return {name: getattr(self, name).distribution() for name in NAMES}
+        return {name: getattr(self, name).distribution() for name in HYPERPARAMETER_NAMES}
 
     def contains(self, params: Mapping[str, float]) -> bool:
         """Whether these six values lie in the space."""
-        return all(getattr(self, name).contains(params[name]) for name in NAMES)
+        return all(getattr(self, name).contains(params[name]) for name in HYPERPARAMETER_NAMES)
 
     def check(self) -> None:
         """Refuse a space that reaches where no preset may lie.
@@ -108,11 +102,7 @@ class SpaceConfig(Config):
         """
         for end in (min, max):
             try:
-                Hyperparameters(**{name: end(getattr(self, name).ends()) for name in NAMES})
+                Hyperparameters(**{name: end(getattr(self, name).ends()) for name in HYPERPARAMETER_NAMES})
             except ValidationError as error:
                 place = ", ".join(str(item["loc"][0]) for item in error.errors())
                 raise ConfigError(f"The space of {place} reaches beyond what a training accepts", "Narrow it") from None
-
-
-NAMES: tuple[str, ...] = tuple(SpaceConfig.model_fields)
-"""Names of the six, in order; the same as `core.config.hyperparameters.Hyperparameters` has."""

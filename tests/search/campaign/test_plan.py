@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from core.config import DataConfig, SyntheticConfig
+from core.config import HYPERPARAMETER_NAMES, DataConfig, SyntheticConfig
 from core.errors import ConfigError, DataError
 from core.files import write_table
 from core.presets import SHIPPED
@@ -17,7 +17,7 @@ from search.campaign.plan import CampaignPlan, campaign_yaml, plan_campaign, pla
 from search.config import CampaignConfig, dry_run_bars, settings_of
 from search.results import tables
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, TRIALS_FILE
-from search.study.space import NAMES, Choice, Range, SpaceConfig
+from search.study.space import Choice, Range, SpaceConfig
 from search.study.study import CampaignStudy
 from tests.helpers.market import random_bars
 from tests.helpers.trial_records import trial_record
@@ -231,7 +231,7 @@ def test_of_an_unlike_campaign_the_winner_is_tried_first(tmp_path: Path) -> None
     assert planned.earlier == ()
     (first, asked), (second, _) = planned.asked_first
     assert (first, second) == ("winner of before", "preset production_small")
-    assert asked == {name: trial_record(1, [0.4]).params[name] for name in NAMES}
+    assert asked == {name: trial_record(1, [0.4]).params[name] for name in HYPERPARAMETER_NAMES}
 
 
 def test_at_most_a_quarter_of_the_trials_is_asked_for(tmp_path: Path) -> None:

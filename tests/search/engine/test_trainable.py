@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from core import presets
-from core.config import DataConfig, SyntheticConfig
+from core.config import HYPERPARAMETER_NAMES, DataConfig, SyntheticConfig
 from core.data.dataset import Dataset, load_dataset
 from core.evaluation import backtest, metrics
 from search.cluster.nodes import UnfitNodeError
@@ -22,7 +22,6 @@ from search.engine.trainable import TrainingTrial
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
 from search.storage.checkpoints import saved
 from search.storage.filesystem import Storage, StorageError
-from search.study.space import NAMES
 
 Start = Callable[[dict[str, Any]], TrainingTrial]
 
@@ -82,7 +81,7 @@ def test_the_six_values_and_nothing_else_replace_the_recipes(job: TrialJob) -> N
         "mixup_alpha": config.augment.mixup_alpha,
     }
     assert found == SIX
-    assert tuple(found) == NAMES
+    assert tuple(found) == HYPERPARAMETER_NAMES
     restored = config.model_copy(
         update={
             "model": job.base.model,

@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from core import presets
+from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from core.files import write_table
 from search.results import manifest, tables
 from search.results.export import make_preset
 from search.results.folder import CONFIG_FILE, TRIALS_FILE
-from search.study.space import NAMES
 from search.study.trial_record import STOPPED, TrialRecord
 from tests.helpers.trial_records import trial_record
 
@@ -50,7 +50,7 @@ def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> Non
     saved = presets.save_preset(make_preset(folder, "mine"), tmp_path / "presets")
     loaded = presets.load_preset(str(saved))
     row = tables.read_trials(folder).set_index("number").loc[1]
-    for name in NAMES:
+    for name in HYPERPARAMETER_NAMES:
         assert getattr(loaded.hyperparameters, name) == row[name]
     assert loaded.provenance is not None
     assert loaded.provenance.trial == 1

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from core.files import write_table
 from search.results import folder, tables
 from search.results.folder import CONFIG_FILE, PREDICTIONS_FILE, RETURNS_FILE, TRIALS_FILE
 from search.storage.filesystem import Storage
 from search.study.asha import decide
-from search.study.space import NAMES
 from search.study.trial_record import FAILED, STOPPED
 from tests.helpers import trial_records
 from tests.helpers.trial_records import trial_record
@@ -32,7 +32,7 @@ def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
     assert table["reason"].tolist() == ["", "said why", "said why", "said why"]
     assert table["seconds"].tolist() == [4.0, 2.0, 2.0, 0.0]
     assert table["value"].isna().tolist() == [False, False, True, True]
-    for name in NAMES:
+    for name in HYPERPARAMETER_NAMES:
         assert table[name].tolist() == [logs[place].params[name] for place in (1, 2, 0, 3)]
 
 
@@ -122,7 +122,7 @@ def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:
     write_table(tmp_path / TRIALS_FILE, tables.trials_table([]))
     table = tables.read_trials(tmp_path)
     assert len(table) == 0
-    assert set(NAMES) <= set(table.columns)
+    assert set(HYPERPARAMETER_NAMES) <= set(table.columns)
     assert tables.winner(table) is None
 
 

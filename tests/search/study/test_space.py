@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from core.config import Hyperparameters, parse
+from core.config import HYPERPARAMETER_NAMES, parse
 from core.errors import ConfigError
-from search.study.space import NAMES, Choice, Range, SpaceConfig
+from search.study.space import Choice, Range, SpaceConfig
 
 
 def test_the_space_names_what_a_preset_names() -> None:
-    assert tuple(Hyperparameters.model_fields) == NAMES
+    assert tuple(SpaceConfig.model_fields) == HYPERPARAMETER_NAMES
 
 
 def test_the_default_space_is_the_designs() -> None:
