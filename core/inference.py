@@ -26,9 +26,9 @@ from core.evaluation.calibration import Calibration
 from core.evaluation.checklist import checklist
 from core.models import checkpoint
 from core.models.cnn_lstm import HybridCNNLSTM, build_model
+from core.models.windows import predict_windows
 
 N = TypeVar("N", int, float)
-_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -182,16 +182,11 @@ class TrainedModel:
     def _predict(self, model: HybridCNNLSTM, rows: SymbolData, device: torch.device) -> pd.DataFrame:
         place = self.symbols.index(rows.symbol)
         ends = np.flatnonzero(rows.window_ok)
-        features = torch.from_numpy(scale(rows.features, self.center[place], self.scale[place])).to(device)
-        back = torch.arange(1 - self.data.window, 1, device=device)
         if len(ends) == 0:
             return pd.DataFrame()
-        with torch.inference_mode():
-            parts = [
-                [head.double().cpu().numpy() for head in model(features[batch.unsqueeze(1) + back])]
-                for batch in torch.split(torch.from_numpy(ends).to(device), _BATCH)
-            ]
-        logits, confidence, forecast = (np.concatenate(heads) for heads in zip(*parts, strict=True))
+        features = torch.from_numpy(scale(rows.features, self.center[place], self.scale[place])).to(device)
+        prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.data.window)
+        logits, confidence, forecast = (output.numpy() for output in prediction)
         probabilities = self.calibration.apply(logits) if self.calibration else softmax(logits, axis=1)
         times = rows.timestamps[ends]
         return pd.DataFrame(

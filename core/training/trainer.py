@@ -31,13 +31,12 @@ from core.evaluation.calibration import Calibration, fit_calibration, nll
 from core.evaluation.history import CROSS_FITTED, EpochResult
 from core.evaluation.metrics import evaluate, ranking
 from core.models.cnn_lstm import build_model
+from core.models.windows import gather_windows, predict_windows
 from core.training import class_balance
 from core.training.augment import Augmenter
 from core.training.device import autocast, deterministic
 from core.training.losses import MultiTaskLoss
 from core.training.optimizer import make_optimizer, make_schedule, warmed_up_step
-
-EVALUATION_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,6 @@ class Trainer:
         self._val = _shared_tensor(dataset.val, device)
         self._val_labels = dataset.labels[dataset.val]
         self._val_halves = metrics_module.halves(dataset.timestamps[dataset.val])
-        self._steps_back = torch.arange(1 - dataset.window, 1, device=device)
 
         model_seed, *draw_seeds = (
             int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(5)
@@ -193,13 +191,12 @@ class Trainer:
 
     def logits(self, rows: Tensor) -> np.ndarray:
         """Logits of the direction head, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
-        self.model.eval()
-        with torch.inference_mode():
-            parts = [self._predict(part).direction for part in torch.split(rows, EVALUATION_BATCH)]
-            found = np.asarray(torch.cat(parts).double().cpu().numpy())
-        if not np.isfinite(found).all():
+        with autocast(self.device, self.dtype):
+            direction = predict_windows(self.model, self._features, rows, self._dataset.window).direction
+        logits = np.asarray(direction.numpy())
+        if not np.isfinite(logits).all():
             raise NonFiniteLossError(self.steps, self.epoch + 1, self._described())
-        return found
+        return logits
 
     def _described(self) -> str:
         config = self.config
@@ -277,14 +274,6 @@ class Trainer:
         self._rng.bit_generator.state = state["random"]["rng"]
         self._balance_rng.bit_generator.state = state["random"]["balance"]
 
-    def _windows(self, rows: Tensor) -> Tensor:
-        """Gather the windows `[B, L, F]` that end at rows `[B]`."""
-        return self._features[rows.unsqueeze(1) + self._steps_back]
-
-    def _predict(self, rows: Tensor) -> Any:
-        with autocast(self.device, self.dtype):
-            return self.model(self._windows(rows))
-
     def _train_epoch(self) -> float:
         """One pass over the train rows in random order; returns the mean loss."""
         config = self.config.trainer
@@ -311,7 +300,8 @@ class Trainer:
 
     def _step(self, rows: Tensor) -> Tensor:
         targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(self.dtype)
-        batch = self._augment(self._windows(rows), targets, self._returns[rows])
+        windows = gather_windows(self._features, rows, self._dataset.window)
+        batch = self._augment(windows, targets, self._returns[rows])
         with autocast(self.device, self.dtype):
             heads = self.model(batch.windows)
         loss: Tensor = self._loss(

@@ -53,7 +53,11 @@ def test_everything_lies_on_the_gpu(on_gpu: tuple[Trainer, list[EpochResult]]) -
 
 def test_the_model_runs_in_bfloat16_and_keeps_float32_weights(on_gpu: tuple[Trainer, list[EpochResult]]) -> None:
     trainer, _ = on_gpu
-    assert trainer._predict(trainer._val[:4]).direction.dtype == torch.bfloat16
+    outputs: list[torch.dtype] = []
+    handle = trainer.model.register_forward_hook(lambda *args: outputs.append(args[-1].direction.dtype))
+    trainer.logits(trainer._val[:4])
+    handle.remove()
+    assert outputs == [torch.bfloat16]
     assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
 
 
