@@ -10,6 +10,7 @@ from sklearn import metrics
 from core.config import RankingMetric
 from core.data.labels import BUY, CLASSES, HOLD, SELL
 from core.evaluation.calibration import cross_fitted_nll, logits_of
+from core.evaluation.metric_names import PREDICTION_METRICS
 
 COLLAPSE = 0.9
 """A model that calls one class more often than this has collapsed."""
@@ -19,7 +20,10 @@ _CLASSES = list(range(len(CLASSES)))
 
 
 def evaluate(
-    labels: np.ndarray, probabilities: np.ndarray, timestamps: np.ndarray, names: Sequence[str] = ()
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    timestamps: np.ndarray,
+    names: Sequence[str] = PREDICTION_METRICS,
 ) -> dict[str, float]:
     """Metrics of one set of predictions.
 
@@ -27,14 +31,14 @@ def evaluate(
         labels: true classes `[N]`.
         probabilities: float64 `[N, 3]`, rows summing to 1, not calibrated.
         timestamps: `[N]`, to halve the rows in time for the calibration of nll.
-        names: which ones; all if none is named.
+        names: the metrics to compute, of `PREDICTION_METRICS`.
 
     Returns:
         accuracy, balanced_accuracy, macro_f1, mcc, auc, direction_auc; nll (after calibration, cross-fitted over two
         halves of the time); ece (before calibration); top_share (of the class called most). A metric that these labels
         do not define (an AUC with one class only) is NaN.
     """
-    return {name: _METRICS[name](labels, probabilities, timestamps) for name in names or _METRICS}
+    return {name: _METRICS[name](labels, probabilities, timestamps) for name in names}
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:

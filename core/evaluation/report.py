@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,24 @@ from core.data.dataset import Dataset
 from core.evaluation import backtest, metrics
 from core.evaluation.backtest import DEFAULT_COST_BP
 from core.evaluation.baselines import BASELINES
+from core.evaluation.metric_names import PREDICTION_METRICS
+
+
+def evaluate_rows(
+    dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, names: Sequence[str] = PREDICTION_METRICS
+) -> dict[str, float]:
+    """Compute the metrics of predictions for some rows of a dataset.
+
+    Args:
+        dataset: holds the labels and the timestamps of the rows.
+        rows: the rows predicted, `[N]`.
+        probabilities: SELL, HOLD, BUY for each of these rows, float64 `[N, 3]`, not calibrated.
+        names: the metrics to compute, of `PREDICTION_METRICS`.
+
+    Returns:
+        the metrics by name; NaN where these labels do not define one.
+    """
+    return metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows], names)
 
 
 def evaluation_report(
@@ -25,7 +44,7 @@ def evaluation_report(
     """
     labels = dataset.labels[rows]
     return {
-        "metrics": metrics.evaluate(labels, probabilities, dataset.timestamps[rows]),
+        "metrics": evaluate_rows(dataset, rows, probabilities),
         "per_class": metrics.per_class(labels, probabilities),
         "selective": metrics.selective(dataset.returns[rows], probabilities),
         "backtest": backtest.run(dataset, rows, probabilities.argmax(axis=1), cost_bp).as_row(),
@@ -43,7 +62,7 @@ def baseline_metrics(dataset: Dataset, rows: np.ndarray) -> tuple[dict[str, dict
     whole, by_halves = {}, {}
     for name, predict in BASELINES.items():
         probabilities = predict(dataset, rows)
-        whole[name] = metrics.evaluate(labels, probabilities, times)
+        whole[name] = evaluate_rows(dataset, rows, probabilities)
         parts = [metrics.macro_f1(labels[half], probabilities[half]) for half in metrics.halves(times)]
         by_halves[name] = float(np.mean(parts)) if parts else float("nan")
     return whole, by_halves

@@ -29,7 +29,9 @@ from core.evaluation import backtest
 from core.evaluation import metrics as metrics_module
 from core.evaluation.calibration import Calibration, fit_calibration, nll
 from core.evaluation.history import CROSS_FITTED, EpochResult
-from core.evaluation.metrics import evaluate, ranking
+from core.evaluation.metric_names import METRIC_NAMES, NET_SHARPE
+from core.evaluation.metrics import ranking
+from core.evaluation.report import evaluate_rows
 from core.models.cnn_lstm import build_model
 from core.models.windows import gather_windows, predict_windows
 from core.training import class_balance
@@ -177,12 +179,13 @@ class Trainer:
         halves = [self._judge(rows[half], probabilities[half], names) for half in self._val_halves]
         return self._judge(rows, probabilities), halves
 
-    def _judge(self, rows: np.ndarray, probabilities: np.ndarray, names: Sequence[str] = ()) -> dict[str, float]:
-        """Metrics of predictions for some val rows; all of them unless some are named."""
-        labels, times = self._dataset.labels[rows], self._dataset.timestamps[rows]
-        scores = evaluate(labels, probabilities, times, [name for name in names if name != "net_sharpe"])
-        if not names or "net_sharpe" in names:
-            scores["net_sharpe"] = backtest.run(self._dataset, rows, probabilities.argmax(axis=1)).sharpe
+    def _judge(
+        self, rows: np.ndarray, probabilities: np.ndarray, names: Sequence[str] = METRIC_NAMES
+    ) -> dict[str, float]:
+        """Compute the named metrics of predictions for some val rows `[N]`, of probabilities `[N, 3]`."""
+        scores = evaluate_rows(self._dataset, rows, probabilities, [name for name in names if name != NET_SHARPE])
+        if NET_SHARPE in names:
+            scores[NET_SHARPE] = backtest.run(self._dataset, rows, probabilities.argmax(axis=1)).sharpe
         return scores
 
     def probabilities(self, rows: Tensor) -> np.ndarray:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.data.sources import synthetic
-from core.evaluation import baselines, metrics
+from core.evaluation import baselines
+from core.evaluation.report import evaluate_rows
 from core.files import write_json
 from search.campaign.plan import CampaignPlan
 from search.results import manifest, tables
@@ -98,8 +99,7 @@ def _yardsticks(plan: CampaignPlan) -> dict[str, dict[str, float]]:
     returns_labelled = data.labels.kind != "triple_barrier" and not data.labels.volatility_scaled
     if data.synthetic is not None and synthetic.has_known_optimum(data.synthetic) and returns_labelled:
         found["bayes"] = baselines.bayes(dataset, data.synthetic, dataset.val)
-    labels, times = dataset.labels[dataset.val], dataset.timestamps[dataset.val]
-    return {name: metrics.evaluate(labels, probabilities, times) for name, probabilities in found.items()}
+    return {name: evaluate_rows(dataset, dataset.val, probabilities) for name, probabilities in found.items()}
 
 
 def _summary(plan: CampaignPlan, outcome: CampaignSummary) -> dict[str, Any]:

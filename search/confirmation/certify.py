@@ -14,9 +14,10 @@ import pandas as pd
 from core.data import file_format
 from core.data.dataset import Dataset
 from core.errors import ConfigError
-from core.evaluation import calibration, metrics
+from core.evaluation import calibration
 from core.evaluation.baselines import BASELINES
 from core.evaluation.calibration import Calibration
+from core.evaluation.report import evaluate_rows
 from core.files import read_yaml
 from search.confirmation.plan import Candidate, ConfirmationPlan
 from search.results import tables
@@ -240,17 +241,15 @@ def _test(plan: ConfirmationPlan, final: CellResult) -> tuple[FinalTestResult, d
     others = {name: Predictions(model.instants, model.labels, probabilities[name]) for name in _GATING}
     block = block_length(dataset.horizon, dataset.bar)
     reading = read_test(model, others, block, _draws(plan, 1))
-    times = dataset.timestamps[dataset.test]
-    labels = dataset.labels[dataset.test]
     return reading, {
         "span": [file_format.iso(edge) for edge in dataset.borders.test],
-        "rows": len(labels),
+        "rows": len(dataset.test),
         "macro_f1": reading.macro_f1.as_row(),
         "direction_auc": reading.direction_auc.as_row(),
         "lead": {"over": reading.best_baseline, **reading.lead.as_row()},
         "metrics": final.row["held_out"],
         "calibrated_nll": float(model.losses.mean()),
-        "baselines": {name: metrics.evaluate(labels, found, times) for name, found in probabilities.items()},
+        "baselines": {name: evaluate_rows(dataset, dataset.test, found) for name, found in probabilities.items()},
     }
 
 

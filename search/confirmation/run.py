@@ -25,7 +25,8 @@ from scipy.special import softmax
 from core import console, errors
 from core.data.dataset import Dataset
 from core.errors import ConfigError, PresetSearchError
-from core.evaluation import checklist, metrics
+from core.evaluation import checklist
+from core.evaluation.report import evaluate_rows
 from core.files import write_json, write_table
 from core.training import run as training
 from core.training.trainer import Trainer
@@ -83,8 +84,8 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> tuple[dict[str, A
         logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
     except PresetSearchError as error:  # it would happen again
         return {**row, "status": "failed", "reason": " ".join(str(error).split())}, []
-    labels, probabilities = dataset.labels[dataset.test], softmax(logits, axis=1)
-    scores = metrics.evaluate(labels, probabilities, dataset.timestamps[dataset.test])
+    probabilities = softmax(logits, axis=1)
+    scores = evaluate_rows(dataset, dataset.test, probabilities)
     row |= {
         "status": "complete",
         "reason": "",
@@ -97,7 +98,7 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> tuple[dict[str, A
         "held_out": scores,
         "train_rows": len(dataset.train),
         "val_rows": len(dataset.val),
-        "held_out_rows": len(labels),
+        "held_out_rows": len(dataset.test),
     }
     if findings:
         row["checklist"] = [line.as_row() for line in checklist.checklist(recipe, findings)]

@@ -16,7 +16,7 @@ from core.config import SOURCES, DataConfig, Device, parse
 from core.data.dataset import load_dataset
 from core.data.sources.fetch import fetch_missing
 from core.errors import ConfigError
-from core.evaluation import metrics
+from core.evaluation.report import evaluate_rows
 from core.presets import Figure, Preset
 from core.training.device import resolve_device
 from core.training.trainer import Trainer
@@ -79,7 +79,7 @@ def verify_preset(preset: Preset, source: Mapping[str, Any], device: str, thread
     trainer.load_best()
     rows = dataset.test
     probabilities = softmax(trainer.logits(torch.from_numpy(rows).to(trainer.device)), axis=1)
-    now = metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows], ["macro_f1", "direction_auc"])
+    now = evaluate_rows(dataset, rows, probabilities, ["macro_f1", "direction_auc"])
     test = record.confirmation.test
     return Verification(
         (("macro_f1", test.macro_f1, now["macro_f1"]), ("direction_auc", test.direction_auc, now["direction_auc"])),
