@@ -13,6 +13,7 @@ import pandas as pd
 
 from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
+from core.evaluation.metric_names import METRIC_NAMES
 from core.files import write_table
 from search.results.folder import CURVES_FILE, PREDICTIONS_FILE, RETURNS_FILE, TRIALS_FILE
 from search.storage.filesystem import Storage
@@ -38,7 +39,7 @@ def trial_row(trial: TrialRecord) -> dict[str, Any]:
         "reason": trial.reason,
         "deaths": "; ".join(trial.deaths),
         "seconds": sum(entry.row["seconds"] for entry in trial.epochs.values()),
-        **{f"val_{name}": best.get(name) for name in METRICS},
+        **{f"val_{name}": best.get(name) for name in METRIC_NAMES},
     }
 
 
@@ -52,24 +53,12 @@ def curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
             "value": entry.value,
             **{name: entry.row[name] for name in plain},
             **{name: (entry.decision or {}).get(name) for name in _DECISION},
-            **{f"val_{name}": entry.row["metrics"].get(name) for name in METRICS},
+            **{f"val_{name}": entry.row["metrics"].get(name) for name in METRIC_NAMES},
         }
         for epoch, entry in sorted(trial.epochs.items())
     ]
 
 
-METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "mcc",
-    "auc",
-    "direction_auc",
-    "nll",
-    "ece",
-    "top_share",
-    "net_sharpe",
-)
 _FLOAT = "float64"
 _DECISION = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
 _TRIAL_TYPES = {
@@ -84,14 +73,14 @@ _TRIAL_TYPES = {
     "reason": "str",
     "deaths": "str",
     "seconds": _FLOAT,
-    **{f"val_{name}": _FLOAT for name in METRICS},
+    **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
 }
 _CURVE_TYPES = {
     "number": "int64",
     "epoch": "int64",
     **dict.fromkeys(("value", "score", "train_loss", "learning_rate", "seconds"), _FLOAT),
     **_DECISION,
-    **{f"val_{name}": _FLOAT for name in METRICS},
+    **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
 }
 
 

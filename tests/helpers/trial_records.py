@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from search.results.tables import METRICS
+from core.evaluation.metric_names import METRIC_NAMES
 from search.study.trial_record import COMPLETE, EpochRecord, TrialRecord
 
 
@@ -14,7 +14,7 @@ def row(number: int, value: float, nll: float = 1.0, best: int | None = None) ->
         "score": value,
         "value": value,
         "best_epoch": best or number,
-        "metrics": {**dict.fromkeys(METRICS, value), "nll": nll},
+        "metrics": {**dict.fromkeys(METRIC_NAMES, value), "nll": nll},
         "train_loss": 0.5,
         "learning_rate": 1e-3,
         "seconds": 2.0,
