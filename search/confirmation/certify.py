@@ -30,11 +30,11 @@ from search.statistics.certification import (
     FinalTestResult,
     best_candidate,
     certification_gates,
-    read_test,
     score_candidates,
+    score_final_test,
 )
 from search.statistics.overfitting import MIN_TRIALS, overfitting_probability
-from search.statistics.sharpe import deflated_sharpe, sharpe
+from search.statistics.sharpe import deflated_sharpe, sharpe_ratio
 from search.statistics.weighted_metrics import Predictions
 from search.study.trial_record import COMPLETE
 
@@ -173,10 +173,10 @@ def make_verdict(
     rows = [each.row for each in chosen.trained if each.row["number"] == chosen.candidate.number] + [final.row]
     decided = certification_gates(
         reading,
-        finite=all(_finite(row) for row in rows),
-        to_the_end=all(row["epochs"] == config.max_epochs for row in rows),
+        all_finite=all(_finite(row) for row in rows),
+        all_epochs_run=all(row["epochs"] == config.max_epochs for row in rows),
         top_share=max(row["held_out"]["top_share"] for row in rows),
-        earlier=readings,
+        earlier_readings=readings,
     )
     certified = all(gate.passed for gate in decided) and not config.dry_run
     return {
@@ -240,7 +240,7 @@ def _test(plan: ConfirmationPlan, final: CellResult) -> tuple[FinalTestResult, d
     probabilities = {name: predict(dataset, dataset.test) for name, predict in BASELINES.items()}
     others = {name: Predictions(model.instants, model.labels, probabilities[name]) for name in _GATING}
     block = block_length(dataset.horizon, dataset.bar)
-    reading = read_test(model, others, block, _draws(plan, 1))
+    reading = score_final_test(model, others, block, _draws(plan, 1))
     return reading, {
         "span": [file_format.iso(edge) for edge in dataset.borders.test],
         "rows": len(dataset.test),
@@ -279,7 +279,7 @@ def _beside(plan: ConfirmationPlan, chosen: Selection) -> dict[str, Any]:
     won = [each for each in chosen.trained if each.row["number"] == chosen.candidate.number]
     joined = [_joined([each for each in won if each.row["seed"] == seed], dataset) for seed in plan.seeds]
     own = [_by_period(each, period) for each in joined]
-    others = np.array([sharpe(_by_period(trial, period)) for trial in trials])
+    others = np.array([sharpe_ratio(_by_period(trial, period)) for trial in trials])
     tried = len(tables.read_trials(folder))
     deflated = float(np.median([deflated_sharpe(returns, others, tried) for returns in own]))
     return {
@@ -289,7 +289,7 @@ def _beside(plan: ConfirmationPlan, chosen: Selection) -> dict[str, Any]:
             "bound": CERTAIN_SHARPE,
             "periods": len(own[0]),
             "bars_a_period": dataset.horizon + 1,
-            "sharpe_a_period": float(np.median([sharpe(returns) for returns in own])),
+            "sharpe_a_period": float(np.median([sharpe_ratio(returns) for returns in own])),
             "trials": tried,
         },
         "overfitting": {

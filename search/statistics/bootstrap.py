@@ -87,13 +87,13 @@ def _count_coverage(starts: np.ndarray, lengths: np.ndarray, instants: int) -> n
     """Count how many blocks of each draw cover each instant.
 
     Counting block by block would be slow, so only the edges of the blocks are counted: +1 where a block begins, -1
-    just behind its end. The running sum of the edges is then the number of blocks that cover an instant. For blocks
-    [0, 1] and [1, 3] of five instants:
+    just behind its end. The running sum of the edges is then the number of blocks that cover an instant. Of five
+    instants and the blocks 2-4 and 1-2, for example:
 
-        edges:       +1  +1  -1   0  -1   0
-        running sum:  1   2   1   1   0  (0)
+        edges:        0  +1  +1  -1   0  -1
+        running sum:  0   1   2   1   1  (0)
 
-    The sixth place takes the end of blocks that end with the data, and is dropped.
+    The sixth place takes the ends of blocks that reach to the last instant, and is dropped.
 
     Args:
         starts: int `[D, B]`, where each block of each draw begins.

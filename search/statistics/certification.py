@@ -1,4 +1,4 @@
-"""The verdict: which candidate wins, whether it may be called certified, which preset to use."""
+"""Chooses the winner of a confirmation, and decides whether it may be called certified."""
 
 from __future__ import annotations
 
@@ -11,21 +11,31 @@ import numpy as np
 
 from core.config import RankingMetric
 from core.evaluation.metrics import COLLAPSE
-from search.statistics.bootstrap import DRAWS, Interval, draws_of, interval, resample, resample_seeds
+from search.statistics.bootstrap import (
+    DRAWS,
+    Interval,
+    confidence_interval,
+    resample,
+    resample_seeds,
+    score_draws,
+)
 from search.statistics.weighted_metrics import Predictions, score
 
 CERTAIN_SHARPE = 0.95
+"""A Deflated Sharpe Ratio above this counts as tradable."""
+REPORTED_METRICS: tuple[RankingMetric, ...] = ("macro_f1", "mcc", "direction_auc", "nll")
+"""Metrics computed for every candidate, beside the campaign's own."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A check that decides.
+    """A check that a preset must pass to be certified.
 
     Attributes:
-        name: what is looked at.
-        value: what was found.
-        bound: what it must be, in words.
-        passed: whether it is.
+        name: what the gate checks.
+        value: the value that was measured.
+        bound: the condition on the value, in words.
+        passed: whether the value meets the condition.
     """
 
     name: str
@@ -34,7 +44,7 @@ class Gate:
     passed: bool
 
     def as_row(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             "name": self.name,
             "value": self.value,
@@ -45,11 +55,11 @@ class Gate:
 
 @dataclass(frozen=True)
 class CandidateScore:
-    """How a candidate stands on rows that it was not trained on.
+    """The figures of a candidate on rows that it was not trained on.
 
     Attributes:
-        figures: by metric, over all folds, the mean of the seeds.
-        lead: by how much it is better than the incumbent in the ranking metric.
+        figures: each metric over all folds, averaged over the seeds.
+        lead: the candidate's ranking metric less that of the incumbent, on the same draws.
     """
 
     figures: dict[str, Interval]
@@ -58,21 +68,19 @@ class CandidateScore:
 
 @dataclass(frozen=True)
 class FinalTestResult:
-    """What was read on test.
+    """The figures of the final model on the test rows.
 
     Attributes:
-        macro_f1, direction_auc: the model's.
-        lead: macro-F1 less that of the best baseline of each draw.
-        best_baseline: the best of them on the rows themselves.
+        macro_f1: macro-F1 of the model.
+        direction_auc: direction AUC of the model.
+        lead: macro-F1 of the model less that of the best baseline of each draw.
+        best_baseline: name of the baseline with the highest macro-F1 on the rows themselves.
     """
 
     macro_f1: Interval
     direction_auc: Interval
     lead: Interval
     best_baseline: str
-
-
-SHOWN: tuple[RankingMetric, ...] = ("macro_f1", "mcc", "direction_auc", "nll")
 
 
 def score_candidates(
@@ -83,91 +91,100 @@ def score_candidates(
     rng: np.random.Generator,
     draws: int = DRAWS,
 ) -> tuple[dict[str, CandidateScore], dict[str, Interval]]:
-    """Every candidate on its out-of-fold rows, and the incumbent's figures; the same draws for all.
+    """Score every candidate and the incumbent on their out-of-fold rows, all on the same draws.
 
     Args:
-        candidates: by name, predictions of each seed.
-        incumbent: likewise.
-        metric: by which candidates are ranked.
-        block: instants a block.
-        rng: where the draws come from.
-        draws: how many.
+        candidates: by candidate's name, the predictions of each seed.
+        incumbent: the incumbent's predictions of each seed.
+        metric: metric by which candidates are ranked.
+        block: length of a block of the bootstrap, in instants.
+        rng: source of the draws.
+        draws: number of draws.
+
+    Returns:
+        The candidates' scores by name, and the incumbent's figures by metric.
     """
-    instants = np.unique(np.concatenate([each.instants for by_seed in candidates.values() for each in by_seed]))
+    instants = np.unique(
+        np.concatenate([predictions.instants for by_seed in candidates.values() for predictions in by_seed])
+    )
     weights = resample(len(instants), block, rng, draws)
-    seeds = resample_seeds(len(incumbent), rng, draws)
-    shown: list[RankingMetric] = list(dict.fromkeys((metric, *SHOWN)))
+    seed_weights = resample_seeds(len(incumbent), rng, draws)
+    metrics: list[RankingMetric] = list(dict.fromkeys((metric, *REPORTED_METRICS)))
 
-    def drawn(by_seed: Sequence[Predictions]) -> dict[str, np.ndarray]:
-        return {name: draws_of(name, by_seed, instants, weights, seeds) for name in shown}
+    def draw_metrics(by_seed: Sequence[Predictions]) -> dict[str, np.ndarray]:
+        return {name: score_draws(name, by_seed, instants, weights, seed_weights) for name in metrics}
 
-    reference = drawn(incumbent)
-    found = {}
+    incumbent_draws = draw_metrics(incumbent)
+    scores = {}
     for name, by_seed in candidates.items():
-        own = drawn(by_seed)
-        figures = {key: interval(values) for key, values in own.items()}
-        found[name] = CandidateScore(figures, interval(own[metric] - reference[metric]))
-    return found, {key: interval(values) for key, values in reference.items()}
+        candidate_draws = draw_metrics(by_seed)
+        figures = {key: confidence_interval(values) for key, values in candidate_draws.items()}
+        lead = confidence_interval(candidate_draws[metric] - incumbent_draws[metric])
+        scores[name] = CandidateScore(figures, lead)
+    return scores, {key: confidence_interval(values) for key, values in incumbent_draws.items()}
 
 
-def best_candidate(found: Mapping[str, CandidateScore], metric: RankingMetric) -> str:
-    """The candidate with the best lower bound; without one, with the best figure."""
+def best_candidate(scores: Mapping[str, CandidateScore], metric: RankingMetric) -> str:
+    """Return the name of the candidate with the best lower bound; where there are no bounds, with the best figure."""
 
     def rank(name: str) -> tuple[float, float]:
-        figure = found[name].figures[metric]
-        return tuple(value if math.isfinite(value) else -math.inf for value in (figure.low, figure.value))  # type: ignore[return-value]
+        figure = scores[name].figures[metric]
+        low, value = (bound if math.isfinite(bound) else -math.inf for bound in (figure.low, figure.value))
+        return low, value
 
-    return max(found, key=rank)
+    return max(scores, key=rank)
 
 
-def read_test(
+def score_final_test(
     model: Predictions,
     baselines: Mapping[str, Predictions],
     block: int,
     rng: np.random.Generator,
     draws: int = DRAWS,
 ) -> FinalTestResult:
-    """Intervals of the headline figures, the same draws for model and baselines.
+    """Compute the headline figures on test with their intervals, on the same draws for model and baselines.
 
     Args:
-        model: predictions of the test rows.
-        baselines: by name, of the same rows.
-        block: instants a block.
-        rng: where the draws come from.
-        draws: how many.
+        model: the model's predictions of the test rows.
+        baselines: by baseline's name, its predictions of the same rows.
+        block: length of a block of the bootstrap, in instants.
+        rng: source of the draws.
+        draws: number of draws.
     """
     instants = np.unique(model.instants)
     weights = resample(len(instants), block, rng, draws)
-    own = score("macro_f1", model, instants, weights)
-    others = {name: score("macro_f1", each, instants, weights) for name, each in baselines.items()}
+    model_draws = score("macro_f1", model, instants, weights)
+    baseline_draws = {
+        name: score("macro_f1", predictions, instants, weights) for name, predictions in baselines.items()
+    }
     return FinalTestResult(
-        macro_f1=interval(own),
-        direction_auc=interval(score("direction_auc", model, instants, weights)),
-        lead=interval(own - np.max(list(others.values()), axis=0)),
-        best_baseline=max(others, key=lambda name: float(others[name][0])),
+        macro_f1=confidence_interval(model_draws),
+        direction_auc=confidence_interval(score("direction_auc", model, instants, weights)),
+        lead=confidence_interval(model_draws - np.max(list(baseline_draws.values()), axis=0)),
+        best_baseline=max(baseline_draws, key=lambda name: float(baseline_draws[name][0])),
     )
 
 
 def certification_gates(
-    reading: FinalTestResult, *, finite: bool, to_the_end: bool, top_share: float, earlier: int
+    result: FinalTestResult, *, all_finite: bool, all_epochs_run: bool, top_share: float, earlier_readings: int
 ) -> list[Gate]:
-    """All that a certified preset must pass.
+    """Evaluate the gates, all of which a certified preset must pass.
 
     Args:
-        reading: what was read on test.
-        finite: whether every training's figures were.
-        to_the_end: whether every training ran all its epochs.
-        top_share: share of the class called most, where that is most, on the rows held out of a training.
-        earlier: readings of this test span by earlier confirmations.
+        result: the figures on test.
+        all_finite: whether the figures of every training are finite.
+        all_epochs_run: whether every training ran all its epochs.
+        top_share: the largest share of calls that a training made for one class, on its held-out rows.
+        earlier_readings: how often earlier confirmations read this test span.
     """
-    lead, auc = reading.lead.low, reading.direction_auc.low
+    lead, auc = result.lead.low, result.direction_auc.low
     return [
-        Gate("all figures finite", finite, "yes", finite),
-        Gate("trained to the end", to_the_end, "yes", to_the_end),
+        Gate("all figures finite", all_finite, "yes", all_finite),
+        Gate("trained to the end", all_epochs_run, "yes", all_epochs_run),
         Gate("largest share of one class", top_share, f"<= {COLLAPSE}", top_share <= COLLAPSE),
-        Gate("earlier readings of this test span", earlier, "none", earlier == 0),
+        Gate("earlier readings of this test span", earlier_readings, "none", earlier_readings == 0),
         Gate(
-            f"macro-F1 on test less that of the best baseline ({reading.best_baseline}), lower bound",
+            f"macro-F1 on test less that of the best baseline ({result.best_baseline}), lower bound",
             lead, "> 0", lead > 0,
         ),
         Gate("direction AUC on test less 0.5, lower bound", auc - 0.5, "> 0", auc > 0.5),

@@ -1,7 +1,7 @@
-"""Metrics of predictions under many weightings of time at once: what resampling and splitting time need.
+"""Computes a metric under many weightings of time at once, as resampling and splitting time require.
 
-Shapes: N rows predicted, T instants, D weightings. A weighting `[D, T]` says how often each instant counts; all symbols
-of an instant count together. With every weight 1 a metric is that of `core.evaluation.metrics`.
+Shapes: N predicted rows, T instants, D weightings. The weights `[D, T]` say how often each instant counts; all symbols
+of an instant count together. Where every weight is 1, a metric equals that of `core.evaluation.metrics`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from core.evaluation.metrics import lean
 
 _CLASSES = len(CLASSES)
 _CHUNK = 250
-"""Weightings at a time where a whole matrix of them by rows would be large."""
+"""Weightings computed at a time where the matrix of all weightings by all rows would be large."""
 _YEAR = 365 * 86_400e6
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one model predicted of some rows.
+    """The predictions of one model for a set of rows.
 
     Attributes:
-        instants: int64 `[N]`, the bar's opening in epoch microseconds.
-        labels: `[N]`.
+        instants: int64 `[N]`, the opening time of each row's bar in epoch microseconds.
+        labels: int `[N]`, the class of each row.
         probabilities: float64 `[N, 3]`, not calibrated.
-        losses: `[N]`, cross-entropy of the calibrated probabilities in nats; only `nll` asks for it.
-        gains: net return of the trades that each row led to, `[N]`; only `net_sharpe` asks for it.
-        bar: length of a bar in microseconds; likewise.
+        losses: float64 `[N]`, cross-entropy of the calibrated probabilities in nats; only `nll` needs it.
+        gains: float64 `[N]`, net return of the trades that each row led to; only `net_sharpe` needs it.
+        bar: length of a bar in microseconds; only `net_sharpe` needs it.
     """
 
     instants: np.ndarray
@@ -41,109 +41,118 @@ class Predictions:
     gains: np.ndarray = field(default_factory=lambda: np.zeros(0))
     bar: int = 1
 
-    def places(self, instants: np.ndarray) -> np.ndarray:
-        """Where the rows' instants lie among those given, which are sorted and hold them all, `[N]`."""
+    def positions(self, instants: np.ndarray) -> np.ndarray:
+        """Return the index of each row's instant, `[N]`, among sorted instants `[T]` that include all of them."""
         return np.searchsorted(instants, self.instants)
 
 
 def score(metric: RankingMetric, predictions: Predictions, instants: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """A ranking metric under each weighting; higher is better. NaN where the rows that count do not define it.
+    """Compute a ranking metric under each weighting; higher is better.
 
     Args:
-        metric: which.
-        predictions: of the rows.
-        instants: int64 `[T]`, sorted; those of the rows are among them.
-        weights: `[D, T]`.
+        metric: the metric to compute.
+        predictions: one model's predictions.
+        instants: int64 `[T]`, sorted, among them the instants of all rows.
+        weights: `[D, T]`, how often each instant counts.
 
     Returns:
-        float64 `[D]`.
+        float64 `[D]`; NaN where the metric is undefined on the rows that count.
     """
-    return _SCORES[metric](predictions, predictions.places(instants), weights)
+    return _SCORES[metric](predictions, predictions.positions(instants), weights)
 
 
-def unweighted(metric: RankingMetric, predictions: Predictions) -> float:
-    """A ranking metric on all rows, each counted once."""
+def unweighted_score(metric: RankingMetric, predictions: Predictions) -> float:
+    """Compute a ranking metric with each row counted once."""
     instants = np.unique(predictions.instants)
     return float(score(metric, predictions, instants, np.ones((1, len(instants))))[0])
 
 
-def _confusion(predictions: Predictions, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Counts by label and call under each weighting, `[D, 3, 3]`."""
-    called = predictions.probabilities.argmax(axis=1)
-    cell = (places * _CLASSES + predictions.labels) * _CLASSES + called
+def _confusion(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Count the rows by label and predicted class under each weighting, `[D, 3, 3]`."""
+    predicted = predictions.probabilities.argmax(axis=1)
+    # One bincount fills the 3 x 3 confusion matrices of all instants, flattened to [T * 9].
+    cell = (positions * _CLASSES + predictions.labels) * _CLASSES + predicted
     by_instant = np.bincount(cell, minlength=weights.shape[1] * _CLASSES**2).reshape(weights.shape[1], -1)
     # Counts are exact in float32 up to 2^24.
     counts = weights @ by_instant.astype(weights.dtype)
     return np.asarray(counts, dtype=np.float64).reshape(len(weights), _CLASSES, _CLASSES)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
-    found = np.full(np.broadcast(above, below).shape, otherwise)
-    np.divide(above, below, out=found, where=below > 0)
-    return found
+def _ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
+    """Divide elementwise, with the value `otherwise` where the denominator is not positive."""
+    quotient = np.full(np.broadcast(numerator, denominator).shape, otherwise)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
 
 
-def _macro_f1(predictions: Predictions, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    counts = _confusion(predictions, places, weights)
-    right = np.diagonal(counts, axis1=1, axis2=2)
-    return np.asarray(_ratio(2 * right, counts.sum(axis=1) + counts.sum(axis=2)).mean(axis=1))
+def _macro_f1(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    counts = _confusion(predictions, positions, weights)
+    correct = np.diagonal(counts, axis1=1, axis2=2)
+    return np.asarray(_ratio(2 * correct, counts.sum(axis=1) + counts.sum(axis=2)).mean(axis=1))
 
 
-def _balanced_accuracy(predictions: Predictions, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    counts = _confusion(predictions, places, weights)
+def _balanced_accuracy(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    counts = _confusion(predictions, positions, weights)
     recall = _ratio(np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), np.nan)
     return np.asarray(np.nanmean(recall, axis=1))
 
 
-def _mcc(predictions: Predictions, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Gorodkin 2004, eq. 8."""
-    counts = _confusion(predictions, places, weights)
-    total, right = counts.sum(axis=(1, 2)), np.trace(counts, axis1=1, axis2=2)
-    called, labelled = counts.sum(axis=1), counts.sum(axis=2)
-    spread = (total**2 - (called**2).sum(axis=1)) * (total**2 - (labelled**2).sum(axis=1))
-    return np.asarray(_ratio(right * total - (called * labelled).sum(axis=1), np.sqrt(np.maximum(spread, 0.0))))
+def _mcc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute Matthews' correlation coefficient of several classes (Gorodkin 2004, eq. 8)."""
+    counts = _confusion(predictions, positions, weights)
+    total, correct = counts.sum(axis=(1, 2)), np.trace(counts, axis1=1, axis2=2)
+    predicted, labelled = counts.sum(axis=1), counts.sum(axis=2)
+    covariance = correct * total - (predicted * labelled).sum(axis=1)
+    variances = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (labelled**2).sum(axis=1))
+    return np.asarray(_ratio(covariance, np.sqrt(np.maximum(variances, 0.0))))
 
 
-def _direction_auc(predictions: Predictions, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _direction_auc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     moves = predictions.labels != HOLD
-    return _auc(lean(predictions.probabilities)[moves], predictions.labels[moves] == BUY, places[moves], weights)
+    return _auc(lean(predictions.probabilities)[moves], predictions.labels[moves] == BUY, positions[moves], weights)
 
 
-def _multiclass_auc(predictions: Predictions, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    found = [_auc(predictions.probabilities[:, k], predictions.labels == k, places, weights) for k in range(_CLASSES)]
-    return np.asarray(np.mean(found, axis=0))
+def _multiclass_auc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    by_class = [
+        _auc(predictions.probabilities[:, k], predictions.labels == k, positions, weights) for k in range(_CLASSES)
+    ]
+    return np.asarray(np.mean(by_class, axis=0))
 
 
-def _auc(scores: np.ndarray, positive: np.ndarray, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of pairs of a positive and a negative row that are ranked rightly, ties counting half, `[D]`."""
+def _auc(scores: np.ndarray, positive: np.ndarray, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute the share of pairs of a positive and a negative row that are ranked correctly, ties counting half, `[D]`.
+
+    The rows are sorted by score. The negative rows ranked below a positive one are then a running sum, and rows of
+    the same score are added up first, so that each of their pairs counts half.
+    """
     if len(scores) == 0:
         return np.full(len(weights), np.nan)
     order = np.argsort(scores, kind="stable")
-    ranked, positive, places = scores[order], positive[order], places[order]
-    starts = np.flatnonzero(np.append(True, np.diff(ranked) > 0))  # of rows of one score
+    ranked, positive, positions = scores[order], positive[order], positions[order]
+    tie_starts = np.flatnonzero(np.append(True, np.diff(ranked) > 0))
     parts = []
     for chunk in np.array_split(weights, max(len(weights) // _CHUNK, 1)):
-        each = chunk[:, places]
-        ones, zeros = each * positive, each * ~positive
-        if len(starts) < len(ranked):
-            ones, zeros = (np.add.reduceat(part, starts, axis=1) for part in (ones, zeros))
-        below = zeros.cumsum(axis=1) - zeros / 2
-        pairs = ones.sum(axis=1, dtype=np.float64) * zeros.sum(axis=1, dtype=np.float64)
-        parts.append(_ratio((ones * below).sum(axis=1, dtype=np.float64), pairs, np.nan))
+        row_weights = chunk[:, positions]
+        positives, negatives = row_weights * positive, row_weights * ~positive
+        if len(tie_starts) < len(ranked):
+            positives, negatives = (np.add.reduceat(part, tie_starts, axis=1) for part in (positives, negatives))
+        negatives_below = negatives.cumsum(axis=1) - negatives / 2
+        pairs = positives.sum(axis=1, dtype=np.float64) * negatives.sum(axis=1, dtype=np.float64)
+        parts.append(_ratio((positives * negatives_below).sum(axis=1, dtype=np.float64), pairs, np.nan))
     return np.concatenate(parts)
 
 
-def _negative_nll(predictions: Predictions, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _negative_nll(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     sums, counts = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
-    np.add.at(sums, places, predictions.losses)
-    np.add.at(counts, places, 1)
+    np.add.at(sums, positions, predictions.losses)
+    np.add.at(counts, positions, 1)
     return -_ratio(weights @ sums, weights @ counts, np.nan)
 
 
-def _net_sharpe(predictions: Predictions, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Annualised from the returns of bars: days are torn apart by resampling, bars are not."""
+def _net_sharpe(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Compute the annualised Sharpe ratio of the bars' returns: resampling tears days apart, but not bars."""
     gains = np.zeros(weights.shape[1])
-    np.add.at(gains, places, predictions.gains)
+    np.add.at(gains, positions, predictions.gains)
     total = weights.sum(axis=1)
     mean = _ratio(weights @ gains, total, np.nan)
     variance = _ratio(weights @ gains**2, total, np.nan) - mean**2
