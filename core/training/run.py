@@ -170,17 +170,17 @@ def evaluate_training(
     The trainer's model has its best weights afterwards.
     """
     assert trainer.best is not None  # an epoch has run
-    conclusion = trainer.conclude()
+    best = trainer.evaluate_best()
     whole, by_halves = report.baseline_metrics(dataset, dataset.val)
     chosen_elsewhere = cross_fitted(history, trainer.config.trainer.metric) if history[0].halves else {}
-    return conclusion.calibration, {
+    return best.calibration, {
         "val": trainer.best.best_metrics,
         "val_cross_fitted": chosen_elsewhere,
         "val_yardsticks": whole,
         "val_yardsticks_by_halves": by_halves,
-        "val_report": report.evaluation_report(dataset, dataset.val, softmax(conclusion.val_logits, axis=1)),
+        "val_report": report.evaluation_report(dataset, dataset.val, softmax(best.val_logits, axis=1)),
         "provable_direction_auc": summary.provable_direction_auc(dataset, dataset.val, CONFIDENCE),
-        "gap": {"val_loss": conclusion.val_loss, "train_loss": conclusion.train_loss, "gap": conclusion.gap},
+        "gap": {"val_loss": best.val_loss, "train_loss": best.train_loss, "gap": best.gap},
     }
 
 

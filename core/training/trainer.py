@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,14 +42,14 @@ from core.training.optimizer import make_optimizer, make_schedule, warmed_up_ste
 
 
 @dataclass(frozen=True)
-class Conclusion:
-    """What the best weights come to.
+class BestEpochEvaluation:
+    """Holds what the weights of the best epoch reach on val, and on train beside it.
 
     Attributes:
-        val_logits: `[N, 3]`, on val.
-        calibration: fitted on val.
+        val_logits: raw logits of SELL, HOLD, BUY for the val rows, `[N, 3]`.
+        calibration: fitted to these logits and the labels of val.
         val_loss: plain cross-entropy of the raw logits on val, in nats.
-        train_loss: the same on a fixed sample of train of val's size.
+        train_loss: the same on a fixed sample of train rows, as many as val has.
     """
 
     val_logits: np.ndarray
@@ -59,7 +59,7 @@ class Conclusion:
 
     @property
     def gap(self) -> float:
-        """By how much val is worse than train; large where the model has learned its train rows by heart."""
+        """Return by how much the loss on val exceeds that on train, in nats; large where the model has overfitted."""
         return self.val_loss - self.train_loss
 
 
@@ -146,28 +146,34 @@ class Trainer:
             train_loss = self._train_epoch()
             scores, halves = self._scores()
         score = ranking(scores, self.config.trainer.metric)
-        self.epoch += 1
-        best = self.best if self.best is not None and not _improves(score, self.best.value, scores) else None
-        if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
-            self._schedule.step(score)
-        else:
-            self._schedule.step()
         result = EpochResult(
-            epoch=self.epoch,
+            epoch=self.epoch + 1,
             score=score,
-            value=best.value if best else score,
-            best_epoch=best.epoch if best else self.epoch,
+            value=score,
+            best_epoch=self.epoch + 1,
             metrics=scores,
-            best_metrics=best.metrics if best else scores,
+            best_metrics=scores,
             train_loss=train_loss,
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,
             halves=halves,
         )
-        if best is None:
-            self.best = result
-            self.best_weights = copy.deepcopy(self.model.state_dict())
+        best = self.best
+        if best is None or _improves(result, best):
+            # In one step: an interruption must not leave an epoch beside the weights of another.
+            self.best, self.best_weights = result, copy.deepcopy(self.model.state_dict())
+        else:
+            result = replace(result, value=best.value, best_epoch=best.epoch, best_metrics=best.metrics)
+        self._step_schedule(score)
+        self.epoch = result.epoch
         return result
+
+    def _step_schedule(self, score: float) -> None:
+        """Set the learning rate of the next epoch, given the score of this one."""
+        if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
+            self._schedule.step(score)
+        else:
+            self._schedule.step()
 
     def _scores(self) -> tuple[dict[str, float], list[dict[str, float]]]:
         """All metrics of the present weights on val, and some on its halves; none without val rows."""
@@ -219,8 +225,8 @@ class Trainer:
         finally:
             self.model.load_state_dict(present)
 
-    def conclude(self) -> Conclusion:
-        """Calibrate the best weights on val, and measure them on val and on a fixed sample of train.
+    def evaluate_best(self) -> BestEpochEvaluation:
+        """Calibrate the best weights on val, and measure their loss on val and on a fixed sample of train.
 
         The model has its best weights afterwards.
         """
@@ -234,7 +240,7 @@ class Trainer:
             nll(np.asarray(softmax(logits, axis=1)), labels)
             for logits, labels in ((val_logits, self._val_labels), (train_logits, train_labels))
         ]
-        return Conclusion(val_logits, fit_calibration(val_logits, self._val_labels), losses[0], losses[1])
+        return BestEpochEvaluation(val_logits, fit_calibration(val_logits, self._val_labels), losses[0], losses[1])
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the remaining epochs depend on."""
@@ -321,9 +327,14 @@ class Trainer:
         return loss
 
 
-def _improves(score: float, best: float, scores: dict[str, float]) -> bool:
-    """Whether an epoch is to be kept: a score that val does not define (NaN) beats nothing and is beaten by any."""
-    return not scores or score > best or (math.isnan(best) and not math.isnan(score))
+def _improves(result: EpochResult, best: EpochResult) -> bool:
+    """Return whether an epoch replaces the best one so far.
+
+    Without val rows the latest epoch always does. A score that val does not define (NaN) beats none and loses to any.
+    """
+    if not result.metrics:
+        return True
+    return result.score > best.score or (math.isnan(best.score) and not math.isnan(result.score))
 
 
 def _shared_tensor(array: np.ndarray, device: torch.device) -> Tensor:

@@ -80,7 +80,7 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> tuple[dict[str, A
         if cell.split == TEST:
             calibration, findings = training.evaluate_training(dataset, trainer, history)
         else:
-            calibration, findings = trainer.conclude().calibration, {}
+            calibration, findings = trainer.evaluate_best().calibration, {}
         logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
     except PresetSearchError as error:  # it would happen again
         return {**row, "status": "failed", "reason": " ".join(str(error).split())}, []

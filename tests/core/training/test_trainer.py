@@ -342,10 +342,10 @@ def test_oversampling_trains_on_more_rows_and_refuses_to_compensate_twice(datase
     assert len(trainer._train_rows()) == 3 * counts.max()
 
 
-def test_the_conclusion_is_of_the_best_weights(dataset: Dataset) -> None:
+def test_the_best_weights_are_the_ones_evaluated(dataset: Dataset) -> None:
     trainer = Trainer(recipe(epochs=4, learning_rate=3e-3), cut(dataset, train=600), torch.device("cpu"))
     assert list(trainer)
-    found = trainer.conclude()
+    found = trainer.evaluate_best()
     assert trainer.best is not None
     calls = found.val_logits.argmax(axis=1)
     labels = dataset.labels[dataset.val[:128]]
@@ -407,9 +407,9 @@ def test_a_dataset_without_validation_is_trained_on_without_a_score(short: Datas
 def test_the_calibration_is_fitted_on_val(dataset: Dataset) -> None:
     trainer = Trainer(recipe(epochs=2), cut(dataset, train=400, val=300), CPU)
     list(trainer)
-    conclusion = trainer.conclude()
+    evaluation = trainer.evaluate_best()
     rows = dataset.val[:300]
-    assert conclusion.calibration == calibration.fit_calibration(
+    assert evaluation.calibration == calibration.fit_calibration(
         trainer.logits(torch.from_numpy(rows)), dataset.labels[rows]
     )
 
@@ -425,7 +425,7 @@ def test_the_gap_is_measured_evenly_over_all_of_train(monkeypatch: pytest.Monkey
     trainer = Trainer(recipe(epochs=1), cut(dataset, train=1000, val=500), CPU)
     trainer.run_epoch()
     monkeypatch.setattr(Trainer, "logits", seen)
-    trainer.conclude()
+    trainer.evaluate_best()
     sample = asked[1]
     assert len(sample) == 500
     assert (sample[0], sample[-1]) == (dataset.train[0], dataset.train[999])
