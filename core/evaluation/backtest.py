@@ -1,7 +1,9 @@
-"""What following the calls would have earned: net of costs, beside buying and holding.
+"""Backtest of following a model's calls: what they would have earned, net of costs, beside buying and holding.
 
-A call at bar t enters at the open of bar t+1 and leaves at the open of bar t+1+h, all of one symbol's
-capital at a time; calls made while a position is open are passed over. Symbols share capital equally.
+A call at bar t enters at the open of bar t+1 and leaves at the open of bar t+1+h, with all the capital of its symbol.
+Calls made while a position is open are skipped. Symbols share the capital equally.
+
+Shapes: N rows, M trades, D days.
 """
 
 from __future__ import annotations
@@ -14,22 +16,25 @@ from core.data.dataset import Dataset
 from core.data.labels import BUY, HOLD, SELL
 
 DEFAULT_COST_BP = 10.0
+"""Cost of a round trip, in basis points of the capital traded."""
 _DAY = 86_400_000_000
-_DAYS_A_YEAR = 365
+"""Microseconds in a day."""
+_DAYS_PER_YEAR = 365
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """The outcome of a backtest; returns are fractions, not percent.
+    """Holds the result of a backtest; returns are fractions, not percent.
 
     Attributes:
-        net_return: growth of capital after costs.
-        gross_return: the same without costs.
-        sharpe: mean over deviation of daily net returns, a year's worth; NaN under two days or without a trade.
-        turnover: trades (in and out) a symbol and day.
-        drawdown: deepest fall of capital from a peak, at the ends of days; falls within a day do not show.
-        trades: how many there were.
-        buy_and_hold: growth of capital that is held in all symbols from the first row to the last.
+        net_return: growth of the capital after costs.
+        gross_return: growth of the capital without costs.
+        sharpe: annual Sharpe ratio, mean over standard deviation of the daily net returns times the root of 365; NaN
+            for fewer than two days or without a trade.
+        turnover: trades (entries and exits) per symbol and day.
+        drawdown: deepest fall of the capital from a peak, at the ends of days; falls within a day do not show.
+        trades: number of round trips, over all symbols.
+        buy_and_hold: growth of capital that is held equally in all symbols from the first row to the last.
     """
 
     net_return: float
@@ -41,98 +46,120 @@ class Backtest:
     buy_and_hold: float
 
     def as_row(self) -> dict[str, float]:
-        """Plain values, for a table or JSON."""
+        """Return the result as plain values, for a table or JSON."""
         return asdict(self)
 
 
-def trades_taken(timestamps: np.ndarray, calls: np.ndarray, hold: int) -> np.ndarray:
-    """Which calls of one symbol are traded: BUY and SELL calls made while no position is open.
+def select_trades(timestamps: np.ndarray, calls: np.ndarray, hold: int) -> np.ndarray:
+    """Select the calls of one symbol that are traded: BUY and SELL calls made while no position is open.
 
     Args:
-        timestamps: `[N]`, rising, in epoch microseconds.
-        calls: SELL, HOLD, BUY, `[N]`.
+        timestamps: bar openings in epoch microseconds, rising, `[N]`.
+        calls: SELL, HOLD or BUY at each of these bars, `[N]`.
         hold: microseconds from a call until the next one can be traded: its position leaves at the open of
             bar t+1+h, where a call of bar t+h enters.
 
     Returns:
-        indices `[M]` into the rows.
+        indices of the calls traded, int64 `[M]`, rising.
     """
-    taken = []
-    free = np.iinfo(np.int64).min
-    for place in np.flatnonzero((calls == BUY) | (calls == SELL)):
-        if timestamps[place] >= free:
-            taken.append(place)
-            free = timestamps[place] + hold
-    return np.array(taken, dtype=np.int64)
+    trades = []
+    next_entry = np.iinfo(np.int64).min
+    for index in np.flatnonzero((calls == BUY) | (calls == SELL)):
+        if timestamps[index] >= next_entry:
+            trades.append(index)
+            next_entry = timestamps[index] + hold
+    return np.array(trades, dtype=np.int64)
 
 
-def run(dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = DEFAULT_COST_BP) -> Backtest:
-    """Follow the calls on these rows.
+def run_backtest(dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = DEFAULT_COST_BP) -> Backtest:
+    """Run a backtest of the calls on some rows of a dataset.
 
     Args:
-        dataset: where returns come from.
-        rows: rows called, `[N]`, in the order of the dataset.
-        calls: SELL, HOLD, BUY, `[N]`.
-        cost_bp: cost of a round trip in basis points.
+        dataset: holds the returns and prices of the rows.
+        rows: the rows called, `[N]`, in the order of the dataset.
+        calls: SELL, HOLD or BUY for each of these rows, `[N]`.
+        cost_bp: cost of a round trip, in basis points.
+
+    Returns:
+        the growth of the capital and the figures that describe it.
     """
     symbols = len(dataset.symbol_names)
-    when, before_costs = trade_returns(dataset, rows, calls, cost_bp=0.0)
-    net = before_costs - cost_bp / 1e4 / symbols
-    days = _daily(when, net, dataset.timestamps[rows])
-    days_before_costs = _daily(when, before_costs, dataset.timestamps[rows])
-    owned = [rows[dataset.symbols[rows] == symbol] for symbol in range(symbols)]
-    held = [np.expm1(_log_prices(dataset, own)) for own in owned if len(own)]
-    curve = np.cumprod(1 + days)
-    peaks = np.maximum.accumulate(np.concatenate([[1.0], curve]))
-    deviation = float(days.std(ddof=1)) if len(days) > 1 else 0.0
+    exits, gross = compute_trade_returns(dataset, rows, calls, cost_bp=0.0)
+    net = gross - cost_bp / 1e4 / symbols
+    daily_net = _sum_by_day(exits, net, dataset.timestamps[rows])
+    daily_gross = _sum_by_day(exits, gross, dataset.timestamps[rows])
+    rows_by_symbol = [rows[dataset.symbols[rows] == symbol] for symbol in range(symbols)]
+    held = [np.expm1(_holding_return(dataset, symbol_rows)) for symbol_rows in rows_by_symbol if len(symbol_rows)]
+    capital = np.cumprod(1 + daily_net)
+    peaks = np.maximum.accumulate(np.concatenate([[1.0], capital]))
+    deviation = float(daily_net.std(ddof=1)) if len(daily_net) > 1 else 0.0
     return Backtest(
-        net_return=float(curve[-1] - 1),
-        gross_return=float(np.prod(1 + days_before_costs) - 1),
-        sharpe=float(days.mean() / deviation * np.sqrt(_DAYS_A_YEAR)) if deviation > 0 else float("nan"),
-        turnover=2 * len(net) / symbols / len(days),
-        drawdown=float((1 - np.concatenate([[1.0], curve]) / peaks).max()),
+        net_return=float(capital[-1] - 1),
+        gross_return=float(np.prod(1 + daily_gross) - 1),
+        sharpe=float(daily_net.mean() / deviation * np.sqrt(_DAYS_PER_YEAR)) if deviation > 0 else float("nan"),
+        turnover=2 * len(net) / symbols / len(daily_net),
+        drawdown=float((1 - np.concatenate([[1.0], capital]) / peaks).max()),
         trades=len(net),
         buy_and_hold=float(np.mean(held)),
     )
 
 
-def trade_returns(
+def compute_trade_returns(
     dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = DEFAULT_COST_BP
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each trade adds to the capital of all symbols together.
+    """Compute what each trade adds to the capital of all symbols together.
+
+    Args:
+        dataset: holds the returns of the rows.
+        rows: the rows called, `[N]`, in the order of the dataset.
+        calls: SELL, HOLD or BUY for each of these rows, `[N]`.
+        cost_bp: cost of a round trip, in basis points.
 
     Returns:
-        when the trades end, in epoch microseconds `[M]`, and their net returns as fractions of all capital `[M]`.
+        the instants at which the trades end, in epoch microseconds `[M]`, and their net returns as fractions of all
+        capital `[M]`.
     """
-    gains = gains_of_rows(dataset, rows, calls, cost_bp)
-    traded = ~np.isnan(gains)
-    return dataset.timestamps[rows[traded]] + (dataset.horizon + 1) * dataset.bar, gains[traded]
+    gains = compute_row_gains(dataset, rows, calls, cost_bp)
+    is_trade = ~np.isnan(gains)
+    return dataset.timestamps[rows[is_trade]] + (dataset.horizon + 1) * dataset.bar, gains[is_trade]
 
 
-def gains_of_rows(
+def compute_row_gains(
     dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = DEFAULT_COST_BP
 ) -> np.ndarray:
-    """Net return of the trade that each row leads to, as a fraction of all capital `[N]`; NaN where none is made."""
+    """Compute the net return of the trade that each row leads to.
+
+    Args:
+        dataset: holds the returns of the rows.
+        rows: the rows called, `[N]`, in the order of the dataset.
+        calls: SELL, HOLD or BUY for each of these rows, `[N]`.
+        cost_bp: cost of a round trip, in basis points.
+
+    Returns:
+        fractions of all capital, `[N]`; NaN where no trade is made.
+    """
     symbols = len(dataset.symbol_names)
     gains = np.full(len(rows), np.nan)
     # Where the price at the end is not known (before a gap, at the end of val), no trade is made.
     calls = np.where(np.isnan(dataset.trade_returns[rows]), HOLD, calls)
     for symbol in range(symbols):
-        mine = np.flatnonzero(dataset.symbols[rows] == symbol)
-        taken = mine[trades_taken(dataset.timestamps[rows[mine]], calls[mine], dataset.horizon * dataset.bar)]
-        side = np.where(calls[taken] == BUY, 1.0, -1.0)
-        moved = np.expm1(dataset.trade_returns[rows[taken]].astype(np.float64))
-        gains[taken] = (side * moved - cost_bp / 1e4) / symbols
+        indices = np.flatnonzero(dataset.symbols[rows] == symbol)
+        trades = indices[
+            select_trades(dataset.timestamps[rows[indices]], calls[indices], dataset.horizon * dataset.bar)
+        ]
+        side = np.where(calls[trades] == BUY, 1.0, -1.0)
+        moves = np.expm1(dataset.trade_returns[rows[trades]].astype(np.float64))
+        gains[trades] = (side * moves - cost_bp / 1e4) / symbols
     return gains
 
 
-def _daily(when: np.ndarray, gains: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
-    """Sums of gains by UTC day, a value for each day from the first row to the last, `[D]`."""
+def _sum_by_day(exits: np.ndarray, gains: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
+    """Sum the gains `[M]` by the UTC day of their exits `[M]`, from the day of the first row to the last, `[D]`."""
     first = int(timestamps.min()) // _DAY
-    last = max(int(timestamps.max()), int(when.max(initial=0))) // _DAY
-    return np.bincount(when // _DAY - first, weights=gains, minlength=last - first + 1)
+    last = max(int(timestamps.max()), int(exits.max(initial=0))) // _DAY
+    return np.bincount(exits // _DAY - first, weights=gains, minlength=last - first + 1)
 
 
-def _log_prices(dataset: Dataset, own: np.ndarray) -> float:
-    """Log return of holding one symbol from its first of these rows to its last."""
-    return float(dataset.log_prices[own[-1]] - dataset.log_prices[own[0]])
+def _holding_return(dataset: Dataset, rows: np.ndarray) -> float:
+    """Return the log return of holding one symbol from the first of its rows to the last."""
+    return float(dataset.log_prices[rows[-1]] - dataset.log_prices[rows[0]])

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from core.data.dataset import Dataset
-from core.evaluation import backtest, metrics
-from core.evaluation.backtest import DEFAULT_COST_BP
+from core.evaluation import metrics
+from core.evaluation.backtest import DEFAULT_COST_BP, run_backtest
 from core.evaluation.baselines import BASELINES
 from core.evaluation.metric_names import PREDICTION_METRICS
 
@@ -47,7 +47,7 @@ def evaluation_report(
         "metrics": evaluate_rows(dataset, rows, probabilities),
         "per_class": metrics.per_class(labels, probabilities),
         "selective": metrics.selective(dataset.returns[rows], probabilities),
-        "backtest": backtest.run(dataset, rows, probabilities.argmax(axis=1), cost_bp).as_row(),
+        "backtest": run_backtest(dataset, rows, probabilities.argmax(axis=1), cost_bp).as_row(),
     }
 
 

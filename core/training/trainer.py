@@ -25,8 +25,8 @@ from core.config import TrainingConfig
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError
-from core.evaluation import backtest
 from core.evaluation import metrics as metrics_module
+from core.evaluation.backtest import run_backtest
 from core.evaluation.calibration import Calibration, fit_calibration, nll
 from core.evaluation.history import CROSS_FITTED, EpochResult
 from core.evaluation.metric_names import METRIC_NAMES, NET_SHARPE
@@ -191,7 +191,7 @@ class Trainer:
         """Compute the named metrics of predictions for some val rows `[N]`, of probabilities `[N, 3]`."""
         scores = evaluate_rows(self._dataset, rows, probabilities, [name for name in names if name != NET_SHARPE])
         if NET_SHARPE in names:
-            scores[NET_SHARPE] = backtest.run(self._dataset, rows, probabilities.argmax(axis=1)).sharpe
+            scores[NET_SHARPE] = run_backtest(self._dataset, rows, probabilities.argmax(axis=1)).sharpe
         return scores
 
     def probabilities(self, rows: Tensor) -> np.ndarray:

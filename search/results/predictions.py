@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
-from core.evaluation import backtest
+from core.evaluation.backtest import compute_trade_returns
 
 VAL, TEST = "val", "test"
 INCUMBENT = -1
@@ -54,7 +54,7 @@ def predictions_table(source: Source, dataset: Dataset, rows: np.ndarray, probab
 
 def returns_table(source: Source, dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     """A row an instant at which trades end: what they add, net, to the capital of all symbols."""
-    when, net = backtest.trade_returns(dataset, rows, probabilities.argmax(axis=1))
+    when, net = compute_trade_returns(dataset, rows, probabilities.argmax(axis=1))
     sums = pd.Series(net, index=pd.to_datetime(when, unit="us", utc=True)).groupby(level=0).sum()
     return _marked(source, {"timestamp": sums.index, "net_return": sums.to_numpy()})
 

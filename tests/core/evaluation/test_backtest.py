@@ -7,8 +7,7 @@ import pytest
 
 from core.data.dataset import Dataset
 from core.data.labels import BUY, HOLD, SELL
-from core.evaluation import backtest
-from core.evaluation.backtest import trades_taken
+from core.evaluation.backtest import compute_row_gains, compute_trade_returns, run_backtest, select_trades
 from tests.helpers.market import HORIZON, market_config, prepare, random_bars
 
 
@@ -26,28 +25,28 @@ def test_a_trade_enters_at_the_next_open_and_leaves_h_bars_later() -> None:
     assert made.trade_returns[row] == pytest.approx(np.log(opens[row + 1 + HORIZON] / opens[row + 1]), abs=1e-7)
     calls = np.where(made.val == row, BUY, HOLD)
     gross = opens[row + 1 + HORIZON] / opens[row + 1] - 1
-    found = backtest.run(made, made.val, calls, cost_bp=0)
+    found = run_backtest(made, made.val, calls, cost_bp=0)
     assert (found.trades, found.net_return) == (1, pytest.approx(gross, rel=1e-4))
-    short = backtest.run(made, made.val, np.where(made.val == row, SELL, HOLD), cost_bp=10)
+    short = run_backtest(made, made.val, np.where(made.val == row, SELL, HOLD), cost_bp=10)
     assert short.net_return == pytest.approx(-gross - 0.001, rel=1e-4)
     assert short.gross_return == pytest.approx(-gross, rel=1e-4)
 
 
 def test_calls_made_while_a_position_is_open_are_passed_over() -> None:
     calls = np.array([BUY, BUY, SELL, SELL, HOLD, BUY])
-    assert trades_taken(np.arange(6), calls, hold=3).tolist() == [0, 3]
-    assert trades_taken(np.arange(6), calls, hold=1).tolist() == [0, 1, 2, 3, 5]
-    assert trades_taken(np.arange(6), np.full(6, HOLD), hold=1).tolist() == []
+    assert select_trades(np.arange(6), calls, hold=3).tolist() == [0, 3]
+    assert select_trades(np.arange(6), calls, hold=1).tolist() == [0, 1, 2, 3, 5]
+    assert select_trades(np.arange(6), np.full(6, HOLD), hold=1).tolist() == []
 
 
 def test_no_call_earns_and_loses_nothing(flat: Dataset) -> None:
-    found = backtest.run(flat, flat.val, np.full(len(flat.val), HOLD))
+    found = run_backtest(flat, flat.val, np.full(len(flat.val), HOLD))
     assert (found.net_return, found.trades, found.turnover, found.drawdown) == (0.0, 0, 0.0, 0.0)
     assert np.isnan(found.sharpe)
 
 
 def test_costs_are_paid_on_every_round_trip(flat: Dataset) -> None:
-    found = backtest.run(flat, flat.val, np.full(len(flat.val), BUY), cost_bp=10)
+    found = run_backtest(flat, flat.val, np.full(len(flat.val), BUY), cost_bp=10)
     assert found.trades == -(-len(flat.val) // HORIZON)
     assert found.gross_return == 0.0
     assert found.net_return == pytest.approx(-0.001 * found.trades, rel=0.2)
@@ -58,7 +57,7 @@ def test_costs_are_paid_on_every_round_trip(flat: Dataset) -> None:
 def test_symbols_share_the_capital() -> None:
     one = prepare([random_bars(5000)], market_config())
     two = prepare([random_bars(5000), random_bars(5000, symbol="ETHUSDT")], market_config())
-    first, second = (backtest.run(item, item.val, np.full(len(item.val), BUY)) for item in (one, two))
+    first, second = (run_backtest(item, item.val, np.full(len(item.val), BUY)) for item in (one, two))
     assert second.trades == 2 * first.trades
     assert second.net_return == pytest.approx(first.net_return)
     assert second.turnover == pytest.approx(first.turnover)
@@ -69,7 +68,7 @@ def test_holding_is_from_the_first_row_to_the_last() -> None:
     bars = random_bars(5000)
     made = prepare([bars], market_config())
     close = bars.frame["close"].to_numpy()
-    found = backtest.run(made, made.val, np.full(len(made.val), HOLD))
+    found = run_backtest(made, made.val, np.full(len(made.val), HOLD))
     assert found.buy_and_hold == pytest.approx(close[made.val[-1]] / close[made.val[0]] - 1)
 
 
@@ -84,7 +83,7 @@ def _paid(made: Dataset, returns: list[float], every: int) -> tuple[Dataset, np.
 def test_sharpe_turnover_and_drawdown_are_those_of_the_textbook(flat: Dataset) -> None:
     returns = [0.02, -0.03, 0.01, -0.02, 0.04]
     paid, calls = _paid(flat, returns, every=100)
-    found = backtest.run(paid, paid.val, calls, cost_bp=0)
+    found = run_backtest(paid, paid.val, calls, cost_bp=0)
     ends = paid.timestamps[paid.val[calls == BUY]] + (HORIZON + 1) * paid.bar
     first, last = int(paid.timestamps[paid.val[0]]), int(paid.timestamps[paid.val[-1]])
     day = 86_400_000_000
@@ -105,15 +104,15 @@ def test_sharpe_turnover_and_drawdown_are_those_of_the_textbook(flat: Dataset) -
 
 def test_a_trade_whose_end_is_not_known_is_not_made(flat: Dataset) -> None:
     unknown = replace(flat, trade_returns=np.full_like(flat.trade_returns, np.nan))
-    found = backtest.run(unknown, unknown.val, np.full(len(unknown.val), BUY))
+    found = run_backtest(unknown, unknown.val, np.full(len(unknown.val), BUY))
     assert (found.trades, found.net_return) == (0, 0.0)
 
 
 def test_each_row_has_the_gain_of_the_trade_it_leads_to() -> None:
     dataset = prepare([random_bars(5000, seed, name) for seed, name in enumerate("AB")], market_config())
     calls = np.random.default_rng(0).integers(0, 3, len(dataset.val))
-    gains = backtest.gains_of_rows(dataset, dataset.val, calls)
-    when, net = backtest.trade_returns(dataset, dataset.val, calls)
+    gains = compute_row_gains(dataset, dataset.val, calls)
+    when, net = compute_trade_returns(dataset, dataset.val, calls)
     traded = ~np.isnan(gains)
     assert 0 < traded.sum() < len(gains) / 2  # one position a symbol, held for three bars
     assert (calls[traded] != HOLD).all()

@@ -258,7 +258,7 @@ def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
     assert found == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
     returns = pd.read_parquet(Path(job.storage.place, "7", "1", RETURNS_FILE))
     calls = table[["sell", "hold", "buy"]].to_numpy().argmax(axis=1)
-    _, net = backtest.trade_returns(dataset, dataset.val, calls)
+    _, net = backtest.compute_trade_returns(dataset, dataset.val, calls)
     assert returns["net_return"].sum() == pytest.approx(net.sum())
 
 
