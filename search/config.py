@@ -25,7 +25,7 @@ from core.config import (
 )
 from core.errors import ConfigError
 from core.files import read_yaml
-from search.storage.filesystem import check_place
+from search.storage.filesystem import resolve_location
 from search.study.samplers import SamplerKind
 from search.study.space import SpaceConfig
 from search.study.study import FidelityPolicy, StudySettings
@@ -138,7 +138,7 @@ class CampaignConfig(Config):
     """CPU cores, and threads, of one trial."""
     gpus_per_trial: float | None = Field(default=None, ge=0.01)
     """GPUs of one trial, or the share of one, where trials train on GPUs; what the model needs if not given."""
-    storage: Annotated[str, AfterValidator(check_place)] | None = None
+    storage: Annotated[str, AfterValidator(resolve_location)] | None = None
     """Where checkpoints go: a folder that all nodes share, s3://BUCKET/… or gs://BUCKET/…; the campaign's folder if not
     given, which does for one machine."""
     space: SpaceConfig = SpaceConfig()

@@ -90,7 +90,7 @@ def storage_of(config: CampaignConfig, folder: Path) -> Storage:
     """Where the files of a campaign's trainings lie: in a folder of its own."""
     if config.storage is None:
         return Storage(str((folder / CHECKPOINTS).absolute()))
-    return Storage(config.storage).at(config.name)
+    return Storage(config.storage).subfolder(config.name)
 
 
 def plan_campaign(config: CampaignConfig, root: Path, nodes: Sequence[Node] = ()) -> CampaignPlan:

@@ -1,6 +1,6 @@
-"""Where the files of a campaign's trainings lie: a folder of this machine or a shared one, or `s3://` or `gs://`.
+"""Reads and writes the files of a campaign's trainings: in a local or shared folder, on `s3://` or on `gs://`.
 
-Every file is there whole or not at all: object stores publish one when it is closed, folders when it is renamed.
+Every file is there whole or not at all: object stores publish a file when it is closed, folders when it is renamed.
 """
 
 from __future__ import annotations
@@ -20,181 +20,221 @@ from pyarrow import fs
 from core.errors import ConfigError
 from core.files import write_bytes
 
-_OPTIONS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
-"""What may be said behind the question owner_token."""
+_URI_OPTIONS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
+"""Options that a URI of each scheme may have after its question mark."""
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 30.0
-_PART = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*")
-_MARK = ".owner_token"
+_PORTABLE_NAME = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*")
+_OWNER_FILE = ".mark"
 
 
 class StorageError(ConfigError):
-    """The storage does not take or give files at the moment."""
+    """The storage cannot be read or written at the moment."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder, by its absolute path or its URI. It holds no connection, so it can be sent to other processes."""
+    """A folder of files on a disk or in an object store. It holds no connection, so other processes can be sent it.
 
-    place: str
+    Attributes:
+        location: absolute path of the folder, or its URI with options.
+    """
+
+    location: str
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is an object store."""
-        return "://" in self.place
+        """Return whether the files are in an object store."""
+        return "://" in self.location
 
     @property
-    def shown(self) -> str:
-        """Where it is, for people: without its options."""
-        return self.place.partition("?")[0] if self.is_remote else self.place
+    def display_name(self) -> str:
+        """Return the location as messages show it, without options."""
+        return self.location.partition("?")[0] if self.is_remote else self.location
 
-    def at(self, name: str) -> Storage:
-        """A folder in it."""
+    def subfolder(self, name: str) -> Storage:
+        """Return the storage of a folder inside this one."""
         if not self.is_remote:
-            return Storage(f"{self.place}/{name}")
-        address, question, options = self.place.partition("?")
-        return Storage(f"{address.rstrip('/')}/{name}{question}{options}")
+            return Storage(f"{self.location}/{name}")
+        address, question_mark, options = self.location.partition("?")
+        return Storage(f"{address.rstrip('/')}/{name}{question_mark}{options}")
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, over one that is there.
+        """Write a file, replacing one of the same name.
+
+        Args:
+            name: the file's path inside this storage.
+            content: the whole content.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: the file cannot be written.
         """
         if not self.is_remote:
             try:
-                write_bytes(Path(self.place, name), content)
+                write_bytes(Path(self.location, name), content)
             except ConfigError as error:
                 raise StorageError(error.what, error.remedy) from None
             return
-        filesystem, base = _open(self.place)
+        filesystem, base = _open(self.location)
         try:
-            with self._asked("written", name), filesystem.open_output_stream(f"{base}/{name}") as file:
+            with self._storage_errors("written", name), filesystem.open_output_stream(f"{base}/{name}") as file:
                 file.write(content)
         except FileNotFoundError as error:
-            raise self._refusal("written", name, error) from None
+            raise self._error("written", name, error) from None
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
+        """Return the content of a file.
+
+        Args:
+            name: the file's path inside this storage.
 
         Raises:
-            FileNotFoundError: there is none.
-            StorageError: it cannot be read.
+            FileNotFoundError: there is no such file.
+            StorageError: the file cannot be read.
         """
-        filesystem, base = _open(self.place)
-        with self._asked("read", name), filesystem.open_input_stream(f"{base}/{name}") as file:
+        filesystem, base = _open(self.location)
+        with self._storage_errors("read", name), filesystem.open_input_stream(f"{base}/{name}") as file:
             return bytes(file.read())
 
-    def names(self, folder: str = "") -> list[str]:
-        """The files in a folder and below, by their names from here; none if there is no such folder.
+    def list_files(self, folder: str = "") -> list[str]:
+        """List the files in a folder and below it.
+
+        Args:
+            folder: path of the folder inside this storage; by default all of it.
+
+        Returns:
+            The files' paths inside this storage, sorted; none if there is no such folder.
 
         Raises:
-            StorageError: they cannot be listed.
+            StorageError: the files cannot be listed.
         """
-        filesystem, base = _open(self.place)
-        with self._asked("listed", folder):
+        filesystem, base = _open(self.location)
+        with self._storage_errors("listed", folder):
             selector = fs.FileSelector(f"{base}/{folder}".rstrip("/"), recursive=True, allow_not_found=True)
-            found = filesystem.get_file_info(selector)
-        files = [Path(info.path).relative_to(base) for info in found if info.is_file]
-        return sorted(str(path) for path in files if not path.name.startswith("."))  # those are being written
+            entries = filesystem.get_file_info(selector)
+        files = [Path(entry.path).relative_to(base) for entry in entries if entry.is_file]
+        # A name that begins with a dot is that of a file which is still being written.
+        return sorted(str(path) for path in files if not path.name.startswith("."))
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there.
+        """Remove a file; do nothing if there is none.
 
         Raises:
-            StorageError: it cannot be removed.
+            StorageError: the file cannot be removed.
         """
-        self._drop(fs.FileSystem.delete_file, name)
+        self._delete(fs.FileSystem.delete_file, name)
 
-    def clear(self, folder: str) -> None:
-        """Remove a folder with all that is in it, if it is there.
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder and everything in it; do nothing if there is none.
 
         Raises:
-            StorageError: it cannot be removed.
+            StorageError: the folder cannot be removed.
         """
         try:
-            self._drop(fs.FileSystem.delete_dir, folder)
+            self._delete(fs.FileSystem.delete_dir, folder)
         except StorageError:
-            if self.names(folder):  # to Google's client, a folder that is not there is an error like any other
+            if self.list_files(folder):  # Google's client reports a missing folder like any other error
                 raise
 
-    def _drop(self, delete: Callable[[fs.FileSystem, str], None], name: str) -> None:
-        filesystem, base = _open(self.place)
-        with suppress(FileNotFoundError), self._asked("removed", name):
+    def _delete(self, delete: Callable[[fs.FileSystem, str], None], name: str) -> None:
+        filesystem, base = _open(self.location)
+        with suppress(FileNotFoundError), self._storage_errors("removed", name):
             delete(filesystem, f"{base}/{name}")
 
     def claim(self) -> str:
-        """Leave a owner_token that others can look for, instead of one that is there; returns it.
+        """Make this process the owner: write a new owner token in place of an earlier owner's.
+
+        Returns:
+            The token, which `owner` reads as long as nobody else claims the storage.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: the token cannot be written.
         """
-        made = secrets.token_hex(8)
-        self.write(_MARK, made.encode())
-        return made
+        owner_token = secrets.token_hex(8)
+        self.write(_OWNER_FILE, owner_token.encode())
+        return owner_token
 
     def owner(self) -> str:
-        """The owner_token that is there; empty without one.
+        """Return the owner token that was written last; empty where nobody has claimed the storage.
 
         Raises:
-            StorageError: it cannot be read.
+            StorageError: the token cannot be read.
         """
         try:
-            return self.read(_MARK).decode(errors="replace")
+            return self.read(_OWNER_FILE).decode(errors="replace")
         except FileNotFoundError:
             return ""
 
     @contextmanager
-    def _asked(self, done: str, name: str) -> Iterator[None]:
+    def _storage_errors(self, done: str, name: str) -> Iterator[None]:
+        """Raise what goes wrong in the block as a `StorageError`, except that a file is missing.
+
+        Args:
+            done: the operation as a participle, for the message.
+            name: the file or folder that it is done to.
+        """
         try:
             yield
         except FileNotFoundError:
             raise
-        except (OSError, ValueError) as error:  # Arrow says of a name that it does not take that its value is wrong
-            raise self._refusal(done, name, error) from None
+        except (OSError, ValueError) as error:  # Arrow raises ValueError for a name that the store does not accept
+            raise self._error(done, name, error) from None
 
-    def _refusal(self, done: str, name: str, error: Exception) -> StorageError:
+    def _error(self, done: str, name: str, error: Exception) -> StorageError:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         return StorageError(
-            f"{self.shown}/{name} cannot be {done} ({reason})", "Check that the storage is up and lets this machine in"
+            f"{self.display_name}/{name} cannot be {done} ({reason})",
+            "Check that the storage is up and gives this machine access",
         )
 
 
-def check_place(place: str) -> str:
-    """A storage as a campaign file names it, made absolute.
+def resolve_location(location: str) -> str:
+    """Check a storage location of a campaign file, and make it absolute.
+
+    Args:
+        location: a folder, or a URI of the scheme `s3` or `gs`, which may have options.
+
+    Returns:
+        The absolute path of the folder, or the URI without a slash at its end.
 
     Raises:
-        ConfigError: it is of a kind that is not known, or holds a secret.
+        ConfigError: the URI has an unknown scheme or option, names no bucket, or contains a secret.
     """
-    if "://" not in place:
-        return str(Path(place).expanduser().absolute())
-    parts = urlsplit(place)
-    if parts.scheme not in _OPTIONS:
-        raise ConfigError(f"storage {parts.scheme}:// is not known", "Name a folder, s3://BUCKET/… or gs://BUCKET/…")
-    if "@" in place:
+    if "://" not in location:
+        return str(Path(location).expanduser().absolute())
+    parts = urlsplit(location)
+    if parts.scheme not in _URI_OPTIONS:
         raise ConfigError(
-            "storage names credentials, which would be written into every file of the campaign",
-            "Give them to the machines instead: an instance profile, or the environment",
+            f"storage {parts.scheme}:// is not supported", "Name a folder, s3://BUCKET/… or gs://BUCKET/…"
+        )
+    if "@" in location:
+        raise ConfigError(
+            "storage contains credentials, which would be written into every file of the campaign",
+            "Give them to the machines instead, by an instance profile or the environment",
         )
     folders = parts.path.rstrip("/").split("/")[1:]
-    if not all(_PART.fullmatch(part) for part in (parts.netloc, *folders)) or parts.fragment:
+    if not all(_PORTABLE_NAME.fullmatch(part) for part in (parts.netloc, *folders)) or parts.fragment:
         raise ConfigError(
-            "storage names no bucket and folder that every store takes",
-            "Write it as s3://BUCKET/FOLDER, of letters, digits, and . _ - = inside",
+            "storage is not a bucket and folder that every object store accepts",
+            "Write it as s3://BUCKET/FOLDER, in letters, digits and . _ - = only",
         )
-    options, known = dict(parse_qsl(parts.query, keep_blank_values=True)), _OPTIONS[parts.scheme]
-    if not set(options) <= set(known):  # what else stands there may be a secret
-        raise ConfigError("storage has an unknown option", f"There are: {', '.join(known)}")
+    options, known_options = dict(parse_qsl(parts.query, keep_blank_values=True)), _URI_OPTIONS[parts.scheme]
+    if not set(options) <= set(known_options):  # the option is not repeated: it may be a secret
+        raise ConfigError("storage has an unknown option", f"Use only: {', '.join(known_options)}")
     if options.get("scheme", "https") not in ("http", "https"):
-        raise ConfigError(f"storage cannot be reached by {options['scheme']}", "Write scheme=https or scheme=http")
-    return place.rstrip("/")
+        raise ConfigError(f"storage cannot be reached over {options['scheme']}", "Write scheme=https or scheme=http")
+    return location.rstrip("/")
 
 
 @cache
-def _open(place: str) -> tuple[fs.FileSystem, str]:
-    """Connect, once a process; a server that is down is noticed within seconds, not minutes."""
-    if "://" not in place:
-        return fs.LocalFileSystem(), place
-    parts = urlsplit(place)
+def _open(location: str) -> tuple[fs.FileSystem, str]:
+    """Connect to a storage, once in each process; a server that is down is noticed within seconds, not minutes.
+
+    Returns:
+        Arrow's file system, and the path of the storage in it.
+    """
+    if "://" not in location:
+        return fs.LocalFileSystem(), location
+    parts = urlsplit(location)
     options = dict(parse_qsl(parts.query))
     base = f"{parts.netloc}{parts.path}".rstrip("/")
     if parts.scheme == "gs":

@@ -1,4 +1,4 @@
-"""Whether a campaign's storage answers: the search, the incumbent and the confirmation wait for it together."""
+"""Waits for a storage that has failed: the search, the incumbent and the confirmation share one monitor."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from search.storage.filesystem import Storage, StorageError
 PATIENCE_SECONDS = 3600.0
 """How long a campaign waits for a storage that does not answer."""
 RETRY_SECONDS = 5.0
-_PROBE, _TRIES = ".probe", 5
-Found = TypeVar("Found")
+"""Seconds between two attempts to reach a storage that has failed."""
+_PROBE_FILE = ".probe"
+_MAX_RETRIES = 5
+Result = TypeVar("Result")
 
 
 def in_background(call: Callable[[], None]) -> Future[None]:
-    """Start a call that nobody waits for, not even the end of the program."""
+    """Start a call in a thread that does not keep the program from ending, even if the call never returns."""
     future: Future[None] = Future()
 
     def run() -> None:
@@ -34,63 +36,77 @@ def in_background(call: Callable[[], None]) -> Future[None]:
 
 
 class StorageMonitor:
-    """Whether a storage answers, once it has failed: it is tried now and then, until patience is at its end.
+    """Knows whether a storage is available, and gives up when it has been unavailable for too long.
 
-    It is tried in the background: a server that hangs, instead of refusing, would hold the whole campaign.
+    The storage counts as available until a failure is reported. From then on a probe file is written now and then,
+    until that succeeds. Probes run in the background: a server that hangs, instead of refusing, would otherwise hold
+    the whole campaign.
     """
 
     def __init__(
         self,
         storage: Storage,
-        say: Callable[[str], None] = lambda _: None,
+        notify: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         patience: float = PATIENCE_SECONDS,
         start: Callable[[Callable[[], None]], Future[None]] = in_background,
     ) -> None:
-        """Watch `storage`; `say` is told when it fails and when it answers again; `start` makes the attempts."""
+        """Monitor a storage, which is taken to be available.
+
+        Args:
+            storage: the storage to monitor.
+            notify: called with a message when the storage fails, and when it is available again.
+            clock: returns the time in seconds.
+            patience: seconds after a failure at which the storage is given up.
+            start: starts a probe, and returns its future.
+        """
         self._storage = storage
-        self._say = say
+        self._notify = notify
         self._clock = clock
         self._patience = patience
         self._start = start
-        self._attempt: Future[None] | None = None
+        self._probe: Future[None] | None = None
         self._reason = ""
         self._failed_at: float | None = None
-        self._tried_at = 0.0
+        self._probed_at = 0.0
 
     def report_failure(self, reason: str) -> None:
-        """Take note that it did not do what it was asked."""
+        """Record that the storage failed to read or write a file.
+
+        Args:
+            reason: what went wrong, as a sentence.
+        """
         self._reason = reason
         if self._failed_at is None:
-            self._failed_at = self._tried_at = self._clock()
-            self._say(f"{reason} No trial is started until it does.")
+            self._failed_at = self._probed_at = self._clock()
+            self._notify(f"{reason} No training is started until the storage is available again.")
 
     @property
     def is_failing(self) -> bool:
-        """Whether it has failed, and not answered since."""
+        """Return whether the storage has failed and no probe has succeeded since."""
         return self._failed_at is not None
 
     def is_available(self) -> bool:
-        """Whether it can be used, as far as is known; where it had failed, it is tried every few seconds.
+        """Return whether the storage can be used, as far as is known; probe it where it has failed.
 
         Raises:
-            StorageError: it has not answered for too long.
+            StorageError: the storage has been unavailable for longer than the patience.
         """
         if self._failed_at is None:
             return True
         now = self._clock()
-        if self._attempt is None and now - self._tried_at >= RETRY_SECONDS:
-            self._tried_at = now
-            self._attempt = self._start(lambda: self._storage.write(_PROBE, b""))
-        if self._attempt is not None and self._attempt.done():
-            attempt, self._attempt = self._attempt, None
+        if self._probe is None and now - self._probed_at >= RETRY_SECONDS:
+            self._probed_at = now
+            self._probe = self._start(lambda: self._storage.write(_PROBE_FILE, b""))
+        if self._probe is not None and self._probe.done():
+            probe, self._probe = self._probe, None
             try:
-                attempt.result()
+                probe.result()
             except StorageError as error:
                 self._reason = error.what
             else:
                 self._failed_at = None
-                self._say("The storage answers again.")
+                self._notify("The storage is available again.")
                 return True
         if now - self._failed_at > self._patience:
             raise StorageError(
@@ -101,17 +117,25 @@ class StorageMonitor:
 
     def retry_until_available(
         self,
-        act: Callable[[], Found],
+        act: Callable[[], Result],
         is_over: Callable[[], bool] = lambda: False,
         wait: Callable[[float], None] = time.sleep,
-    ) -> Found:
-        """Do what takes the storage, again and again until it answers; returns what that gives.
+    ) -> Result:
+        """Call a function that uses the storage, again after each failure once the storage is available.
+
+        Args:
+            act: the function to call.
+            is_over: returns whether to stop waiting for the storage.
+            wait: waits a number of seconds.
+
+        Returns:
+            What `act` returns.
 
         Raises:
-            StorageError: it has not answered for too long; or it answers, and does not do this.
-            KeyboardInterrupt: `is_over` said that nobody waits any more.
+            StorageError: the storage has been unavailable for too long; or it is available, and `act` still fails.
+            KeyboardInterrupt: `is_over` asked to stop waiting.
         """
-        for _ in range(_TRIES):
+        for _ in range(_MAX_RETRIES):
             try:
                 return act()
             except StorageError as error:

@@ -60,7 +60,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
             if number == 0:
                 break
         else:
-            write_outputs(trainer, planned.dataset, number, planned.storage.at(f"{number}/1"))
+            write_outputs(trainer, planned.dataset, number, planned.storage.subfolder(f"{number}/1"))
     study.close()
     logs = list(study.trials.values())
     tables.write_tables(folder, logs)

@@ -1,4 +1,4 @@
-"""A server that speaks S3, in a process of its own: it can go away and come back."""
+"""Servers of S3 and Google Cloud Storage for tests, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,61 +20,36 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pyarrow import fs
 
 GCS_BUCKET = "bucket"
-
-
-@dataclass
-class GcsServer:
-    """A server with an empty bucket."""
-
-    process: Process
-
-    @classmethod
-    def started(cls, folder: Path) -> GcsServer:
-        """Start it; the key of an account that is nobody's goes into `folder`: the server takes any."""
-        key = folder / "account.json"
-        key.write_text(json.dumps(_account()))
-        os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(key)
-        program = "from gcp_storage_emulator.__main__ import main; main()"
-        arguments = ["start", "--host=127.0.0.1", "--port={port}", f"--default-bucket={GCS_BUCKET}", "--in-memory"]
-        return cls(listening([sys.executable, "-c", program, *arguments]))
-
-    @property
-    def place(self) -> str:
-        return f"gs://{GCS_BUCKET}?scheme=http&endpoint_override=127.0.0.1:{self.process.port}"
-
-
-def _account() -> dict[str, str]:
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    private = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    return {
-        "type": "service_account",
-        "project_id": "nobody",
-        "private_key_id": "0" * 40,
-        "private_key": private,
-        "client_email": "nobody@example.com",
-        "client_id": "0",
-        "token_uri": "http://127.0.0.1:1/token",
-    }
+S3_BUCKET = "bucket"
+S3_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",  # the server accepts any
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
 
 
 @dataclass
 class Process:
-    """A server that listens on a port of this machine."""
+    """A server process that listens on a port of this machine."""
 
     port: int
     process: subprocess.Popen[bytes]
 
     def stop(self) -> None:
-        """End it."""
+        """End the process at once."""
         self.process.kill()
         self.process.wait()
 
 
-def listening(command: Sequence[str]) -> Process:
-    """Start a server, whose command line says `{port}`, and wait until it listens; it ends with the tests."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def start_process(command: Sequence[str]) -> Process:
+    """Start a server and wait until it listens; it ends with the tests.
+
+    Args:
+        command: the server's command line, with `{port}` in place of the port.
+    """
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
     process = subprocess.Popen(
         [part.replace("{port}", str(port)) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -91,82 +66,118 @@ def listening(command: Sequence[str]) -> Process:
             time.sleep(0.1)
 
 
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",  # of nobody: the server takes any
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-S3_BUCKET = "bucket"
-
-
 @dataclass
-class S3Server:
-    """A server with an empty bucket, which it keeps in memory."""
+class GcsServer:
+    """A server of Google Cloud Storage with an empty bucket."""
 
     process: Process
 
     @classmethod
-    def started(cls) -> S3Server:
-        os.environ.update(CREDENTIALS)
-        server = cls(listening([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"]))
-        made = fs.S3FileSystem(
-            scheme="http", endpoint_override=f"127.0.0.1:{server.port}", region="us-east-1", allow_bucket_creation=True
+    def start(cls, folder: Path) -> GcsServer:
+        """Start the server, and write into `folder` the key of a made-up account, which the server accepts."""
+        key = folder / "account.json"
+        key.write_text(json.dumps(_made_up_account()))
+        os.environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(key)
+        program = "from gcp_storage_emulator.__main__ import main; main()"
+        arguments = ["start", "--host=127.0.0.1", "--port={port}", f"--default-bucket={GCS_BUCKET}", "--in-memory"]
+        return cls(start_process([sys.executable, "-c", program, *arguments]))
+
+    @property
+    def location(self) -> str:
+        """Return the URI of the bucket."""
+        return f"gs://{GCS_BUCKET}?scheme=http&endpoint_override=127.0.0.1:{self.process.port}"
+
+
+def _made_up_account() -> dict[str, str]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {
+        "type": "service_account",
+        "project_id": "nobody",
+        "private_key_id": "0" * 40,
+        "private_key": private,
+        "client_email": "nobody@example.com",
+        "client_id": "0",
+        "token_uri": "http://127.0.0.1:1/token",
+    }
+
+
+@dataclass
+class S3Server:
+    """A server of S3 with an empty bucket, which it keeps in memory."""
+
+    process: Process
+
+    @classmethod
+    def start(cls) -> S3Server:
+        """Start the server, create its bucket, and give this process credentials for it."""
+        os.environ.update(S3_CREDENTIALS)
+        process = start_process([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"])
+        client = fs.S3FileSystem(
+            scheme="http", endpoint_override=f"127.0.0.1:{process.port}", region="us-east-1", allow_bucket_creation=True
         )
-        made.create_dir(S3_BUCKET)
-        return server
+        client.create_dir(S3_BUCKET)
+        return cls(process)
 
     @property
     def port(self) -> int:
+        """Return the port on which the server listens."""
         return self.process.port
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
+        """Return the URI of the bucket."""
         return f"s3://{S3_BUCKET}?scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
 
     def stop(self) -> None:
+        """End the server at once."""
         self.process.stop()
 
 
-class Door:
-    """A port that leads to the server and can be closed: to who comes by it, the server is away."""
+class Tunnel:
+    """A port that leads to a server and can be closed: whoever connects through it then finds the server down."""
 
     def __init__(self, server: S3Server) -> None:
+        """Open a tunnel to `server`."""
         self._server = server
-        self._open: list[socket.socket] = []
+        self._connections: list[socket.socket] = []
         self._listener: socket.socket | None = None
         self.port = 0
         self.open()
 
     @property
-    def place(self) -> str:
-        return self._server.place.replace(f":{self._server.port}", f":{self.port}")
+    def location(self) -> str:
+        """Return the URI of the server's bucket through the tunnel."""
+        return self._server.location.replace(f":{self._server.port}", f":{self.port}")
 
     def open(self) -> None:
+        """Accept connections, on the same port as before."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._let_in, args=(self._listener,), daemon=True).start()
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def close(self) -> None:
+        """Cut all connections and accept no more."""
         assert self._listener is not None
-        for each in [self._listener, *self._open]:
+        for connection in [self._listener, *self._connections]:
             with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._open.clear()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self._connections.clear()
 
-    def _let_in(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                outside, _ = listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
-            inside = socket.create_connection(("127.0.0.1", self._server.port))
-            self._open += [outside, inside]
-            for source, target in ((outside, inside), (inside, outside)):
-                threading.Thread(target=_carry, args=(source, target), daemon=True).start()
+            server = socket.create_connection(("127.0.0.1", self._server.port))
+            self._connections += [client, server]
+            for source, target in ((client, server), (server, client)):
+                threading.Thread(target=_forward, args=(source, target), daemon=True).start()
 
 
-def _carry(source: socket.socket, target: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while content := source.recv(1 << 16):
             target.sendall(content)

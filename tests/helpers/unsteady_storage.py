@@ -1,4 +1,4 @@
-"""A storage that comes and goes, and attempts at it that end at once."""
+"""A storage that a test can take down, and probes of it that end at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from search.storage.filesystem import Storage, StorageError
 
 
 class Unsteady(Storage):
-    """A storage that answers only while it is up."""
+    """A storage that can be written only while `up` is true; it counts attempts in `tried`."""
 
     def __init__(self) -> None:
         super().__init__("s3://bucket")
@@ -22,10 +22,11 @@ class Unsteady(Storage):
     def write(self, name: str, content: bytes) -> None:
         self.tried += 1
         if not self.up:
-            raise StorageError(f"{self.place}/{name} cannot be written", "Check")
+            raise StorageError(f"{self.location}/{name} cannot be written", "Check")
 
 
 def at_once(call: Callable[[], None]) -> Future[None]:
+    """Run a call to its end, where `StorageMonitor` would start it in the background."""
     future: Future[None] = Future()
     try:
         future.set_result(call())

@@ -95,7 +95,7 @@ def test_nodes_that_would_spoil_a_campaign_are_named_before_it_begins(tmp_path: 
         no_data = {"symbols": ["NOSUCH"], "offline": True, "store": "nowhere"}
         assert "nowhere" in _refused(folder, raylets.address, data=no_data)
         assert "room for a trial of 64 CPU" in _refused(folder, raylets.address, cpus_per_trial=64)
-        assert "names credentials" in _refused(folder, raylets.address, storage="s3://key:secret@bucket")
+        assert "contains credentials" in _refused(folder, raylets.address, storage="s3://key:secret@bucket")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from search.results.folder import CELLS, JOURNAL_FILE, PREDICTIONS_FILE
 from search.storage.filesystem import Storage
 from search.study import study
 from tests.helpers import tiny_campaign
-from tests.helpers.object_stores import Door, S3Server
+from tests.helpers.object_stores import S3Server, Tunnel
 from tests.helpers.processes import environment, owned
 
 pytestmark = pytest.mark.slow
@@ -34,22 +34,22 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) -> None:
-    server = S3Server.started()
-    door = Door(server)
-    file = tiny_campaign.write_file(tmp_path, storage=door.place, **SOONER)
+    server = S3Server.start()
+    tunnel = Tunnel(server)
+    file = tiny_campaign.write_file(tmp_path, storage=tunnel.location, **SOONER)
     with owned(tmp_path) as folder:
         process = _start(folder, "run", file)
         tiny_campaign.wait_for(tiny_campaign.journal(folder), "result", 1, process)
-        door.close()
+        tunnel.close()
         assert process.stdout is not None
         for line in process.stdout:
-            if "No trial is started until it does." in line:
+            if "No training is started until the storage is available again." in line:
                 break
         time.sleep(6)  # long enough to be tried, and found away, once more
-        door.open()
+        tunnel.open()
         said, _ = process.communicate(timeout=250)
     assert process.returncode == 0, said
-    assert "The storage answers again." in said
+    assert "The storage is available again." in said
     logs = tiny_campaign.logs(folder)
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert [log.number for log in logs] == [0, 1, 2]
@@ -57,7 +57,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
     complete = {log.number for log in logs if log.outcome == "complete"}
     predictions = pd.read_parquet(folder / "results" / "c" / PREDICTIONS_FILE)
     assert set(predictions["number"]) == complete
-    record = Storage(server.place).at("c")
+    record = Storage(server.location).subfolder("c")
     for path in (folder / "results" / "c").iterdir():
         assert record.read(f"record/{path.name}") == path.read_bytes()
     server.stop()

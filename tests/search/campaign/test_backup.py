@@ -85,7 +85,7 @@ def test_a_storage_that_is_away_ends_nothing_and_gets_all_when_it_is_back(
         away.setattr(Storage, "write", down)
         with backup.backed_up(folder, storage):
             away.undo()
-    assert len(storage.names(FOLDER)) == len(_content(folder))
+    assert len(storage.list_files(FOLDER)) == len(_content(folder))
 
 
 def test_what_the_copy_does_not_know_of_is_forgotten(folder: Path, storage: Storage, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_what_the_copy_does_not_know_of_is_forgotten(folder: Path, storage: Stor
     for name in ("0/1/1.pt", "0/2/2.pt", f"{max(known) + 1}/1/1.pt", "incumbent/1/1.pt"):
         storage.write(name, b"")
     backup.restore(tmp_path / "elsewhere", NAME, storage)
-    left = [name for name in storage.names() if not name.startswith(FOLDER)]
+    left = [name for name in storage.list_files() if not name.startswith(FOLDER)]
     assert left == ["0/1/1.pt", "incumbent/1/1.pt"]
 
 
@@ -196,7 +196,7 @@ def test_trainings_of_a_confirmation_that_is_under_way_come_back_too(
     assert (restored / CELLS / "0a1b" / "row.json").read_text() == "{}"
     shutil.rmtree(own / CELLS)  # it has its verdict
     backup.copy_campaign(own, storage, copied)
-    assert not [name for name in storage.names(FOLDER) if CELLS in name.split("/")]
+    assert not [name for name in storage.list_files(FOLDER) if CELLS in name.split("/")]
 
 
 @pytest.mark.parametrize("how", ["removed", "emptied"])
@@ -208,16 +208,16 @@ def test_the_copy_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_
     if how == "emptied":
         own.mkdir()
     backup.copy_campaign(own, storage, copied)
-    assert len(storage.names(FOLDER)) == len(_content(folder))
+    assert len(storage.list_files(FOLDER)) == len(_content(folder))
 
 
 def test_nothing_is_copied_to_where_the_storage_is_no_more(folder: Path, storage: Storage) -> None:
     owner_token = storage.claim()
-    storage.remove(".owner_token")
+    storage.remove(".mark")
     with backup.backed_up(folder, storage, owner_token) as taken:
         pass
     assert not taken()
-    assert storage.names() == []
+    assert storage.list_files() == []
 
 
 def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Storage, tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_what_is_taken_back_here_is_taken_back_there(folder: Path, storage: Stor
     backup.copy_campaign(own, storage, {})
     (own / MANIFEST_FILE).unlink()  # as `resume` does
     with backup.backed_up(own, storage):
-        assert f"{FOLDER}/{MANIFEST_FILE}" not in storage.names()
+        assert f"{FOLDER}/{MANIFEST_FILE}" not in storage.list_files()
 
 
 def test_a_name_that_is_taken_in_the_storage_is_refused(folder: Path, storage: Storage) -> None:
@@ -276,6 +276,6 @@ def test_who_never_came_to_copy_anything_does_not_clear_what_another_driver_copi
     mine = storage.claim()
     backup.copy_campaign(folder, storage, {})
     backup.clear_backup(storage, "of another driver")
-    assert len(storage.names(FOLDER)) == len(_content(folder))
+    assert len(storage.list_files(FOLDER)) == len(_content(folder))
     backup.clear_backup(storage, mine)
-    assert storage.names(FOLDER) == []
+    assert storage.list_files(FOLDER) == []

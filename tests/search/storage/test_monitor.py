@@ -13,7 +13,7 @@ from tests.helpers.unsteady_storage import Unsteady, at_once
 @pytest.mark.parametrize(
     ("patience", "outcome"), [(60.0, "written"), (20.0, "has not answered for 0 min: s3://bucket")]
 )
-def test_what_is_written_at_the_end_waits_for_its_storage(patience: float, outcome: str) -> None:
+def test_a_write_waits_for_the_storage_as_long_as_there_is_patience(patience: float, outcome: str) -> None:
     storage = Unsteady()
     storage.up = False
     now = 0.0
@@ -27,23 +27,23 @@ def test_what_is_written_at_the_end_waits_for_its_storage(patience: float, outco
         now += seconds
         storage.up = now > 30
 
-    watch = StorageMonitor(storage, clock=lambda: now, patience=patience, start=at_once)
+    monitor = StorageMonitor(storage, clock=lambda: now, patience=patience, start=at_once)
     try:
-        said = watch.retry_until_available(write, wait=wait)
+        result = monitor.retry_until_available(write, wait=wait)
     except StorageError as error:
-        said = str(error)
-    assert outcome in said
+        result = str(error)
+    assert outcome in result
     assert 20 < now < 40
 
 
-def test_what_a_storage_that_answers_does_not_do_is_not_tried_without_end() -> None:
+def test_an_action_that_fails_on_an_available_storage_is_not_retried_without_end() -> None:
     tried = 0
     now = 0.0
 
     def act() -> None:
         nonlocal tried
         tried += 1
-        raise StorageError("it may not be read", "Let this machine in")
+        raise StorageError("it may not be read", "Give this machine access")
 
     def wait(seconds: float) -> None:
         nonlocal now
@@ -54,14 +54,14 @@ def test_what_a_storage_that_answers_does_not_do_is_not_tried_without_end() -> N
     assert 1 < tried < 20
 
 
-def test_who_waits_for_a_storage_can_be_told_to_end() -> None:
+def test_waiting_for_a_storage_can_be_stopped() -> None:
     storage = Unsteady()
     storage.up = False
     with pytest.raises(KeyboardInterrupt):
         StorageMonitor(storage, start=at_once).retry_until_available(lambda: storage.write("table", b""), lambda: True)
 
 
-def test_what_went_wrong_in_the_background_is_known_here() -> None:
+def test_an_error_in_the_background_is_that_of_the_future() -> None:
     reached = threading.Event()
 
     def fail() -> None:
