@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from search.cluster.address import like_ray_start
+from search.cluster.address import enable_ray_token
 
 RayAddressOption = Annotated[
     str | None,
@@ -15,7 +15,7 @@ RayAddressOption = Annotated[
         "--address",
         help="Ray cluster to join: auto, or HOST:PORT of its head; http(s)://… is a cluster's job server, which then "
         "runs this command (for `run`: launch). Default: this machine alone.",
-        callback=like_ray_start,
+        callback=enable_ray_token,
     ),
 ]
 

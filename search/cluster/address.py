@@ -1,4 +1,7 @@
-"""Which cluster a command means: this machine, a Ray cluster that it joins, or one whose job server runs it."""
+"""Tells apart what `--address` may name: a Ray cluster to join, or a job server that runs the command.
+
+Without an address a command runs on this machine alone.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,24 @@ from pathlib import Path
 
 
 def is_job_server(address: str | None) -> bool:
-    """Whether an address is a job server's, not a Ray cluster's own."""
+    """Return whether an address is that of a job server, not of a Ray cluster itself."""
     return address is not None and address.startswith(("http://", "https://"))
 
 
-def like_ray_start(address: str | None) -> str | None:
-    """Have Ray, which must not be imported yet, show the token that a cluster started here asks for.
+def enable_ray_token(address: str | None) -> str | None:
+    """Let Ray present this machine's token to the cluster that it is about to join.
 
-    `ray start` asks for a token where it finds one; `ray.init` with an address shows none unless it is told to.
+    `ray start` uses a token wherever it finds one, but `ray.init` with an address does so only where RAY_AUTH_MODE
+    says so. Ray reads the variable when it is imported, so this must be called before.
+
+    Args:
+        address: the cluster's address; nothing is done without one, or for a job server.
+
+    Returns:
+        The address, unchanged, as a callback of a command-line option has to.
     """
     if address is not None and not is_job_server(address):
-        token = os.environ.get("RAY_AUTH_TOKEN_PATH", str(Path.home() / ".ray" / "auth_token"))
-        if "RAY_AUTH_TOKEN" in os.environ or Path(token).is_file():
+        token_file = os.environ.get("RAY_AUTH_TOKEN_PATH", str(Path.home() / ".ray" / "auth_token"))
+        if "RAY_AUTH_TOKEN" in os.environ or Path(token_file).is_file():
             os.environ.setdefault("RAY_AUTH_MODE", "token")
     return address

@@ -1,4 +1,4 @@
-"""What a machine runs: the versions of the packages that matter, and a hash of this program."""
+"""Identifies the software of a machine: the versions of its packages, and a hash of this program's source."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import search
 from core.files import source_digest
 
 PACKAGES = ("preset-search", "torch", "ray", "optuna", "numpy", "pandas", "pyarrow", "scikit-learn", "TA-Lib")
-"""Those that what is computed, or how it is sent, depends on."""
+"""Packages on which the results, or the messages between machines, depend."""
 SOURCES = tuple(Path(str(package.__file__)).parent for package in (core, search))
 """Folders of this program's own packages, whole."""
+_MISSING = "missing"
 
 
 @dataclass(frozen=True)
 class Software:
-    """What is installed on a machine.
+    """The software that is installed on a machine.
 
     Attributes:
-        versions: of Python and the packages that matter; without what tells builds of one version apart (`+cpu`).
+        versions: versions of Python and of `PACKAGES`, by name; without the part that names a build (`+cpu`).
         source: hash of this program's own source.
     """
 
@@ -31,24 +32,33 @@ class Software:
     source: str
 
     def differences(self, other: Software) -> list[str]:
-        """What another machine has that is not as here."""
-        found = [
-            f"{name} {other.versions.get(name, 'missing')}, here {mine}"
-            for name, mine in self.versions.items()
-            if other.versions.get(name) != mine
+        """Return what another machine has that differs from this software, which is the driver's.
+
+        Sources are compared only where all versions are the same.
+
+        Args:
+            other: software of the other machine.
+
+        Returns:
+            A phrase for each difference, such as "torch 2.0.0 (the driver has 2.1.0)".
+        """
+        phrases = [
+            f"{name} {other.versions.get(name, _MISSING)} (the driver has {expected})"
+            for name, expected in self.versions.items()
+            if other.versions.get(name) != expected
         ]
-        if not found and other.source != self.source:
-            found = [f"preset-search of another source ({other.source[:12]}, here {self.source[:12]})"]
-        return found
+        if not phrases and other.source != self.source:
+            phrases = [f"another source of preset-search ({other.source[:12]}, the driver has {self.source[:12]})"]
+        return phrases
 
 
 @lru_cache(maxsize=1)
-def software() -> Software:
-    """What is installed on this machine."""
+def installed_software() -> Software:
+    """Return the software that is installed on this machine."""
     versions = {"Python": ".".join(platform.python_version_tuple()[:2])}
     for name in PACKAGES:
         try:
             versions[name] = version(name).partition("+")[0]
         except PackageNotFoundError:
-            versions[name] = "missing"
+            versions[name] = _MISSING
     return Software(versions, source_digest(*SOURCES))

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from core.config import parse
-from search.config import CampaignConfig, settings_of
+from search.config import CampaignConfig, study_settings
 from search.results.folder import PREDICTIONS_FILE
 from search.study.replay import replay_study
 from tests.helpers import tiny_campaign
@@ -74,7 +74,7 @@ def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path
     assert any(log.attempts > 1 and log.deaths for log in logs), "nobody was lost: the test shows nothing"
     assert all(list(log.epochs) == list(range(1, log.last_epoch + 1)) for log in logs)
     assert not any(log.differences for log in logs)  # on a CPU, what was run again came out the same to the last bit
-    settings = settings_of(parse(CampaignConfig, CAMPAIGN, "test"))
+    settings = study_settings(parse(CampaignConfig, CAMPAIGN, "test"))
     found = replay_study(tiny_campaign.journal(folder), settings)
     assert (found.proposals, found.equal) == (3, 3)
     predictions = pd.read_parquet(folder / "results" / "c" / PREDICTIONS_FILE)
@@ -90,7 +90,7 @@ def test_nodes_that_would_spoil_a_campaign_are_named_before_it_begins(tmp_path: 
     skewed = {"num_cpus": 1, "env": {"PYTHONPATH": f"{other.parent}{os.pathsep}{Path.cwd()}"}}
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 1}, skewed) as raylets:
         said = _refused(folder, raylets.address)
-        assert "has optuna 4.0.0, here" in said
+        assert "has optuna 4.0.0 (the driver has" in said
         assert "Install the same wheel and constraints on every node" in said
         no_data = {"symbols": ["NOSUCH"], "offline": True, "store": "nowhere"}
         assert "nowhere" in _refused(folder, raylets.address, data=no_data)
@@ -152,12 +152,12 @@ def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_pa
 
 BUSY = """
 import sys, ray
-from search import cluster
-cluster._BUSY_SECONDS = 2.0
-with cluster.joined(sys.argv[1]) as free:
+from search.cluster import session
+session._BUSY_SECONDS = 2.0
+with session.join_cluster(sys.argv[1]) as free:
     holder = ray.remote(num_gpus=1)(type("Holder", (), {"ready": lambda self: True})).remote()
     ray.get(holder.ready.remote())
-    print([node.gpus_seen for node in (*free, *cluster.survey())])
+    print([node.visible_gpus for node in (*free, *session.describe_nodes())])
 """
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from search.cluster.address import is_job_server, like_ray_start
+from search.cluster.address import enable_ray_token, is_job_server
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.setenv(name, "kept for the end of the test")
+        monkeypatch.setenv(name, "restored after the test")
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".ray").mkdir()
@@ -21,35 +21,35 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _mode(address: str | None) -> str | None:
-    assert like_ray_start(address) == address
+    assert enable_ray_token(address) == address
     return os.environ.get("RAY_AUTH_MODE")
 
 
-def test_a_token_that_is_here_is_shown_to_a_cluster_that_is_joined(home: Path) -> None:
+def test_the_token_of_this_machine_is_presented_to_a_cluster_that_is_joined(home: Path) -> None:
     assert _mode("auto") is None
     (home / ".ray" / "auth_token").write_text("token")
     assert _mode(None) is None
-    assert _mode("http://127.0.0.1:8265") is None  # a job server's client has rules of its own
+    assert _mode("http://127.0.0.1:8265") is None  # the client of a job server finds the token itself
     assert _mode("auto") == "token"
 
 
-def test_a_token_may_be_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_in_the_environment_is_enough(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "token")
     assert _mode("10.0.0.1:6379") == "token"
 
 
-def test_what_was_said_before_stands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mode_that_is_set_already_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", "token")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert _mode("auto") == "disabled"
 
 
-def test_job_servers_are_known_by_their_address() -> None:
+def test_a_job_server_is_known_by_its_address() -> None:
     assert is_job_server("http://127.0.0.1:8265")
     assert is_job_server("https://ray.example")
     assert not any(is_job_server(address) for address in (None, "auto", "10.0.0.1:6379"))
 
 
-def test_ray_has_not_looked_before_the_address_is_known() -> None:
+def test_ray_is_not_imported_before_the_address_is_known() -> None:
     command = "import sys, search.cli.app; sys.exit('ray' in sys.modules)"
     subprocess.run([sys.executable, "-c", command], check=True)

@@ -281,7 +281,7 @@ def test_one_ended_between_verdict_and_manifest_is_not_closed(confirmed: Path, r
 
 def _confirm(root: Path) -> Result:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("search.cluster.session.joined", None)  # no training is to be begun
+        patch.setattr("search.cluster.session.join_cluster", None)  # no training is to be begun
         return CliRunner().invoke(app, ["confirm", NAME, "--results", str(root)])
 
 

@@ -16,11 +16,11 @@ from core.data.dataset import Dataset, load_dataset
 from core.evaluation import backtest, metrics
 from search.cluster.nodes import UnfitNodeError
 from search.cluster.resources import TrialResources
-from search.cluster.software import software
+from search.cluster.software import installed_software
 from search.engine.job import FAILED, NO_ROOM, NO_STORAGE, TRAINING, UNFIT, TrialJob, failure_result
 from search.engine.trainable import TrainingTrial
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
-from search.storage.checkpoints import saved
+from search.storage.checkpoints import list_checkpoints
 from search.storage.filesystem import Storage, StorageError
 
 Start = Callable[[dict[str, Any]], TrainingTrial]
@@ -166,7 +166,7 @@ def test_an_attempt_that_was_cut_off_writes_into_nothing_that_a_later_one_reads(
             parameter.mul_(0.5)
     for _ in range(2):
         cut_off.step()
-    assert job.storage.names("7/1"), "it wrote nothing: the test shows nothing"
+    assert job.storage.list_files("7/1"), "it wrote nothing: the test shows nothing"
     third = start(_asked(attempt=3, last_epoch=2))
     assert _row(third.step()) == _row(second.step())
 
@@ -181,7 +181,7 @@ def test_an_attempt_of_which_nothing_is_kept_is_not_confused_by_an_earlier_one(s
         for parameter in late._trainer.model.parameters():
             parameter.mul_(0.5)
     late.step()
-    Path(job.storage.place, "7", "2", "1.pt").unlink()
+    Path(job.storage.location, "7", "2", "1.pt").unlink()
     assert _row(start(_asked(attempt=3, last_epoch=1)).step()) == first_row
 
 
@@ -198,7 +198,7 @@ def test_a_storage_that_is_down_is_no_reason_to_begin_from_zero(
 
 
 def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJob, dataset: Dataset) -> None:
-    mine = software()
+    mine = installed_software()
     other = replace(mine, versions={**mine.versions, "torch": "1.0"})
 
     class BoundTrial(TrainingTrial):
@@ -214,7 +214,7 @@ def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, datas
     owner_token = job.storage.claim()
     assert replace(job, owner_token=owner_token).prepare().type == "cpu"
     with pytest.raises(UnfitNodeError, match="does not see what the driver wrote to"):
-        replace(job, owner_token=owner_token, storage=Storage(job.storage.place + "-of-another-machine")).prepare()
+        replace(job, owner_token=owner_token, storage=Storage(job.storage.location + "-of-another-machine")).prepare()
     job.storage.claim()  # of a driver that came later
     with pytest.raises(UnfitNodeError, match="Another driver goes on"):
         replace(job, owner_token=owner_token).prepare()
@@ -223,7 +223,7 @@ def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, datas
 def test_a_damaged_checkpoint_is_passed_over(start: Start, job: TrialJob) -> None:
     first = start(_asked())
     rows = [_row(first.step()) for _ in range(2)]
-    folder = Path(job.storage.place, "7")
+    folder = Path(job.storage.location, "7")
     (folder / "1" / "2.pt").write_bytes(b"torn")
     second = start(_asked(attempt=2, last_epoch=2))
     assert _row(second.step()) == rows[1]
@@ -238,11 +238,11 @@ def test_checkpoints_are_kept_at_rungs_and_when_time_has_passed_the_last_two(
     trial = start(_asked())
     for _ in range(3):
         trial.step()
-    assert saved(job.storage.at("7"), 1, 99) == ["1/2.pt", "1/1.pt"]
-    monkeypatch.setattr("search.storage.checkpoints.EVERY_SECONDS", 0.0)
+    assert list_checkpoints(job.storage.subfolder("7"), 1, 99) == ["1/2.pt", "1/1.pt"]
+    monkeypatch.setattr("search.storage.checkpoints.SAVE_INTERVAL_SECONDS", 0.0)
     again = start(_asked(attempt=2, last_epoch=2))
     again.step()
-    assert saved(job.storage.at("7"), 2, 99) == ["2/3.pt", "2/2.pt"]
+    assert list_checkpoints(job.storage.subfolder("7"), 2, 99) == ["2/3.pt", "2/2.pt"]
 
 
 def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
@@ -250,20 +250,20 @@ def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
 ) -> None:
     trial = start(_asked())
     rows = [_row(trial.step()) for _ in range(3)]
-    table = pd.read_parquet(Path(job.storage.place, "7", "1", PREDICTIONS_FILE))
+    table = pd.read_parquet(Path(job.storage.location, "7", "1", PREDICTIONS_FILE))
     assert len(table) == len(dataset.val)
     assert set(table["number"]) == {7}
     assert table["label"].tolist() == dataset.labels[dataset.val].tolist()
     found = metrics.macro_f1(dataset.labels[dataset.val], table[["sell", "hold", "buy"]].to_numpy())
     assert found == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
-    returns = pd.read_parquet(Path(job.storage.place, "7", "1", RETURNS_FILE))
+    returns = pd.read_parquet(Path(job.storage.location, "7", "1", RETURNS_FILE))
     calls = table[["sell", "hold", "buy"]].to_numpy().argmax(axis=1)
     _, net = backtest.compute_trade_returns(dataset, dataset.val, calls)
     assert returns["net_return"].sum() == pytest.approx(net.sum())
 
 
 def test_storage_that_cannot_be_written_is_no_failure_of_the_trial(start: Start, job: TrialJob) -> None:
-    Path(job.storage.place).write_text("in the way")
+    Path(job.storage.location).write_text("in the way")
     result = start(_asked()).step()
     assert result["outcome"] == NO_STORAGE
     assert "cannot be written" in result["reason"]
