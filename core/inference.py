@@ -23,7 +23,7 @@ from core.data.labels import CLASSES
 from core.data.market import Market, SymbolData
 from core.errors import ConfigError, DataError
 from core.evaluation.calibration import Calibration
-from core.evaluation.checklist import checklist
+from core.evaluation.checklist import make_checklist
 from core.models import checkpoint
 from core.models.cnn_lstm import HybridCNNLSTM, build_model
 from core.models.windows import predict_windows
@@ -117,7 +117,7 @@ class TrainedModel:
         try:
             loaded = _from_content(content, str(path))
             loaded.build(torch.device("cpu"))  # so that weights that do not fit are found here
-            checklist(loaded.config, loaded.findings)
+            make_checklist(loaded.config, loaded.findings)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             first = (str(error).strip().splitlines() or [""])[0]
             raise ConfigError(f"{path} holds no whole trained model ({first[:100]})", "Train again") from None

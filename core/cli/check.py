@@ -11,7 +11,7 @@ from rich.table import Table
 
 from core import console, presets
 from core.cli.options import VERDICT_COLOURS
-from core.evaluation.checklist import checklist
+from core.evaluation.checklist import make_checklist
 from core.inference import TrainedModel
 from core.training.run import CHECKPOINT_FILE, FINAL_NOTE
 
@@ -30,13 +30,13 @@ def check(
         path = path / CHECKPOINT_FILE
     if path.suffix == ".pt":
         trained = TrainedModel.load(path)
-        lines = checklist(trained.config, trained.findings)
+        lines = make_checklist(trained.config, trained.findings)
         note = (
             "Figures of validation rows, which chose the epoch: optimistic." if trained.findings else FINAL_NOTE + "."
         )
     else:
         chosen = presets.load_preset(what)
-        lines = checklist(chosen.training_config(size="quick", metric="macro_f1", seed=0), {})
+        lines = make_checklist(chosen.training_config(size="quick", metric="macro_f1", seed=0), {})
         note = "A preset is a recipe: figures are measured by training it (preset-train), then checking the checkpoint."
     table = Table(title=f"Checklist of {escape(what)}", title_justify="left")
     for heading in ("", "", "value", "should be", "verdict"):

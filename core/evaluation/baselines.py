@@ -1,4 +1,7 @@
-"""Yardsticks: what can be had without a network, on the same rows and labels."""
+"""Baselines: what can be predicted without a network, on the same rows and labels.
+
+Shapes: N rows, K = 3 classes (SELL, HOLD, BUY).
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,12 @@ from core.data.sources import synthetic
 def majority(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """Predict the class shares of the train rows, whatever the window: always the most frequent class.
 
+    Args:
+        dataset: holds the labels of train.
+        rows: the rows to predict, `[N]`.
+
     Returns:
-        probabilities `[N, 3]` for the given rows `[N]`.
+        probabilities, `[N, 3]`, the same for every row.
     """
     counts = np.bincount(dataset.labels[dataset.train], minlength=len(CLASSES))
     return np.tile(counts / counts.sum(), (len(rows), 1))
@@ -25,48 +32,62 @@ def majority(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
 def persistence(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """Predict the label of bar t-h, the last one whose horizon is over at t (that of t-1 would leak).
 
-    Where it is not known, behind a gap, HOLD.
+    Where that label is not known, as after a gap, the prediction is HOLD.
+
+    Args:
+        dataset: holds the labels.
+        rows: the rows to predict, `[N]`.
 
     Returns:
-        probabilities `[N, 3]`: how often each label followed such a one on train.
+        probabilities, `[N, 3]`; the predicted class has the share with which it followed itself on train,
+        at least a little over a third.
     """
     counts = np.ones((len(CLASSES), len(CLASSES)))
-    np.add.at(counts, (_completed(dataset, dataset.train), dataset.labels[dataset.train]), 1)
+    np.add.at(counts, (_last_complete_labels(dataset, dataset.train), dataset.labels[dataset.train]), 1)
     shares = counts / counts.sum(axis=1, keepdims=True)
-    before = _completed(dataset, rows)
+    calls = _last_complete_labels(dataset, rows)
     # The call is the earlier label itself; what followed on train only says how sure of it one may be.
-    sure = np.maximum(shares[before, before], 1 / len(CLASSES) + 1e-6)
-    found = np.repeat(((1 - sure) / (len(CLASSES) - 1))[:, None], len(CLASSES), axis=1)
-    found[np.arange(len(rows)), before] = sure
-    return found
+    certainty = np.maximum(shares[calls, calls], 1 / len(CLASSES) + 1e-6)
+    probabilities = np.repeat(((1 - certainty) / (len(CLASSES) - 1))[:, None], len(CLASSES), axis=1)
+    probabilities[np.arange(len(rows)), calls] = certainty
+    return probabilities
 
 
-def _completed(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+def _last_complete_labels(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return the label of bar t-h for each row `[N]` at bar t; HOLD where there is none of the same symbol."""
     earlier = rows - dataset.horizon
-    reachable = earlier >= 0
-    there = np.where(reachable, earlier, 0)
-    same = dataset.timestamps[rows] - dataset.timestamps[there] == dataset.horizon * dataset.bar
-    known = reachable & same & (dataset.symbols[rows] == dataset.symbols[there])
-    found = np.where(known, dataset.labels[there], HOLD)
-    return np.asarray(np.where(found == NO_LABEL, HOLD, found)).astype(np.int64)
+    exists = earlier >= 0
+    earlier = np.where(exists, earlier, 0)
+    is_adjacent = dataset.timestamps[rows] - dataset.timestamps[earlier] == dataset.horizon * dataset.bar
+    is_usable = exists & is_adjacent & (dataset.symbols[rows] == dataset.symbols[earlier])
+    labels = np.where(is_usable, dataset.labels[earlier], HOLD)
+    return np.asarray(np.where(labels == NO_LABEL, HOLD, labels)).astype(np.int64)
 
 
 def logistic_regression(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Multinomial logistic regression on the last bar's features, classes balanced.
+    """Predict by multinomial logistic regression on the last bar's features, with balanced classes.
+
+    Args:
+        dataset: holds features and labels; the regression is fitted on train.
+        rows: the rows to predict, `[N]`.
 
     Returns:
-        probabilities `[N, 3]`.
+        probabilities, `[N, 3]`.
     """
     from sklearn.linear_model import LogisticRegression  # memory that a trial has no use for
 
-    return _last_bar(LogisticRegression(max_iter=1000, class_weight="balanced", C=0.1), dataset, rows)
+    return _predict_from_last_bar(LogisticRegression(max_iter=1000, class_weight="balanced", C=0.1), dataset, rows)
 
 
 def gradient_boosting(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Histogram gradient boosting (scikit-learn's) on the last bar's features, classes balanced.
+    """Predict by scikit-learn's histogram gradient boosting on the last bar's features, with balanced classes.
+
+    Args:
+        dataset: holds features and labels; the trees are fitted on train.
+        rows: the rows to predict, `[N]`.
 
     Returns:
-        probabilities `[N, 3]`.
+        probabilities, `[N, 3]`.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier  # memory that a trial has no use for
 
@@ -78,16 +99,17 @@ def gradient_boosting(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
         class_weight="balanced",
         random_state=0,
     )
-    return _last_bar(model, dataset, rows)
+    return _predict_from_last_bar(model, dataset, rows)
 
 
-def _last_bar(model: Any, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    if len(np.unique(dataset.labels[dataset.train])) < 2:  # nothing to tell apart
+def _predict_from_last_bar(model: Any, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Fit a scikit-learn classifier on the last bars of the train windows; return probabilities `[N, 3]` for rows."""
+    if len(np.unique(dataset.labels[dataset.train])) < 2:  # no classifier can be fitted to one class
         return majority(dataset, rows)
     model.fit(dataset.features[dataset.train], dataset.labels[dataset.train])
-    found = np.zeros((len(rows), len(CLASSES)))
-    found[:, model.classes_] = model.predict_proba(dataset.features[rows])
-    return found
+    probabilities = np.zeros((len(rows), len(CLASSES)))
+    probabilities[:, model.classes_] = model.predict_proba(dataset.features[rows])
+    return probabilities
 
 
 BASELINES = {
@@ -96,24 +118,24 @@ BASELINES = {
     "logistic regression": logistic_regression,
     "gradient boosting": gradient_boosting,
 }
-"""All of them, by name."""
+"""All baselines that any dataset has, by the name that files and tables call them."""
 
 
 def bayes(dataset: Dataset, config: SyntheticConfig, rows: np.ndarray) -> np.ndarray:
-    """What one who knows the synthetic market's recipe would predict: the best that any model can do.
+    """Predict what one who knows the synthetic market's recipe would: the best that any model can do.
 
     Args:
-        dataset: made from a synthetic market whose optimum is known, with labels of its returns.
-        config: that market's settings.
-        rows: `[N]`.
+        dataset: of a synthetic market whose optimum is known, with labels of its returns.
+        config: the settings of that market.
+        rows: the rows to predict, `[N]`.
 
     Returns:
-        probabilities `[N, 3]`.
+        probabilities, `[N, 3]`.
     """
-    bar = (dataset.timestamps[rows] - synthetic.start_microseconds()) // dataset.bar
-    result = np.zeros((len(rows), len(CLASSES)))
+    bars = (dataset.timestamps[rows] - synthetic.start_microseconds()) // dataset.bar
+    probabilities = np.zeros((len(rows), len(CLASSES)))
     for symbol, (low, high) in enumerate(dataset.thresholds):
-        mine = dataset.symbols[rows] == symbol
-        z = synthetic.pressure(config, symbol)[bar[mine]]
-        result[mine] = synthetic.bayes_probabilities(z, config.signal, dataset.horizon, low, high)
-    return result
+        is_symbol = dataset.symbols[rows] == symbol
+        pressure = synthetic.pressure(config, symbol)[bars[is_symbol]]
+        probabilities[is_symbol] = synthetic.bayes_probabilities(pressure, config.signal, dataset.horizon, low, high)
+    return probabilities

@@ -1,8 +1,8 @@
-"""The production checklist: what a recipe and what it led to are held against, a line each.
+"""The production checklist: compares a recipe, and what was measured of its training, with bounds, a line each.
 
-Four kinds of line. *Advice* is about hyperparameters, *checks* about measured figures; both are the guide's, and
-neither decides anything. *Guide targets* stand beside what was measured. *Gates* are this project's own: a model that
-fails one has shown no skill.
+There are four kinds of line. *Advice* is about hyperparameters, *checks* are about measurements; both are the guide's,
+and neither decides anything. *Guide targets* stand beside what was measured. *Gates* are this project's own: a model
+that fails one has shown no skill.
 """
 
 from __future__ import annotations
@@ -13,31 +13,34 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from core.config import TrainingConfig
-from core.evaluation.metrics import COLLAPSE
+from core.evaluation.metrics import MAX_TOP_SHARE
 
 Kind = Literal["advice", "check", "guide target", "gate"]
 Verdict = Literal["pass", "fail", "not measured"]
 
 MAX_LEARNING_RATE, MIN_BATCH_SIZE, MIN_WEIGHT_DECAY, MIN_FOCAL_GAMMA, MIN_PATIENCE = 1e-4, 128, 0.001, 2.0, 15
 CONFIDENCE = 0.99
-"""Of the gate on direction. 95 % would be too little: every training takes another look at the same validation rows."""
+"""Confidence of the gate on direction. 95 % would be too low: each training looks at the same val rows once more."""
 MIN_ACCURACY, MAX_GAP = 0.50, 0.15
 TARGET_ACCURACY, TARGET_F1, TARGET_LOSS, TARGET_GAP = (0.55, 0.62), (0.52, 0.58), 0.7, 0.08
 
 Findings = Mapping[str, Any]
-"""What a training found on val, as `core.training.run` writes it into the metrics file; empty without held-out rows."""
+"""Measurements of a training on val, as `core.training.run` writes them into the metrics file, by their key there.
+
+They are empty where no rows were held out.
+"""
 
 
 @dataclass(frozen=True)
 class ChecklistLine:
-    """One line of the checklist.
+    """One line of the checklist: a value beside its bound.
 
     Attributes:
-        kind: whose line it is.
-        name: what is looked at.
-        value: what was found, in words.
-        bound: what it should be, in words.
-        verdict: how the one compares to the other.
+        kind: whether the line advises, checks, states a target or decides; see the module.
+        name: the hyperparameter or the measurement that is compared.
+        value: its value as text; empty where it was not measured.
+        bound: the bound on the value as text.
+        verdict: whether the value is within the bound.
     """
 
     kind: Kind
@@ -47,114 +50,121 @@ class ChecklistLine:
     verdict: Verdict
 
     def as_row(self) -> dict[str, str]:
-        """Plain values, for JSON."""
+        """Return the line as plain values, for JSON."""
         return asdict(self)
 
 
-def checklist(config: TrainingConfig, findings: Findings) -> list[ChecklistLine]:
-    """All lines, in the order in which they are shown.
+def make_checklist(config: TrainingConfig, findings: Findings) -> list[ChecklistLine]:
+    """Make the whole checklist of a training.
 
     Args:
-        config: the recipe.
-        findings: what was found on val; empty if nothing was.
+        config: the recipe that was, or would be, trained with.
+        findings: the measurements on val; empty if nothing was held out or trained.
+
+    Returns:
+        the lines in the order in which they are shown: advice, checks, guide targets, gates.
     """
-    return [*advice(config), *checks(findings), *targets(findings), *gates(findings)]
+    return [*advice_lines(config), *check_lines(findings), *target_lines(findings), *gate_lines(findings)]
 
 
-def advice(config: TrainingConfig) -> list[ChecklistLine]:
-    """The guide's bounds on the recipe."""
+def advice_lines(config: TrainingConfig) -> list[ChecklistLine]:
+    """Compare a recipe with the guide's bounds on hyperparameters."""
     trainer, gamma, weights = config.trainer, config.loss.focal_gamma, config.balance.class_weights
     rate, batch, decay, patience = trainer.learning_rate, trainer.batch_size, trainer.weight_decay, trainer.patience
-    balanced = weights != "none" or config.balance.oversample
+    is_balanced = weights != "none" or config.balance.oversample
     # A training that is never stopped early is more patient than any bound.
-    waits, patient = ("no early stopping", True) if patience is None else (str(patience), patience >= MIN_PATIENCE)
+    is_patient = patience is None or patience >= MIN_PATIENCE
+    patience_text = "no early stopping" if patience is None else str(patience)
     return [
         _line("advice", "learning rate", f"{rate:g}", f"<= {MAX_LEARNING_RATE:g}", rate <= MAX_LEARNING_RATE),
         _line("advice", "batch size", str(batch), f">= {MIN_BATCH_SIZE}", batch >= MIN_BATCH_SIZE),
         _line("advice", "weight decay", f"{decay:g}", f">= {MIN_WEIGHT_DECAY:g}", decay >= MIN_WEIGHT_DECAY),
         _line("advice", "focal gamma", f"{gamma:g}", f">= {MIN_FOCAL_GAMMA:g}", gamma >= MIN_FOCAL_GAMMA),
-        _line("advice", "class weights", weights, "on, or oversampling", balanced),
-        _line("advice", "patience", waits, f">= {MIN_PATIENCE}", patient),
+        _line("advice", "class weights", weights, "on, or oversampling", is_balanced),
+        _line("advice", "patience", patience_text, f">= {MIN_PATIENCE}", is_patient),
     ]
 
 
-def checks(findings: Findings) -> list[ChecklistLine]:
-    """The guide's bounds on measured figures."""
-    accuracy, gap = _figure(findings, "val", "accuracy"), _figure(findings, "gap", "gap")
+def check_lines(findings: Findings) -> list[ChecklistLine]:
+    """Compare the measurements with the guide's bounds on them."""
+    accuracy, gap = _measurement(findings, "val", "accuracy"), _measurement(findings, "gap", "gap")
     return [
         _share("check", "val accuracy", accuracy, f"> {MIN_ACCURACY:.0%}", accuracy > MIN_ACCURACY),
         _measured("check", "train-val gap of the loss", gap, f"< {MAX_GAP:g}", gap < MAX_GAP),
     ]
 
 
-def targets(findings: Findings) -> list[ChecklistLine]:
-    """The guide's table of targets, beside what was measured. A figure above a range is no success: look for a leak."""
-    accuracy, f1 = _figure(findings, "val", "accuracy"), _figure(findings, "val", "macro_f1")
-    loss, gap = _figure(findings, "gap", "val_loss"), _figure(findings, "gap", "gap")
-    right, good = _within(accuracy, TARGET_ACCURACY), _within(f1, TARGET_F1)
+def target_lines(findings: Findings) -> list[ChecklistLine]:
+    """Set the measurements beside the guide's table of targets.
+
+    A measurement above its range is no success: it calls for the search of a leak.
+    """
+    accuracy, f1 = _measurement(findings, "val", "accuracy"), _measurement(findings, "val", "macro_f1")
+    loss, gap = _measurement(findings, "gap", "val_loss"), _measurement(findings, "gap", "gap")
+    accuracy_range, f1_range = _format_range(TARGET_ACCURACY), _format_range(TARGET_F1)
     return [
-        _share("guide target", "val accuracy", accuracy, _range(TARGET_ACCURACY), right),
-        _share("guide target", "val macro-F1", f1, _range(TARGET_F1), good),
+        _share("guide target", "val accuracy", accuracy, accuracy_range, _within(accuracy, TARGET_ACCURACY)),
+        _share("guide target", "val macro-F1", f1, f1_range, _within(f1, TARGET_F1)),
         _measured("guide target", "val loss (cross-entropy, nats)", loss, f"< {TARGET_LOSS:g}", loss < TARGET_LOSS),
         _measured("guide target", "train-val gap of the loss", gap, f"< {TARGET_GAP:g}", gap < TARGET_GAP),
     ]
 
 
-def gates(findings: Findings) -> list[ChecklistLine]:
-    """This project's own: better than every yardstick, a direction that is not luck, more than one class called.
+def gate_lines(findings: Findings) -> list[ChecklistLine]:
+    """Decide whether a model has shown skill: it beats every baseline, its direction is not luck, it has not collapsed.
 
-    The first two are judged on rows that did not choose the epoch (see `core.evaluation.history.cross_fitted`), the
-    yardsticks on the same halves.
+    The first two are judged on rows that did not choose the epoch (see `core.evaluation.history.cross_fitted_scores`),
+    and the baselines on the same halves of val.
     """
-    yardsticks: Mapping[str, float] = findings.get("val_yardsticks_by_halves", {})
-    best = max(yardsticks, key=lambda name: yardsticks[name], default="")
-    least = float(yardsticks[best]) if best else math.nan
-    f1, auc = _figure(findings, "val_cross_fitted", "macro_f1"), _figure(findings, "val_cross_fitted", "direction_auc")
-    provable = _figure(findings, "provable_direction_auc")
-    share = _figure(findings, "val", "top_share")
+    baselines: Mapping[str, float] = findings.get("val_yardsticks_by_halves", {})
+    best = max(baselines, key=lambda name: baselines[name], default="")
+    best_f1 = float(baselines[best]) if best else math.nan
+    f1 = _measurement(findings, "val_cross_fitted", "macro_f1")
+    auc = _measurement(findings, "val_cross_fitted", "direction_auc")
+    provable = _measurement(findings, "provable_direction_auc")
+    share = _measurement(findings, "val", "top_share")
     luck = "> what luck reaches" if math.isnan(provable) else f"> {provable:.4f} ({CONFIDENCE:.0%}, on these rows)"
-    mixed = share <= COLLAPSE
     return [
         _measured(
             "gate",
             "macro-F1 better than every yardstick",
             f1,
-            f"> {least:.4f} ({best})" if best else "> the best of them",
-            f1 > least,
+            f"> {best_f1:.4f} ({best})" if best else "> the best of them",
+            f1 > best_f1,
         ),
         _measured("gate", "direction AUC beyond luck", auc, luck, auc > provable),
-        _share("gate", "no mode collapse: class called most", share, f"<= {COLLAPSE:.0%}", mixed),
+        _share("gate", "no mode collapse: class called most", share, f"<= {MAX_TOP_SHARE:.0%}", share <= MAX_TOP_SHARE),
     ]
 
 
 def has_skill(lines: list[ChecklistLine]) -> bool:
-    """Whether every gate was passed."""
+    """Return whether the model has passed every gate of its checklist."""
     return all(line.verdict == "pass" for line in lines if line.kind == "gate")
 
 
-def _figure(findings: Findings, *path: str) -> float:
-    """A figure of the findings; NaN where it was not measured."""
+def _measurement(findings: Findings, *path: str) -> float:
+    """Return the number at a path of keys in the findings; NaN where it was not measured."""
     value: Any = findings
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return float(value) if isinstance(value, (int, float)) else math.nan
 
 
-def _line(kind: Kind, name: str, value: str, bound: str, holds: bool) -> ChecklistLine:
-    return ChecklistLine(kind, name, value, bound, "pass" if holds else "fail")
+def _line(kind: Kind, name: str, value: str, bound: str, passes: bool) -> ChecklistLine:
+    return ChecklistLine(kind, name, value, bound, "pass" if passes else "fail")
 
 
-def _measured(kind: Kind, name: str, value: float, bound: str, holds: bool, form: str = ".4f") -> ChecklistLine:
+def _measured(kind: Kind, name: str, value: float, bound: str, passes: bool, format_spec: str = ".4f") -> ChecklistLine:
     if math.isnan(value):
         return ChecklistLine(kind, name, "", bound, "not measured")
-    return _line(kind, name, format(value, form), bound, holds)
+    return _line(kind, name, format(value, format_spec), bound, passes)
 
 
-def _share(kind: Kind, name: str, value: float, bound: str, holds: bool) -> ChecklistLine:
-    return _measured(kind, name, value, bound, holds, ".1%")
+def _share(kind: Kind, name: str, value: float, bound: str, passes: bool) -> ChecklistLine:
+    return _measured(kind, name, value, bound, passes, ".1%")
 
 
-def _range(bounds: tuple[float, float]) -> str:
+def _format_range(bounds: tuple[float, float]) -> str:
     return f"{bounds[0]:.0%} to {bounds[1]:.0%}"
 
 

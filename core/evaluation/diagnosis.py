@@ -1,4 +1,4 @@
-"""Troubleshooting: what went wrong in a training that ended badly, the numbers that say so, and the guide's remedy."""
+"""Diagnoses a training that ended badly: names the trouble, the numbers that show it, and the guide's remedy."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Any
 from core.config import TrainingConfig
 from core.evaluation.checklist import MAX_GAP
 from core.evaluation.history import EpochResult
-from core.evaluation.metrics import COLLAPSE
+from core.evaluation.metrics import MAX_TOP_SHARE
 
-PATIENT_EPOCHS = 20
+MIN_EPOCHS = 20
 """Epochs after which the training loss should have fallen."""
 MIN_LOSS_DROP = 0.02
-"""Share of the first epoch's loss by which it should have fallen by then."""
-SCORE, LOST_SCORE = "macro_f1", 0.03
-"""Fall of this metric from the best epoch, while the training loss goes on falling, that tells overfitting."""
+"""Share of the first epoch's loss by which the loss should have fallen by then."""
+OVERFITTING_METRIC, MAX_SCORE_DROP = "macro_f1", 0.03
+"""A fall of this metric since the best epoch, while the training loss still falls, that shows overfitting."""
 CHANCE = 1 / 3
 """Balanced accuracy of guessing."""
-ABOVE_CHANCE = 0.02
-"""Balanced accuracy beyond guessing that is no accident."""
+MIN_ABOVE_CHANCE = 0.02
+"""Balanced accuracy above that of guessing that is no accident."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One finding.
+    """Names one trouble of a training.
 
     Attributes:
         what: the trouble, in a few words.
-        numbers: what led to it.
-        remedy: what the guide advises.
+        numbers: the numbers that show it, as text.
+        remedy: what the guide advises to do about it.
     """
 
     what: str
@@ -39,7 +39,7 @@ class Diagnosis:
     remedy: str
 
     def as_row(self) -> dict[str, str]:
-        """Plain values, for JSON."""
+        """Return the diagnosis as plain values, for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -47,49 +47,54 @@ class Diagnosis:
 
 
 def diagnose(config: TrainingConfig, history: Sequence[EpochResult], findings: Mapping[str, Any]) -> list[Diagnosis]:
-    """What is wrong with a training; empty if nothing is.
+    """Diagnose what went wrong in a training.
 
     Args:
-        config: its recipe.
-        history: a result an epoch.
-        findings: what was found on val, as `core.training.run` writes it; empty if nothing was held out.
+        config: the recipe of the training.
+        history: the results of all its epochs.
+        findings: the measurements on val, see `core.evaluation.checklist.Findings`; empty if nothing was held out.
+
+    Returns:
+        one diagnosis per trouble; none if nothing is wrong.
     """
-    found = [_loss_not_falling(config, history)]
+    diagnoses = [_diagnose_loss(config, history)]
     if findings:
-        found += [
-            _overfitting(config, history, findings["gap"]),
-            _at_chance(findings["val"]),
-            _collapsed(findings["val"]),
+        diagnoses += [
+            _diagnose_overfitting(config, history, findings["gap"]),
+            _diagnose_chance(findings["val"]),
+            _diagnose_collapse(findings["val"]),
         ]
-    return [diagnosis for diagnosis in found if diagnosis is not None]
+    return [diagnosis for diagnosis in diagnoses if diagnosis is not None]
 
 
-def _loss_not_falling(config: TrainingConfig, history: Sequence[EpochResult]) -> Diagnosis | None:
-    if len(history) < PATIENT_EPOCHS:
+def _diagnose_loss(config: TrainingConfig, history: Sequence[EpochResult]) -> Diagnosis | None:
+    if len(history) < MIN_EPOCHS:
         return None
-    first, least = history[0].train_loss, min(result.train_loss for result in history)
-    fall = (first - least) / abs(first) if first else 0.0
-    if fall >= MIN_LOSS_DROP:
+    first, lowest = history[0].train_loss, min(result.train_loss for result in history)
+    drop = (first - lowest) / abs(first) if first else 0.0
+    if drop >= MIN_LOSS_DROP:
         return None
     return Diagnosis(
-        f"The loss has not fallen after {PATIENT_EPOCHS} epochs",
-        f"training loss {first:.4f} in the first epoch, {least:.4f} at its lowest, of {len(history)} "
+        f"The loss has not fallen after {MIN_EPOCHS} epochs",
+        f"training loss {first:.4f} in the first of {len(history)} epochs, {lowest:.4f} at its lowest "
         f"(learning rate {config.trainer.learning_rate:g})",
-        "Raise the learning rate 3 to 10 times, or lower dropout and weight decay; then look at the features "
+        "Raise the learning rate 3 to 10 times, or lower dropout and weight decay; then check the features "
         "(preset-search data check)",
     )
 
 
-def _overfitting(config: TrainingConfig, history: Sequence[EpochResult], gap: Mapping[str, float]) -> Diagnosis | None:
+def _diagnose_overfitting(
+    config: TrainingConfig, history: Sequence[EpochResult], gap: Mapping[str, float]
+) -> Diagnosis | None:
     best, last = history[history[-1].best_epoch - 1], history[-1]
-    # Whatever chose the epoch: the ranking metric may have any scale.
-    lost = best.metrics[SCORE] - last.metrics[SCORE]
+    # One metric for all trainings, whatever chose the epoch: the ranking metric may have any scale.
+    best_score, last_score = best.metrics[OVERFITTING_METRIC], last.metrics[OVERFITTING_METRIC]
     numbers = []
     if gap["gap"] >= MAX_GAP:
         numbers.append(f"cross-entropy {gap['train_loss']:.4f} on train, {gap['val_loss']:.4f} on val")
-    if lost >= LOST_SCORE and last.train_loss < best.train_loss:
+    if best_score - last_score >= MAX_SCORE_DROP and last.train_loss < best.train_loss:
         numbers.append(
-            f"{SCORE} fell from {best.metrics[SCORE]:.4f} at epoch {best.epoch} to {last.metrics[SCORE]:.4f} at "
+            f"{OVERFITTING_METRIC} fell from {best_score:.4f} at epoch {best.epoch} to {last_score:.4f} at epoch "
             f"{last.epoch}, while the training loss fell from {best.train_loss:.4f} to {last.train_loss:.4f}"
         )
     if not numbers:
@@ -102,20 +107,20 @@ def _overfitting(config: TrainingConfig, history: Sequence[EpochResult], gap: Ma
     )
 
 
-def _at_chance(val: Mapping[str, float]) -> Diagnosis | None:
-    reached = val["balanced_accuracy"]
-    if math.isnan(reached) or reached >= CHANCE + ABOVE_CHANCE:
+def _diagnose_chance(val: Mapping[str, float]) -> Diagnosis | None:
+    accuracy = val["balanced_accuracy"]
+    if math.isnan(accuracy) or accuracy >= CHANCE + MIN_ABOVE_CHANCE:
         return None
     return Diagnosis(
         "Stuck at chance",
-        f"balanced accuracy {reached:.4f} on val, guessing has {CHANCE:.4f}; direction AUC {val['direction_auc']:.4f}",
+        f"balanced accuracy {accuracy:.4f} on val, {CHANCE:.4f} by guessing; direction AUC {val['direction_auc']:.4f}",
         "Check labels and features (preset-search data check), use class weights, a longer horizon or more days; if "
         "logistic regression finds nothing either, there may be nothing to find",
     )
 
 
-def _collapsed(val: Mapping[str, float]) -> Diagnosis | None:
-    if val["top_share"] <= COLLAPSE:
+def _diagnose_collapse(val: Mapping[str, float]) -> Diagnosis | None:
+    if val["top_share"] <= MAX_TOP_SHARE:
         return None
     return Diagnosis(
         "Mode collapse",

@@ -1,22 +1,32 @@
-"""What a model is judged by. No loss: losses change scale with the hyperparameters, these do not."""
+"""Metrics by which a model is judged. No loss is among them: losses change scale with the hyperparameters.
+
+Shapes: N rows; 3 classes (SELL, HOLD, BUY), whose probabilities are float64 `[N, 3]`, rows summing to 1.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sklearn import metrics
+from sklearn.metrics import (
+    f1_score,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+    recall_score,
+    roc_auc_score,
+)
 
 from core.config import RankingMetric
 from core.data.labels import BUY, CLASSES, HOLD, SELL
 from core.evaluation.calibration import cross_fitted_nll, logits_of
 from core.evaluation.metric_names import PREDICTION_METRICS
 
-COLLAPSE = 0.9
-"""A model that calls one class more often than this has collapsed."""
+MAX_TOP_SHARE = 0.9
+"""Share of the calls above which a model that calls one class so often has collapsed."""
 SELECTIVE_SHARES = (0.10, 0.25, 0.50)
+"""Shares of the calls, the most certain first, that `selective_accuracy` judges."""
 _ECE_BINS = 15
-_CLASSES = list(range(len(CLASSES)))
+_CLASS_CODES = list(range(len(CLASSES)))
 
 
 def evaluate(
@@ -25,12 +35,12 @@ def evaluate(
     timestamps: np.ndarray,
     names: Sequence[str] = PREDICTION_METRICS,
 ) -> dict[str, float]:
-    """Metrics of one set of predictions.
+    """Compute the metrics of one set of predictions.
 
     Args:
-        labels: true classes `[N]`.
-        probabilities: float64 `[N, 3]`, rows summing to 1, not calibrated.
-        timestamps: `[N]`, to halve the rows in time for the calibration of nll.
+        labels: true classes, `[N]`.
+        probabilities: predicted probabilities, not calibrated, `[N, 3]`.
+        timestamps: instants of the rows in any unit, `[N]`, to halve them in time for the calibration of nll.
         names: the metrics to compute, of `PREDICTION_METRICS`.
 
     Returns:
@@ -42,117 +52,133 @@ def evaluate(
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of right calls."""
+    """Compute the share of correct calls."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
 def balanced_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean recall of the classes that occur."""
-    called = probabilities.argmax(axis=1)
-    return float(metrics.recall_score(labels, called, labels=np.unique(labels), average="macro", zero_division=0.0))
+    """Compute the mean recall of the classes that occur."""
+    calls = probabilities.argmax(axis=1)
+    return float(recall_score(labels, calls, labels=np.unique(labels), average="macro", zero_division=0.0))
 
 
 def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean F1 of the three classes."""
-    called = probabilities.argmax(axis=1)
-    return float(metrics.f1_score(labels, called, labels=_CLASSES, average="macro", zero_division=0.0))
+    """Compute the mean F1 of the three classes."""
+    calls = probabilities.argmax(axis=1)
+    return float(f1_score(labels, calls, labels=_CLASS_CODES, average="macro", zero_division=0.0))
 
 
 def top_share(probabilities: np.ndarray) -> float:
-    """Share of the class that is called most."""
-    called = probabilities.argmax(axis=1)
-    return float(np.bincount(called, minlength=len(CLASSES)).max() / len(called))
+    """Compute the share of the class that is called most."""
+    calls = probabilities.argmax(axis=1)
+    return float(np.bincount(calls, minlength=len(CLASSES)).max() / len(calls))
 
 
-def halves(timestamps: np.ndarray) -> list[np.ndarray]:
-    """The earlier and the later half of rows, in time, as bool `[N]`; none where they cannot be halved."""
+def split_halves(timestamps: np.ndarray) -> list[np.ndarray]:
+    """Split rows into the earlier and the later half of their time.
+
+    Args:
+        timestamps: instants of the rows in any unit, `[N]`.
+
+    Returns:
+        two masks, bool `[N]`, the earlier half first; none where the rows cannot be halved.
+    """
     early = timestamps <= np.median(timestamps) if len(timestamps) else np.zeros(0, dtype=bool)
     return [early, ~early] if early.any() and not early.all() else []
 
 
-def ranking(scores: dict[str, float], metric: RankingMetric) -> float:
-    """The score by which epochs and trials are ranked, higher is better: the metric, negated if less of it is better.
+def ranking_score(scores: dict[str, float], metric: RankingMetric) -> float:
+    """Return the score by which epochs and trials are ranked; higher is better.
 
-    NaN where the metric is not among the scores.
+    Args:
+        scores: the metrics by name.
+        metric: the metric to rank by.
+
+    Returns:
+        the metric, negated if lower is better; NaN where it is not among the scores.
     """
     value = scores.get(metric, float("nan"))
     return -value if metric == "nll" else value
 
 
-def matthews(labels: np.ndarray, called: np.ndarray) -> float:
-    """Matthews' correlation coefficient of labels and calls `[N]`; 0 where either knows one class only."""
-    if len(np.unique(labels)) < 2 or len(np.unique(called)) < 2:
+def matthews_correlation(labels: np.ndarray, calls: np.ndarray) -> float:
+    """Compute Matthews' correlation coefficient of labels and calls `[N]`; 0 where either holds one class only."""
+    if len(np.unique(labels)) < 2 or len(np.unique(calls)) < 2:
         return 0.0
-    return float(metrics.matthews_corrcoef(labels, called))
+    return float(matthews_corrcoef(labels, calls))
 
 
 def multiclass_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Area under the ROC curve, mean of each class against the rest; NaN if a class is missing."""
+    """Compute the area under the ROC curve, averaged over each class against the others; NaN if a class is missing."""
     if len(np.unique(labels)) < len(CLASSES):
         return float("nan")
-    return float(np.mean([metrics.roc_auc_score(labels == k, probabilities[:, k]) for k in _CLASSES]))
+    return float(np.mean([roc_auc_score(labels == k, probabilities[:, k]) for k in _CLASS_CODES]))
 
 
 def direction_auc(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """AUC of p_BUY - p_SELL among the rows that are not HOLD; NaN if SELL or BUY is missing.
+    """Compute the AUC of p_BUY - p_SELL among the rows that are not HOLD; NaN if SELL or BUY is missing.
 
     Skill at volatility (will it move?) does not enter it; skill at direction does.
     """
     moves = labels != HOLD
     if len(np.unique(labels[moves])) < 2:
         return float("nan")
-    return float(metrics.roc_auc_score(labels[moves] == BUY, lean(probabilities)[moves]))
+    return float(roc_auc_score(labels[moves] == BUY, direction_score(probabilities)[moves]))
 
 
-def lean(probabilities: np.ndarray) -> np.ndarray:
-    """p_BUY - p_SELL, `[N]`."""
+def direction_score(probabilities: np.ndarray) -> np.ndarray:
+    """Return p_BUY - p_SELL of probabilities `[N, 3]`: how far they favour a rise, from -1 to 1, `[N]`."""
     return np.asarray(probabilities[:, BUY] - probabilities[:, SELL])
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean gap between confidence and accuracy over 15 equal bins of confidence. Naeini et al. 2015."""
+    """Compute the mean gap between confidence and accuracy over 15 equal bins of confidence. Naeini et al. 2015."""
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    correct = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * _ECE_BINS).astype(int), _ECE_BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=_ECE_BINS)
+    gaps = np.bincount(bins, weights=correct - confidence, minlength=_ECE_BINS)
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def per_class(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and support of each class."""
-    found = metrics.precision_recall_fscore_support(
-        labels, probabilities.argmax(axis=1), labels=_CLASSES, zero_division=0.0
+def per_class_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, dict[str, float]]:
+    """Compute precision, recall, F1 and support of each class, by the name of the class."""
+    columns = precision_recall_fscore_support(
+        labels, probabilities.argmax(axis=1), labels=_CLASS_CODES, zero_division=0.0
     )
     names = ("precision", "recall", "f1", "support")
-    return {CLASSES[k]: {name: float(values[k]) for name, values in zip(names, found, strict=True)} for k in _CLASSES}
+    return {
+        CLASSES[k]: {name: float(values[k]) for name, values in zip(names, columns, strict=True)} for k in _CLASS_CODES
+    }
 
 
-def selective(returns: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Of the BUY and SELL calls with the largest |p_BUY - p_SELL|: the share whose forward return has that sign.
+def selective_accuracy(returns: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Compute how often the most certain BUY and SELL calls have the sign of the forward return.
+
+    Calls are ordered by |p_BUY - p_SELL|, the largest first.
 
     Args:
-        returns: forward returns `[N]`, in any unit.
-        probabilities: `[N, 3]`.
+        returns: forward returns in any unit, `[N]`.
+        probabilities: predicted probabilities, `[N, 3]`.
 
     Returns:
-        by 'top 10 %' and so on, the share; NaN without a call.
+        by 'top 10%' and so on (`SELECTIVE_SHARES`), the share of calls in the right direction; NaN without a call.
     """
-    called = probabilities.argmax(axis=1) != HOLD
-    side, moved = lean(probabilities)[called], returns[called]
+    is_call = probabilities.argmax(axis=1) != HOLD
+    side, moves = direction_score(probabilities)[is_call], returns[is_call]
     order = np.argsort(-np.abs(side), kind="stable")
-    found = {}
+    accuracies = {}
     for share in SELECTIVE_SHARES:
         top = order[: int(np.ceil(share * len(order)))]
-        right = np.sign(side[top]) == np.sign(moved[top])
-        found[f"top {share:.0%}"] = float(right.mean()) if len(top) else float("nan")
-    return found
+        correct = np.sign(side[top]) == np.sign(moves[top])
+        accuracies[f"top {share:.0%}"] = float(correct.mean()) if len(top) else float("nan")
+    return accuracies
 
 
 _METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "accuracy": lambda labels, probabilities, _: accuracy(labels, probabilities),
     "balanced_accuracy": lambda labels, probabilities, _: balanced_accuracy(labels, probabilities),
     "macro_f1": lambda labels, probabilities, _: macro_f1(labels, probabilities),
-    "mcc": lambda labels, probabilities, _: matthews(labels, probabilities.argmax(axis=1)),
+    "mcc": lambda labels, probabilities, _: matthews_correlation(labels, probabilities.argmax(axis=1)),
     "auc": lambda labels, probabilities, _: multiclass_auc(labels, probabilities),
     "direction_auc": lambda labels, probabilities, _: direction_auc(labels, probabilities),
     "nll": lambda labels, probabilities, times: cross_fitted_nll(logits_of(probabilities), labels, times),

@@ -1,4 +1,7 @@
-"""Everything that is said of a trained model on one set of rows, beside the yardsticks on the same rows."""
+"""Reports on the predictions for some rows of a dataset, of a trained model or of the baselines.
+
+Shapes: N rows; 3 classes (SELL, HOLD, BUY).
+"""
 
 from __future__ import annotations
 
@@ -31,38 +34,45 @@ def evaluate_rows(
     return metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows], names)
 
 
-def evaluation_report(
+def make_evaluation_report(
     dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, cost_bp: float = DEFAULT_COST_BP
 ) -> dict[str, Any]:
-    """Metrics, per-class table, selective figures and backtest of predictions.
+    """Report everything that predictions for some rows of a dataset are worth.
 
     Args:
-        dataset: where labels and returns come from.
-        rows: rows predicted, `[N]`.
-        probabilities: `[N, 3]`.
-        cost_bp: cost of a round trip in basis points.
+        dataset: holds the labels and the returns of the rows.
+        rows: the rows predicted, `[N]`, in the order of the dataset.
+        probabilities: SELL, HOLD, BUY for each of these rows, float64 `[N, 3]`, not calibrated.
+        cost_bp: cost of a round trip in the backtest, in basis points.
+
+    Returns:
+        `metrics`, scores `per_class`, `selective` accuracy and the `backtest` of following the calls.
     """
     labels = dataset.labels[rows]
     return {
         "metrics": evaluate_rows(dataset, rows, probabilities),
-        "per_class": metrics.per_class(labels, probabilities),
-        "selective": metrics.selective(dataset.returns[rows], probabilities),
+        "per_class": metrics.per_class_scores(labels, probabilities),
+        "selective": metrics.selective_accuracy(dataset.returns[rows], probabilities),
         "backtest": run_backtest(dataset, rows, probabilities.argmax(axis=1), cost_bp).as_row(),
     }
 
 
-def baseline_metrics(dataset: Dataset, rows: np.ndarray) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """What every baseline reaches on these rows, by name.
+def evaluate_baselines(dataset: Dataset, rows: np.ndarray) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Evaluate every baseline on some rows of a dataset.
+
+    Args:
+        dataset: holds features and labels; the baselines learn from its train rows.
+        rows: the rows to predict, `[N]`.
 
     Returns:
-        all metrics; and macro-F1 as the mean over the earlier and the later half of the rows, which is a little lower
-        than that of the whole: a model's cross-fitted figure is such a mean too.
+        by the baseline's name, all its metrics; and its macro-F1 as the mean over the earlier and the later half of the
+        rows, which is a little lower than that of the whole: a model's cross-fitted score is such a mean too.
     """
-    labels, times = dataset.labels[rows], dataset.timestamps[rows]
-    whole, by_halves = {}, {}
+    halves = metrics.split_halves(dataset.timestamps[rows])
+    scores, macro_f1_by_halves = {}, {}
     for name, predict in BASELINES.items():
         probabilities = predict(dataset, rows)
-        whole[name] = evaluate_rows(dataset, rows, probabilities)
-        parts = [metrics.macro_f1(labels[half], probabilities[half]) for half in metrics.halves(times)]
-        by_halves[name] = float(np.mean(parts)) if parts else float("nan")
-    return whole, by_halves
+        scores[name] = evaluate_rows(dataset, rows, probabilities)
+        of_halves = [metrics.macro_f1(dataset.labels[rows[half]], probabilities[half]) for half in halves]
+        macro_f1_by_halves[name] = float(np.mean(of_halves)) if of_halves else float("nan")
+    return scores, macro_f1_by_halves

@@ -16,12 +16,11 @@ from core.data import summary
 from core.data.dataset import Dataset
 from core.data.summary import describe_data
 from core.errors import ConfigError
-from core.evaluation import checklist as checklist_module
-from core.evaluation import curves, diagnosis, metrics, report
+from core.evaluation import curves, metrics, report
 from core.evaluation.calibration import Calibration
-from core.evaluation.checklist import CONFIDENCE, ChecklistLine
-from core.evaluation.diagnosis import Diagnosis
-from core.evaluation.history import EpochResult, cross_fitted
+from core.evaluation.checklist import CONFIDENCE, ChecklistLine, make_checklist
+from core.evaluation.diagnosis import Diagnosis, diagnose
+from core.evaluation.history import EpochResult, cross_fitted_scores
 from core.files import check_writable, write_json
 from core.inference import TrainedModel
 from core.training.device import resolve_device
@@ -143,7 +142,7 @@ def _write(
 ) -> TrainingResult:
     """Hold the training against checklist and troubleshooting; write the metrics and the picture."""
     config, findings, calibration = trained.config, trained.findings, trained.calibration
-    lines, diagnoses = checklist_module.checklist(config, findings), diagnosis.diagnose(config, history, findings)
+    lines, diagnoses = make_checklist(config, findings), diagnose(config, history, findings)
     best = history[history[-1].best_epoch - 1]
     files = [output / name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE)]
     content = {
@@ -171,14 +170,14 @@ def evaluate_training(
     """
     assert trainer.best is not None  # an epoch has run
     best = trainer.evaluate_best()
-    whole, by_halves = report.baseline_metrics(dataset, dataset.val)
-    chosen_elsewhere = cross_fitted(history, trainer.config.trainer.metric) if history[0].halves else {}
+    whole, by_halves = report.evaluate_baselines(dataset, dataset.val)
+    chosen_elsewhere = cross_fitted_scores(history, trainer.config.trainer.metric) if history[0].halves else {}
     return best.calibration, {
         "val": trainer.best.best_metrics,
         "val_cross_fitted": chosen_elsewhere,
         "val_yardsticks": whole,
         "val_yardsticks_by_halves": by_halves,
-        "val_report": report.evaluation_report(dataset, dataset.val, softmax(best.val_logits, axis=1)),
+        "val_report": report.make_evaluation_report(dataset, dataset.val, softmax(best.val_logits, axis=1)),
         "provable_direction_auc": summary.provable_direction_auc(dataset, dataset.val, CONFIDENCE),
         "gap": {"val_loss": best.val_loss, "train_loss": best.train_loss, "gap": best.gap},
     }
@@ -191,5 +190,5 @@ def _draw(
     start, end = (edge[:10] for edge in data["span"])
     title = f"{'synthetic data: ' if data['synthetic'] else ''}{', '.join(data['symbols'])} {start} to {end}"
     yardsticks = findings.get("val_yardsticks", {})
-    ranked = {name: metrics.ranking(scores, metric) for name, scores in yardsticks.items()}
+    ranked = {name: metrics.ranking_score(scores, metric) for name, scores in yardsticks.items()}
     curves.draw_curves(path, title, metric, history, ranked)

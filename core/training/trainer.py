@@ -25,12 +25,11 @@ from core.config import TrainingConfig
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError
-from core.evaluation import metrics as metrics_module
 from core.evaluation.backtest import run_backtest
 from core.evaluation.calibration import Calibration, fit_calibration, nll
-from core.evaluation.history import CROSS_FITTED, EpochResult
+from core.evaluation.history import CROSS_FITTED_METRICS, EpochResult
 from core.evaluation.metric_names import METRIC_NAMES, NET_SHARPE
-from core.evaluation.metrics import ranking
+from core.evaluation.metrics import ranking_score, split_halves
 from core.evaluation.report import evaluate_rows
 from core.models.cnn_lstm import build_model
 from core.models.windows import gather_windows, predict_windows
@@ -97,7 +96,7 @@ class Trainer:
         self._train = _shared_tensor(dataset.train, device)
         self._val = _shared_tensor(dataset.val, device)
         self._val_labels = dataset.labels[dataset.val]
-        self._val_halves = metrics_module.halves(dataset.timestamps[dataset.val])
+        self._val_halves = split_halves(dataset.timestamps[dataset.val])
 
         model_seed, *draw_seeds = (
             int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(5)
@@ -145,7 +144,7 @@ class Trainer:
         with deterministic(self.config.trainer.deterministic):
             train_loss = self._train_epoch()
             scores, halves = self._scores()
-        score = ranking(scores, self.config.trainer.metric)
+        score = ranking_score(scores, self.config.trainer.metric)
         result = EpochResult(
             epoch=self.epoch + 1,
             score=score,
@@ -181,7 +180,7 @@ class Trainer:
         if len(rows) == 0:
             return {}, []
         probabilities = self.probabilities(self._val)
-        names = sorted({self.config.trainer.metric, *CROSS_FITTED})
+        names = sorted({self.config.trainer.metric, *CROSS_FITTED_METRICS})
         halves = [self._judge(rows[half], probabilities[half], names) for half in self._val_halves]
         return self._judge(rows, probabilities), halves
 

@@ -216,7 +216,7 @@ def _report(plan: Any, outcome: Any, root: Path) -> None:
         console.out.print(
             "The winner was chosen on these rows, as the best of many: its figures are optimistic. It is not confirmed."
         )
-    if best and best["value"] <= metrics.ranking(outcome.yardsticks["majority"], config.metric):
+    if best and best["value"] <= metrics.ranking_score(outcome.yardsticks["majority"], config.metric):
         console.out.print("[bold]No skill found:[/] the winner is no better than always calling the majority class.")
     for path in outcome.files:
         console.out.print(f"wrote {escape(str(path))}")

@@ -25,7 +25,7 @@ from scipy.special import softmax
 from core import console, errors
 from core.data.dataset import Dataset
 from core.errors import ConfigError, PresetSearchError
-from core.evaluation import checklist
+from core.evaluation.checklist import make_checklist
 from core.evaluation.report import evaluate_rows
 from core.files import write_json, write_table
 from core.training import run as training
@@ -101,7 +101,7 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> tuple[dict[str, A
         "held_out_rows": len(dataset.test),
     }
     if findings:
-        row["checklist"] = [line.as_row() for line in checklist.checklist(recipe, findings)]
+        row["checklist"] = [line.as_row() for line in make_checklist(recipe, findings)]
     source = Source(cell.candidate.number, cell.seed, cell.split)
     made = [table(source, dataset, dataset.test, probabilities) for table in (predictions_table, returns_table)]
     return row, made

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.config import RankingMetric
-from core.evaluation.metrics import COLLAPSE
+from core.evaluation.metrics import MAX_TOP_SHARE
 from search.statistics.bootstrap import (
     DRAWS,
     Interval,
@@ -181,7 +181,7 @@ def certification_gates(
     return [
         Gate("all figures finite", all_finite, "yes", all_finite),
         Gate("trained to the end", all_epochs_run, "yes", all_epochs_run),
-        Gate("largest share of one class", top_share, f"<= {COLLAPSE}", top_share <= COLLAPSE),
+        Gate("largest share of one class", top_share, f"<= {MAX_TOP_SHARE}", top_share <= MAX_TOP_SHARE),
         Gate("earlier readings of this test span", earlier_readings, "none", earlier_readings == 0),
         Gate(
             f"macro-F1 on test less that of the best baseline ({result.best_baseline}), lower bound",

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.config import RankingMetric
 from core.data.labels import BUY, CLASSES, HOLD
-from core.evaluation.metrics import lean
+from core.evaluation.metrics import direction_score
 
 _CLASSES = len(CLASSES)
 _CHUNK = 250
@@ -109,7 +109,8 @@ def _mcc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -
 
 def _direction_auc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     moves = predictions.labels != HOLD
-    return _auc(lean(predictions.probabilities)[moves], predictions.labels[moves] == BUY, positions[moves], weights)
+    scores = direction_score(predictions.probabilities)[moves]
+    return _auc(scores, predictions.labels[moves] == BUY, positions[moves], weights)
 
 
 def _multiclass_auc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:

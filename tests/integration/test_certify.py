@@ -50,7 +50,7 @@ def _possible_mcc(market: dict[str, Any], seed: int) -> float:
     known = (synthetic.side(config, 0) * synthetic.pressure(config, 0))[bar]
     low, high = dataset.thresholds[0]
     probabilities = synthetic.bayes_probabilities(known, config.signal, dataset.horizon, low, high)
-    return metrics.matthews(dataset.labels[dataset.test], probabilities.argmax(axis=1))
+    return metrics.matthews_correlation(dataset.labels[dataset.test], probabilities.argmax(axis=1))
 
 
 @pytest.mark.slow

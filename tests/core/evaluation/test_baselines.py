@@ -61,7 +61,7 @@ def test_persistence_repeats_the_last_label_that_is_complete() -> None:
 def test_persistence_does_not_look_across_a_gap_or_a_symbol() -> None:
     market = MARKET.model_copy(update={"gaps": 12})
     made = load_dataset(DataConfig(synthetic=market, window=2, horizon=HORIZON))
-    before = baselines._completed(made, made.train)
+    before = baselines._last_complete_labels(made, made.train)
     for row, label in zip(made.train[:400], before[:400], strict=True):
         reach = made.timestamps[row] - made.timestamps[row - HORIZON]
         if reach != HORIZON * made.bar:

@@ -7,7 +7,15 @@ import pytest
 
 from core import presets
 from core.config import BalanceConfig, LossConfig, TrainerConfig, TrainingConfig
-from core.evaluation.checklist import ChecklistLine, advice, checklist, checks, gates, has_skill, targets
+from core.evaluation.checklist import (
+    ChecklistLine,
+    advice_lines,
+    check_lines,
+    gate_lines,
+    has_skill,
+    make_checklist,
+    target_lines,
+)
 
 GOOD: dict[str, Any] = {
     "val": {"accuracy": 0.58, "macro_f1": 0.55, "direction_auc": 0.60, "top_share": 0.5},
@@ -29,7 +37,7 @@ def _verdicts(lines: list[ChecklistLine]) -> dict[str, str]:
 
 def test_the_guides_recipe_passes_its_own_advice() -> None:
     recipe = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
-    assert set(_verdicts(advice(recipe)).values()) == {"pass"}
+    assert set(_verdicts(advice_lines(recipe)).values()) == {"pass"}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +52,7 @@ def test_the_guides_recipe_passes_its_own_advice() -> None:
     ],
 )
 def test_each_bound_on_the_recipe_is_held(config: TrainingConfig, failed: str) -> None:
-    assert [name for name, verdict in _verdicts(advice(config)).items() if verdict == "fail"] == [failed]
+    assert [name for name, verdict in _verdicts(advice_lines(config)).items() if verdict == "fail"] == [failed]
 
 
 @pytest.mark.parametrize(
@@ -57,11 +65,11 @@ def test_each_bound_on_the_recipe_is_held(config: TrainingConfig, failed: str) -
     ],
 )
 def test_a_recipe_on_the_bound_passes(config: TrainingConfig) -> None:
-    assert set(_verdicts(advice(config)).values()) == {"pass"}
+    assert set(_verdicts(advice_lines(config)).values()) == {"pass"}
 
 
 def test_good_findings_pass_everything() -> None:
-    lines = checklist(TrainingConfig(), GOOD)
+    lines = make_checklist(TrainingConfig(), GOOD)
     assert {line.verdict for line in lines} == {"pass"}
     assert has_skill(lines)
     assert [line.kind for line in lines] == ["advice"] * 6 + ["check"] * 2 + ["guide target"] * 4 + ["gate"] * 3
@@ -72,7 +80,9 @@ def test_good_findings_pass_everything() -> None:
     [("val.accuracy", 0.5, "val accuracy"), ("gap.gap", 0.15, "train-val gap of the loss")],
 )
 def test_each_bound_on_a_figure_is_held(path: str, value: float, failed: str) -> None:
-    assert [name for name, verdict in _verdicts(checks(_with(path, value))).items() if verdict == "fail"] == [failed]
+    assert [name for name, verdict in _verdicts(check_lines(_with(path, value))).items() if verdict == "fail"] == [
+        failed
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +97,9 @@ def test_each_bound_on_a_figure_is_held(path: str, value: float, failed: str) ->
     ],
 )
 def test_each_guide_target_is_held(path: str, value: float, failed: str) -> None:
-    assert [name for name, verdict in _verdicts(targets(_with(path, value))).items() if verdict == "fail"] == [failed]
+    assert [name for name, verdict in _verdicts(target_lines(_with(path, value))).items() if verdict == "fail"] == [
+        failed
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,17 +115,17 @@ def test_each_guide_target_is_held(path: str, value: float, failed: str) -> None
     ],
 )
 def test_any_gate_alone_denies_skill(path: str, value: Any) -> None:
-    lines = gates(_with(path, value))
+    lines = gate_lines(_with(path, value))
     assert not has_skill(lines)
     assert sum(line.verdict != "pass" for line in lines) == 1
 
 
 def test_without_findings_nothing_measured_is_judged() -> None:
-    lines = checklist(TrainingConfig(), {})
+    lines = make_checklist(TrainingConfig(), {})
     assert {line.verdict for line in lines if line.kind != "advice"} == {"not measured"}
     assert not has_skill(lines)
     assert not any("nan" in line.value + line.bound for line in lines)
 
 
 def test_the_gate_names_the_yardstick_to_beat() -> None:
-    assert "0.4100 (logistic regression)" in gates(GOOD)[0].bound
+    assert "0.4100 (logistic regression)" in gate_lines(GOOD)[0].bound

@@ -38,7 +38,7 @@ def test_a_loss_that_does_not_fall_is_told_with_its_numbers() -> None:
     flat = [1.0 - 0.0005 * k for k in range(20)]
     (found,) = _found(_history(flat, [0.4] * 20))
     assert "not fallen after 20 epochs" in found.what
-    assert "1.0000 in the first epoch, 0.9905 at its lowest" in found.numbers
+    assert "1.0000 in the first of 20 epochs, 0.9905 at its lowest" in found.numbers
     assert "learning rate" in found.remedy
     assert _found(_history(flat[:19], [0.4] * 19)) == []  # too early to tell
 
@@ -53,7 +53,7 @@ def test_a_gap_between_train_and_val_is_overfitting() -> None:
 def test_a_score_that_falls_while_the_loss_falls_is_overfitting() -> None:
     falling = _history([1.0, 0.9, 0.8, 0.7], [0.4, 0.5, 0.48, 0.46])
     (found,) = _found(falling)
-    assert "fell from 0.5000 at epoch 2 to 0.4600 at 4" in found.numbers
+    assert "fell from 0.5000 at epoch 2 to 0.4600 at epoch 4" in found.numbers
     # Where the loss rises too, it is no overfitting.
     assert _found(_history([1.0, 0.7, 0.8, 0.9], [0.4, 0.5, 0.48, 0.46])) == []
     assert _found(_history([1.0, 0.9, 0.8], [0.4, 0.5, 0.48])) == []

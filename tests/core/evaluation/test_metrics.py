@@ -142,7 +142,7 @@ def test_the_share_of_the_class_called_most_shows_a_collapse() -> None:
 def test_the_table_of_classes_is_scikit_learns() -> None:
     labels, probabilities = _example(3)
     called = probabilities.argmax(axis=1)
-    table = metrics.per_class(labels, probabilities)
+    table = metrics.per_class_scores(labels, probabilities)
     report = sk.classification_report(labels, called, output_dict=True)
     for code, name in enumerate(("SELL", "HOLD", "BUY")):
         assert table[name]["precision"] == pytest.approx(report[str(code)]["precision"])
@@ -158,10 +158,10 @@ def test_selective_figures_take_the_surest_calls_and_no_hold() -> None:
     probabilities = np.concatenate([probabilities, np.tile([0.1, 0.8, 0.1], (30, 1))])
     returns = np.concatenate([[1, 1, -1, 1, -1, 1, -1, 1, -1, 1], -np.ones(30)])
     probabilities[-1] = [0.9, 0.05, 0.05]  # a sure SELL, and right
-    found = metrics.selective(returns, probabilities)
+    found = metrics.selective_accuracy(returns, probabilities)
     assert found == {"top 10%": 1.0, "top 25%": 1.0, "top 50%": pytest.approx(4 / 6)}
 
 
 def test_without_a_call_there_is_no_selective_figure() -> None:
-    found = metrics.selective(np.ones(5), np.tile([0.1, 0.8, 0.1], (5, 1)))
+    found = metrics.selective_accuracy(np.ones(5), np.tile([0.1, 0.8, 0.1], (5, 1)))
     assert all(math.isnan(value) for value in found.values())

@@ -216,7 +216,7 @@ def test_what_was_trained_is_kept_if_measuring_it_is_interrupted(
     def interrupted(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("core.evaluation.report.baseline_metrics", interrupted)
+    monkeypatch.setattr("core.evaluation.report.evaluate_baselines", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _train(short, tmp_path)
     assert TrainedModel.load(tmp_path / "checkpoint.pt").findings == {}
@@ -231,7 +231,7 @@ def test_labels_of_one_class_are_trained_on_and_show_no_skill(tmp_path: Path) ->
 
 def test_yardsticks_are_judged_on_the_same_halves_as_the_model(short: Dataset, tmp_path: Path) -> None:
     found = _train(short, tmp_path).findings["val_yardsticks_by_halves"]
-    halves = metrics.halves(short.timestamps[short.val])
+    halves = metrics.split_halves(short.timestamps[short.val])
     probabilities = baselines.persistence(short, short.val)
     expected = [metrics.macro_f1(short.labels[short.val[half]], probabilities[half]) for half in halves]
     assert found["persistence"] == pytest.approx(np.mean(expected))

@@ -31,8 +31,8 @@ def test_the_quick_model_recovers_most_of_what_can_be_known(tmp_path: Path) -> N
     trainer = Trainer(RECIPE, replace(dataset, train=dataset.train[:256]), torch.device("cpu"))
     trainer.model.load_state_dict(outcome.trained.weights)
     labels = dataset.labels[dataset.test]
-    reached = metrics.matthews(labels, trainer.probabilities(torch.from_numpy(dataset.test)).argmax(axis=1))
-    best = metrics.matthews(labels, baselines.bayes(dataset, data.synthetic, dataset.test).argmax(axis=1))
+    reached = metrics.matthews_correlation(labels, trainer.probabilities(torch.from_numpy(dataset.test)).argmax(axis=1))
+    best = metrics.matthews_correlation(labels, baselines.bayes(dataset, data.synthetic, dataset.test).argmax(axis=1))
     assert 0.25 < best < 0.45
     assert 0.8 * best <= reached <= 1.05 * best
 

@@ -15,7 +15,7 @@ from core.config import AugmentConfig, BalanceConfig, RankingMetric, Schedule, T
 from core.data.dataset import Dataset
 from core.errors import ConfigError, NonFiniteLossError
 from core.evaluation import baselines, calibration, metrics
-from core.evaluation.history import EpochResult, cross_fitted
+from core.evaluation.history import EpochResult, cross_fitted_scores
 from core.models import checkpoint
 from core.training.device import resolve_device
 from core.training.trainer import Trainer
@@ -362,13 +362,13 @@ def _result(epoch: int, early: float, late: float, auc: tuple[float, float]) -> 
 def test_each_half_of_val_is_judged_at_the_epoch_that_the_other_chose() -> None:
     history = [_result(1, 0.6, 0.1, (0.9, 0.5)), _result(2, 0.3, 0.2, (0.7, 0.6)), _result(3, 0.1, 0.5, (0.4, 0.8))]
     # The early half chose epoch 1, the late one epoch 3.
-    found = cross_fitted(history, "macro_f1")
+    found = cross_fitted_scores(history, "macro_f1")
     assert found == {"macro_f1": pytest.approx((0.1 + 0.1) / 2), "direction_auc": pytest.approx((0.4 + 0.5) / 2)}
 
 
 def test_an_undefined_score_chooses_no_epoch() -> None:
     history = [_result(1, math.nan, 0.4, (0.5, 0.5)), _result(2, 0.2, math.nan, (0.6, 0.6))]
-    assert cross_fitted(history, "macro_f1")["direction_auc"] == pytest.approx((0.5 + 0.6) / 2)
+    assert cross_fitted_scores(history, "macro_f1")["direction_auc"] == pytest.approx((0.5 + 0.6) / 2)
 
 
 def test_halves_are_halves_in_time_and_judged_as_the_whole_is(short: Dataset) -> None:

@@ -49,7 +49,7 @@ def test_weights_count_as_in_scikit_learn() -> None:
         assert scores["balanced_accuracy"][draw] == pytest.approx(
             balanced_accuracy_score(model.labels, predicted, sample_weight=row_weights)
         )
-        lean = metrics.lean(model.probabilities)[moves]
+        lean = metrics.direction_score(model.probabilities)[moves]
         expected = roc_auc_score(model.labels[moves] == 2, lean, sample_weight=row_weights[moves])
         assert auc[draw] == pytest.approx(expected, abs=1e-6)
 
