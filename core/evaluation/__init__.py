@@ -1,1 +1,1 @@
-"""What a model is worth: metrics, calibration, backtest, baselines, checklist."""
+"""Judges a model: metrics, calibration, backtest, baselines, checklist, diagnosis."""

@@ -1,1 +1,1 @@
-"""The network, and how its weights are kept."""
+"""The network: its layers, its predictions of windows, the memory it needs, and the files its weights are kept in."""

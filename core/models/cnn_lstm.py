@@ -1,6 +1,6 @@
 """HybridCNNLSTM: convolutions see shapes, a bidirectional LSTM their order, attention what matters.
 
-Shapes: B samples, L bars, F features, C channels, D = 2 x the LSTM's hidden size.
+Shapes: B samples, L bars, F features, C channels, D = 2 x the LSTM's hidden size; 3 classes (SELL, HOLD, BUY).
 """
 
 from __future__ import annotations
@@ -19,10 +19,16 @@ from core.models.layers import AttentionPool, Dropout, ResidualBlock, TimeConv, 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """Widths of one model size, and the stride of each residual block.
+    """Sets the widths of one model size, and the stride of each residual block.
 
-    A stride halves the steps: the stem has seen each bar beside its neighbours, and all that follows,
-    the LSTM above all, pays by the step.
+    A stride of 2 halves the steps: the stem has seen each bar beside its neighbours, and all layers after it, the LSTM
+    above all, cost time by the step.
+
+    Attributes:
+        channels: C, channels of the convolutions.
+        strides: stride of each residual block in turn, in steps.
+        hidden: size of the LSTM's hidden state in each direction, D / 2.
+        heads: heads of the attention pooling.
     """
 
     channels: int
@@ -39,19 +45,24 @@ DIMENSIONS: dict[ModelSize, Dimensions] = {
 
 
 def steps_after(window: int, strides: tuple[int, ...]) -> int:
-    """Steps that are left of a window of L bars behind the blocks."""
+    """Return the number of steps that blocks of these strides leave of a window.
+
+    Args:
+        window: L, bars in the window.
+        strides: stride of each block in turn, in steps.
+    """
     for stride in strides:
         window = -(-window // stride)
     return window
 
 
 class Prediction(NamedTuple):
-    """Output of the three heads.
+    """Holds the output of the three heads.
 
     Attributes:
         direction: logits of SELL, HOLD, BUY, `[B, 3]`.
-        confidence: logit of 'the direction called is right', `[B]`.
-        forecast: forward return over the symbol's robust train scale, `[B]`.
+        confidence: logit of the probability that the class called is right, `[B]`.
+        forecast: forward log return divided by the symbol's robust scale on train, `[B]`.
     """
 
     direction: Tensor
@@ -60,16 +71,16 @@ class Prediction(NamedTuple):
 
 
 class HybridCNNLSTM(nn.Module):
-    """Residual convolutions over time, a bidirectional LSTM, attention pooling, three heads."""
+    """Predicts windows by residual convolutions, a bidirectional LSTM, attention pooling and three heads."""
 
     def __init__(self, config: ModelConfig, features: int, window: int, generator: Generator) -> None:
         """Build the network.
 
         Args:
-            config: size and dropout.
-            features: F.
-            window: L.
-            generator: what dropout draws from; on the device that the model will run on.
+            config: size and dropout of the model.
+            features: F, features per bar.
+            window: L, bars in a window.
+            generator: random generator of the dropout, on the device that the model will run on.
         """
         super().__init__()
         size = DIMENSIONS[config.size]
@@ -88,7 +99,7 @@ class HybridCNNLSTM(nn.Module):
         init_lstm(self.lstm)
 
     def forward(self, windows: Tensor) -> Prediction:
-        """Predict from windows `[B, L, F]`."""
+        """Predict the classes, the confidence and the return of windows `[B, L, F]`."""
         steps, _ = self.lstm(self.blocks(functional.gelu(self.stem(windows))))
         steps = self.norm(steps)
         context = self.context_norm(steps[:, -1] + self.attention(steps))
@@ -99,12 +110,20 @@ class HybridCNNLSTM(nn.Module):
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of trainable values."""
+    """Count the trainable values of a model."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def build_model(config: ModelConfig, features: int, window: int, seed: int, device: torch.device) -> HybridCNNLSTM:
-    """A freshly initialised model on a device; the same for the same seed, whatever the process drew before."""
+    """Build a freshly initialised model; the same for the same seed, whatever the process drew before.
+
+    Args:
+        config: size and dropout of the model.
+        features: F, features per bar.
+        window: L, bars in a window.
+        seed: seed of the initial weights and of the dropout.
+        device: device that the model will run on.
+    """
     generator = torch.Generator(device).manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too

@@ -1,4 +1,7 @@
-"""Layers of the network. Shapes: B samples, L steps, C channels, D width of the recurrent state."""
+"""Layers of the network.
+
+Shapes: B samples, L steps, C channels, D width of the recurrent state.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,25 @@ _MIN_INT64 = -(2**63)
 
 
 class Dropout(nn.Module):
-    """Inverted dropout from random bytes and a generator of its own.
+    """Drops random activations (inverted dropout), drawing bytes from a generator that it is given.
 
-    Eight bytes a draw: several times as fast on a CPU as drawing a float for each value. The probability is rounded to
-    1/256 and the scale follows the rounded one, so that the mean is kept exactly. Srivastava et al. 2014.
+    Eight bytes are drawn at a time, which on a CPU is several times as fast as a float for each value. The probability
+    is rounded to 1/256 and the scale follows the rounded one, so that the mean is kept exactly. Srivastava et al. 2014.
     """
 
     def __init__(self, probability: float, generator: Generator) -> None:
-        """Drop with `probability`, drawing from `generator` (on the device of the activations)."""
+        """Build the layer.
+
+        Args:
+            probability: probability that an activation is dropped, below 1.
+            generator: random generator to draw from, on the device of the activations.
+        """
         super().__init__()
         self.dropped_of_256 = min(round(probability * 256), 255)
         self.generator = generator
 
     def forward(self, values: Tensor) -> Tensor:
-        """Drop values in training; do nothing in evaluation."""
+        """Drop values in training mode; return them unchanged in evaluation mode."""
         if not self.training or self.dropped_of_256 == 0:
             return values
         count = values.numel()
@@ -35,50 +43,56 @@ class Dropout(nn.Module):
         return values * kept.mul_(256 / (256 - self.dropped_of_256))
 
     def extra_repr(self) -> str:
-        """The probability in use."""
+        """Return the probability in use, for torch's printout of the model."""
         return f"p={self.dropped_of_256 / 256:.4f}"
 
 
 class TimeConv(nn.Conv1d):
-    """`nn.Conv1d` of three steps over `[B, L, C]`, the order in which windows and the LSTM have it.
+    """Convolves three steps at a time, as `nn.Conv1d`, over `[B, L, C]`, the order of windows and of the LSTM.
 
-    A convolution of images one pixel high, whose channels lie last in memory: nothing is copied, and on a CPU its
-    kernels are twice as fast.
+    It runs as a convolution of images one pixel high, whose channels lie last in memory: nothing is copied, and on a
+    CPU its kernels are twice as fast.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        """Take `[B, L, inputs]` to `[B, ceil(L / stride), outputs]`."""
+        """Build a layer that takes `[B, L, inputs]` to `[B, ceil(L / stride), outputs]`."""
         super().__init__(inputs, outputs, 3, stride=stride, padding=1)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Convolve values `[B, L, C]`."""
+        """Convolve values `[B, L, inputs]` over time."""
         weight = self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         images = functional.conv2d(_as_images(values), weight, self.bias, (1, self.stride[0]), (0, 1))
         return images.squeeze(2).transpose(1, 2)
 
 
 class TimeNorm(nn.GroupNorm):
-    """`nn.GroupNorm` over `[B, L, C]`."""
+    """Normalises groups of channels, as `nn.GroupNorm`, over `[B, L, C]`."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Normalise `[B, L, C]` over L and each group of channels."""
+        """Normalise values `[B, L, C]` over L and each group of channels."""
         return super().forward(_as_images(values)).squeeze(2).transpose(1, 2)
 
 
 def _as_images(values: Tensor) -> Tensor:
-    """`[B, L, C]` as `[B, C, 1, L]`, without a copy."""
+    """View values `[B, L, C]` as images `[B, C, 1, L]`, without a copy."""
     return values.transpose(1, 2).unsqueeze(2)
 
 
 class ResidualBlock(nn.Module):
-    """conv - norm - GELU - dropout - conv - norm, added to its input, then GELU. He et al. 2016, arXiv:1512.03385.
+    """Adds conv - norm - GELU - dropout - conv - norm to its input, then GELU. He et al. 2016, arXiv:1512.03385.
 
-    With a stride, the input is averaged over it on its way past: as good as a strided convolution there
-    (He et al. 2019, arXiv:1812.01187) and much cheaper on a CPU.
+    With a stride, the shortcut averages the input over it: as good as a strided convolution there (He et al. 2019,
+    arXiv:1812.01187) and much cheaper on a CPU.
     """
 
     def __init__(self, channels: int, stride: int, dropout: Dropout) -> None:
-        """Take `[B, L, C]` to `[B, ceil(L / stride), C]`."""
+        """Build a block that takes `[B, L, C]` to `[B, ceil(L / stride), C]`.
+
+        Args:
+            channels: C, channels in and out.
+            stride: steps that the block makes into one.
+            dropout: layer between the two convolutions, shared by all blocks.
+        """
         super().__init__()
         self.stride = stride
         self.first = TimeConv(channels, channels, stride)
@@ -90,31 +104,45 @@ class ResidualBlock(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Apply the block to values `[B, L, C]`."""
         hidden = self.dropout(functional.gelu(self.first_norm(self.first(values))))
-        return functional.gelu(average(values, self.stride) + self.second_norm(self.second(hidden)))
+        return functional.gelu(average_steps(values, self.stride) + self.second_norm(self.second(hidden)))
 
 
-def average(values: Tensor, stride: int) -> Tensor:
-    """Means of `stride` steps each of values `[B, L, C]`; the last of fewer, if they do not come out even."""
+def average_steps(values: Tensor, stride: int) -> Tensor:
+    """Average groups of `stride` steps of values `[B, L, C]`; the last group is smaller where L is no multiple.
+
+    Args:
+        values: the steps to average, `[B, L, C]`.
+        stride: steps in a group.
+
+    Returns:
+        the means, `[B, ceil(L / stride), C]`.
+    """
     if stride == 1:
         return values
-    steps, rest = divmod(values.shape[1], stride)
-    batch, _, channels = values.shape
-    means = values[:, : steps * stride].reshape(batch, steps, stride, channels).mean(2)
-    return torch.cat([means, values[:, steps * stride :].mean(1, keepdim=True)], 1) if rest else means
+    batch, length, channels = values.shape
+    groups, remainder = divmod(length, stride)
+    means = values[:, : groups * stride].reshape(batch, groups, stride, channels).mean(2)
+    return torch.cat([means, values[:, groups * stride :].mean(1, keepdim=True)], 1) if remainder else means
 
 
 class AttentionPool(nn.Module):
-    """Multi-head attention of the last step over the whole window. Vaswani et al. 2017, arXiv:1706.03762.
+    """Pools a window by multi-head attention of its last step over all steps. Vaswani et al. 2017, arXiv:1706.03762.
 
     Keys and values carry learned positions, counted back from the last step; steps further back than were learned share
     the first one, so that a longer window can be read (Shaw et al. 2018, arXiv:1803.02155, clip alike).
 
-    With a single query, neither keys nor values need be made for each step: q . (W_k x) = (W_k' q) . x, and a mean of
-    W_v x is W_v of the mean. Keys have no bias: it would add the same to every step's score, which softmax ignores.
+    With a single query, neither keys nor values need be computed for each step: q . (W_k x) = (W_k' q) . x, and a mean
+    of W_v x is W_v of the mean. Keys have no bias: it would add the same to every step's score, which softmax ignores.
     """
 
     def __init__(self, width: int, heads: int, steps: int) -> None:
-        """Pool `[B, steps, D]` to `[B, D]`; D = width is divided among the heads."""
+        """Build a layer that pools `[B, steps, D]` to `[B, D]`.
+
+        Args:
+            width: D, width of each step; the heads divide it among them, so it is a multiple of their number.
+            heads: number of attention heads.
+            steps: steps that positions are learned for.
+        """
         super().__init__()
         self.heads = heads
         self.positions = nn.Parameter(torch.randn(steps, width) * 0.02)
@@ -126,16 +154,17 @@ class AttentionPool(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """Pool values `[B, L, D]` into a context `[B, D]`."""
         batch, steps, width = values.shape
-        placed = values + self._positions(steps)
+        positioned = values + self._positions(steps)
         query = self.query(values[:, -1]).view(batch, self.heads, width // self.heads)
         # Shapes from here on: h heads, d = D / h.
-        looked_for = torch.einsum("bhd,hde->bhe", query, self.key.weight.view(self.heads, -1, width))
-        scores = torch.einsum("bhe,ble->bhl", looked_for, placed) / math.sqrt(width // self.heads)
-        found = torch.einsum("bhl,ble->bhe", scores.softmax(-1), placed)
-        content = torch.einsum("bhe,hde->bhd", found, self.value.weight.view(self.heads, -1, width))
-        return torch.as_tensor(self.out(content.reshape(batch, width) + self.value.bias))
+        projected_query = torch.einsum("bhd,hde->bhe", query, self.key.weight.view(self.heads, -1, width))
+        scores = torch.einsum("bhe,ble->bhl", projected_query, positioned) / math.sqrt(width // self.heads)
+        means = torch.einsum("bhl,ble->bhe", scores.softmax(-1), positioned)
+        context = torch.einsum("bhe,hde->bhd", means, self.value.weight.view(self.heads, -1, width))
+        return torch.as_tensor(self.out(context.reshape(batch, width) + self.value.bias))
 
     def _positions(self, steps: int) -> Tensor:
+        """Return the positions of the last `steps` steps, `[steps, D]`."""
         learned = len(self.positions)
         if steps <= learned:
             return self.positions[-steps:]
@@ -143,7 +172,7 @@ class AttentionPool(nn.Module):
 
 
 def init_lstm(lstm: nn.LSTM) -> None:
-    """Orthogonal recurrence, Xavier input, forget bias 1 (Jozefowicz et al. 2015)."""
+    """Initialise an LSTM: orthogonal recurrence, Xavier input, forget bias 1 (Jozefowicz et al. 2015)."""
     for name, parameter in lstm.named_parameters():
         if name.startswith("weight_hh"):
             for gate in parameter.data.chunk(4):

@@ -1,4 +1,4 @@
-"""How much memory a training step needs, found by running one on a few windows."""
+"""Estimates the memory of a training step from one that is run on a few windows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from core.models.cnn_lstm import build_model, count_parameters
 
 
 def default_size(device: torch.device) -> ModelSize:
-    """The model size that suits a device when none is named."""
+    """Return the model size that suits a device when none is named."""
     return "small" if device.type == "cuda" else "quick"
 
 
-_PROBES = (2, 6)
-"""Windows of the two probes; what each layer keeps is a constant and a share of each window."""
+_PROBE_WINDOWS = (2, 6)
+"""Windows of the two probes; what each layer keeps is a constant and a share per window."""
+_BYTES_PER_PARAMETER = 16
+"""Weight, gradient and AdamW's two moments, each in float32."""
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that a training step holds at its peak.
+    """Holds the bytes that a training step occupies at its peak.
 
     Attributes:
         state: weights, gradients and AdamW's two moments, in float32.
@@ -34,36 +36,39 @@ class MemoryEstimate:
 
     @property
     def total(self) -> int:
-        """Both."""
+        """Return the bytes of state and activations together."""
         return self.state + self.activations
 
 
 def estimate_memory(config: ModelConfig, features: int, window: int, batch_size: int) -> MemoryEstimate:
-    """Memory of one training step of a model, without its data and torch itself.
+    """Estimate the memory of one training step of a model, without its data and torch itself.
 
     Args:
-        config: size and dropout.
-        features: F.
-        window: L.
-        batch_size: windows a step.
+        config: size and dropout of the model.
+        features: F, features per bar.
+        window: L, bars in a window.
+        batch_size: windows per step.
+
+    Returns:
+        the bytes of the weights' state and of the activations.
     """
     model = build_model(config, features, window, 0, torch.device("cpu")).train()
-    few, more = (_kept(model, torch.zeros(probe, window, features)) for probe in _PROBES)
-    each = (more - few) / (_PROBES[1] - _PROBES[0])
-    activations = few + each * (batch_size - _PROBES[0])
-    return MemoryEstimate(16 * count_parameters(model), round(activations))
+    few, many = (_saved_bytes(model, torch.zeros(count, window, features)) for count in _PROBE_WINDOWS)
+    per_window = (many - few) / (_PROBE_WINDOWS[1] - _PROBE_WINDOWS[0])
+    activations = few + per_window * (batch_size - _PROBE_WINDOWS[0])
+    return MemoryEstimate(_BYTES_PER_PARAMETER * count_parameters(model), round(activations))
 
 
-def _kept(model: nn.Module, windows: Tensor) -> int:
-    """Bytes that forward keeps for backward, weights apart."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, Tensor] = {}  # by storage; holding the tensors keeps an address from being used again
+def _saved_bytes(model: nn.Module, windows: Tensor) -> int:
+    """Count the bytes that forward keeps for backward of windows `[B, L, F]`, without the weights."""
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved: dict[int, Tensor] = {}  # by storage; holding the tensors keeps an address from being used again
 
-    def keep(tensor: Tensor) -> Tensor:
-        if (address := tensor.untyped_storage().data_ptr()) not in own:
-            kept[address] = tensor
+    def save(tensor: Tensor) -> Tensor:
+        if (address := tensor.untyped_storage().data_ptr()) not in weights:
+            saved[address] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         model(windows)
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from core.models.layers import AttentionPool, Dropout, ResidualBlock, TimeConv, TimeNorm, average, init_lstm
+from core.models.layers import AttentionPool, Dropout, ResidualBlock, TimeConv, TimeNorm, average_steps, init_lstm
 
 
 def _generator(seed: int = 0) -> Generator:
@@ -76,7 +76,7 @@ def test_convolution_norm_and_average_are_torchs_own(length: int, stride: int) -
     )
     torch.testing.assert_close(norm(values), nn.GroupNorm.forward(norm, values.transpose(1, 2)).transpose(1, 2))
     pooled = nn.functional.avg_pool1d(values.transpose(1, 2), stride, ceil_mode=True).transpose(1, 2)
-    torch.testing.assert_close(average(values, stride), pooled)
+    torch.testing.assert_close(average_steps(values, stride), pooled)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 8])
