@@ -30,10 +30,10 @@ def test_statistics_are_those_of_their_windows(span: int, seed: int) -> None:
 def test_correlation_is_that_of_the_window(span: int, seed: int) -> None:
     x, noise = np.random.default_rng(seed).standard_normal((2, 120))
     y = 1e9 + x + noise
-    ours = rolling.correlation(x, y, span, 0.0, 0.0)
+    values = rolling.correlation(x, y, span, 0.0, 0.0)
     for t in (span - 1, 119):
         window = slice(t - span + 1, t + 1)
-        assert ours[t] == pytest.approx(np.corrcoef(x[window], y[window])[0, 1], abs=1e-6)
+        assert values[t] == pytest.approx(np.corrcoef(x[window], y[window])[0, 1], abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [0.1, 60_000.1, 1e-6, 1e12 / 3])
@@ -47,21 +47,21 @@ def test_equal_values_have_no_deviation_and_no_correlation(value: float, span: i
 @given(span=spans, start=st.integers(0, 100))
 def test_an_outlier_that_has_left_the_window_leaves_nothing_behind(span: int, start: int) -> None:
     x = np.random.default_rng(0).standard_normal(300)
-    spoilt = x.copy()
-    spoilt[:start] = 1e15
+    with_outliers = x.copy()
+    with_outliers[:start] = 1e15
     for statistic in (rolling.mean, rolling.deviation):
-        late = statistic(spoilt, span)[start + span :]
+        late = statistic(with_outliers, span)[start + span :]
         assert np.array_equal(late, statistic(x, span)[start + span :])
         assert np.array_equal(late, statistic(x[start:], span)[span:])
 
 
-def test_a_quotient_says_what_it_is_where_there_is_nothing_to_divide_by() -> None:
-    top, bottom = np.array([1.0, 0.0, 3.0]), np.array([2.0, 0.0, 0.0])
-    assert rolling.quotient(top, bottom).tolist() == [0.5, 0.0, 0.0]
-    assert rolling.quotient(top, bottom, otherwise=1.0).tolist() == [0.5, 1.0, 1.0]
+def test_a_quotient_without_a_positive_denominator_is_the_value_given() -> None:
+    numerator, denominator = np.array([1.0, 0.0, 3.0]), np.array([2.0, 0.0, 0.0])
+    assert rolling.quotient(numerator, denominator).tolist() == [0.5, 0.0, 0.0]
+    assert rolling.quotient(numerator, denominator, otherwise=1.0).tolist() == [0.5, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("period", [2, 7, 14])
-def test_an_exponential_mean_has_forgotten_a_jump_when_it_says_so(period: int) -> None:
+def test_an_exponential_mean_forgets_a_jump_within_the_rows_of_forgetting(period: int) -> None:
     weight = (1 - 1 / period) ** rolling.forgetting(period)
     assert weight * JUMP / MIN_MOVE < 1e-7
