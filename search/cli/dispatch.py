@@ -64,7 +64,9 @@ def dispatchable(long: bool = False) -> Callable[[Callable[..., None]], Callable
                 _dispatch(ctx, given, long, takes_address="address" not in added)
                 return
             if "address" in added and address is not None:
-                raise ConfigError(f"--address {address!r} is no job server's", f"Give one like {DEFAULT_ADDRESS}")
+                raise ConfigError(
+                    f"--address {address!r} is not the address of a job server", f"Give one like {DEFAULT_ADDRESS}"
+                )
             function(**{name: value for name, value in given.items() if name not in added})
 
         keyword = inspect.Parameter.KEYWORD_ONLY

@@ -1,4 +1,4 @@
-"""Puts results that came from a cluster into the local results folder: checked first, whole or not at all."""
+"""Installs results that were fetched from a cluster in the local results folder: checked first, whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,151 +15,170 @@ from core.config import check_name
 from core.errors import ConfigError
 from core.files import writing
 from search.results import ledger, manifest
-from search.results.folder import CONFIG_FILE, JOURNAL_FILE, MANIFEST_FILE, VERDICT_FILE
-from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
+from search.results.ledger import LedgerEntry
 from search.results.manifest import LISTED
 from search.study import journal
 
-_MOVE = "Move that folder away, or name another with --results"
+_MOVE_AWAY = "Move that folder away, or name another with --results"
+_FETCH_AGAIN = "Fetch the results again"
+_CHECK_ADDRESS = "Check that --address names the right cluster"
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What was put in place.
+    """The results that were installed.
 
     Attributes:
-        folder: the campaign's, here.
-        concluded: whether the manifest came with it; not while the campaign runs.
-        looks: lines that the ledger has now of this campaign, and did not have before.
+        folder: the campaign's local folder.
+        concluded: whether the campaign is concluded; one that is running has no manifest yet.
+        new_ledger_entries: number of entries of this campaign that were added to the local ledger.
     """
 
     folder: Path
     concluded: bool
-    looks: int
+    new_ledger_entries: int
 
 
 def install_results(files: Mapping[str, bytes], root: Path, name: str) -> Installed:
-    """Check the files of a campaign, take its looks into the ledger, then put its folder in place.
+    """Check the fetched files of a campaign, add its ledger entries to the local ledger, then install its folder.
 
-    The ledger comes first: a verdict without its line would make every later confirmation here refuse the ledger.
+    The ledger is written first: every later confirmation would refuse a ledger that lacks the entry of a verdict.
 
     Args:
-        files: by name, as `archive.unpack` gives them.
-        root: folder of all campaigns.
-        name: the campaign's.
+        files: content of each file by name, as returned by `archive.unpack`.
+        root: local folder of all campaigns.
+        name: name of the campaign.
 
     Raises:
-        ConfigError: the files are not what they say, another campaign of that name is here, or nothing can be written.
+        ConfigError: the files are damaged or another campaign's, they would replace something that the fetched folder
+            does not contain, or the folder cannot be written.
     """
     folder = root / check_name(name, "campaign")
     root.mkdir(parents=True, exist_ok=True)
     try:
-        looks = _looks(files, name)
+        entries = _ledger_entries(files, name)
         with tempfile.TemporaryDirectory(dir=root, prefix=".fetched-") as scratch:
-            made = Path(scratch) / name
-            made.mkdir()
-            for file, content in files.items():
-                if file != LEDGER_FILE:
-                    with writing(made / file) as temporary:
-                        temporary.write_bytes(content)
-            _check(made, name)
+            fetched = Path(scratch) / name
+            _write_files(files, fetched)
+            _check_fetched(fetched, name)
             if folder.exists():
-                check_can_replace(folder, made)
-            new = _record(root / LEDGER_FILE, looks)
-            _swap(made, folder, Path(scratch) / "before")
+                check_can_replace(folder, fetched)
+            new_entries = _append_to_ledger(root / LEDGER_FILE, entries)
+            _move_into_place(fetched, folder, Path(scratch) / "replaced")
     except RecursionError:
-        raise ConfigError(
-            "A file that came is nested too deeply to be a campaign's", "Is this the right cluster?"
-        ) from None
+        raise ConfigError("A received file is nested too deeply to be a campaign's", _CHECK_ADDRESS) from None
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be written ({error.strerror or error})", "Make room, or name another"
+            f"{folder} cannot be written ({error.strerror or error})", "Free some space, or name another --results"
         ) from None
-    return Installed(folder, MANIFEST_FILE in files, new)
+    return Installed(folder, MANIFEST_FILE in files, new_entries)
 
 
-def _swap(made: Path, folder: Path, before: Path) -> None:
-    """Rename a folder into place; what was there goes with the temporary folder."""
+def _write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write all files but the ledger, which does not belong into a campaign's folder."""
+    folder.mkdir()
+    for name, content in files.items():
+        if name != LEDGER_FILE:
+            with writing(folder / name) as temporary:
+                temporary.write_bytes(content)
+
+
+def _move_into_place(fetched: Path, folder: Path, replaced: Path) -> None:
+    """Rename the fetched folder to its place.
+
+    Args:
+        fetched: the folder to move.
+        folder: its place; a folder that is there is moved out of the way, and back if something goes wrong.
+        replaced: where to move that folder, in a temporary folder.
+    """
     if folder.exists():
-        folder.rename(before)
+        folder.rename(replaced)
     try:
-        made.rename(folder)
+        fetched.rename(folder)
     except OSError:
-        if before.exists():
-            before.rename(folder)
+        if replaced.exists():
+            replaced.rename(folder)
         raise
 
 
-def _record(path: Path, looks: list[LedgerEntry]) -> int:
-    known = ledger.of_campaign(path, looks[0].campaign).count("\n") if looks else 0
-    for look in looks:
-        ledger.append_entry(path, look)
-    return ledger.of_campaign(path, looks[0].campaign).count("\n") - known if looks else 0
+def _append_to_ledger(path: Path, entries: list[LedgerEntry]) -> int:
+    """Append those of a campaign's entries that the ledger lacks; return how many there were."""
+    if not entries:
+        return 0
+    campaign = entries[0].campaign
+    count_before = ledger.of_campaign(path, campaign).count("\n")
+    for entry in entries:
+        ledger.append_entry(path, entry)
+    return ledger.of_campaign(path, campaign).count("\n") - count_before
 
 
-def _looks(files: Mapping[str, bytes], name: str) -> list[LedgerEntry]:
-    """What the campaign looked at: as the ledger says that came, and the verdict."""
+def _ledger_entries(files: Mapping[str, bytes], name: str) -> list[LedgerEntry]:
+    """Return the campaign's entries in the fetched ledger and in the fetched verdict, each once."""
     try:
-        text = files.get(LEDGER_FILE, b"").decode()
-        own = json.loads(files[VERDICT_FILE])["look"] if VERDICT_FILE in files else None
-        if own is not None:
-            text += json.dumps(own) + "\n"
+        lines = files.get(LEDGER_FILE, b"").decode()
+        verdict_entry = json.loads(files[VERDICT_FILE])["look"] if VERDICT_FILE in files else None
+        if verdict_entry is not None:
+            lines += json.dumps(verdict_entry) + "\n"
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"The results that came are damaged ({error!r})", "Fetch them again") from None
-    return list({look.key: look for look in ledger.read_lines(text, name)}.values())
+        raise ConfigError(f"The received results are damaged ({error!r})", _FETCH_AGAIN) from None
+    return list({entry.key: entry for entry in ledger.read_lines(lines, name)}.values())
 
 
-def _check(made: Path, name: str) -> None:
-    """Make sure that a folder is this campaign's, and what its manifest says, if it has one."""
+def _check_fetched(fetched: Path, name: str) -> None:
+    """Check that a fetched folder is the campaign's, and agrees with its manifest, if it has one."""
     try:
-        content = yaml.safe_load((made / CONFIG_FILE).read_bytes())
-        told = content["config"]["name"]
+        content = yaml.safe_load((fetched / CONFIG_FILE).read_bytes())
+        fetched_name = content["config"]["name"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(f"The {CONFIG_FILE} that came is no campaign's ({error!r})", "Fetch it again") from None
-    if told != name:
-        raise ConfigError(f"What came is campaign {told!r}, not {name!r}", "Is this the right cluster?")
-    if (made / MANIFEST_FILE).exists():
+        raise ConfigError(f"The received {CONFIG_FILE} is not a campaign's ({error!r})", _FETCH_AGAIN) from None
+    if fetched_name != name:
+        raise ConfigError(f"The received campaign is {fetched_name!r}, not {name!r}", _CHECK_ADDRESS)
+    if (fetched / MANIFEST_FILE).exists():
         try:
-            manifest.check_manifest(made)
+            manifest.check_manifest(CampaignFolder(fetched))
         except ConfigError as error:
-            what = error.what.replace(f"{made}/", "").replace(str(made), name)
-            raise ConfigError(f"What came is not what was concluded: {what}", "Fetch it again") from None
+            what = error.what.replace(f"{fetched}/", "").replace(str(fetched), name)
+            raise ConfigError(f"The received results do not agree with their manifest: {what}", _FETCH_AGAIN) from None
 
 
-def check_can_replace(folder: Path, made: Path) -> None:
-    """Make sure that nothing is lost when a fetched folder takes the place of the one that is here.
+def check_can_replace(folder: Path, fetched: Path) -> None:
+    """Check that nothing is lost when a fetched folder replaces the local one.
 
     Args:
-        folder: the one that is here.
-        made: the fetched one.
+        folder: the local folder.
+        fetched: the fetched folder.
 
     Raises:
-        ConfigError: it is another campaign's, knows more, is being run, or holds files of its own.
+        ConfigError: the local folder is another campaign's, has a longer journal, is in use, or holds files or a
+            verdict that the fetched one does not.
     """
     if journal.is_held(folder / JOURNAL_FILE):
-        raise ConfigError(f"Campaign {folder.name} is being run here", "Wait for it, or name another --results")
-    # An empty or missing journal is the beginning of every other, so the start is compared too.
-    if _started(folder) is None or _started(folder) != _started(made) or not (folder / JOURNAL_FILE).is_file():
-        raise ConfigError(f"{folder} holds another campaign of that name", _MOVE)
-    here = journal.committed_bytes(folder / JOURNAL_FILE)
-    there = (made / JOURNAL_FILE).read_bytes()
-    if not there.startswith(here):
-        told = "knows more than the cluster" if here.startswith(there) else "holds another campaign of that name"
-        raise ConfigError(f"{folder} {told}", _MOVE)
-    known = {*LISTED, MANIFEST_FILE}
-    own = sorted(path.name for path in folder.iterdir() if path.name not in known)
-    if own:
-        raise ConfigError(f"{folder} was worked on here: it holds {', '.join(own)}", _MOVE)
+        raise ConfigError(f"Campaign {folder.name} is running here", "Wait until it ends, or name another --results")
+    # The journals alone do not tell campaigns apart: an empty or missing one is the beginning of any other.
+    is_same = _start_time(folder) is not None and _start_time(folder) == _start_time(fetched)
+    if not is_same or not (folder / JOURNAL_FILE).is_file():
+        raise ConfigError(f"{folder} holds another campaign of that name", _MOVE_AWAY)
+    local_journal = journal.committed_bytes(folder / JOURNAL_FILE)
+    fetched_journal = (fetched / JOURNAL_FILE).read_bytes()
+    if not fetched_journal.startswith(local_journal):
+        is_longer = local_journal.startswith(fetched_journal)
+        what = "is ahead of the cluster" if is_longer else "holds another campaign of that name"
+        raise ConfigError(f"{folder} {what}", _MOVE_AWAY)
+    own_files = sorted(path.name for path in folder.iterdir() if path.name not in {*LISTED, MANIFEST_FILE})
+    if own_files:
+        raise ConfigError(f"{folder} was worked on here: it holds {', '.join(own_files)}", _MOVE_AWAY)
     verdict = folder / VERDICT_FILE
-    if verdict.is_file() and not _same(verdict, made / VERDICT_FILE):
-        raise ConfigError(f"{folder} has a verdict of its own", _MOVE)
+    if verdict.is_file() and not _same_content(verdict, fetched / VERDICT_FILE):
+        raise ConfigError(f"{folder} has a verdict of its own", _MOVE_AWAY)
 
 
-def _same(one: Path, other: Path) -> bool:
-    return other.is_file() and one.read_bytes() == other.read_bytes()
+def _same_content(path: Path, other: Path) -> bool:
+    return other.is_file() and path.read_bytes() == other.read_bytes()
 
 
-def _started(folder: Path) -> Any:
+def _start_time(folder: Path) -> Any:
+    """Return when the campaign of a folder was started, as its file records it; None if that cannot be read."""
     try:
         return yaml.safe_load((folder / CONFIG_FILE).read_bytes())["resolved"]["started"]
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):

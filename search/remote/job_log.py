@@ -1,4 +1,4 @@
-"""What a job prints, followed over a connection that may break."""
+"""Follows the output of a job over a connection that may break."""
 
 from __future__ import annotations
 
@@ -11,47 +11,60 @@ from typing import Any
 
 from search.remote.jobs import Client, UnreachableError, job_server_errors, without_control_characters
 
-STOPPED_JOB = 143
-"""Exit code where a job was ended from outside, as of a process told to end."""
+STOPPED_EXIT_CODE = 143
+"""Exit code of a job that was stopped from outside, as of a process that was sent SIGTERM."""
 QUIET_SECONDS = 60.0
-"""After so long without a line, look whether the connection still lives."""
-WAITS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds before each attempt to reach the server again; the last one from then on."""
-# What Ray itself writes into the log of a job.
-_RAYS_LINES = re.compile(r"Running entrypoint for job preset-search\.|\d{4}-\d\d-\d\d [\d:,]+\s+INFO job_manager\.py:")
+"""After so long without output the stream is opened anew, in case its connection is dead."""
+RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before each attempt to reach the server again; the last delay is repeated."""
+_POLL_SECONDS = 0.5
+# Lines that Ray itself writes into the log of a job.
+_RAY_LOG_LINE = re.compile(
+    r"Running entrypoint for job preset-search\.|\d{4}-\d\d-\d\d [\d:,]+\s+INFO job_manager\.py:"
+)
 
 
 class Transcript:
-    """A job's log, each character taken once however often its stream is begun again."""
+    r"""Shows each line of a job's log once, however often the log is read from its beginning.
+
+    Example:
+        transcript.feed("one\ntw")     # shows "one"
+        transcript.rewind()            # the connection broke
+        transcript.feed("one\ntwo\n")  # shows "two"
+    """
 
     def __init__(self, show: Callable[[str], None]) -> None:
-        """Call `show` with each whole line of the job's own, without its end."""
+        """Start with an empty log.
+
+        Args:
+            show: called with each whole line that the job itself printed, without its line end.
+        """
         self._show = show
-        self._taken = 0
-        self._position = 0
-        self._rest = ""
+        self._taken = 0  # characters of the log that have been taken
+        self._position = 0  # where the next chunk begins in the log
+        self._unfinished = ""  # the last line, while its end has not come
 
     def rewind(self) -> None:
-        """Begin at the start of the log again."""
+        """Expect the next chunk to be the beginning of the log."""
         self._position = 0
 
     def feed(self, chunk: str) -> None:
-        """Take what comes next; what was taken before is left out."""
+        """Take the next chunk of the log, except what was taken before."""
         new = chunk[max(self._taken - self._position, 0) :]
         self._position += len(chunk)
         self._taken = max(self._taken, self._position)
-        *lines, self._rest = (self._rest + new).split("\n")
+        *lines, self._unfinished = (self._unfinished + new).split("\n")
         for line in lines:
-            self._say(line)
+            self._show_line(line)
 
     def close(self) -> None:
-        """Take what was left of a line that has no end."""
-        if self._rest:
-            self._say(self._rest)
-            self._rest = ""
+        """Show the last line even if it has no line end."""
+        if self._unfinished:
+            self._show_line(self._unfinished)
+            self._unfinished = ""
 
-    def _say(self, line: str) -> None:
-        if not _RAYS_LINES.match(line):
+    def _show_line(self, line: str) -> None:
+        if not _RAY_LOG_LINE.match(line):
             self._show(without_control_characters(line))
 
 
@@ -59,63 +72,70 @@ def follow_job(
     client: Client,
     job: str,
     show: Callable[[str], None],
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Show what a job prints until it ends; returns its exit code. Ctrl-C leaves it to itself.
+    """Show what a job prints until the job ends. Ctrl-C leaves the job running.
 
     Args:
-        client: of the job server.
-        job: its id.
-        show: takes each line.
-        say: takes what is to be said of the connection.
-        sleep: waits so many seconds.
+        client: client of the job server.
+        job: id of the job.
+        show: called with each line that the job prints.
+        notify: called with each message about the connection.
+        sleep: waits a number of seconds.
+
+    Returns:
+        The job's exit code.
 
     Raises:
-        NoSuchJobError: there is none of that id.
-        ConfigError: the server wants another token, or refuses.
+        NoSuchJobError: the server does not know the job.
+        ConfigError: the server rejects the token or the request.
     """
     transcript = Transcript(show)
     failures = 0
     while True:
-        whole = False
-        if not failures:  # otherwise a plain request tells first whether the server is back
+        is_complete = False
+        if not failures:  # after a failure, a plain request finds out first whether the server is back
             transcript.rewind()
-            whole = asyncio.run(_tail(client, job, transcript))
+            is_complete = asyncio.run(_stream_log(client, job, transcript))
         try:
             with job_server_errors():
                 info = client.get_job_info(job)
             if failures:
-                say("connected again")
+                notify("connected again")
             failures = 0
             ended = info.status.is_terminal()
-            # The stream may have missed the end; or it never comes up, where a proxy forbids it.
-            if ended or not whole:
+            # A stream may miss the end of the log, and where a proxy forbids streams there is none at all.
+            if ended or not is_complete:
                 with job_server_errors():
                     log = client.get_job_logs(job)
                 transcript.rewind()
                 transcript.feed(log)
         except UnreachableError:
             if not failures:
-                say("the connection is lost, the job goes on; trying again (Ctrl-C to leave)")
+                notify("the connection is lost, but the job continues; reconnecting (Ctrl-C to leave it running)")
             failures += 1
-            sleep(WAITS[min(failures, len(WAITS)) - 1])
+            sleep(RETRY_DELAYS[min(failures, len(RETRY_DELAYS)) - 1])
             continue
         if ended:
             transcript.close()
-            return exit_code(info, say)
-        sleep(WAITS[0])
+            return job_exit_code(info, notify)
+        sleep(RETRY_DELAYS[0])
 
 
-async def _tail(client: Client, job: str, transcript: Transcript) -> bool:
-    """Feed a job's log as it comes; returns whether the stream ended as it should, or was quiet for long."""
+async def _stream_log(client: Client, job: str, transcript: Transcript) -> bool:
+    """Feed a job's log to the transcript as it is printed.
+
+    Returns:
+        Whether the stream was read to its end or has been quiet for long; false if it broke.
+    """
     stream = client.tail_job_logs(job)
     try:
         while True:
             transcript.feed(await asyncio.wait_for(anext(stream), QUIET_SECONDS))
     except (StopAsyncIteration, TimeoutError):
         return True
-    except Exception:  # aiohttp and Ray have many; what it was, the next plain request tells
+    except Exception:  # aiohttp and Ray raise many; the plain request that follows reports what is wrong
         return False
     finally:
         close = getattr(stream, "aclose", None)
@@ -124,30 +144,43 @@ async def _tail(client: Client, job: str, transcript: Transcript) -> bool:
                 await close()
 
 
-def exit_code(info: Any, say: Callable[[str], None]) -> int:
-    """The exit code of a job that has ended, as a shell would give it."""
+def job_exit_code(info: Any, notify: Callable[[str], None]) -> int:
+    """Return the exit code of a job that has ended, as a shell would give it.
+
+    Args:
+        info: state of the job, as returned by `Client.get_job_info`.
+        notify: called with a message where the job was stopped from outside.
+    """
     code = info.driver_exit_code
     status = str(info.status.value)
     if code is not None:
         return int(code) if code >= 0 else 128 - int(code)
     if status == "SUCCEEDED":
         return 0
-    first = (info.message or "").strip().splitlines()
-    told = f": {without_control_characters(first[0])[:300]}" if first else ""
-    say(f"the job was ended from outside ({status.lower()}{told})")
-    return STOPPED_JOB
+    lines = (info.message or "").strip().splitlines()
+    reason = f": {without_control_characters(lines[0])[:300]}" if lines else ""
+    notify(f"the job was ended from outside ({status.lower()}{reason})")
+    return STOPPED_EXIT_CODE
 
 
-def job_output(client: Client, job: str, say: Callable[[str], None]) -> tuple[int, str]:
-    """Wait for a job; returns its exit code and all that it printed.
+def wait_for_output(client: Client, job: str, notify: Callable[[str], None]) -> tuple[int, str]:
+    """Wait for a job to end.
+
+    Args:
+        client: client of the job server.
+        job: id of the job.
+        notify: called with a message where the job was stopped from outside.
+
+    Returns:
+        The job's exit code, and everything that it printed.
 
     Raises:
-        ConfigError: the server cannot be asked.
+        ConfigError: the server cannot be reached, or rejects the request.
     """
     while True:
         with job_server_errors():
             info = client.get_job_info(job)
         if info.status.is_terminal():
             with job_server_errors():
-                return exit_code(info, say), client.get_job_logs(job)
-        time.sleep(0.5)
+                return job_exit_code(info, notify), client.get_job_logs(job)
+        time.sleep(_POLL_SECONDS)

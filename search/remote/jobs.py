@@ -1,7 +1,7 @@
-"""Campaigns as jobs of a cluster: Ray's job server runs a command on the head, and hands out what it printed.
+"""Runs campaigns as jobs of a cluster: Ray's job server runs a command on the head, and hands out its output.
 
-A job belongs to the cluster: it goes on whatever becomes of the laptop that asked for it. A campaign's jobs are named
-`preset-search.<campaign>.<number>`, and the server takes a name once: so one campaign is run by one job at a time.
+A job belongs to the cluster: it continues whatever happens to the laptop that submitted it. The jobs of a campaign are
+named `preset-search.<campaign>.<number>`. The server accepts each name once, so only one job at a time runs a campaign.
 """
 
 from __future__ import annotations
@@ -23,184 +23,204 @@ from core.errors import ConfigError
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 CAMPAIGN_FILE = "campaign.yaml"
-_ID = "preset-search.{}.{}"
-_CONTROL = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
-# Loggers that tell of every upload and every end of a stream.
-_TELLERS = (
+"""Name of the campaign's file in the folder that is sent along with its job."""
+_JOB_ID = "preset-search.{}.{}"
+_CONTROL_CHARACTERS = {code: None for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+# Loggers that report every upload and every end of a stream.
+_CHATTY_LOGGERS = (
     "ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging",
 )  # fmt: skip
 
 
 class Client(Protocol):
-    """What is used of `ray.job_submission.JobSubmissionClient`, whose documentation holds."""
+    """The methods of `ray.job_submission.JobSubmissionClient` that are used here; see its documentation."""
 
     def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, Any] | None = None) -> str:
-        """Run a command."""
+        """Submit a command, and return the job's id."""
 
     def get_job_info(self, job_id: str) -> Any:
-        """How a job is."""
+        """Return the state of a job."""
 
     def get_job_logs(self, job_id: str) -> str:
-        """All that it printed so far."""
+        """Return everything that a job has printed so far."""
 
     def tail_job_logs(self, job_id: str) -> AsyncIterator[str]:
-        """The same from the beginning, and what comes, until it ends."""
+        """Stream everything that a job prints, from its beginning to its end."""
 
     def list_jobs(self) -> list[Any]:
-        """All jobs."""
+        """Return all jobs."""
 
     def delete_job(self, job_id: str) -> bool:
-        """Take an ended one off the list."""
+        """Remove an ended job from the server's list."""
 
 
 class UnreachableError(ConfigError):
-    """The job server does not answer; it may again."""
+    """The job server does not answer, but may do so again."""
 
 
 class NoSuchJobError(ConfigError):
-    """The job server knows no such job."""
+    """The job server does not know the job."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """How commands are run on the cluster's head.
+    """The environment in which commands run on the cluster's head.
 
     Attributes:
-        python: the interpreter there.
-        results: folder of all campaigns there; commands run in the folder that holds it.
+        python: the Python interpreter on the head.
+        results: folder of all campaigns on the head; commands run in its parent folder.
     """
 
     python: str = "python"
     results: str = "~/preset-search/results"
 
     def __post_init__(self) -> None:
-        """Refuse a folder that would be another one for each job.
+        """Check that the results folder means the same to every job, wherever Ray starts it.
 
         Raises:
-            ConfigError: it is relative, or no folder's name.
+            ConfigError: the folder's path is relative, or not a folder's.
         """
-        plain = self.results.removeprefix("~")
-        if not plain.startswith("/") or not plain.strip("/") or not plain.isprintable():
+        path = self.results.removeprefix("~")
+        if not path.startswith("/") or not path.strip("/") or not path.isprintable():
             raise ConfigError(
-                f"--remote-results {self.results!r} is no folder on the head", "Begin it with / or ~/, as seen there"
+                f"--remote-results {self.results!r} is not an absolute path of a folder",
+                "Begin it with / or ~/, as it is on the head",
             )
 
     def entrypoint(self, command: Sequence[str], with_file: bool = False, with_presets: bool = False) -> str:
-        """The shell line that runs a command of this program on the head.
+        """Return the shell command line that runs a command of this program on the head.
 
         Args:
-            command: its arguments; `--results` is added.
-            with_file: whether the campaign's file travels with the job, and is the command's first argument.
-            with_presets: whether presets do.
+            command: the command and its arguments; `--results` is added.
+            with_file: whether the campaign's file is sent along with the job, and is the command's first argument.
+            with_presets: whether presets are sent along with the job.
         """
         results, home = _quoted(self.results.rstrip("/")), _quoted(str(Path(self.results).parent))
-        # -P: what is installed runs, even where the folder holds a checkout.
+        # With -P the installed program runs, even where the folder holds a checkout.
         program = f"{_quoted(self.python)} -P -m search"
         arguments = [shlex.quote(word) for word in command]
         if with_file:
-            arguments.insert(1, f'"$travelled"/{CAMPAIGN_FILE}')
-        # Paths in the campaign's file mean the same to each job: they run in one folder, not in the one that Ray made.
-        steps = ["travelled=$PWD", f"mkdir -p {home}", f"cd {home}"]
+            arguments.insert(1, f'"$uploaded"/{CAMPAIGN_FILE}')
+        # Ray starts each job in a folder of its own. All run in one folder instead, so that a path in the campaign's
+        # file means the same to each.
+        steps = ["uploaded=$PWD", f"mkdir -p {home}", f"cd {home}"]
         if with_presets:
-            steps.append(f'{program} take-presets "$travelled"')
+            steps.append(f'{program} take-presets "$uploaded"')
         return " && ".join([*steps, f"exec {program} {' '.join(arguments)} --results {results}"])
 
 
 def _quoted(path: str) -> str:
-    """A path for the shell, which makes `~` out to be its own home."""
+    """Quote a path for the shell, which is still to replace a leading `~` by the home folder on the head."""
     if path == "~" or path.startswith("~/"):
         return '"$HOME"' + shlex.quote(path[1:] or "/")
     return shlex.quote(path)
 
 
 def connect(address: str) -> Client:
-    """A client of a cluster's job server.
+    """Connect to a cluster's job server.
+
+    Args:
+        address: http(s) address of the server.
 
     Raises:
-        ConfigError: the address is none, the server cannot be reached, wants another token or runs another Ray, or what
-            is needed is not installed here.
+        ConfigError: the address is not that of a job server, the server cannot be reached, rejects the token or runs
+            another version of Ray, or Ray's client is not installed here.
     """
     try:
-        named = urlsplit(address)
-        usable = named.scheme in ("http", "https") and bool(named.hostname) and (named.port or 1) > 0
+        parts = urlsplit(address)
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:
-        usable = False
-    if not usable or "@" in address:
-        raise ConfigError(f"--address {address!r} is no job server's", f"Give one like {DEFAULT_ADDRESS}")
+        is_valid = False
+    if not is_valid or "@" in address:
+        raise ConfigError(
+            f"--address {address!r} is not the address of a job server", f"Give one like {DEFAULT_ADDRESS}"
+        )
     for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
         if os.environ.get(name, address) != address:
-            raise ConfigError(f"{name} is set, and Ray takes it for the --address", f"Unset {name}")
+            raise ConfigError(f"{name} is set, and Ray would use it instead of --address", f"Unset {name}")
     try:
         import ray
         from ray.job_submission import JobSubmissionClient
 
-        for teller in _TELLERS:
-            logging.getLogger(teller).setLevel(logging.WARNING)
+        for name in _CHATTY_LOGGERS:
+            logging.getLogger(name).setLevel(logging.WARNING)
         with job_server_errors(address):
             client = JobSubmissionClient(address)
     except (ImportError, ConfigError) as error:
         if isinstance(error, ImportError) or "ray[default]" in str(error):
             raise ConfigError(
-                "What talks to job servers is not installed here", "Install it: pip install 'preset-search[cluster]'"
+                "The client for job servers is not installed here", "Install it: pip install 'preset-search[cluster]'"
             ) from None
         raise
-    # Ray has no public name for it. Without it, the cluster itself refuses a program of another Ray.
-    there = getattr(client, "_server_ray_version", None)
-    if isinstance(there, str) and there.split(".")[:2] != ray.__version__.split(".")[:2]:
+    # Ray has no public name for the server's version. Without it, the cluster itself rejects another version's client.
+    version = getattr(client, "_server_ray_version", None)
+    if isinstance(version, str) and version.split(".")[:2] != ray.__version__.split(".")[:2]:
         raise ConfigError(
-            f"The cluster runs Ray {there}, this machine has {ray.__version__}", f"pip install 'ray[default]=={there}'"
+            f"The cluster runs Ray {version}, but this machine has {ray.__version__}",
+            f"Install that version: pip install 'ray[default]=={version}'",
         )
     return client
 
 
-def without_control_characters(line: str) -> str:
-    """What a cluster says, without what a terminal would obey."""
-    return line.translate(_CONTROL)
+def without_control_characters(text: str) -> str:
+    """Remove from a cluster's output the characters that would control the terminal."""
+    return text.translate(_CONTROL_CHARACTERS)
 
 
 @contextmanager
 def job_server_errors(address: str = "") -> Iterator[None]:
-    """Say in one line what went wrong with a request; with the address, where it is asked the first time.
+    """Raise whatever goes wrong with a request in the block as an error of one line.
+
+    Args:
+        address: address of the server, for the message; empty where the user has just read it.
 
     Raises:
-        UnreachableError: the server does not answer, or something before it does.
-        NoSuchJobError: it knows no such job.
-        ConfigError: it wants another token, or refuses.
+        UnreachableError: the server does not answer, or a proxy answers in its place.
+        NoSuchJobError: the server does not know the job.
+        ConfigError: the server requires a token, rejects it, or rejects the request.
     """
     from ray.exceptions import AuthenticationError  # Ray takes seconds to import
 
     try:
         yield
     except AuthenticationError as error:
-        lost = "couldn't find" in str(error) or "Missing" in str(error)
+        is_missing = "couldn't find" in str(error) or "Missing" in str(error)
         raise ConfigError(
-            f"The job server {'wants a token' if lost else 'refuses the token'}",
+            f"The job server {'requires a token' if is_missing else 'rejects the token'}",
             "Copy ~/.ray/auth_token of the cluster's head to ~/.ray/auth_token here (or name its file in "
             "RAY_AUTH_TOKEN_PATH), chmod 600, and set RAY_AUTH_MODE=token",
         ) from None
-    except OSError:  # of what `requests` raises, too
+    except OSError:  # the errors of `requests` are OSErrors, too
         raise UnreachableError(
             f"No job server answers{address and ' at '}{address}",
             "Open the tunnel: ray dashboard cluster.yaml; or name its --address",
         ) from None
     except (KeyError, ValueError) as error:
-        raise ConfigError(f"What answers is no job server of Ray's ({error!r})"[:300], "Check the --address") from None
+        message = f"The server at that address is not a job server of Ray ({error!r})"[:300]
+        raise ConfigError(message, "Check the --address") from None
     except RuntimeError as error:
-        code = re.search(r"status code (\d{3})", str(error))
-        if code and code[1] in ("502", "503", "504"):
+        status = re.search(r"status code (\d{3})", str(error))
+        if status and status[1] in ("502", "503", "504"):
             raise UnreachableError("The job server is not up", "Try again in a minute") from None
-        if code and code[1] == "404" and "does not exist" in str(error):
-            raise NoSuchJobError("The cluster has no such job", "See what there is: ray job list") from None
-        said = [line for line in str(error).splitlines() if line.strip(" .")]
+        if status and status[1] == "404" and "does not exist" in str(error):
+            raise NoSuchJobError("The cluster has no such job", "List its jobs: ray job list") from None
+        lines = [line for line in str(error).splitlines() if line.strip(" .")]
+        reason = without_control_characters(lines[-1])[:300] if lines else repr(error)
         raise ConfigError(
-            f"The job server refuses: {without_control_characters(said[-1])[:300] if said else repr(error)}",
-            "Is it Ray's?",
+            f"The job server rejects the request: {reason}", "Check that it is a job server of Ray"
         ) from None
 
 
 @dataclass(frozen=True)
 class CampaignJob:
-    """One job of a campaign; `number` counts from 1."""
+    """A job of a campaign.
+
+    Attributes:
+        id: identifier of the job, as the server knows it.
+        number: number of the job among the campaign's, counted from 1.
+        status: Ray's name of the job's state.
+        ended: whether the job has ended, however it did.
+    """
 
     id: str
     number: int
@@ -209,29 +229,28 @@ class CampaignJob:
 
 
 def campaign_jobs(client: Client, name: str) -> list[CampaignJob]:
-    """The jobs that ran or run a campaign, in their order.
+    """Return the jobs that have run or are running a campaign, in the order of their numbers.
 
     Raises:
-        ConfigError: the server cannot be asked.
+        ConfigError: the server cannot be reached, or rejects the request.
     """
-    pattern = re.compile(re.escape(_ID.format(check_name(name, "campaign"), "")) + r"([1-9][0-9]{0,8})")
+    pattern = re.compile(re.escape(_JOB_ID.format(check_name(name, "campaign"), "")) + r"([1-9][0-9]{0,8})")
     with job_server_errors():
-        jobs = client.list_jobs()
-    found = [(job, pattern.fullmatch(job.submission_id or "")) for job in jobs]
-    made = [
-        CampaignJob(job.submission_id, int(match[1]), str(job.status.value), job.status.is_terminal())
-        for job, match in found
-        if match
+        entries = client.list_jobs()
+    jobs = [
+        CampaignJob(entry.submission_id, int(match[1]), str(entry.status.value), entry.status.is_terminal())
+        for entry in entries
+        if (match := pattern.fullmatch(entry.submission_id or ""))
     ]
-    return sorted(made, key=lambda job: job.number)
+    return sorted(jobs, key=lambda job: job.number)
 
 
 def newest_job(client: Client, name: str) -> CampaignJob:
-    """The last job of a campaign.
+    """Return the job of a campaign that was submitted last.
 
     Raises:
-        NoSuchJobError: it has none.
-        ConfigError: the server cannot be asked.
+        NoSuchJobError: the campaign has no job.
+        ConfigError: the server cannot be reached, or rejects the request.
     """
     jobs = campaign_jobs(client, name)
     if not jobs:
@@ -242,52 +261,62 @@ def newest_job(client: Client, name: str) -> CampaignJob:
 
 
 def start_job(client: Client, name: str, entrypoint: str, folder: Path | None = None) -> str:
-    """Run a campaign's next job; returns its id.
+    """Submit a campaign's next job.
 
     Args:
-        client: of the job server.
-        name: the campaign's.
-        entrypoint: as `Head.entrypoint` makes it.
-        folder: files that travel with the job.
+        client: client of the job server.
+        name: name of the campaign.
+        entrypoint: command line, as returned by `Head.entrypoint`.
+        folder: folder whose files are sent along with the job.
+
+    Returns:
+        The id of the job.
 
     Raises:
-        ConfigError: a job of this campaign has not ended, or the server refuses.
+        ConfigError: a job of this campaign has not ended, or the server rejects the request.
     """
     jobs = campaign_jobs(client, name)
-    going = [job for job in jobs if not job.ended]
-    taken = ConfigError(f"A job of campaign {name} has not ended", f"See it: preset-search attach {name}")
-    if going:
-        raise taken
-    made = _ID.format(name, jobs[-1].number + 1 if jobs else 1)
+    not_ended = ConfigError(f"A job of campaign {name} has not ended", f"Watch it: preset-search attach {name}")
+    if not all(job.ended for job in jobs):
+        raise not_ended
+    job_id = _JOB_ID.format(name, jobs[-1].number + 1 if jobs else 1)
     try:
-        _submit(client, made, entrypoint, folder)
+        _submit(client, job_id, entrypoint, folder)
     except ConfigError as error:
-        # Whoever was quicker has the number; of two submissions the server takes one.
+        # Someone else has just submitted a job under the same number; the server accepts only one of the two.
         if "already exists" in error.what:
-            raise taken from None
+            raise not_ended from None
         raise
-    return made
+    return job_id
 
 
 def run_job(client: Client, name: str, entrypoint: str) -> str:
-    """Run a short command beside the campaign's own job; returns the id.
+    """Submit a short command that runs beside the campaign's own job.
+
+    Args:
+        client: client of the job server.
+        name: name of the campaign.
+        entrypoint: command line, as returned by `Head.entrypoint`.
+
+    Returns:
+        The id of the job.
 
     Raises:
-        ConfigError: the server refuses.
+        ConfigError: the server cannot be reached, or rejects the request.
     """
-    made = _ID.format(check_name(name, "campaign"), f"call-{secrets.token_hex(8)}")
-    _submit(client, made, entrypoint, None)
-    return made
+    job_id = _JOB_ID.format(check_name(name, "campaign"), f"call-{secrets.token_hex(8)}")
+    _submit(client, job_id, entrypoint, None)
+    return job_id
 
 
-def _submit(client: Client, made: str, entrypoint: str, folder: Path | None) -> None:
-    # Nothing of this machine's environment travels: no variables, so no token.
+def _submit(client: Client, job_id: str, entrypoint: str, folder: Path | None) -> None:
+    # No variable of this machine's environment is sent, and so no token.
     environment = {"working_dir": str(folder)} if folder else {}
     with job_server_errors():
-        client.submit_job(entrypoint=entrypoint, submission_id=made, runtime_env=environment)
+        client.submit_job(entrypoint=entrypoint, submission_id=job_id, runtime_env=environment)
 
 
 def delete_job(client: Client, job: str) -> None:
-    """Take an ended short command off the server's list, if that can be done."""
+    """Remove an ended short command from the server's list; do nothing if that fails."""
     with suppress(ConfigError), job_server_errors():
         client.delete_job(job)

@@ -45,7 +45,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 HOME = '"$HOME"/preset-search'
-SHELL = f"travelled=$PWD && mkdir -p {HOME} && cd {HOME} && "
+SHELL = f"uploaded=$PWD && mkdir -p {HOME} && cd {HOME} && "
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_launch_sends_the_file_and_says_how_to_come_back(
     assert server == [
         (
             "x",
-            "travelled=$PWD && mkdir -p '/r r' && cd '/r r' && "
-            "exec python -P -m search run \"$travelled\"/campaign.yaml --address auto --results '/r r/results'",
+            "uploaded=$PWD && mkdir -p '/r r' && cd '/r r' && "
+            "exec python -P -m search run \"$uploaded\"/campaign.yaml --address auto --results '/r r/results'",
         ),
         ("files", "campaign.yaml"),
     ]
@@ -112,8 +112,8 @@ def test_ctrl_c_leaves_the_campaign_running(
         (["attach", "../x"], "cannot be the name"),
         (["fetch-results", "$(x)"], "cannot be the name"),
         (["status", "x", "--address", ADDRESS, "--results", "mine"], "Use --remote-results"),
-        (["status", "x", "--address", "127.0.0.1:8265"], "is no job server's"),
-        (["stop", "x", "--address", ADDRESS, "--remote-results", "results"], "is no folder on the head"),
+        (["status", "x", "--address", "127.0.0.1:8265"], "is not the address of a job server"),
+        (["stop", "x", "--address", ADDRESS, "--remote-results", "results"], "is not an absolute path of a folder"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_sent(
@@ -137,7 +137,7 @@ def test_a_head_that_has_no_such_campaign_says_so(
     server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = "Running entrypoint\nerror: There is no campaign 'x' in /r. There are: none; start with run.\n"
-    monkeypatch.setattr("search.remote.job_log.job_output", lambda *args: (2, log))
+    monkeypatch.setattr("search.remote.job_log.wait_for_output", lambda *args: (2, log))
     assert _run(monkeypatch, tmp_path, "fetch-results", "x") == 2
     assert "The head did not hand out x: There is no campaign 'x' in /r" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

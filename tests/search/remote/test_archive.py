@@ -1,4 +1,4 @@
-"""A campaign's results as text in a log, and what of it is taken."""
+"""A campaign's results as text in a log, and what of it is accepted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from core.errors import ConfigError
 from search.remote import archive
-from search.remote.archive import NAMES, from_log, pack, to_lines, unpack
+from search.remote.archive import ALLOWED_FILES, decode_log, encode_lines, pack, unpack
 from search.results.folder import JOURNAL_FILE, MANIFEST_FILE, SUMMARY_FILE
 from search.results.manifest import LISTED
 from search.study.journal import Journal
@@ -29,15 +29,15 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return searched(tmp_path_factory.mktemp("archive"))
 
 
-def test_what_is_packed_is_unpacked_byte_for_byte_and_checkpoints_stay(campaign: Path) -> None:
+def test_an_archive_is_unpacked_byte_for_byte_and_has_no_checkpoints(campaign: Path) -> None:
     assert (campaign / "checkpoints").is_dir()
-    files = unpack(from_log("\n".join(to_lines(pack(campaign, "looks\n")))))
-    assert files.pop("ledger.jsonl") == b"looks\n"
+    files = unpack(decode_log("\n".join(encode_lines(pack(campaign, "entry\n")))))
+    assert files.pop("ledger.jsonl") == b"entry\n"
     assert files == {path.name: path.read_bytes() for path in campaign.iterdir() if path.is_file()}
     assert MANIFEST_FILE in files
 
 
-def test_the_manifest_stays_and_the_journal_is_cut_to_whole_pieces_while_the_campaign_runs(
+def test_a_running_campaign_is_packed_without_manifest_and_with_whole_journal_entries(
     campaign: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(campaign, tmp_path / NAME)
@@ -54,25 +54,26 @@ def test_the_manifest_stays_and_the_journal_is_cut_to_whole_pieces_while_the_cam
 
 
 @given(st.binary(max_size=40_000), st.lists(st.tuples(st.integers(0, 8), st.text(alphabet="ab \n-1", max_size=9))))
-def test_lines_of_others_in_the_log_do_no_harm(data: bytes, strays: list[tuple[int, str]]) -> None:
-    lines = list(to_lines(data))
-    for place, stray in strays:
-        lines.insert(min(place, len(lines)), stray)
-    assert from_log("\n".join(["Running entrypoint …", *lines, ""])) == data
+def test_other_lines_in_the_log_do_no_harm(data: bytes, strays: list[tuple[int, str]]) -> None:
+    lines = list(encode_lines(data))
+    for position, stray in strays:
+        lines.insert(min(position, len(lines)), stray)
+    assert decode_log("\n".join(["Running entrypoint …", *lines, ""])) == data
 
 
 @given(st.binary(min_size=1, max_size=20_000), st.data())
 @settings(max_examples=50)
-def test_a_log_that_lacks_or_changed_anything_is_refused(data: bytes, draw: st.DataObject) -> None:
-    lines = list(to_lines(data))
-    at = draw.draw(st.integers(0, len(lines) - 1))
+def test_a_log_with_a_missing_or_changed_line_is_refused(data: bytes, draw: st.DataObject) -> None:
+    lines = list(encode_lines(data))
+    number = draw.draw(st.integers(0, len(lines) - 1))
     if draw.draw(st.booleans()):
-        del lines[at]
+        del lines[number]
     else:
-        place = len(lines[at]) - 1 - draw.draw(st.integers(0, 20 if at else 60))
-        lines[at] = lines[at][:place] + ("A" if lines[at][place] != "A" else "B") + lines[at][place + 1 :]
-    with pytest.raises(ConfigError, match=r"no results|did not come whole"):
-        from_log("\n".join(lines))
+        line = lines[number]
+        position = len(line) - 1 - draw.draw(st.integers(0, 20 if number else 60))
+        lines[number] = line[:position] + ("A" if line[position] != "A" else "B") + line[position + 1 :]
+    with pytest.raises(ConfigError, match=r"no results|incomplete or changed"):
+        decode_log("\n".join(lines))
 
 
 def _tar(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
@@ -84,9 +85,9 @@ def _tar(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT
     return target.getvalue()
 
 
-def _member(name: str, **about: object) -> tarfile.TarInfo:
+def _member(name: str, **attributes: object) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
-    for key, value in about.items():
+    for key, value in attributes.items():
         setattr(member, key, value)
     return member
 
@@ -110,17 +111,17 @@ HOSTILE = {
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_anything_but_plain_files_of_known_names_is_refused(kind: str) -> None:
-    with pytest.raises(ConfigError, match=r"no file of a campaign|damaged"):
+    with pytest.raises(ConfigError, match=r"not a file of a campaign|damaged"):
         unpack(_tar((HOSTILE[kind], b"")))
 
 
-def test_a_name_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no file of a campaign"):
+def test_a_repeated_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not a file of a campaign"):
         unpack(_tar((_member(GOOD), b"one"), (_member(GOOD), b"two")))
 
 
-def test_what_swells_is_refused_before_it_takes_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "LIMIT", 2**20)
+def test_a_decompression_bomb_is_refused_before_it_takes_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 2**20)
     bomb = gzip.compress(_plain(_member(GOOD), bytes(50 * 2**20)))
     assert len(bomb) < 100_000
     tracemalloc.start()
@@ -130,8 +131,8 @@ def test_what_swells_is_refused_before_it_takes_memory(monkeypatch: pytest.Monke
     tracemalloc.stop()
 
 
-def test_results_that_are_too_big_are_not_packed(campaign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "LIMIT", 2**10)
+def test_results_that_are_too_large_are_not_packed(campaign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "MAX_BYTES", 2**10)
     with pytest.raises(ConfigError, match="take more than"):
         pack(campaign, "")
 
@@ -142,13 +143,13 @@ def _plain(member: tarfile.TarInfo, content: bytes) -> bytes:
 
 @given(st.integers(0, 10_000), st.integers(0, 255))
 @settings(max_examples=60)
-def test_damage_is_a_refusal_or_leaves_known_names(place: int, value: int) -> None:
+def test_a_damaged_archive_is_refused_or_has_known_names(position: int, value: int) -> None:
     data = bytearray(_tar((_member(GOOD), json.dumps({"a": 1}).encode()), (_member("journal.log"), b"{}\n" * 50)))
-    data[place % len(data)] = value
+    data[position % len(data)] = value
     with contextlib.suppress(ConfigError):
-        assert set(unpack(bytes(data))) <= set(NAMES)
+        assert set(unpack(bytes(data))) <= set(ALLOWED_FILES)
 
 
-def test_the_names_are_those_of_the_manifest() -> None:
-    assert set(LISTED) < set(NAMES)
-    assert all("/" not in name and not name.startswith(".") for name in NAMES)
+def test_every_file_of_the_manifest_may_be_in_an_archive() -> None:
+    assert set(LISTED) < set(ALLOWED_FILES)
+    assert all("/" not in name and not name.startswith(".") for name in ALLOWED_FILES)

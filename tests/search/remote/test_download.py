@@ -1,4 +1,4 @@
-"""What came from a cluster, put in place: nothing here is lost, nothing unchecked gets in."""
+"""Fetched results are installed: nothing local is lost, nothing unchecked gets in."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from core.errors import ConfigError
 from search.remote.archive import pack, unpack
 from search.remote.download import install_results
 from search.results import ledger, manifest
-from search.results.folder import CONFIG_FILE, JOURNAL_FILE, MANIFEST_FILE, VERDICT_FILE
-from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
+from search.results.ledger import LedgerEntry
 from search.study.journal import Journal
 from tests.helpers.campaigns import NAME, searched
 
-LOOK = LedgerEntry(
+ENTRY = LedgerEntry(
     campaign=NAME, started="2024-05-01T00:00:00+00:00", exchange="binance", symbols=["BTCUSDT"], interval="5m",
     val=["2024-01-01", "2024-01-02"], test=["2024-01-03", "2024-01-04"], trials=3, reads="abc",
 )  # fmt: skip
@@ -40,52 +40,52 @@ def _tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_the_folder_is_put_in_place_whole_and_again_without_harm(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_folder_is_installed_whole_and_again_without_harm(files: dict[str, bytes], tmp_path: Path) -> None:
     for _ in range(2):
-        came = install_results(files, tmp_path, NAME)
-        assert came.concluded
-        assert came.looks == 0
-        manifest.check_manifest(came.folder)
+        installed = install_results(files, tmp_path, NAME)
+        assert installed.concluded
+        assert installed.new_ledger_entries == 0
+        manifest.check_manifest(CampaignFolder(installed.folder))
         assert sorted(path.name for path in tmp_path.iterdir()) == [NAME]
 
 
-def test_a_file_that_is_not_what_the_manifest_says_is_refused_and_nothing_is_left(
+def test_a_file_that_does_not_agree_with_the_manifest_is_refused_and_nothing_is_left(
     files: dict[str, bytes], tmp_path: Path
 ) -> None:
     for name in set(files) - {MANIFEST_FILE, LEDGER_FILE, CONFIG_FILE}:
-        with pytest.raises(ConfigError, match="What came is not what was concluded"):
+        with pytest.raises(ConfigError, match="The received results do not agree with their manifest"):
             install_results({**files, name: files[name] + b" "}, tmp_path, NAME)
-        with pytest.raises(ConfigError, match="What came is not what was concluded"):
+        with pytest.raises(ConfigError, match="The received results do not agree with their manifest"):
             install_results({key: value for key, value in files.items() if key != name}, tmp_path, NAME)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_campaigns_files_are_refused(files: dict[str, bytes], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="What came is campaign 'small', not 'other'"):
+    with pytest.raises(ConfigError, match="The received campaign is 'small', not 'other'"):
         install_results(files, tmp_path, "other")
     for content in (b"3", b"config: {}", b": :", b"\xff\xfe"):
-        with pytest.raises(ConfigError, match="is no campaign's"):
+        with pytest.raises(ConfigError, match="is not a campaign's"):
             install_results({**files, CONFIG_FILE: content}, tmp_path, NAME)
 
 
-def test_without_a_manifest_it_says_that_it_is_not_concluded(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_results_without_a_manifest_are_not_concluded(files: dict[str, bytes], tmp_path: Path) -> None:
     del files[MANIFEST_FILE]
     assert not install_results(files, tmp_path, NAME).concluded
 
 
 def _without(files: dict[str, bytes], lines: int) -> dict[str, bytes]:
-    """The same campaign at an earlier time."""
+    """Return the same campaign at an earlier time, before its last journal `lines`."""
     journal_lines = files[JOURNAL_FILE].splitlines(keepends=True)
     earlier = {**files, JOURNAL_FILE: b"".join(journal_lines[:-lines])}
     del earlier[MANIFEST_FILE]
     return earlier
 
 
-def test_more_of_the_same_campaign_replaces_it_and_less_does_not(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_longer_journal_replaces_a_shorter_one_and_not_the_reverse(files: dict[str, bytes], tmp_path: Path) -> None:
     install_results(_without(files, 1), tmp_path, NAME)
     install_results(files, tmp_path, NAME)
     before = _tree(tmp_path)
-    with pytest.raises(ConfigError, match="knows more than the cluster"):
+    with pytest.raises(ConfigError, match="is ahead of the cluster"):
         install_results(_without(files, 1), tmp_path, NAME)
     assert _tree(tmp_path) == before
 
@@ -96,7 +96,7 @@ def _other_start(folder: Path) -> None:
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(content))
 
 
-HERE: dict[str, tuple[Any, str]] = {
+LOCAL_CHANGES: dict[str, tuple[Any, str]] = {
     "another journal": (lambda f: _replace(f / JOURNAL_FILE, b'"op_code"', b'"op_code" '), "another campaign"),
     "another start": (_other_start, "another campaign"),
     "no journal": (lambda f: (f / JOURNAL_FILE).unlink(), "another campaign"),
@@ -110,10 +110,10 @@ def _replace(path: Path, old: bytes, new: bytes) -> None:
     path.write_bytes(path.read_bytes().replace(old, new, 1))
 
 
-@pytest.mark.parametrize("kind", HERE)
-def test_a_folder_with_anything_of_its_own_stays(kind: str, files: dict[str, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", LOCAL_CHANGES)
+def test_a_folder_with_local_changes_stays(kind: str, files: dict[str, bytes], tmp_path: Path) -> None:
     install_results(files, tmp_path, NAME)
-    change, message = HERE[kind]
+    change, message = LOCAL_CHANGES[kind]
     change(tmp_path / NAME)
     before = _tree(tmp_path)
     with pytest.raises(ConfigError, match=message):
@@ -121,34 +121,34 @@ def test_a_folder_with_anything_of_its_own_stays(kind: str, files: dict[str, byt
     assert _tree(tmp_path) == before
 
 
-def test_a_campaign_that_runs_here_stays(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_campaign_that_is_running_here_stays(files: dict[str, bytes], tmp_path: Path) -> None:
     install_results(files, tmp_path, NAME)
     held = Journal(tmp_path / NAME / JOURNAL_FILE)
-    with pytest.raises(ConfigError, match="is being run here"):
+    with pytest.raises(ConfigError, match="is running here"):
         install_results(files, tmp_path, NAME)
     held.close()
 
 
 def _line(**changes: Any) -> bytes:
-    return (json.dumps({**asdict(LOOK), **changes}) + "\n").encode()
+    return (json.dumps({**asdict(ENTRY), **changes}) + "\n").encode()
 
 
-def test_the_looks_are_appended_once_and_what_was_there_stays(files: dict[str, bytes], tmp_path: Path) -> None:
-    own = _line(campaign="mine").decode()
-    (tmp_path / LEDGER_FILE).write_text(own)
+def test_ledger_entries_are_appended_once_and_local_ones_stay(files: dict[str, bytes], tmp_path: Path) -> None:
+    local = _line(campaign="mine").decode()
+    (tmp_path / LEDGER_FILE).write_text(local)
     for new in (1, 0):
-        assert install_results({**files, LEDGER_FILE: _line() * 2}, tmp_path, NAME).looks == new
-    assert (tmp_path / LEDGER_FILE).read_text() == own + _line().decode()
+        assert install_results({**files, LEDGER_FILE: _line() * 2}, tmp_path, NAME).new_ledger_entries == new
+    assert (tmp_path / LEDGER_FILE).read_text() == local + _line().decode()
 
 
-def test_a_verdict_brings_its_look_even_where_the_clusters_ledger_lost_it(remote: Path, tmp_path: Path) -> None:
+def test_a_verdict_brings_its_ledger_entry_even_where_the_clusters_ledger_lost_it(remote: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(remote, tmp_path / "remote" / NAME, ignore=shutil.ignore_patterns("checkpoints"))
-    (folder / VERDICT_FILE).write_text(json.dumps({"look": asdict(LOOK)}))
-    manifest.write_manifest(folder)
+    (folder / VERDICT_FILE).write_text(json.dumps({"look": asdict(ENTRY)}))
+    manifest.write_manifest(CampaignFolder(folder))
     home = tmp_path / "home"
     install_results(unpack(pack(folder, "")), home, NAME)
-    # The next confirmation here finds a ledger that tells of all verdicts beside it.
-    ledger.append_entry(home / LEDGER_FILE, LedgerEntry(**{**asdict(LOOK), "campaign": "next"}))
+    # The next confirmation here finds a ledger with the entries of all verdicts beside it.
+    ledger.append_entry(home / LEDGER_FILE, LedgerEntry(**{**asdict(ENTRY), "campaign": "next"}))
     assert len((home / LEDGER_FILE).read_text().splitlines()) == 2
 
 
@@ -157,7 +157,7 @@ def test_a_verdict_brings_its_look_even_where_the_clusters_ledger_lost_it(remote
     [_line(campaign="other"), b"[]\n", b'{"campaign": "small"}\n', _line(val=["one"]), _line(symbols="BTCUSDT"),
      _line(reads=3), _line(test=[1, 2]), b"\xff\n", _line(more=1)],
 )  # fmt: skip
-def test_lines_that_are_no_looks_of_this_campaign_are_refused(
+def test_lines_that_are_no_ledger_entries_of_this_campaign_are_refused(
     line: bytes, files: dict[str, bytes], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError):
@@ -166,13 +166,13 @@ def test_lines_that_are_no_looks_of_this_campaign_are_refused(
 
 
 @pytest.mark.parametrize("name", [CONFIG_FILE, VERDICT_FILE, MANIFEST_FILE, JOURNAL_FILE, LEDGER_FILE])
-def test_a_file_that_is_nested_without_end_is_refused(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_deeply_nested_file_is_refused(name: str, files: dict[str, bytes], tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         install_results({**files, name: b"[" * 100_000}, tmp_path, NAME)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_what_was_there(
+def test_a_full_disk_leaves_the_local_folder_as_it_was(
     files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_results(_without(files, 1), tmp_path, NAME)

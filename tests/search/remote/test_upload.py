@@ -1,4 +1,4 @@
-"""What travels with a campaign: its file and its presets, and nothing else."""
+"""A campaign's file and its presets are sent to the cluster, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ YAML = (
 
 @pytest.fixture
 def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with two presets of its own, and more that is nobody's business."""
+    """Return a working folder with two presets that the campaign names, and with other files."""
     folder = tmp_path / "laptop"
     shipped = presets.load_preset("quick_experiment")
     presets.save_preset(shipped.model_copy(update={"name": "mine"}), folder / "presets")
@@ -30,46 +30,46 @@ def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def _fill(laptop: Path, text: str = YAML) -> Path:
+def _collect(laptop: Path, text: str = YAML) -> Path:
     file = laptop / "my campaign.yaml"
     file.write_text(text)
-    parcel = laptop.parent / "parcel"
-    parcel.mkdir()
-    collect_files(parcel, file, resolve_config(file, {}, {}))
-    return parcel
+    upload = laptop.parent / "upload"
+    upload.mkdir()
+    collect_files(upload, file, resolve_config(file, {}, {}))
+    return upload
 
 
 def _files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_file_and_the_named_presets_travel_and_come_out_where_they_are_looked_for(laptop: Path) -> None:
-    parcel = _fill(laptop)
-    assert _files(parcel) == ["campaign.yaml", "named/own/other.yaml", "named/presets/mine.yaml"]
-    assert (parcel / "campaign.yaml").read_text() == YAML
+def test_the_file_and_its_presets_are_sent_and_installed_at_their_paths(laptop: Path) -> None:
+    upload = _collect(laptop)
+    assert _files(upload) == ["campaign.yaml", "presets/own/other.yaml", "presets/presets/mine.yaml"]
+    assert (upload / "campaign.yaml").read_text() == YAML
     home = laptop.parent / "home"
     for _ in range(2):
-        install_presets(parcel, home)
+        install_presets(upload, home)
     assert _files(home) == ["own/other.yaml", "presets/mine.yaml"]
     assert (home / "presets/mine.yaml").read_bytes() == (laptop / "presets/mine.yaml").read_bytes()
 
 
-def test_another_preset_of_that_name_on_the_head_stays(laptop: Path) -> None:
-    parcel = _fill(laptop)
+def test_a_different_preset_of_that_name_on_the_head_stays(laptop: Path) -> None:
+    upload = _collect(laptop)
     home = laptop.parent / "home"
     (home / "presets").mkdir(parents=True)
     (home / "presets/mine.yaml").write_text("other")
-    with pytest.raises(ConfigError, match=r"presets/mine.yaml is another preset on the head"):
-        install_presets(parcel, home)
+    with pytest.raises(ConfigError, match=r"presets/mine.yaml on the head is a different preset"):
+        install_presets(upload, home)
     assert (home / "presets/mine.yaml").read_text() == "other"
 
 
-@pytest.mark.parametrize("place", ["{0}/own/other.yaml", "../laptop/own/other.yaml"])
-def test_a_preset_from_elsewhere_is_refused(laptop: Path, place: str) -> None:
-    with pytest.raises(ConfigError, match=r"cannot travel.*Copy it to presets/"):
-        _fill(laptop, YAML.replace("own/other.yaml", place.format(laptop)))
+@pytest.mark.parametrize("path", ["{0}/own/other.yaml", "../laptop/own/other.yaml"])
+def test_a_preset_outside_the_working_folder_is_refused(laptop: Path, path: str) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be sent to the cluster.*Copy it to presets/"):
+        _collect(laptop, YAML.replace("own/other.yaml", path.format(laptop)))
 
 
-def test_a_preset_that_is_not_there_is_told_here(laptop: Path) -> None:
+def test_a_missing_preset_is_an_error_on_this_machine(laptop: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
-        _fill(laptop, YAML.replace("own/other.yaml", "nowhere"))
+        _collect(laptop, YAML.replace("own/other.yaml", "nowhere"))
