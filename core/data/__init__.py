@@ -1,1 +1,1 @@
-"""From recorded bars to windows that a network trains on."""
+"""Market data: from recorded bars to the windows that a network trains on."""

@@ -1,9 +1,8 @@
-"""Prepared datasets, kept by the fingerprint of what they were made from.
+"""A cache of prepared datasets on disk.
 
-The key covers the files' bytes, the settings, and this package's own source, so nothing stale is
-ever served; a damaged or missing entry is simply made again. Arrays are stored without pickling.
-The folder is `$PRESET_SEARCH_CACHE`, by default `preset-search` in the user's cache folder; an
-empty value switches caching off.
+The key of an entry covers the bytes of the files, the settings, and the source of this package, so that nothing stale
+is ever served; a damaged or missing entry is simply made again. Arrays are stored without pickling. The folder is
+`$PRESET_SEARCH_CACHE`, by default `preset-search` in the user's cache folder; an empty value switches caching off.
 """
 
 from __future__ import annotations
@@ -25,23 +24,32 @@ import core
 from core.errors import PresetSearchError
 from core.files import source_digest, writing
 
-KEPT = 8
-"""Entries kept; the least recently used go first."""
+MAX_ENTRIES = 8
+"""Number of entries to keep; the least recently used are deleted first."""
 _META = "meta_json"
+"""Array of an entry that holds the plain values as JSON text."""
 
 
-def folder() -> Path | None:
-    """Where entries lie; None if caching is switched off."""
-    named = os.environ.get("PRESET_SEARCH_CACHE")
-    if named is not None:
-        return Path(named) if named else None
+def cache_folder() -> Path | None:
+    """Return the folder of the entries; None if caching is switched off."""
+    setting = os.environ.get("PRESET_SEARCH_CACHE")
+    if setting is not None:
+        return Path(setting) if setting else None
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "preset-search"
 
 
 def cache_key(settings: str, paths: Sequence[Path]) -> str | None:
-    """The key of a dataset made from these files; None if there is none or one cannot be read."""
-    if not paths or folder() is None:
+    """Compute the key of the dataset that is made from files with these settings.
+
+    Args:
+        settings: settings of the data as JSON text.
+        paths: files that the data are read from.
+
+    Returns:
+        The key; None if there are no files, one cannot be read, or caching is switched off.
+    """
+    if not paths or cache_folder() is None:
         return None
     digest = hashlib.blake2b(digest_size=20)
     libraries = " ".join(version(name) for name in ("numpy", "pandas", "scipy", "TA-Lib"))
@@ -60,30 +68,36 @@ def _source_digest() -> str:
     return source_digest(Path(core.__file__).parent)
 
 
-def read_cached(entry: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-    """Arrays and plain values of an entry; None if it is not there or damaged."""
-    place = folder()
-    if place is None:
+def read_cached(key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+    """Read the arrays and the plain values of an entry; None if the entry is missing or damaged."""
+    folder = cache_folder()
+    if folder is None:
         return None
-    path = place / f"{entry}.npz"
+    path = folder / f"{key}.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        rest: dict[str, Any] = json.loads(str(arrays.pop(_META)))
+        values: dict[str, Any] = json.loads(str(arrays.pop(_META)))
         os.utime(path)
     except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
         return None
-    return arrays, rest
+    return arrays, values
 
 
-def write_cached(entry: str, arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> None:
-    """Keep an entry, and drop the oldest beyond `KEPT`. A folder that cannot be written is no error here."""
-    place = folder()
-    if place is None:
+def write_cached(key: str, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
+    """Write an entry, and delete the oldest beyond `MAX_ENTRIES`; a folder that cannot be written is not an error.
+
+    Args:
+        key: key of the dataset, as `cache_key` returns it.
+        arrays: arrays of the dataset.
+        values: its other values, which JSON can hold.
+    """
+    folder = cache_folder()
+    if folder is None:
         return
     with suppress(OSError, PresetSearchError):
-        with writing(place / f"{entry}.npz") as temporary:
-            np.savez(temporary, **arrays, **{_META: np.array(json.dumps(rest))})  # type: ignore[arg-type]
-        entries = sorted(place.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in entries[KEPT:]:
+        with writing(folder / f"{key}.npz") as temporary:
+            np.savez(temporary, **arrays, **{_META: np.array(json.dumps(values))})  # type: ignore[arg-type]
+        entries = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in entries[MAX_ENTRIES:]:
             path.unlink()

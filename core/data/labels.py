@@ -1,7 +1,7 @@
-"""Labels: what the market did over the next h bars of the same segment, as SELL, HOLD or BUY.
+"""Labels, which say as SELL, HOLD or BUY what the market did over the next h bars of the same segment.
 
-Every function takes one segment and uses, for bar t, only the bars t+1 to t+h (and, for the
-volatility in whose units a move is measured, bars up to t).
+Every function takes one segment. Besides bar t, the label of bar t depends on the bars t+1 to t+h alone, and, where a
+move is measured in units of volatility, on bars up to t.
 """
 
 from __future__ import annotations
@@ -13,54 +13,66 @@ SELL, HOLD, BUY = 0, 1, 2
 CLASSES = ("SELL", "HOLD", "BUY")
 NO_LABEL = -1
 _MIN_VOLATILITY = 1e-8
-"""Least one-bar volatility: where nothing moved at all, any move is large, yet not infinitely so."""
+"""Lower limit of the one-bar volatility: where nothing moved at all, any move is large, but finite in its units."""
 
 
 def forward_returns(close: np.ndarray, horizon: int) -> np.ndarray:
-    """Log return from the close of bar t to that of bar t+h.
+    """Compute the log return from the close of bar t to that of bar t+h.
 
     Args:
         close: closing prices `[T]`.
-        horizon: h, in bars.
+        horizon: h, the number of bars to look ahead.
 
     Returns:
-        `[T]`; the last h are NaN, for their future is not known.
+        Log returns `[T]`; the last h are NaN, because their future is unknown.
     """
-    result = np.full(len(close), np.nan)
+    returns = np.full(len(close), np.nan)
     if len(close) > horizon:
-        result[:-horizon] = np.log(close[horizon:] / close[:-horizon])
-    return result
+        returns[:-horizon] = np.log(close[horizon:] / close[:-horizon])
+    return returns
 
 
 def volatility(close: np.ndarray, span: int) -> np.ndarray:
-    """Root mean square of the last `span` one-bar log returns, known at t.
+    """Compute the root mean square of the last `span` one-bar log returns, which is known at t.
+
+    Args:
+        close: closing prices `[T]`.
+        span: number of returns.
 
     Returns:
-        `[T]`; the first `span` are NaN.
+        Volatility of a one-bar return `[T]`; the first `span` are NaN.
     """
-    result = np.full(len(close), np.nan)
+    deviations = np.full(len(close), np.nan)
     if len(close) > span:
         squares = np.diff(np.log(close)) ** 2
-        result[span:] = np.sqrt(sliding_window_view(squares, span).mean(axis=-1))
-    return np.asarray(np.maximum(result, _MIN_VOLATILITY))
+        deviations[span:] = np.sqrt(sliding_window_view(squares, span).mean(axis=-1))
+    return np.asarray(np.maximum(deviations, _MIN_VOLATILITY))
 
 
 def quantile_thresholds(train_scores: np.ndarray, quantiles: tuple[float, float]) -> tuple[float, float]:
-    """The two borders between the classes, fitted on the train rows of one symbol."""
+    """Fit the two thresholds between the classes on the train rows of one symbol.
+
+    Args:
+        train_scores: forward returns, or these in units of volatility, `[N]`.
+        quantiles: share of scores below each threshold.
+
+    Returns:
+        The threshold between SELL and HOLD, and the one between HOLD and BUY.
+    """
     low, high = np.quantile(train_scores, quantiles)
     return float(low), float(high)
 
 
 def by_thresholds(scores: np.ndarray, low: float, high: float) -> np.ndarray:
-    """SELL below `low`, BUY above `high`, HOLD from the one to the other; NO_LABEL where the score is NaN.
+    """Label scores: SELL below `low`, BUY above `high`, HOLD otherwise; NO_LABEL where the score is NaN.
 
     Args:
-        scores: forward returns `[T]`, or such returns in units of volatility.
-        low: border between SELL and HOLD.
-        high: border between HOLD and BUY.
+        scores: forward returns, or these in units of volatility, `[T]`.
+        low: threshold between SELL and HOLD.
+        high: threshold between HOLD and BUY.
 
     Returns:
-        int8 `[T]`.
+        Labels, int8 `[T]`.
     """
     labels = np.full(len(scores), HOLD, dtype=np.int8)
     labels[scores < low] = SELL
@@ -72,34 +84,35 @@ def by_thresholds(scores: np.ndarray, low: float, high: float) -> np.ndarray:
 def triple_barrier(
     high: np.ndarray, low: np.ndarray, close: np.ndarray, horizon: int, span: int, width: float
 ) -> np.ndarray:
-    """Which barrier the path touches first. López de Prado 2018, Advances in Financial Machine Learning, ch. 3.
+    """Label bars by the barrier that the price touches first.
 
-    From close[t], barriers lie `width` volatilities of h bars away on either side; the third is time.
-    BUY if the upper is touched first, SELL if the lower, HOLD if neither within h bars, or if both are
-    touched within one bar: which was first is then not known.
+    From close[t], two barriers lie `width` volatilities of h bars away, one on either side; the third is time. The
+    label is BUY if the upper barrier is touched first and SELL if the lower one is. It is HOLD if neither is touched
+    within h bars, or if both are touched within one bar, because it is then unknown which was first. López de Prado
+    2018, Advances in Financial Machine Learning, ch. 3.
 
     Args:
         high: highest prices `[T]`.
         low: lowest prices `[T]`.
         close: closing prices `[T]`.
-        horizon: h, in bars.
-        span: bars over which volatility is measured.
-        width: distance of the barriers.
+        horizon: h, the number of bars to look ahead.
+        span: number of one-bar returns over which volatility is measured.
+        width: distance of the barriers, in units of the volatility of h bars.
 
     Returns:
-        int8 `[T]`; NO_LABEL in the last h bars and where volatility is not known yet.
+        Labels, int8 `[T]`; NO_LABEL in the last h bars and where the volatility is not known yet.
     """
     labels = np.full(len(close), HOLD, dtype=np.int8)
     distance = width * volatility(close, span) * np.sqrt(horizon)
     upper, lower = close * np.exp(distance), close * np.exp(-distance)
-    open_ = np.ones(len(close), dtype=bool)
+    untouched = np.ones(len(close), dtype=bool)
     for ahead in range(1, min(horizon, len(close) - 1) + 1):
         up = high[ahead:] >= upper[:-ahead]
         down = low[ahead:] <= lower[:-ahead]
-        first = open_[:-ahead] & (up | down)
-        labels[:-ahead][first & up & ~down] = BUY
-        labels[:-ahead][first & down & ~up] = SELL
-        open_[:-ahead] &= ~first
+        first = untouched[:-ahead] & (up | down)
+        labels[np.flatnonzero(first & ~down)] = BUY
+        labels[np.flatnonzero(first & ~up)] = SELL
+        untouched[:-ahead] &= ~first
     labels[max(len(close) - horizon, 0) :] = NO_LABEL
     labels[np.isnan(distance)] = NO_LABEL
     return labels

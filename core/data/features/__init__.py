@@ -1,1 +1,1 @@
-"""Features of bars and order books, each with its warm-up."""
+"""Features that are computed from bars and order books, each with its warm-up."""

@@ -1,11 +1,15 @@
-"""Momentum and oscillators, each centred on 0; on log prices, so that the price level does not matter.
+"""Features of momentum: oscillators, each centred on 0, on log prices, so that the price level does not matter.
 
-TA-Lib computes what it computes within the contract of `Feature`: extremes, directional movement, true range,
-Wilder's means, Aroon, MACD. Not so its RSI and ADX, quotients of means over all the past: in bars that stand still both
-means fade alike and the quotient never forgets; here it fades to 0 (`SMALLEST_MOVE`). Nor its money flow and
-standard deviation, whose running sums keep the rounding errors of large bars that have left, its CCI, which magnifies
-rounding errors where prices hardly move, and its ultimate oscillator, which calls bars without range a
-strong fall. Its CMO is its RSI, its Williams %R its fast stochastic: they are not repeated.
+TA-Lib is used where its results keep the contract of `Feature`: extremes, directional movement, true range, Wilder's
+means, Aroon, MACD. The others are computed here:
+
+- TA-Lib's RSI and ADX are ratios of means over all the past. In bars that do not move both means fade alike, so that
+  the ratio never forgets; here it fades to 0 (`MIN_MOVE`).
+- Its money flow and standard deviation use running sums, which keep the rounding errors of large bars that have left.
+- Its CCI magnifies rounding errors where prices hardly move.
+- Its ultimate oscillator calls bars without range a strong fall.
+
+Its CMO equals its RSI, and its Williams %R its fast stochastic: neither is repeated.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ _CLOSE = ("close",)
 _RANGE = ("high", "low")
 _HLC = (*_RANGE, "close")
 _WILDER = 7
-"""Period of Wilder's means. His 14 would take 400 bars to forget, and as many are dropped at a segment's start."""
+"""Period of Wilder's means. His 14 would need a warm-up of 400 bars to forget what came before a segment."""
 _SETTLED = _WILDER + forgetting(_WILDER)
 _SETTLED_TWICE = 2 * _WILDER + forgetting(_WILDER, stages=2)
 
@@ -31,7 +35,7 @@ def _log_hlc(bars: Columns) -> tuple[Array, Array, Array]:
 
 
 def _settled(values: Array) -> Array:
-    """A result of TA-Lib with 0 for the NaN in front; a NaN further on would stay one."""
+    """Replace the NaN in front of a result of TA-Lib by 0, in place; a NaN after the first number would stay."""
     values[: np.argmin(np.isnan(values))] = 0.0
     return values
 
@@ -48,7 +52,7 @@ def _relative_strength(bars: Columns) -> Array:
 
 
 def _directional_movement(bars: Columns) -> tuple[Array, Array]:
-    """Wilder's means of the upward and of the downward movement."""
+    """Compute Wilder's means of the upward and of the downward movement."""
     high, low = np.log(bars["high"]), np.log(bars["low"])
     up, down = talib.PLUS_DM(high, low, _WILDER), talib.MINUS_DM(high, low, _WILDER)
     return _settled(up) / _WILDER, _settled(down) / _WILDER
@@ -72,9 +76,9 @@ def _macd(bars: Columns) -> Array:
 def _commodity_channel(bars: Columns) -> Array:
     high, low, close = _log_hlc(bars)
     typical = (high + low + close) / 3
-    usual = mean(typical, 20)
-    distance = sum(np.abs(lagged(typical, rows) - usual) for rows in range(20)) / 20
-    return np.asarray((typical - usual) / (1.5 * (distance + MIN_MOVE)))
+    centre = mean(typical, 20)
+    distance = sum(np.abs(lagged(typical, rows) - centre) for rows in range(20)) / 20
+    return np.asarray((typical - centre) / (1.5 * (distance + MIN_MOVE)))
 
 
 def _aroon(bars: Columns) -> Array:
@@ -96,8 +100,8 @@ def _ultimate(bars: Columns) -> Array:
     before = lagged(close, 1)
     bottom, top = np.minimum(low, before), np.maximum(high, before)
     pressure, true_range = (close - bottom) - (top - close), top - bottom
-    weighted = [w * quotient(mean(pressure, n), mean(true_range, n)) for n, w in ((7, 4), (14, 2), (28, 1))]
-    return np.asarray(sum(weighted) / 7)
+    terms = [weight * quotient(mean(pressure, n), mean(true_range, n)) for n, weight in ((7, 4), (14, 2), (28, 1))]
+    return np.asarray(sum(terms) / 7)
 
 
 def _bollinger_position(bars: Columns) -> Array:
@@ -110,7 +114,10 @@ def _bollinger_width(bars: Columns) -> Array:
 
 
 def _money_flow(bars: Columns) -> Array:
-    """A bar that moved by less than SMALLEST_MOVE counts in proportion: no rounding error decides a tie."""
+    """Compute the money flow; a bar that moved by less than MIN_MOVE counts in proportion.
+
+    So no rounding error decides whether a bar that did not move counts as rising or as falling.
+    """
     typical = (bars["high"] + bars["low"] + bars["close"]) / 3
     level = np.log(typical)
     direction = np.clip((level - lagged(level, 1)) / MIN_MOVE, -1, 1)
@@ -145,7 +152,7 @@ OSCILLATORS: tuple[Feature, ...] = (
     ),
     Feature(
         f"trend_{_WILDER}",
-        "how much of the movement goes one way",
+        "how much of the movement goes in one direction",
         "ADX/100, Wilder 1978; mean of |DM+ - DM-| / (DM+ + DM- + 1e-6)",
         _SETTLED_TWICE,
         _trend,
@@ -153,7 +160,7 @@ OSCILLATORS: tuple[Feature, ...] = (
     ),
     Feature(
         "macd_6_13_5",
-        "gap of two exponential means less that gap's own mean, over the true range",
+        "difference of two exponential means less its own mean, over the true range",
         "MACD histogram / (ATR + 1e-6), Appel 1979, at half its usual spans",
         _SETTLED_TWICE,
         _macd,
@@ -185,7 +192,7 @@ OSCILLATORS: tuple[Feature, ...] = (
     ),
     Feature(
         "chande_24",
-        "net move of 24 bars over the length of the way",
+        "net move of 24 bars over the sum of their absolute moves",
         "CMO/100, Chande & Kroll 1994 (efficiency ratio, Kaufman 1995); sum(r) / (sum(|r|) + 24e-6)",
         24,
         _chande,
@@ -193,7 +200,7 @@ OSCILLATORS: tuple[Feature, ...] = (
     ),
     Feature(
         "ultimate_7_14_28",
-        "where close lies in the true range, in three spans",
+        "where close lies in the true range, over three spans",
         "2 ultimate oscillator/100 - 1, Williams 1985; 0 for a span without range",
         28,
         _ultimate,
@@ -217,7 +224,7 @@ OSCILLATORS: tuple[Feature, ...] = (
     ),
     Feature(
         "money_flow_14",
-        "money traded in rising bars less that in falling ones, over all, of 14 bars",
+        "money traded in rising bars less that in falling ones, over all money traded in 14 bars",
         "2 MFI/100 - 1, Quong & Soudack 1989; 0 where nothing was traded",
         14,
         _money_flow,

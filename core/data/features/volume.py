@@ -1,4 +1,4 @@
-"""Features of volume and of taker flow: how much is traded, by whom, and how far it moves the price.
+"""Features of volume and taker flow: how much is traded, who initiates it, and how far it moves the price.
 
 Volumes enter as shares of each other, so that the unit of volume does not matter.
 """
@@ -12,7 +12,7 @@ from core.data.features.rolling import MIN_MOVE, MIN_SHARE, correlation, log_ret
 from core.data.file_format import Array, Columns
 
 _LONG_RUN = 96
-"""Span of what counts as usual where a short span is compared with a long one."""
+"""Bars of the long span that a short one is compared with."""
 
 
 def _volume_surprise(bars: Columns) -> Array:
@@ -36,7 +36,7 @@ def _illiquidity(bars: Columns) -> Array:
 
 
 def _taker_share(bars: Columns) -> Array:
-    """Buying less selling taker volume over all volume, in [-1, 1]; 0 in a bar without volume."""
+    """Compute buying less selling taker volume over all volume, in [-1, 1]; 0 in a bar without volume."""
     return quotient(2 * bars["taker_buy_base"] - bars["volume"], bars["volume"])
 
 
@@ -62,8 +62,8 @@ def _flow_impact(bars: Columns) -> Array:
 
 def _trade_size_surprise(bars: Columns) -> Array:
     size = quotient(bars["quote_volume"], bars["trades"])
-    usual = quotient(mean(bars["quote_volume"], 48), mean(bars["trades"], 48))
-    return np.where(size > 0, log_share(size, usual), 0.0)
+    average = quotient(mean(bars["quote_volume"], 48), mean(bars["trades"], 48))
+    return np.where(size > 0, log_share(size, average), 0.0)
 
 
 def _trades_surprise(bars: Columns) -> Array:
@@ -102,7 +102,7 @@ VOLUME_FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "illiquidity_12",
-        f"log of return size over money traded, mean of 12 bars against the usual of {_LONG_RUN}",
+        f"log of the absolute return over money traded, mean of 12 bars relative to {_LONG_RUN} bars",
         "Amihud 2002: log(mean((|r| + 1e-6) / (m / mean(m) + 0.01)) / mean(|r| + 1e-6)), m = c v",
         _LONG_RUN + 10,
         _illiquidity,
@@ -111,7 +111,7 @@ VOLUME_FEATURES: tuple[Feature, ...] = (
     *(_taker_imbalance(span) for span in (1, 4, 12, 48)),
     Feature(
         "flow_agreement_12",
-        "how far returns went with the taker flow, over 12 bars",
+        "how far returns had the sign of the taker flow, over 12 bars",
         "mean(imbalance r) / (mean(|r|) + 1e-6); after Hasbrouck 1991",
         12,
         _flow_agreement,
@@ -150,4 +150,4 @@ VOLUME_FEATURES: tuple[Feature, ...] = (
         ("close", "volume", "quote_volume"),
     ),
 )
-"""Features of volume; those of taker flow exist only where the exchange records it."""
+"""Features of volume; those of taker flow are available only where the exchange records it."""

@@ -1,1 +1,1 @@
-"""Where market data come from: files, a store, an exchange, a feature table, a synthetic market."""
+"""Sources of market data: files, a store, an exchange, a feature table, and the embedded synthetic market."""

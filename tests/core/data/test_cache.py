@@ -13,7 +13,7 @@ from tests.helpers.market import random_bars
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PRESET_SEARCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(dataset, "MIN_ROWS", 20)
     return tmp_path / "cache"
@@ -37,45 +37,47 @@ def _assert_equal(first: Dataset, second: Dataset) -> None:
             assert type(one) is type(other)
 
 
-def _made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Counts how often a dataset is made."""
-    made: list[int] = []
-    right = dataset.read_market
-    monkeypatch.setattr(dataset, "read_market", lambda config: (made.append(1), right(config))[1])
-    return made
+def _count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets an item whenever data are read to make a dataset."""
+    reads: list[int] = []
+    read_market = dataset.read_market
+    monkeypatch.setattr(dataset, "read_market", lambda config: (reads.append(1), read_market(config))[1])
+    return reads
 
 
 def test_the_second_start_is_served_from_the_cache_and_is_equal(
-    place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch
+    folder: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = _made(monkeypatch)
+    reads = _count_reads(monkeypatch)
     first, second = load_dataset(config), load_dataset(config)
-    assert made == [1]
+    assert reads == [1]
     _assert_equal(first, second)
-    assert len(list(place.glob("*.npz"))) == 1
+    assert len(list(folder.glob("*.npz"))) == 1
 
 
-def test_another_file_or_setting_is_made_anew(place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = _made(monkeypatch)
+def test_another_file_or_setting_is_made_again(
+    folder: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = _count_reads(monkeypatch)
     load_dataset(config)
     load_dataset(config.model_copy(update={"horizon": 3}))
     random_bars(1500, seed=1).frame.to_parquet(config.files[0])
     load_dataset(config)
-    assert made == [1, 1, 1]
+    assert reads == [1, 1, 1]
 
 
-def test_a_change_of_the_code_makes_it_anew(place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_of_the_code_makes_it_again(folder: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     before = cache.cache_key("{}", config.files)
     monkeypatch.setattr(cache, "_source_digest", lambda: "another")
     assert cache.cache_key("{}", config.files) != before
 
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "other bytes", "an array", "other content", "a list"])
-def test_a_damaged_entry_is_made_anew(
-    place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch, damage: str
+def test_a_damaged_entry_is_made_again(
+    folder: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
     first = load_dataset(config)
-    (entry,) = place.glob("*.npz")
+    (entry,) = folder.glob("*.npz")
     content = entry.read_bytes()
     if damage == "truncated":
         entry.write_bytes(content[: len(content) // 2])
@@ -90,34 +92,34 @@ def test_a_damaged_entry_is_made_anew(
     else:
         middle = len(content) // 2
         entry.write_bytes(content[:middle] + bytes(100) + content[middle + 100 :])
-    made = _made(monkeypatch)
+    reads = _count_reads(monkeypatch)
     _assert_equal(first, load_dataset(config))
-    assert made == [1]
+    assert reads == [1]
 
 
-def test_an_entry_is_never_unpickled(place: Path, config: DataConfig) -> None:
+def test_an_entry_is_never_unpickled(folder: Path, config: DataConfig) -> None:
     key = cache.cache_key("{}", config.files)
     assert key is not None
-    place.mkdir()
-    np.savez(place / f"{key}.npz", meta_json=np.array("{}"), evil=np.array([{"a": 1}], dtype=object))
+    folder.mkdir()
+    np.savez(folder / f"{key}.npz", meta_json=np.array("{}"), evil=np.array([{"a": 1}], dtype=object))
     assert cache.read_cached(key) is None
 
 
-def test_only_the_latest_entries_are_kept(place: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "KEPT", 2)
+def test_only_the_latest_entries_are_kept(folder: Path, config: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MAX_ENTRIES", 2)
     for number in range(4):
         cache.write_cached(f"entry{number}", {"a": np.zeros(1)}, {"number": number})
-    assert len(list(place.glob("*.npz"))) == 2
+    assert len(list(folder.glob("*.npz"))) == 2
     newest = cache.read_cached("entry3")
     assert newest is not None
     assert newest[1] == {"number": 3}
 
 
-def test_it_can_be_switched_off(config: DataConfig, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_can_be_switched_off(config: DataConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRESET_SEARCH_CACHE", "")
     assert cache.cache_key("{}", config.files) is None
     load_dataset(config)
-    assert not place.exists()
+    assert not folder.exists()
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(

@@ -17,7 +17,7 @@ def test_an_example_by_hand() -> None:
     assert by_thresholds(returns, -0.1, 0.1).tolist() == [BUY, HOLD, SELL, NO_LABEL, NO_LABEL]
 
 
-def test_a_return_on_the_border_is_hold() -> None:
+def test_a_return_on_a_threshold_is_hold() -> None:
     assert by_thresholds(np.array([-0.1, 0.1]), -0.1, 0.1).tolist() == [HOLD, HOLD]
 
 
@@ -34,7 +34,7 @@ def test_a_segment_no_longer_than_the_horizon_has_no_label(length: int) -> None:
     close=st.lists(st.floats(1, 1000), min_size=41, max_size=41),
     factor=st.floats(0.5, 2),
 )
-def test_a_label_looks_at_its_own_bar_and_the_bar_at_the_horizon(
+def test_a_return_depends_only_on_its_own_bar_and_the_bar_at_the_horizon(
     horizon: int, t: int, close: list[float], factor: float
 ) -> None:
     prices = np.array(close)
@@ -43,7 +43,7 @@ def test_a_label_looks_at_its_own_bar_and_the_bar_at_the_horizon(
     assert forward_returns(changed, horizon)[t] == forward_returns(prices, horizon)[t]
 
 
-def test_quantile_labels_share_the_train_rows_as_asked() -> None:
+def test_quantile_labels_have_the_configured_shares_on_train() -> None:
     returns = np.random.default_rng(0).standard_t(3, 10_000)
     labels = by_thresholds(returns, *quantile_thresholds(returns, (0.25, 0.75)))
     assert np.bincount(labels).tolist() == [2500, 5000, 2500]
