@@ -51,7 +51,7 @@ class Module(lightning.LightningModule):
         super().__init__()
         self.config = config
         self.model = StockHybrid(config.model, dataset.features.shape[1], dataset.window)
-        weights = class_balance.class_weights(dataset.labels[dataset.train], config.balance.class_weights)
+        weights = class_balance.compute_class_weights(dataset.labels[dataset.train], config.balance.class_weights)
         self.loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=torch.float32))
         generator = torch.Generator(device).manual_seed(0)
         self.augment = Augmenter(config.augment, generator, np.random.default_rng(0))

@@ -1,4 +1,4 @@
-"""Augmentation of training windows: pure functions, each sample with a draw of its own.
+"""Augmentation of training windows, by pure functions that draw anew for each sample.
 
 Shapes: B samples, L bars, F features. Every function takes the generator it draws from.
 """
@@ -13,57 +13,83 @@ from torch import Generator, Tensor
 
 from core.config import AugmentConfig
 
-NEARLY_PURE = 0.1
-"""A blend with at most this share of a second sample still is the first one; small alphas leave most rows like that."""
+MIN_MIXED_SHARE = 0.1
+"""Share of a second sample above which a blend counts as mixed; small alphas leave most samples below it."""
 
 
 def mixup_weights(batch: int, alpha: float, rng: np.random.Generator) -> Tensor:
-    """One Beta(alpha, alpha) weight a sample, float32 `[B]`; alpha > 0. Zhang et al. 2018, arXiv:1710.09412."""
+    """Draw a Beta(alpha, alpha) weight for each sample. Zhang et al. 2018, arXiv:1710.09412.
+
+    Args:
+        batch: B, samples in the batch.
+        alpha: both parameters of the Beta distribution, above 0.
+        rng: random generator to draw from.
+
+    Returns:
+        shares of the sample itself in its blend, float32 `[B]`.
+    """
     return torch.from_numpy(rng.beta(alpha, alpha, size=batch).astype(np.float32))
 
 
 def mixup(values: Tensor, partners: Tensor, weights: Tensor) -> Tensor:
-    """Weights * values + (1 - weights) * values[partners], for values `[B, ...]`, partners and weights `[B]`."""
-    shaped = weights.reshape(-1, *([1] * (values.ndim - 1))).to(values.dtype)
-    return torch.lerp(values[partners], values, shaped)
+    """Blend each sample with its partner: weights * values + (1 - weights) * values[partners].
+
+    Args:
+        values: one value, or one array of values, per sample, `[B, ...]`.
+        partners: index of each sample's partner, int64 `[B]`.
+        weights: share of the sample itself in its blend, `[B]`.
+
+    Returns:
+        the blends, `[B, ...]`.
+    """
+    expanded_weights = weights.reshape(-1, *([1] * (values.ndim - 1))).to(values.dtype)
+    return torch.lerp(values[partners], values, expanded_weights)
 
 
-def time_mask(windows: Tensor, longest: float, generator: Generator) -> Tensor:
-    """Blank one random stretch of bars a sample, of 0 to `longest` (a share of L) bars, in windows `[B, L, F]`.
+def time_mask(windows: Tensor, max_share: float, generator: Generator) -> Tensor:
+    """Blank one random stretch of bars in each sample. SpecAugment, Park et al. 2019, arXiv:1904.08779.
 
-    SpecAugment, Park et al. 2019, arXiv:1904.08779. The blank value 0 is the train median.
+    The blank value 0 is the train median.
+
+    Args:
+        windows: scaled windows, `[B, L, F]`.
+        max_share: length of the longest stretch, as a share of L; all lengths from 0 up to it are equally likely.
+        generator: random generator to draw from, on the device of the windows.
+
+    Returns:
+        the masked windows, `[B, L, F]`.
     """
     batch, length, _ = windows.shape
     device = windows.device
-    widths = (torch.rand(batch, 1, generator=generator, device=device) * (int(longest * length) + 1)).floor()
+    widths = (torch.rand(batch, 1, generator=generator, device=device) * (int(max_share * length) + 1)).floor()
     starts = (torch.rand(batch, 1, generator=generator, device=device) * (length - widths + 1)).floor()
     bars = torch.arange(length, device=device)
-    masked = (bars >= starts) & (bars < starts + widths)
-    return windows.masked_fill(masked.unsqueeze(-1), 0.0)
+    is_masked = (bars >= starts) & (bars < starts + widths)
+    return windows.masked_fill(is_masked.unsqueeze(-1), 0.0)
 
 
 def gaussian_noise(windows: Tensor, std: float, generator: Generator) -> Tensor:
-    """Add N(0, std^2) to every value of windows `[B, L, F]`."""
+    """Add noise drawn from N(0, std^2) to every value of scaled windows `[B, L, F]`."""
     noise = torch.randn(windows.shape, generator=generator, device=windows.device, dtype=windows.dtype)
     return noise.mul_(std).add_(windows)
 
 
 def feature_dropout(windows: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Blank each feature of each sample, over its whole window, with this probability, in windows `[B, L, F]`."""
-    batch, _, count = windows.shape
-    dropped = torch.rand(batch, 1, count, generator=generator, device=windows.device) < probability
-    return windows.masked_fill(dropped, 0.0)
+    """Blank each feature of each sample over its whole window with this probability, in scaled windows `[B, L, F]`."""
+    batch, _, features = windows.shape
+    is_dropped = torch.rand(batch, 1, features, generator=generator, device=windows.device) < probability
+    return windows.masked_fill(is_dropped, 0.0)
 
 
 @dataclass(frozen=True)
-class Augmented:
-    """A training batch after augmentation.
+class AugmentedBatch:
+    """Holds a training batch after augmentation.
 
     Attributes:
-        windows: `[B, L, F]`.
-        targets: class probabilities `[B, 3]`.
-        returns: scaled forward returns `[B]`.
-        mixed: bool `[B]`, rows that are blends of two samples, neither of which makes up nearly all.
+        windows: scaled and augmented windows, `[B, L, F]`.
+        targets: class probabilities, `[B, 3]`.
+        returns: scaled forward returns, `[B]`.
+        mixed: bool `[B]`, true for blends of two samples, neither of which makes up nearly all (`MIN_MIXED_SHARE`).
     """
 
     windows: Tensor
@@ -73,16 +99,28 @@ class Augmented:
 
 
 class Augmenter:
-    """Applies what an AugmentConfig switches on."""
+    """Applies to training batches the augmentations that an AugmentConfig switches on."""
 
     def __init__(self, config: AugmentConfig, generator: Generator, rng: np.random.Generator) -> None:
-        """Draw on the device from `generator`, and mixup's weights, for which torch takes none, from `rng`."""
+        """Keep the settings and the generators.
+
+        Args:
+            config: strength of each augmentation; 0 switches it off.
+            generator: random generator of everything but mixup's weights, on the device of the batches.
+            rng: random generator of mixup's weights: torch draws from a Beta distribution without one of its own.
+        """
         self.config = config
         self.generator = generator
         self.rng = rng
 
-    def __call__(self, windows: Tensor, targets: Tensor, returns: Tensor) -> Augmented:
-        """Augment windows `[B, L, F]` with one-hot targets `[B, 3]` and returns `[B]`."""
+    def __call__(self, windows: Tensor, targets: Tensor, returns: Tensor) -> AugmentedBatch:
+        """Augment one training batch.
+
+        Args:
+            windows: scaled windows, `[B, L, F]`; they are not changed.
+            targets: one-hot classes, `[B, 3]`.
+            returns: scaled forward returns, `[B]`.
+        """
         config = self.config
         if config.time_mask > 0:
             windows = time_mask(windows, config.time_mask, self.generator)
@@ -92,12 +130,12 @@ class Augmenter:
             windows = gaussian_noise(windows, config.noise_std, self.generator)
         batch, device = len(windows), windows.device
         if config.mixup_alpha == 0:
-            return Augmented(windows, targets, returns, torch.zeros(batch, dtype=torch.bool, device=device))
+            return AugmentedBatch(windows, targets, returns, torch.zeros(batch, dtype=torch.bool, device=device))
         weights = mixup_weights(batch, config.mixup_alpha, self.rng).to(device)
         partners = torch.randperm(batch, generator=self.generator, device=device)
-        return Augmented(
+        return AugmentedBatch(
             mixup(windows, partners, weights),
             mixup(targets, partners, weights),
             mixup(returns, partners, weights),
-            (partners != torch.arange(batch, device=device)) & (torch.minimum(weights, 1 - weights) > NEARLY_PURE),
+            (partners != torch.arange(batch, device=device)) & (torch.minimum(weights, 1 - weights) > MIN_MIXED_SHARE),
         )

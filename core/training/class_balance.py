@@ -1,4 +1,7 @@
-"""Two ways to make up for unequal classes: weights in the loss, or drawing the rare ones more often. Not both."""
+"""Compensates unequal classes in one of two ways: weights in the loss, or drawing the rare classes more often.
+
+Shapes: N train rows; 3 classes (SELL, HOLD, BUY).
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,21 @@ from core.errors import ConfigError
 
 
 def check_balance(config: BalanceConfig) -> None:
-    """Refuse to compensate twice, unless that is asked for by name.
+    """Check that a recipe does not compensate twice, unless it allows that explicitly.
 
     Raises:
-        ConfigError: weights and oversampling are both on.
+        ConfigError: class weights and oversampling are both on, and `allow_double` is not.
     """
     if config.oversample and config.class_weights != "none" and not config.allow_double:
         raise ConfigError(
             f"Class weights ({config.class_weights}) and oversampling together compensate twice: rare classes would "
             "count for more than common ones",
-            "Use class_weights: none, or oversample: false, or say allow_double: true",
+            "Use class_weights: none or oversample: false, or set allow_double: true",
         )
 
 
-def class_weights(labels: np.ndarray, kind: ClassWeights) -> np.ndarray:
-    """One weight a class.
+def compute_class_weights(labels: np.ndarray, kind: ClassWeights) -> np.ndarray:
+    """Compute the weight of each class in the loss.
 
     Args:
         labels: classes of the train rows, `[N]`.
@@ -32,40 +35,46 @@ def class_weights(labels: np.ndarray, kind: ClassWeights) -> np.ndarray:
             root); `effective` (the inverse effective number of samples, Cui et al. 2019, arXiv:1901.05555).
 
     Returns:
-        float64 `[3]`; a class that does not occur has weight 1.
+        weights, float64 `[3]`; a class that does not occur has weight 1.
     """
     counts = np.bincount(labels, minlength=len(CLASSES)).astype(np.float64)
-    present = counts > 0
+    occurs = counts > 0
     if kind == "effective":
-        raw = np.where(present, 1 / np.maximum(effective_numbers(counts), 1e-12), 0.0)
+        weights = np.where(occurs, 1 / np.maximum(effective_numbers(counts), 1e-12), 0.0)
         # Scaled so that the mean over the rows is 1: the loss keeps its scale.
-        raw *= counts.sum() / max(float((raw * counts).sum()), 1e-12)
-        return np.where(present, raw, 1.0)
-    balanced = np.where(present, counts.sum() / (len(CLASSES) * np.maximum(counts, 1)), 1.0)
+        weights *= counts.sum() / max(float((weights * counts).sum()), 1e-12)
+        return np.where(occurs, weights, 1.0)
+    balanced = np.where(occurs, counts.sum() / (len(CLASSES) * np.maximum(counts, 1)), 1.0)
     exponent = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[kind]
     return np.asarray(balanced**exponent)
 
 
 def effective_numbers(counts: np.ndarray) -> np.ndarray:
-    """(1 - beta^n) / (1 - beta) of each class's count, with beta = 1 - 1/N for N rows in all.
+    """Compute the effective number of samples of each class, (1 - beta^n) / (1 - beta) with beta = 1 - 1/N.
 
     A fixed beta of 0.9999 saturates beyond some 50,000 rows: all classes would look alike.
+
+    Args:
+        counts: n, rows of each class, `[3]`; they sum to N.
+
+    Returns:
+        effective numbers, float64 `[3]`.
     """
     beta = 1 - 1 / max(float(counts.sum()), 2.0)
     return np.asarray((1 - beta**counts) / (1 - beta))
 
 
-def oversampled(rows: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The rows, with those of rarer classes drawn again at random until all classes are equally frequent.
+def oversample(rows: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw rows of the rarer classes again at random until all classes are equally frequent.
 
     Args:
-        rows: `[N]`.
-        labels: classes of those rows, `[N]`.
-        rng: what the extra rows are drawn from.
+        rows: the train rows, `[N]`.
+        labels: classes of these rows, `[N]`.
+        rng: random generator that the extra rows are drawn from.
 
     Returns:
-        `[M]`, M >= N, every row at least once; classes one after the other.
+        rows, `[M]`, M >= N, each of the given ones at least once; classes one after the other.
     """
     groups = [rows[labels == k] for k in range(len(CLASSES))]
-    most = max(len(group) for group in groups)
-    return np.concatenate([np.concatenate([g, rng.choice(g, most - len(g))]) if len(g) else g for g in groups])
+    max_count = max(len(group) for group in groups)
+    return np.concatenate([np.concatenate([g, rng.choice(g, max_count - len(g))]) if len(g) else g for g in groups])

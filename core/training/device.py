@@ -1,4 +1,4 @@
-"""Where a training runs, and how exactly it repeats there."""
+"""Chooses the device of a training, its precision there, and how exactly it repeats."""
 
 from __future__ import annotations
 
@@ -13,36 +13,40 @@ from core.errors import ConfigError
 
 
 def resolve_device(device: Device) -> torch.device:
-    """The device to train on; `auto` takes the GPU if there is one.
+    """Return the torch device that a setting means; `auto` takes the GPU if there is one.
 
     Raises:
-        ConfigError: cuda is asked for and not there.
+        ConfigError: the setting is cuda, and this machine has no CUDA device.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("There is no CUDA device here", "Use --device cpu")
-    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return torch.device(wanted)
+        raise ConfigError("This machine has no CUDA device", "Use --device cpu")
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return torch.device(name)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """bfloat16 where it pays: on a GPU, for a model in float32."""
+    """Return a context in which torch computes in bfloat16 where it pays: on a GPU, for a model in float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" and dtype == torch.float32)
 
 
 @contextmanager
-def deterministic(wanted: bool) -> Iterator[None]:
-    """Let torch use, inside the block, only what repeats to the last bit; an operation that cannot raises.
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Restrict torch, inside the block, to algorithms that repeat to the last bit; an operation without one raises.
 
-    A CPU repeats anyway with the same number of threads; a GPU does not, and gets slower by this.
+    A CPU repeats anyway with the same number of threads; a GPU does not, and this makes it slower.
+
+    Args:
+        enabled: whether to restrict torch; nothing changes if not.
     """
-    if not wanted:
+    if not enabled:
         yield
         return
     # cuBLAS sums in a fixed order only with a workspace of fixed size, which it learns from here.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    was_enabled = torch.are_deterministic_algorithms_enabled()
+    was_warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.use_deterministic_algorithms(was_enabled, warn_only=was_warn_only)

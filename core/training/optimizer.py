@@ -1,4 +1,4 @@
-"""The optimizer and its learning rate over steps and epochs."""
+"""Makes the optimizer, and sets its learning rate over steps and epochs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Schedule = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
 
 
 def make_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, not biases, norms."""
+    """Make an AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, but no biases and norms."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
@@ -23,7 +23,12 @@ def make_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, config: TrainerConfig) -> Schedule:
-    """The learning rate over the epochs."""
+    """Make the schedule of the learning rate over the epochs.
+
+    Args:
+        optimizer: the optimizer whose rates it sets.
+        config: kind of the schedule, and the epochs that a cosine spans.
+    """
     match config.schedule:
         case "constant":
             return lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
@@ -37,12 +42,12 @@ def make_schedule(optimizer: torch.optim.Optimizer, config: TrainerConfig) -> Sc
 
 
 def warmed_up_step(optimizer: torch.optim.Optimizer, step: int, warmup_steps: int) -> None:
-    """One optimizer step; over the first ones the learning rate rises. Goyal et al. 2017, arXiv:1706.02677.
+    """Take one optimizer step; over the first ones the learning rate rises. Goyal et al. 2017, arXiv:1706.02677.
 
     Args:
-        optimizer: whose rates are the schedule's.
-        step: number of this step, from 1.
-        warmup_steps: steps until the full rate.
+        optimizer: the optimizer, with the learning rates of its schedule; they are the same afterwards.
+        step: number of this step in the training, counted from 1.
+        warmup_steps: steps over which the rate rises to the schedule's; 0 for none.
     """
     share = min(step / max(warmup_steps, 1), 1.0)
     groups = optimizer.param_groups

@@ -110,7 +110,7 @@ class Trainer:
         train_labels = dataset.labels[dataset.train]
         self._balance_rng = np.random.default_rng(draw_seeds[3])
         self._groups = (dataset.train, train_labels) if config.balance.oversample else None
-        weights = class_balance.class_weights(train_labels, config.balance.class_weights)
+        weights = class_balance.compute_class_weights(train_labels, config.balance.class_weights)
         self._loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
         self._optimizer = make_optimizer(self.model, config.trainer)
         self._schedule = make_schedule(self._optimizer, config.trainer)
@@ -304,7 +304,7 @@ class Trainer:
     def _train_rows(self) -> Tensor:
         if self._groups is None:
             return self._train
-        return torch.from_numpy(class_balance.oversampled(*self._groups, self._balance_rng)).to(self.device)
+        return torch.from_numpy(class_balance.oversample(*self._groups, self._balance_rng)).to(self.device)
 
     def _step(self, rows: Tensor) -> Tensor:
         targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(self.dtype)

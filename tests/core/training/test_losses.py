@@ -15,7 +15,7 @@ from core.training.losses import (
     MultiTaskLoss,
     directional_accuracy_loss,
     focal_loss,
-    smooth,
+    smooth_targets,
 )
 
 ONES = torch.ones(3, dtype=torch.float64)
@@ -40,7 +40,7 @@ def test_smoothed_targets_are_torchs_label_smoothing(smoothing: float) -> None:
     labels = torch.arange(8) % 3
     hard = functional.one_hot(labels, 3).double()
     expected = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-    torch.testing.assert_close(focal_loss(logits, smooth(hard, smoothing), 0.0, ONES), expected)
+    torch.testing.assert_close(focal_loss(logits, smooth_targets(hard, smoothing), 0.0, ONES), expected)
 
 
 def test_the_focal_loss_is_what_its_formula_says() -> None:
@@ -110,7 +110,7 @@ def _loss(**config: float) -> MultiTaskLoss:
 def test_the_three_losses_are_weighted_and_added() -> None:
     parts = _parts()
     weights = torch.tensor([2.0, 1.0, 0.5])
-    direction = focal_loss(parts["direction"], smooth(parts["targets"], 0.1), 2.0, weights)
+    direction = focal_loss(parts["direction"], smooth_targets(parts["targets"], 0.1), 2.0, weights)
     right = (parts["direction"].argmax(-1) == parts["targets"].argmax(-1)).float()
     confidence = functional.binary_cross_entropy_with_logits(parts["confidence"], right)
     forecast = functional.huber_loss(parts["forecast"], parts["returns"])
