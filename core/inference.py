@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.config import DataConfig, TrainingConfig, parse
 from core.data import file_format
-from core.data.dataset import Dataset, scale
+from core.data.dataset import Dataset, scale_features
 from core.data.labels import CLASSES
 from core.data.market import Market, SymbolData
 from core.errors import ConfigError, DataError
@@ -68,7 +68,7 @@ class TrainedModel:
     @classmethod
     def of(cls, dataset: Dataset, config: TrainingConfig, data: DataConfig, **rest: Any) -> TrainedModel:
         """Take from the dataset what it knows; `rest` is weights, calibration, findings and about."""
-        interval = file_format.interval_text(dataset.bar // 1_000_000)  # files may say another than the settings
+        interval = file_format.interval_text(dataset.bar)  # files may say another than the settings
         return cls(
             config=config,
             data=data.model_copy(update={"interval": interval}),
@@ -146,7 +146,7 @@ class TrainedModel:
                 f"The features are not those of the training: {_difference(given, wanted)}",
                 "Give files with the same columns as the training's, or train again on such as these",
             )
-        unknown = [rows.symbol for rows in market.rows if rows.symbol not in self.symbols]
+        unknown = [rows.symbol for rows in market.symbols if rows.symbol not in self.symbols]
         if unknown:
             raise DataError(
                 f"The model was not trained on {', '.join(unknown)}; it knows {', '.join(self.symbols)}",
@@ -171,7 +171,7 @@ class TrainedModel:
         """
         self.check(market)
         model = self.build(device)
-        tables = [self._predict(model, rows, device) for rows in market.rows]
+        tables = [self._predict(model, rows, device) for rows in market.symbols]
         table = pd.concat(tables, ignore_index=True)
         if table.empty:
             raise DataError(
@@ -184,7 +184,7 @@ class TrainedModel:
         ends = np.flatnonzero(rows.window_ok)
         if len(ends) == 0:
             return pd.DataFrame()
-        features = torch.from_numpy(scale(rows.features, self.center[place], self.scale[place])).to(device)
+        features = torch.from_numpy(scale_features(rows.features, self.center[place], self.scale[place])).to(device)
         prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.data.window)
         logits, confidence, forecast = (output.numpy() for output in prediction)
         probabilities = self.calibration.apply(logits) if self.calibration else softmax(logits, axis=1)

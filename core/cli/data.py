@@ -1,9 +1,9 @@
-"""`preset-search data`: look market data over, and fetch them."""
+"""The commands `preset-search data check` and `preset-search data fetch`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from core.config import DataConfig, parse
 from core.console import Command
 from core.data import summary
 from core.data.dataset import MIN_ROWS, Dataset, fit_dataset, too_few_rows
+from core.data.file_format import DAY, datetime_microseconds
 from core.data.sources.fetch import fetch_ranges
 from core.data.sources.reader import bar_files, read_market
 from core.data.sources.store import DEFAULT_EXCHANGE, FetchRange
@@ -25,7 +26,7 @@ from core.data.splits import main_borders
 from core.data.summary import FileReport
 from core.errors import DataError
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Look market data over, and fetch them.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check and fetch market data.")
 
 FETCH_EPILOG = (
     "Example:\n\npreset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance"
@@ -49,23 +50,23 @@ def check(
     horizon: HorizonOption = None,
     features: FeaturesOption = None,
 ) -> None:
-    """Report what the files hold, what is wrong with them, and what their span can prove."""
+    """Report what the files contain, what is wrong with them, and what their span can prove."""
     settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
     config = data_config(settings, config_file)
     paths = bar_files(config)
     reports = [summary.check_file(path, config.features) for path in paths]
     if reports:
         console.out.print(_files_table(reports))
-    for item in reports:
-        if item.ignored:
-            console.out.print(f"{escape(str(item.path))}: ignored columns: {escape(', '.join(item.ignored))}")
-        for problem in item.problems:
-            console.out.print(f"[bold red]damaged:[/] {escape(str(item.path))}: {escape(problem)}")
-    damaged = [str(item.path) for item in reports if item.problems]
+    for report in reports:
+        if report.ignored:
+            console.out.print(f"{escape(str(report.path))}: ignored columns: {escape(', '.join(report.ignored))}")
+        for problem in report.problems:
+            console.out.print(f"[bold red]damaged:[/] {escape(str(report.path))}: {escape(problem)}")
+    damaged = sum(1 for report in reports if report.problems)
     if damaged:
-        raise DataError(f"{len(damaged)} of {len(reports)} files cannot be used", "Mend the rows named above")
+        raise DataError(f"{damaged} of {len(reports)} files cannot be used", "Correct the rows named above")
     market = read_market(config)
-    dataset = fit_dataset(market, config, main_borders(market.span, config), least=1)
+    dataset = fit_dataset(market, config, main_borders(market.span, config), min_rows=1)
     _print_span(dataset)
     for name in ("train", "val", "test"):
         rows = len(getattr(dataset, name))
@@ -76,47 +77,48 @@ def check(
 @app.command(cls=Command, epilog=FETCH_EPILOG)
 def fetch(
     symbols: Annotated[list[str], typer.Option("--symbols", help="Symbols like BTCUSDT; several may follow.")],
-    days: Annotated[float, typer.Option("--days", help="How many days back from --until.", min=0.001, max=36_500)],
+    days: Annotated[float, typer.Option("--days", help="Number of days before --until.", min=0.001, max=36_500)],
     interval: Annotated[str, typer.Option("--interval", help="Bar length: 1m, 5m, 1h, …")] = "5m",
     until: UntilOption = None,
-    exchange: Annotated[str, typer.Option("--exchange", help="The exchange's name in ccxt.")] = DEFAULT_EXCHANGE,
+    exchange: Annotated[str, typer.Option("--exchange", help="Name of the exchange in ccxt.")] = DEFAULT_EXCHANGE,
     store: Annotated[Path, typer.Option("--store", help="Folder of bar files.")] = Path("data"),
 ) -> None:
-    """Fetch bars from an exchange into the store: only what is missing, and again from there if interrupted."""
+    """Fetch bars from an exchange into the store: only what is missing; run again after an interruption to continue."""
     settings = data_settings(symbols=symbols, days=days, interval=interval, until=until, exchange=exchange, store=store)
     config = parse(DataConfig, settings, "command line")
-    end = config.until or datetime.now(UTC)
-    pieces = [FetchRange(exchange, symbol, end - timedelta(days=days), end) for symbol in config.symbols]
-    for path in fetch_ranges(store, interval, pieces):
+    end = datetime_microseconds(config.until or datetime.now(UTC))
+    start = end - round(days * DAY)
+    ranges = [FetchRange(exchange, symbol, start, end) for symbol in config.symbols]
+    for path in fetch_ranges(store, interval, ranges):
         console.out.print(f"wrote {escape(str(path))}")
     console.out.print(f"next: preset-search data check {escape(str(store))}/{exchange}_*_{interval}.parquet")
 
 
 def _files_table(reports: list[FileReport]) -> Table:
-    """One column a file: there are more facts than files."""
+    """Return a table with a column for each file: there are more facts than files."""
     table = Table(title="Files", title_justify="left")
     table.add_column("")
-    for item in reports:
-        table.add_column(f"{item.symbol} {item.interval}", justify="right")
+    for report in reports:
+        table.add_column(f"{report.symbol} {report.interval}", justify="right")
     lines: dict[str, Callable[[FileReport], str]] = {
-        "rows": lambda item: f"{item.rows:,}",
-        "first": lambda item: item.start[:16],
-        "last": lambda item: item.end[:16],
-        "days": lambda item: f"{item.days:.1f}",
-        "gaps": lambda item: f"{item.gaps} ({item.missing} bars, longest {item.longest_gap})",
-        "duplicates": lambda item: str(item.duplicates),
-        "frozen bars": lambda item: str(item.frozen),
-        "zero volume": lambda item: str(item.zero_volume),
-        "outliers": lambda item: str(item.outliers),
-        "damage": lambda item: str(len(item.problems)) if item.problems else "none",
+        "rows": lambda report: f"{report.rows:,}",
+        "first": lambda report: report.start[:16],
+        "last": lambda report: report.end[:16],
+        "days": lambda report: f"{report.days:.1f}",
+        "gaps": lambda report: f"{report.gaps} ({report.missing} bars, longest {report.longest_gap})",
+        "duplicates": lambda report: str(report.duplicates),
+        "frozen bars": lambda report: str(report.frozen),
+        "zero volume": lambda report: str(report.zero_volume),
+        "outliers": lambda report: str(report.outliers),
+        "damage": lambda report: str(len(report.problems)) if report.problems else "none",
     }
     for name, show in lines.items():
-        table.add_row(name, *(show(item) for item in reports))
+        table.add_row(name, *(show(report) for report in reports))
     return table
 
 
 def _print_span(dataset: Dataset) -> None:
-    """Rows, class shares and what can be proved, for the span that a campaign would use."""
+    """Print rows, class shares, what can be proved and what is doubtful of the span that a campaign would use."""
     table = Table(
         title=f"Dataset: {summary.span_days(dataset):.1f} days, {dataset.span[0]} to {dataset.span[1]}",
         title_justify="left",
@@ -131,7 +133,7 @@ def _print_span(dataset: Dataset) -> None:
     provable = summary.provable_direction_auc(dataset, dataset.test)
     console.out.print(
         f"{len(dataset.feature_names)} features, window {dataset.window}, horizon {dataset.horizon}. The test span can "
-        f"prove a direction_auc of {provable:.3f} and above (one-sided 95 %); less is not told from 0.5."
+        f"prove a direction_auc of {provable:.3f} and above (one-sided 95 %); it cannot tell a smaller one from 0.5."
     )
     for sentence in summary.advice(dataset):
         console.out.print(f"[bold yellow]advice:[/] {escape(sentence)}")

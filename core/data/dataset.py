@@ -1,9 +1,10 @@
-"""From market data to a dataset: features, labels, splits, scaling. Windows are never materialised.
+"""The dataset of a training: features, labels and splits of all symbols, with everything fitted that has to be.
 
-Shapes: T rows (all symbols one after the other), F features, S symbols, L bars a window, h horizon.
+Shapes: T rows (all symbols one after the other), F features, S symbols, L bars per window, h bars of horizon. Windows
+are never materialised: a window is the L rows that end at a row.
 
-What is fitted (scaler, label thresholds, return scale) is fitted on train rows alone, per symbol.
-No window or label crosses a gap, a symbol or the border of a split.
+The scaler, the label thresholds and the return scale are fitted per symbol and on train rows alone. No window or label
+crosses a gap, a symbol or the border of a split.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import spearmanr
 
 from core.config import DataConfig
 from core.data import bars, cache
+from core.data.file_format import iso
 from core.data.labels import NO_LABEL, by_thresholds, quantile_thresholds
 from core.data.market import Market, SymbolData
 from core.data.sources.reader import bar_files, read_market
@@ -26,39 +27,42 @@ from core.data.splits import Borders, main_borders
 from core.errors import ConfigError, DataError
 
 MIN_ROWS = 500
-"""Fewest usable rows of val or test from which a figure means anything."""
+"""Minimum number of usable rows in a split: a metric of fewer means nothing."""
 CLIP = 10.0
 """Scaled features and returns are clipped to this many interquartile ranges."""
-NARROW = 0.1
-"""An interquartile range below this share of the standard deviation says nothing of a feature's scale."""
-LOOKAHEAD = 0.3
-"""A feature whose rank correlation with the forward return exceeds this on train is taken to look into the future."""
+_MIN_RANGE_SHARE = 0.1
+"""An interquartile range below this share of the standard deviation does not measure the scale of a feature."""
+_MAX_CORRELATION = 0.3
+"""A named feature whose absolute rank correlation with the forward return on train is larger must know the future."""
+_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All that a training reads. Arrays are shared, never changed.
+    """Everything that a training reads. The arrays are shared and must not be changed.
 
     Attributes:
-        features: float32 `[T, F]`, scaled.
-        labels: int8 `[T]`; NO_LABEL (-1) where the future is unknown.
-        returns: float32 `[T]`, forward log return over the symbol's robust train scale, clipped; 0 where unknown.
-        trade_returns: float32 `[T]`, log return from open[t+1] to open[t+1+h]; NaN where unknown.
-        log_prices: float64 `[T]`, of the close.
-        timestamps: int64 `[T]`, bar openings in epoch microseconds.
-        symbols: int16 `[T]`, index into `symbol_names`.
-        train, val, test: int64 `[N]`, rows at which a usable window ends.
-        thresholds: float64 `[S, 2]`, label borders as fitted or given; zeros where labels have none.
-        return_scale: float64 `[S]`.
-        center, scale: float64 `[S, F]`, what features were scaled by.
-        window: L.
-        horizon: h.
+        features: scaled and clipped features, float32 `[T, F]`.
+        labels: class of each row, int8 `[T]`; NO_LABEL (-1) where the future is unknown.
+        returns: forward log return over the symbol's return scale, clipped, float32 `[T]`; 0 where unknown.
+        trade_returns: log return from open[t+1] to open[t+1+h], float32 `[T]`; NaN where unknown.
+        log_prices: log closing price, float64 `[T]`.
+        timestamps: when each bar opens, int64 `[T]` in microseconds since 1970.
+        symbols: index of each row's symbol in `symbol_names`, int16 `[T]`.
+        train, val, test: rows at which a usable window of the split ends, int64 `[N]`.
+        thresholds: label thresholds as fitted or given, float64 `[S, 2]`; zeros where labels have none.
+        return_scale: robust scale of the forward returns on train, float64 `[S]`.
+        center, scale: what is subtracted from features and what they are divided by, float64 `[S, F]`.
+        feature_names: names of the columns of `features`.
+        symbol_names: names of the symbols.
+        window: L, the number of bars in a window.
+        horizon: h, the number of bars that a label looks ahead.
         bar: length of a bar in microseconds.
-        borders: the instants of the splits.
+        borders: start and stop of each split.
         fingerprint: SHA-256 of the input.
-        span: first and last bar opening, ISO 8601.
-        is_synthetic: whether the market is made up.
-        ignored: columns of the files that nobody named.
+        span: opening of the first and of the last bar, ISO 8601.
+        is_synthetic: whether all bars come from the embedded synthetic market.
+        ignored: columns of the files that the settings do not name.
     """
 
     features: np.ndarray
@@ -92,22 +96,22 @@ class Dataset:
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, np.ndarray))
 
     def without_test(self) -> Dataset:
-        """The same dataset with no row of the test span in it: what trials may see."""
+        """Return the dataset without any row of the test span: what trials may see."""
         test_start = self.borders.val[1]
         keep = self.timestamps < test_start
+        timestamps = self.timestamps[keep]
+        # The last labels and trades before the border look across it.
+        label_known = timestamps + self.horizon * self.bar < test_start
+        trade_known = timestamps + (self.horizon + 1) * self.bar < test_start
         new_row = np.cumsum(keep) - 1
-        # The last labels before the border look across it.
-        known = self.timestamps[keep] + self.horizon * self.bar < test_start
         return replace(
             self,
             features=self.features[keep],
-            labels=np.where(known, self.labels[keep], NO_LABEL).astype(np.int8),
-            returns=np.where(known, self.returns[keep], 0).astype(np.float32),
-            trade_returns=np.where(
-                self.timestamps[keep] + (self.horizon + 1) * self.bar < test_start, self.trade_returns[keep], np.nan
-            ).astype(np.float32),
+            labels=np.where(label_known, self.labels[keep], NO_LABEL).astype(np.int8),
+            returns=np.where(label_known, self.returns[keep], 0).astype(np.float32),
+            trade_returns=np.where(trade_known, self.trade_returns[keep], np.nan).astype(np.float32),
             log_prices=self.log_prices[keep],
-            timestamps=self.timestamps[keep],
+            timestamps=timestamps,
             symbols=self.symbols[keep],
             train=new_row[self.train],
             val=new_row[self.val],
@@ -115,10 +119,10 @@ class Dataset:
         )
 
     def check_batch_size(self, batch_size: int) -> None:
-        """Refuse a batch that the train rows cannot fill.
+        """Check that the train rows can fill a batch of this many windows.
 
         Raises:
-            ConfigError: they cannot.
+            ConfigError: the batch is larger than the train split.
         """
         if batch_size > len(self.train):
             raise ConfigError(
@@ -128,207 +132,245 @@ class Dataset:
 
 
 def load_dataset(config: DataConfig) -> Dataset:
-    """Read what a config names and make the dataset of its main splits; from the cache if it was made before.
+    """Make the dataset of a config's main splits, or read it from the cache if it was made before.
 
     Raises:
-        ConfigError: a column that it names is not there.
+        ConfigError: a column that the config names is missing.
         DataError: data are missing, damaged or too few, or a named feature looks into the future.
     """
     paths = config.table.files if config.table is not None else bar_files(config)
     key = cache.cache_key(config.model_dump_json(), paths)
-    stored = cache.read_cached(key) if key else None
-    if stored is not None:
-        with suppress(KeyError, TypeError, ValueError, AttributeError):  # damaged: made again below
-            return _from_parts(*stored)
+    entry = cache.read_cached(key) if key else None
+    if entry is not None:
+        with suppress(KeyError, TypeError, ValueError, AttributeError):  # a damaged entry is made again
+            return _from_entry(*entry)
     market = read_market(config)
     dataset = fit_dataset(market, config, main_borders(market.span, config))
-    # Not if a file was replaced while it was read.
+    # A file that was replaced while it was read must not be cached under the key of the other.
     if key and key == cache.cache_key(config.model_dump_json(), paths):
-        cache.write_cached(key, *_to_parts(dataset))
+        cache.write_cached(key, *_to_entry(dataset))
     return dataset
 
 
 def load_whole_dataset(config: DataConfig) -> Dataset:
-    """Read what a config names and train on all of it: nothing is held out, so nothing can be measured.
+    """Make a dataset whose train split is the whole span: nothing is held out, so nothing can be measured.
 
     Raises:
-        ConfigError, DataError: as `load`.
+        ConfigError: a column that the config names is missing.
+        DataError: data are missing, damaged or too few, or a named feature looks into the future.
     """
     market = read_market(config)
     start, stop = market.span.start, market.span.stop
     return fit_dataset(market, config, Borders((start, stop), (stop, stop), (stop, stop)))
 
 
-def _to_parts(dataset: Dataset) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    values = {field.name: getattr(dataset, field.name) for field in fields(Dataset)}
-    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    rest = {name: value for name, value in values.items() if name not in arrays}
-    return arrays, {**rest, "borders": asdict(dataset.borders)}
+def _to_entry(dataset: Dataset) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Split a dataset into the arrays and the JSON values of a cache entry."""
+    fields_by_name = {field.name: getattr(dataset, field.name) for field in fields(Dataset)}
+    arrays = {name: value for name, value in fields_by_name.items() if isinstance(value, np.ndarray)}
+    values = {name: value for name, value in fields_by_name.items() if name not in arrays}
+    return arrays, {**values, "borders": asdict(dataset.borders)}
 
 
-def _from_parts(arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> Dataset:
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in rest.items()}
-    values["borders"] = Borders(**{name: (start, stop) for name, (start, stop) in rest["borders"].items()})
-    return Dataset(**{**arrays, **values})
+def _from_entry(arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Dataset:
+    """Rebuild a dataset from the arrays and the JSON values of a cache entry; errors mean that it is damaged."""
+    # JSON has lists where the dataset has tuples.
+    restored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    restored["borders"] = Borders(**{name: (start, stop) for name, (start, stop) in values["borders"].items()})
+    return Dataset(**{**arrays, **restored})
 
 
-def fit_dataset(market: Market, config: DataConfig, borders: Borders, least: int | None = None) -> Dataset:
-    """Split, and fit on train what is fitted.
+def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: int | None = None) -> Dataset:
+    """Split the rows of a market, fit scalers and thresholds on train, and apply them to all rows.
 
     Args:
         market: rows of all symbols.
-        config: window, horizon, labels.
-        borders: where time is cut; an empty val or test holds nothing out.
-        least: fewest usable rows of train (of each symbol), val and test; `LEAST_ROWS` if not given.
+        config: settings of window, horizon and labels.
+        borders: start and stop of each split; an empty val or test holds nothing out.
+        min_rows: minimum number of usable rows in train (of each symbol), val and test; `MIN_ROWS` if None.
 
     Raises:
-        DataError: too few usable rows, or a named feature looks into the future.
+        DataError: there are too few usable rows, or a named feature looks into the future.
     """
-    reach = config.horizon * market.span.bar
-    least = MIN_ROWS if least is None else least
-    offset = 0
-    fitted: list[_Fitted] = []
-    splits: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
-    for item in market.rows:
-        usable = {name: _inside(item, getattr(borders, name), reach) for name in splits}
-        if len(usable["train"]) < least:
-            raise too_few_rows(item.symbol, "train", len(usable["train"]))
-        _check_lookahead(market, item, usable["train"], config.allow_lookahead)
-        fitted.append(_fit(item, usable["train"], config))
-        for name, found in usable.items():
-            splits[name].append(found + offset)
-        offset += len(item.timestamps)
-    joined = {name: np.concatenate(found) for name, found in splits.items()}
-    for name in ("val", "test"):
-        start, stop = getattr(borders, name)
-        if start < stop and len(joined[name]) < least:
-            raise too_few_rows("the data", name, len(joined[name]))
+    rows = {
+        name: [_usable_rows(data, getattr(borders, name), config.horizon * market.span.bar) for data in market.symbols]
+        for name in _SPLITS
+    }
+    _check_row_counts(market, rows, borders, MIN_ROWS if min_rows is None else min_rows)
+    fitted = []
+    for data, train in zip(market.symbols, rows["train"], strict=True):
+        _check_lookahead(market, data, train, config.allow_lookahead)
+        fitted.append(_fit_symbol(data, train, config))
+    lengths = [len(data.timestamps) for data in market.symbols]
+    # In the dataset, the rows of a symbol follow those of all symbols before it.
+    offsets = np.cumsum([0, *lengths[:-1]])
+    splits = {
+        name: np.concatenate([own + offset for own, offset in zip(parts, offsets, strict=True)])
+        for name, parts in rows.items()
+    }
     return Dataset(
-        features=np.concatenate([part.features for part in fitted]),
-        labels=np.concatenate([part.labels for part in fitted]),
-        returns=np.concatenate([part.returns for part in fitted]),
-        trade_returns=np.concatenate([item.trade_returns for item in market.rows]).astype(np.float32),
-        log_prices=np.concatenate([item.log_prices for item in market.rows]),
-        timestamps=np.concatenate([item.timestamps for item in market.rows]),
-        symbols=np.repeat(np.arange(len(fitted), dtype=np.int16), [len(item.timestamps) for item in market.rows]),
-        **joined,
-        thresholds=np.array([part.thresholds for part in fitted]),
-        return_scale=np.array([part.return_scale for part in fitted]),
-        center=np.array([part.center for part in fitted]),
-        scale=np.array([part.scale for part in fitted]),
+        **{name: np.concatenate([getattr(part, name) for part in fitted]) for name in _ROW_ARRAYS},
+        **{name: np.array([getattr(part, name) for part in fitted]) for name in _FITTED_VALUES},
+        **splits,
+        symbols=np.repeat(np.arange(len(fitted), dtype=np.int16), lengths),
         feature_names=market.feature_names,
-        symbol_names=tuple(item.symbol for item in market.rows),
+        symbol_names=tuple(data.symbol for data in market.symbols),
         window=config.window,
         horizon=config.horizon,
         bar=market.span.bar,
         borders=borders,
         fingerprint=market.fingerprint,
-        span=(_iso(market.span.start), _iso(market.span.stop - market.span.bar)),
+        span=(iso(market.span.start), iso(market.span.stop - market.span.bar)),
         is_synthetic=market.is_synthetic,
         ignored=market.ignored,
     )
 
 
-def too_few_rows(where: str, split: str, found: int) -> DataError:
-    """The error that says so."""
+def _usable_rows(data: SymbolData, border: tuple[int, int], reach: int) -> np.ndarray:
+    """Return the rows of a symbol at which a whole window ends whose label lies wholly inside a split.
+
+    Args:
+        data: rows of the symbol.
+        border: start and stop of the split, in microseconds since 1970.
+        reach: how far a label looks ahead, in microseconds.
+    """
+    start, stop = border
+    inside = (data.timestamps >= start) & (data.timestamps + reach < stop)
+    return np.flatnonzero(inside & data.usable)
+
+
+def _check_row_counts(market: Market, rows: dict[str, list[np.ndarray]], borders: Borders, min_rows: int) -> None:
+    """Refuse a symbol with too few train rows, and too few rows in val or test unless the split is empty."""
+    for data, train in zip(market.symbols, rows["train"], strict=True):
+        if len(train) < min_rows:
+            raise too_few_rows(data.symbol, "train", len(train))
+    for name in ("val", "test"):
+        start, stop = getattr(borders, name)
+        count = sum(len(part) for part in rows[name])
+        if start < stop and count < min_rows:
+            raise too_few_rows("the data", name, count)
+
+
+def too_few_rows(where: str, split: str, count: int) -> DataError:
+    """Return the error that a split has too few usable rows.
+
+    Args:
+        where: what was counted: a symbol, or "the data".
+        split: name of the split.
+        count: number of its usable rows.
+    """
     return DataError(
-        f"Only {found} usable {split} rows in {where}, at least {MIN_ROWS} are needed",
-        "Use more days, a shorter interval or more symbols, or data with fewer gaps: each costs the features' warm-up "
-        "and a window",
+        f"Only {count} usable {split} rows in {where}, at least {MIN_ROWS} are needed",
+        "Use more days, a shorter interval or more symbols, or data with fewer gaps: each gap costs the warm-up of the "
+        "features and a window",
     )
 
 
-def _iso(microseconds: int) -> str:
-    return pd.Timestamp(microseconds, unit="us", tz="UTC").isoformat()
-
-
-def _inside(item: SymbolData, border: tuple[int, int], reach: int) -> np.ndarray:
-    """Rows at which a whole window ends whose label lies wholly inside the border."""
-    start, stop = border
-    inside = (item.timestamps >= start) & (item.timestamps + reach < stop)
-    return np.flatnonzero(inside & item.known)
-
-
-def _check_lookahead(market: Market, item: SymbolData, train: np.ndarray, allowed: Sequence[str]) -> None:
-    """Refuse a named feature that knows the forward return; our own are causal by test."""
-    if market.named and np.ptp(item.returns[train]) == 0:
-        raise DataError(f"The forward return of {item.symbol} is the same in every train row", "Mend that column")
-    first = len(market.feature_names) - market.named
-    for place in range(first, len(market.feature_names)):
-        name, values = market.feature_names[place], item.features[train, place]
-        if bars.is_named(name, allowed) or np.ptp(values) == 0:
+def _check_lookahead(market: Market, data: SymbolData, train: np.ndarray, allowed: Sequence[str]) -> None:
+    """Refuse a named feature that knows the forward return; tests prove that the built-in features do not."""
+    if market.named_count and np.ptp(data.returns[train]) == 0:
+        raise DataError(
+            f"The forward return of {data.symbol} is the same in every train row",
+            "Correct that column, or drop the symbol",
+        )
+    first = len(market.feature_names) - market.named_count
+    for index, name in enumerate(market.feature_names[first:], start=first):
+        values = data.features[train, index]
+        if bars.matches_any(name, allowed) or np.ptp(values) == 0:
             continue
-        correlation = float(spearmanr(values, item.returns[train]).statistic)
-        if abs(correlation) > LOOKAHEAD:
+        correlation = float(spearmanr(values, data.returns[train]).statistic)
+        if abs(correlation) > _MAX_CORRELATION:
             raise DataError(
-                f"Feature {name} of {item.symbol} has rank correlation {correlation:+.2f} with the return that "
-                f"follows it: it seems to look into the future (the bound is {LOOKAHEAD})",
-                f"Leave it out, or, if it is rightly so, add allow_lookahead: [{name}]",
+                f"Feature {name} of {data.symbol} has rank correlation {correlation:+.2f} with the return that "
+                f"follows it: it seems to look into the future (the limit is {_MAX_CORRELATION})",
+                f"Drop it, or if it is legitimate add allow_lookahead: [{name}]",
             )
 
 
 @dataclass(frozen=True)
-class _Fitted:
+class _FittedSymbol:
+    """The part of a dataset that comes from one symbol; each attribute is what `Dataset` says of one such part."""
+
     features: np.ndarray
     labels: np.ndarray
     returns: np.ndarray
+    trade_returns: np.ndarray
+    log_prices: np.ndarray
+    timestamps: np.ndarray
     thresholds: tuple[float, float]
     return_scale: float
     center: np.ndarray
     scale: np.ndarray
 
 
-def scale(features: np.ndarray, center: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Scaled and clipped features, float32 `[T, F]`, of features `[T, F]`."""
+_ROW_ARRAYS = ("features", "labels", "returns", "trade_returns", "log_prices", "timestamps")
+"""Attributes with a value per row, which a dataset holds one symbol after the other."""
+_FITTED_VALUES = ("thresholds", "return_scale", "center", "scale")
+"""Attributes with a value per symbol, which a dataset stacks."""
+
+
+def _fit_symbol(data: SymbolData, train: np.ndarray, config: DataConfig) -> _FittedSymbol:
+    """Fit scaler, thresholds and return scale on the train rows of one symbol, and apply them to all its rows."""
+    center, width = _fit_scaler(data.features[train])
+    thresholds = config.labels.fixed if config.labels.kind == "fixed" else (0.0, 0.0)
+    labels = data.labels
+    if labels is None:
+        thresholds = quantile_thresholds(data.scores[train], config.labels.quantiles)
+        labels = by_thresholds(data.scores, *thresholds)
+    return_scale = _fit_return_scale(data, train)
+    return _FittedSymbol(
+        features=scale_features(data.features, center, width),
+        labels=np.where(np.isnan(data.returns), NO_LABEL, labels).astype(np.int8),
+        returns=np.clip(np.nan_to_num(data.returns) / return_scale, -CLIP, CLIP).astype(np.float32),
+        trade_returns=data.trade_returns.astype(np.float32),
+        log_prices=data.log_prices,
+        timestamps=data.timestamps,
+        thresholds=thresholds,
+        return_scale=return_scale,
+        center=center,
+        scale=width,
+    )
+
+
+def scale_features(features: np.ndarray, center: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Scale and clip features.
+
+    Args:
+        features: feature values `[T, F]`.
+        center: what is subtracted from each feature, `[F]`.
+        width: what each feature is divided by, `[F]`.
+
+    Returns:
+        Scaled features, float32 `[T, F]`.
+    """
     return np.asarray(np.clip((features - center) / width, -CLIP, CLIP), dtype=np.float32)
 
 
-def _scaler(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median and interquartile range of each feature, `[F]` each.
+def _fit_scaler(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the median and the interquartile range of each feature, `[F]` each.
 
-    Where hardly any row moves (returns of one second), the range is next to nothing beside the standard
-    deviation, which then takes its place; where no row does, 1.
+    Where hardly any row moves (returns of one second), the range is almost nothing compared with the standard
+    deviation, which then takes its place; where no row moves, it is 1.
     """
     low, center, high = np.quantile(features, (0.25, 0.5, 0.75), axis=0)
     deviation = features.std(axis=0)
-    width = np.where(high - low < NARROW * deviation, deviation, high - low)
+    width = np.where(high - low < _MIN_RANGE_SHARE * deviation, deviation, high - low)
     return center, np.where(np.ptp(features, axis=0) == 0, 1.0, width)
 
 
-def _return_scale(item: SymbolData, train: np.ndarray) -> float:
-    """Interquartile range of the forward returns on train; of those that are not 0, where most are.
+def _fit_return_scale(data: SymbolData, train: np.ndarray) -> float:
+    """Compute the interquartile range of the forward returns on train, of those other than 0 where most are 0.
 
     Raises:
         DataError: the price never moves.
     """
-    returns = item.returns[train]
-    for some in (returns, returns[returns != 0]):
-        if len(some):
-            low, high = np.quantile(some, (0.25, 0.75))
-            if high - low > NARROW * float(np.median(np.abs(some))) > 0:
+    returns = data.returns[train]
+    for sample in (returns, returns[returns != 0]):
+        if len(sample):
+            low, high = np.quantile(sample, (0.25, 0.75))
+            if high - low > _MIN_RANGE_SHARE * float(np.median(np.abs(sample))) > 0:
                 return float(high - low)
-    moved = float(np.abs(returns).max(initial=0.0))
-    if moved == 0:
-        raise DataError(f"The forward return of {item.symbol} is 0 in every train row", "Leave the symbol out")
-    return moved
-
-
-def _fit(item: SymbolData, train: np.ndarray, config: DataConfig) -> _Fitted:
-    """Fit scaler, thresholds and return scale on the train rows of one symbol; apply them to all its rows."""
-    center, width = _scaler(item.features[train])
-    scaled = scale(item.features, center, width)
-    thresholds = config.labels.fixed if config.labels.kind == "fixed" else (0.0, 0.0)
-    found = item.labels
-    if found is None:
-        thresholds = quantile_thresholds(item.scores[train], config.labels.quantiles)
-        found = by_thresholds(item.scores, *thresholds)
-    return_scale = _return_scale(item, train)
-    return _Fitted(
-        scaled,
-        np.where(np.isnan(item.returns), NO_LABEL, found).astype(np.int8),
-        np.clip(np.nan_to_num(item.returns) / return_scale, -CLIP, CLIP).astype(np.float32),
-        thresholds,
-        return_scale,
-        center,
-        width,
-    )
+    largest = float(np.abs(returns).max(initial=0.0))
+    if largest == 0:
+        raise DataError(f"The forward return of {data.symbol} is 0 in every train row", "Drop the symbol")
+    return largest

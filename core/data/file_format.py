@@ -1,9 +1,22 @@
-"""The format of bar files: their names, columns, intervals and units."""
+"""The format of market data files: names, columns, order-book levels, intervals, and the unit of time.
+
+A bar file is named `<exchange>_<SYMBOL>_<interval>.parquet`, for example `binance_BTCUSDT_5m.parquet`. It has the
+columns `timestamp` (UTC, when the bar opens), `open high low close volume`, and, where the exchange records it, the
+taker flow `quote_volume trades taker_buy_base taker_buy_quote`. An order-book file, for example
+`lob_coinbase_BTCUSD_top20_1s_20180424.parquet`, has snapshots `bid_px_1… bid_sz_1… ask_px_1… ask_sz_1…` instead, level
+1 being the best; the mid price is its close. Further columns are read where the settings name them. Gaps are legal.
+
+Time has one unit in all of `core.data`: an instant is an integer number of microseconds since 1970 in UTC, a length of
+time is an integer number of microseconds. Other units stay at the edges: pandas timestamps in a frame as it is read,
+`datetime` in the settings, milliseconds in what an exchange says (`core.data.sources.exchange`) and in the metadata of
+a fetched file (`core.data.sources.store`).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import count, takewhile
 
 import numpy as np
@@ -11,56 +24,80 @@ import pandas as pd
 
 Array = np.ndarray
 Columns = Mapping[str, Array]
-"""Columns of a table by name, each `[T]`."""
+"""Columns of a table by name, each `[T]`; `timestamp` is in microseconds since 1970."""
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
 
 PRICES = ("open", "high", "low", "close")
 REQUIRED = ("timestamp", *PRICES, "volume")
 TAKER_FLOW = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
-EXCHANGE = "synthetic"
-"""What the embedded market is called where the name of an exchange stands."""
+SIDES = ("bid", "ask")
+SYNTHETIC_EXCHANGE = "synthetic"
+"""Exchange that the bars of the embedded synthetic market are said to come from."""
 COMPLETE = b"preset_search.complete"
 """Schema metadata of a file whose last bar is known to have closed."""
 FILE_NAME = re.compile(
     r"(?:lob_)?(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)(?:_top\d+)?_(?P<interval>[1-9]\d{0,3}[smhd])(?:_\d{8})?\.parquet"
 )
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_UNITS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def interval_seconds(interval: str) -> int:
-    """Seconds of an interval such as 1s, 5m, 1h, 1d."""
-    return int(interval[:-1]) * _UNIT_SECONDS[interval[-1]]
+def interval_microseconds(interval: str) -> int:
+    """Return the length in microseconds of an interval such as 1s, 5m, 1h, 1d."""
+    return int(interval[:-1]) * _UNITS[interval[-1]]
 
 
-def interval_text(seconds: int) -> str:
-    """The shortest name of an interval of so many seconds; the other way round than `interval_seconds`."""
-    unit = max((name for name, length in _UNIT_SECONDS.items() if seconds % length == 0), key=_UNIT_SECONDS.__getitem__)
-    return f"{seconds // _UNIT_SECONDS[unit]}{unit}"
+def interval_text(microseconds: int) -> str:
+    """Return the shortest name of an interval of this length: the inverse of `interval_microseconds`."""
+    unit = max((name for name, length in _UNITS.items() if microseconds % length == 0), key=_UNITS.__getitem__)
+    return f"{microseconds // _UNITS[unit]}{unit}"
 
 
-def microseconds(timestamps: pd.Series) -> np.ndarray:
-    """UTC timestamps as int64 microseconds since 1970."""
+def column_microseconds(timestamps: pd.Series) -> np.ndarray:
+    """Convert a column of UTC timestamps to int64 microseconds since 1970, `[T]`."""
     return timestamps.to_numpy("datetime64[us]").astype(np.int64)
 
 
+def datetime_microseconds(instant: datetime) -> int:
+    """Convert a `datetime`, in UTC unless it names a zone, to microseconds since 1970."""
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // timedelta(microseconds=1)
+
+
+def iso(microseconds: int) -> str:
+    """Format an instant, given in microseconds since 1970, in ISO 8601."""
+    return pd.Timestamp(microseconds, unit="us", tz="UTC").isoformat()
+
+
+def price_column(side: str, level: int) -> str:
+    """Return the order-book column of the price at a level of the bid or ask side; level 1 is the best."""
+    return f"{side}_px_{level}"
+
+
+def size_column(side: str, level: int) -> str:
+    """Return the order-book column of the size offered at a level of the bid or ask side; level 1 is the best."""
+    return f"{side}_sz_{level}"
+
+
 def level_columns(levels: int) -> tuple[str, ...]:
-    """The columns of the best levels."""
+    """Return the order-book columns of the best `levels` levels: each side's prices, then its sizes."""
     return tuple(
-        f"{side}_{kind}_{level}" for side in ("bid", "ask") for kind in ("px", "sz") for level in range(1, levels + 1)
+        column(side, level)
+        for side in SIDES
+        for column in (price_column, size_column)
+        for level in range(1, levels + 1)
     )
 
 
 def level_count(columns: Sequence[str]) -> int:
-    """How many levels the columns hold completely, from the best on."""
+    """Count the order-book levels that these columns hold completely, from the best one on."""
     names = set(columns)
     complete = takewhile(lambda level: set(level_columns(level)) <= names, count(1))
     return sum(1 for _ in complete)
 
 
 def mid_price(columns: Columns | pd.DataFrame) -> Array:
-    """Mean of the best bid and the best ask, `[T]`."""
-    return np.asarray((columns["bid_px_1"] + columns["ask_px_1"]) / 2)
-
-
-def iso(microseconds: int) -> str:
-    """An instant in ISO 8601."""
-    return pd.Timestamp(microseconds, unit="us", tz="UTC").isoformat()
+    """Return the mean of the best bid and the best ask price, `[T]`."""
+    return np.asarray((columns[price_column("bid", 1)] + columns[price_column("ask", 1)]) / 2)

@@ -1,20 +1,21 @@
-"""The rows of one symbol before anything is fitted: features, forward returns, and what labels are cut from.
+"""The rows of every symbol before anything is fitted: features, forward returns, and what labels are made from.
 
-All of it is causal, segment by segment; nothing here knows of splits.
+Everything is causal and computed segment by segment; nothing in this module knows of splits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from core.config import DataConfig, LabelConfig
-from core.data.bars import Bars, bars_fingerprint, common_named, segments
+from core.config import DataConfig
+from core.data.bars import Bars, bars_fingerprint, common_named_columns, split_at_gaps
 from core.data.features import registry
 from core.data.features.base import Feature
-from core.data.file_format import EXCHANGE, Columns, microseconds
+from core.data.file_format import SYNTHETIC_EXCHANGE, Columns
 from core.data.labels import NO_LABEL, by_thresholds, forward_returns, triple_barrier, volatility
 from core.data.splits import Span
 from core.errors import ConfigError, DataError
@@ -27,15 +28,15 @@ class SymbolData:
     """T rows of one symbol.
 
     Attributes:
-        symbol: its name.
-        timestamps: int64 `[T]`, bar openings in epoch microseconds.
-        features: float64 `[T, F]`.
+        symbol: name of the symbol.
+        timestamps: when each bar opens, int64 `[T]` in microseconds since 1970.
+        features: feature values before scaling, float64 `[T, F]`.
         returns: forward log returns `[T]`; NaN where the future is unknown.
         trade_returns: log returns from the open of bar t+1 to that of bar t+1+h, `[T]`; NaN where unknown.
         log_prices: log closing prices `[T]`.
-        scores: what quantile thresholds are fitted on, `[T]`: returns, perhaps in units of volatility.
-        labels: int8 `[T]` where labels need no fitting, else None.
-        window_ok: bool `[T]`, whether a whole window of valid features ends here.
+        scores: what quantile thresholds are fitted on, `[T]`: forward returns, or these in units of volatility.
+        labels: labels that need no fitting, int8 `[T]`; None where thresholds are fitted on train.
+        window_ok: whether a whole window of valid features ends at the row, bool `[T]`.
     """
 
     symbol: str
@@ -49,42 +50,49 @@ class SymbolData:
     window_ok: np.ndarray
 
     @property
-    def known(self) -> np.ndarray:
-        """Where, `[T]`, the window is whole and the label known."""
+    def usable(self) -> np.ndarray:
+        """Whether the window that ends at the row is whole and its label known, bool `[T]`."""
         labelled = ~np.isnan(self.scores) if self.labels is None else self.labels != NO_LABEL
         return np.asarray(self.window_ok & labelled & ~np.isnan(self.returns))
 
     def between(self, start: int, stop: int, window: int) -> SymbolData:
-        """The rows that open from start until before stop, in epoch microseconds, with whole windows of this length.
+        """Return the rows of a span, without the windows that began before it.
+
+        Args:
+            start: first instant of the span, in microseconds since 1970.
+            stop: end of the span, in microseconds since 1970; a bar that opens then is left out.
+            window: length of a window in bars.
 
         Raises:
-            DataError: there are none.
+            DataError: the symbol has no rows in the span.
         """
         keep = (self.timestamps >= start) & (self.timestamps < stop)
         if not keep.any():
-            raise DataError(f"{self.symbol} has no rows in the span asked for", "Choose another span, or leave it out")
-        changed = {name: getattr(self, name)[keep] for name in _PER_ROW}
-        changed["window_ok"][: window - 1] = False  # theirs began before the cut
-        return replace(self, labels=None if self.labels is None else self.labels[keep], **changed)
+            raise DataError(
+                f"{self.symbol} has no rows in the span asked for", "Choose another span, or drop the symbol"
+            )
+        kept = {name: getattr(self, name)[keep] for name in _PER_ROW}
+        kept["window_ok"][: window - 1] = False
+        return replace(self, labels=None if self.labels is None else self.labels[keep], **kept)
 
 
 @dataclass(frozen=True)
 class Market:
-    """All rows of all symbols, before anything is fitted.
+    """The rows of all symbols, before anything is fitted.
 
     Attributes:
-        rows: one entry a symbol.
-        feature_names: the columns of `rows[i].features`.
-        named: how many of them, at the end, are columns that the user named.
-        ignored: columns of the files that nobody named.
-        span: from the first bar to the end of the last.
+        symbols: rows of each symbol.
+        feature_names: names of the columns of `symbols[i].features`.
+        named_count: how many of these, at the end, are columns that the settings name as features.
+        ignored: columns of the files that the settings do not name.
+        span: time from the first bar of any symbol to the end of the last.
         fingerprint: SHA-256 of the input.
-        is_synthetic: whether it is made up.
+        is_synthetic: whether all bars come from the embedded synthetic market.
     """
 
-    rows: tuple[SymbolData, ...]
+    symbols: tuple[SymbolData, ...]
     feature_names: tuple[str, ...]
-    named: int
+    named_count: int
     ignored: tuple[str, ...]
     span: Span
     fingerprint: str
@@ -92,75 +100,93 @@ class Market:
 
 
 def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
-    """Features, returns and labels of bars cut to one span.
-
-    Raises:
-        ConfigError: a named column is not there, or clashes with a feature.
-    """
-    named = common_named(all_bars, config.features)
-    # Features every symbol has: a column that one exchange records is no feature of them all.
-    columns = set.intersection(*(set(bars.frame.columns) for bars in all_bars))
-    chosen = registry.available_features(sorted(columns))
-    clash = sorted({feature.name for feature in chosen} & set(named))
-    if clash:
-        raise ConfigError(f"The named column(s) {', '.join(clash)} bear the name of a feature", "Rename them")
-    found = [symbol_data(bars, chosen, named, config) for bars in all_bars]
-    return Market(
-        rows=tuple(found),
-        feature_names=(*(feature.name for feature in chosen), *named),
-        named=len(named),
-        ignored=tuple(sorted({name for bars in all_bars for name in bars.ignored})),
-        span=market_span(found, all_bars[0].seconds * 1_000_000),
-        fingerprint=bars_fingerprint(all_bars),
-        is_synthetic=all(bars.exchange == EXCHANGE for bars in all_bars),
-    )
-
-
-def symbol_data(bars: Bars, chosen: Sequence[Feature], named: Sequence[str], config: DataConfig) -> SymbolData:
-    """Features, returns and labels of one symbol's bars.
+    """Compute features, returns and labels of bars.
 
     Args:
-        bars: the bars.
-        chosen: features to compute.
-        named: further columns that are features as they stand.
-        config: window, horizon, labels.
+        all_bars: bars of each symbol, cut to one span.
+        config: settings of windows, horizon, labels and further features.
+
+    Raises:
+        ConfigError: a column that the settings name is missing, or has the name of a feature.
+        DataError: bars are so extreme that a feature is not finite.
     """
-    frame = bars.frame
-    timestamps = microseconds(frame["timestamp"])
-    columns = {name: frame[name].to_numpy() for name in frame.columns[1:]} | {"seconds": timestamps // 1_000_000}
-    length = len(frame)
-    values = np.empty((length, len(chosen) + len(named)))
-    for place, name in enumerate(named):
-        values[:, len(chosen) + place] = columns[name]
-    returns, trades, scores = (np.full(length, np.nan) for _ in range(3))
-    fixed = np.full(length, NO_LABEL, dtype=np.int8)
-    window_ok = np.zeros(length, dtype=bool)
-    for segment in segments(timestamps, bars.seconds):
-        part = {name: column[segment] for name, column in columns.items()}
-        with np.errstate(all="ignore"):  # absurd bars overflow; what comes of it is refused below
-            values[segment, : len(chosen)], warmup = registry.compute_features(part, chosen)
-        returns[segment] = forward_returns(part["close"], config.horizon)
-        # A snapshot has no open: a trade enters at its mid price.
-        opens = part.get("open", part["close"])
-        trades[segment][:-1] = forward_returns(opens, config.horizon)[1:]
-        scores[segment] = _scores(part["close"], returns[segment], config)
-        if config.labels.kind == "triple_barrier":
-            fixed[segment] = _barrier_labels(part, config)
-        values[segment][:warmup] = 0.0  # not valid yet, and in no window
-        window_ok[segment][warmup + config.window - 1 :] = True
-    _check_finite(bars, values, [*(feature.name for feature in chosen), *named])
-    ready = _fixed_labels(scores, fixed, config.labels)
+    named = common_named_columns(all_bars, config.features)
+    # A feature needs the columns of every symbol: taker flow that one exchange alone records is left out.
+    columns = set.intersection(*(set(bars.frame.columns) for bars in all_bars))
+    features = registry.available_features(sorted(columns))
+    clash = sorted({feature.name for feature in features} & set(named))
+    if clash:
+        raise ConfigError(f"The named column(s) {', '.join(clash)} have the name of a feature", "Rename them")
+    symbols = tuple(symbol_data(bars, features, named, config) for bars in all_bars)
+    return Market(
+        symbols=symbols,
+        feature_names=(*(feature.name for feature in features), *named),
+        named_count=len(named),
+        ignored=tuple(sorted({name for bars in all_bars for name in bars.ignored})),
+        span=market_span(symbols, all_bars[0].bar),
+        fingerprint=bars_fingerprint(all_bars),
+        is_synthetic=all(bars.exchange == SYNTHETIC_EXCHANGE for bars in all_bars),
+    )
+
+
+def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], config: DataConfig) -> SymbolData:
+    """Compute features, returns and labels of one symbol's bars.
+
+    Args:
+        bars: bars of the symbol.
+        features: features to compute.
+        named: further columns of the bars that are features as they stand.
+        config: settings of windows, horizon and labels.
+
+    Raises:
+        DataError: bars are so extreme that a feature is not finite.
+    """
+    columns = {name: bars.frame[name].to_numpy() for name in bars.frame.columns[1:]} | {"timestamp": bars.opened}
+    arrays: dict[str, Any] = {}
+    for rows in split_at_gaps(columns["timestamp"], bars.bar):
+        segment = {name: column[rows] for name, column in columns.items()}
+        for name, values in _segment_arrays(segment, features, named, config).items():
+            if name not in arrays:  # joining lists of segments at the end would take twice the memory
+                arrays[name] = np.empty((len(bars.frame), *values.shape[1:]), dtype=values.dtype)
+            arrays[name][rows] = values
+    _check_finite(bars, arrays["features"], [*(feature.name for feature in features), *named])
     return SymbolData(
         symbol=bars.symbol,
-        timestamps=timestamps,
-        features=values,
-        returns=returns,
-        trade_returns=trades,
+        timestamps=columns["timestamp"],
         log_prices=np.log(columns["close"]),
-        scores=scores,
-        labels=ready,
-        window_ok=window_ok,
+        **{"labels": None, **arrays},
     )
+
+
+def _segment_arrays(
+    columns: Columns, features: Sequence[Feature], named: Sequence[str], config: DataConfig
+) -> dict[str, np.ndarray]:
+    """Compute the arrays of `SymbolData` that must not look across a gap; `labels` only where they need no fitting.
+
+    Args:
+        columns: columns of one segment, each `[T]`.
+        features: features to compute.
+        named: further columns that are features as they stand.
+        config: settings of windows, horizon and labels.
+    """
+    with np.errstate(all="ignore"):  # absurd bars overflow: `_check_finite` refuses what they give
+        computed, warmup = registry.compute_features(columns, features)
+    values = np.column_stack([computed, *(columns[name] for name in named)]) if named else computed
+    values[:warmup] = 0.0  # not valid yet, and in no window
+    close = columns["close"]
+    returns = forward_returns(close, config.horizon)
+    # A snapshot has no open: a trade enters at its mid price.
+    open_returns = forward_returns(columns.get("open", close), config.horizon)
+    scores = _scores(close, returns, config)
+    arrays = {
+        "features": values,
+        "returns": returns,
+        "trade_returns": np.append(open_returns[1:], np.nan),
+        "scores": scores,
+        "window_ok": np.arange(len(close)) >= warmup + config.window - 1,
+    }
+    labels = _unfitted_labels(columns, scores, config)
+    return arrays if labels is None else arrays | {"labels": labels}
 
 
 def _check_finite(bars: Bars, values: np.ndarray, names: Sequence[str]) -> None:
@@ -176,30 +202,29 @@ def _check_finite(bars: Bars, values: np.ndarray, names: Sequence[str]) -> None:
 
 
 def _scores(close: np.ndarray, returns: np.ndarray, config: DataConfig) -> np.ndarray:
+    """Return what label thresholds apply to, `[T]`: forward returns, or these in units of their volatility."""
     if not config.labels.volatility_scaled:
         return returns
     return np.asarray(returns / (volatility(close, config.labels.volatility_span) * np.sqrt(config.horizon)))
 
 
-def _barrier_labels(part: Columns, config: DataConfig) -> np.ndarray:
-    # An order book has no high and low between its snapshots: the path is that of its mid price.
-    high, low = (part.get(name, part["close"]) for name in ("high", "low"))
+def _unfitted_labels(columns: Columns, scores: np.ndarray, config: DataConfig) -> np.ndarray | None:
+    """Return the labels of one segment, int8 `[T]`; None where their thresholds have to be fitted on train."""
     settings = config.labels
-    return triple_barrier(high, low, part["close"], config.horizon, settings.volatility_span, settings.barrier_width)
-
-
-def _fixed_labels(scores: np.ndarray, barrier: np.ndarray, config: LabelConfig) -> np.ndarray | None:
-    match config.kind:
+    match settings.kind:
         case "quantile":
             return None
         case "fixed":
-            return by_thresholds(scores, *config.fixed)
+            return by_thresholds(scores, *settings.fixed)
         case "triple_barrier":
-            return barrier
+            close = columns["close"]
+            # An order book has no high and low between its snapshots: the path is that of its mid price.
+            high, low = (columns.get(name, close) for name in ("high", "low"))
+            return triple_barrier(high, low, close, config.horizon, settings.volatility_span, settings.barrier_width)
 
 
-def market_span(found: Sequence[SymbolData], bar: int) -> Span:
-    """From the first bar of any symbol to the end of the last; `bar` is the length of a bar in microseconds."""
-    return Span(
-        min(int(item.timestamps[0]) for item in found), max(int(item.timestamps[-1]) for item in found) + bar, bar
-    )
+def market_span(symbols: Sequence[SymbolData], bar: int) -> Span:
+    """Return the span from the first bar of any symbol to the end of the last; `bar` is its length in microseconds."""
+    start = min(int(rows.timestamps[0]) for rows in symbols)
+    last = max(int(rows.timestamps[-1]) for rows in symbols)
+    return Span(start, last + bar, bar)

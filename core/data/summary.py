@@ -1,9 +1,10 @@
-"""What a user should know of market data before believing anything trained on them."""
+"""Facts about market data that a user should know before trusting anything trained on them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,22 @@ from scipy.stats import norm
 
 from core.data.bars import read_unchecked
 from core.data.dataset import Dataset
-from core.data.file_format import PRICES, microseconds, mid_price
+from core.data.file_format import DAY, PRICES, SIDES, datetime_microseconds, mid_price, price_column
 from core.data.labels import BUY, CLASSES, SELL
 from core.data.validation import find_problems
 
+UNSTABLE_DAYS, ADVISED_DAYS = 7, 14
+"""Days of data under which results are unstable, and how many are advised at least."""
+MAX_HOLD_SHARE = 0.80
+"""Share of HOLD among the train labels above which always calling HOLD would look right."""
+OUTLIER = 15.0
+"""One-bar returns beyond this many robust standard deviations are counted as outliers."""
+_DEVIATIONS_PER_MEDIAN = 1.4826
+"""Standard deviation of a normal variable over the median of its absolute values."""
+
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """What a result should tell of its data, in plain values."""
+    """Return what a result records about its data, in values that JSON can hold."""
     return {
         "synthetic": dataset.is_synthetic,
         "symbols": list(dataset.symbol_names),
@@ -34,33 +44,27 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-UNSTABLE_DAYS, ADVISED_DAYS = 7, 14
-MAX_HOLD_SHARE = 0.80
-OUTLIER = 15.0
-"""One-bar returns beyond this many robust standard deviations are counted as outliers."""
-
-
 @dataclass(frozen=True)
 class FileReport:
-    """One file of bars or order-book snapshots.
+    """What one file of bars or order-book snapshots holds, and what is odd or wrong in it.
 
     Attributes:
         path: the file.
-        symbol: its symbol.
-        interval: length of a bar.
-        rows: bars in it.
-        start: opening of the first bar.
-        end: opening of the last bar.
-        days: from the one to the other.
-        gaps: stretches of missing bars.
-        missing: bars missing in them.
-        longest_gap: most bars missing in one.
-        duplicates: rows that repeat a timestamp.
-        frozen: bars equal in all prices to the bar before.
-        zero_volume: bars without volume.
-        outliers: bars with an extreme return.
-        ignored: columns that are not named and not read.
-        problems: what makes the file unusable, a sentence each.
+        symbol: symbol in the file name.
+        interval: length of a bar, for example 5m.
+        rows: number of bars.
+        start: opening of the first bar, as text.
+        end: opening of the last bar, as text.
+        days: time from `start` to `end`, in days.
+        gaps: number of stretches of missing bars.
+        missing: number of bars missing in all gaps.
+        longest_gap: number of bars missing in the longest gap.
+        duplicates: number of rows that repeat a timestamp.
+        frozen: number of bars whose prices all equal those of the bar before.
+        zero_volume: number of bars without volume.
+        outliers: number of bars with an extreme return.
+        ignored: columns that the settings do not name, and which are not read.
+        problems: what makes the file unusable, a sentence for each kind of damage.
     """
 
     path: Path
@@ -82,21 +86,21 @@ class FileReport:
 
 
 def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
-    """Look a file over; damage is counted, not raised.
+    """Examine a file; damage in its rows is counted, not raised.
 
     Args:
-        path: the file.
-        named: further columns that are features, by name or glob.
+        path: bar or order-book file.
+        named: names or globs of further columns that are features.
 
     Raises:
-        DataError: it is missing, misnamed, no Parquet, or has wrong columns.
+        DataError: the file is missing, misnamed, not Parquet, or has the wrong columns.
     """
     bars, _ = read_unchecked(path, named)
     frame = bars.frame
-    opened = microseconds(frame["timestamp"])
-    absent = np.maximum(np.diff(np.unique(opened)) // (bars.seconds * 1_000_000) - 1, 0)
-    prices = [name for name in (*PRICES, "bid_px_1", "ask_px_1") if name in frame]
-    same = (frame[prices].diff().iloc[1:] == 0).all(axis=1)
+    opened = bars.opened
+    missing = np.maximum(np.diff(np.unique(opened)) // bars.bar - 1, 0)
+    prices = [name for name in (*PRICES, *(price_column(side, 1) for side in SIDES)) if name in frame]
+    unchanged = (frame[prices].diff().iloc[1:] == 0).all(axis=1)
     close = frame["close"] if "close" in frame else mid_price(frame)
     return FileReport(
         path=path,
@@ -105,45 +109,55 @@ def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
         rows=len(frame),
         start=str(frame["timestamp"].min()),
         end=str(frame["timestamp"].max()),
-        days=(int(opened.max()) - int(opened.min())) / 86_400e6,
-        gaps=int((absent > 0).sum()),
-        missing=int(absent.sum()),
-        longest_gap=int(absent.max(initial=0)),
+        days=(int(opened.max()) - int(opened.min())) / DAY,
+        gaps=int((missing > 0).sum()),
+        missing=int(missing.sum()),
+        longest_gap=int(missing.max(initial=0)),
         duplicates=int(pd.Series(opened).duplicated().sum()),
-        frozen=int(same.sum()),
+        frozen=int(unchanged.sum()),
         zero_volume=int((frame["volume"] == 0).sum()) if "volume" in frame else 0,
         outliers=count_outliers(np.asarray(close)),
         ignored=bars.ignored,
         problems=tuple(
-            f"row {item.row} ({item.when}) {item.what}"
-            + (f", and {item.count - 1} more" if item.count > 1 else "")
-            + f". {item.cure}."
-            for item in find_problems(frame, bars.seconds)
+            f"row {problem.row} ({problem.when}) {problem.what}"
+            + (f", and {problem.count - 1} more" if problem.count > 1 else "")
+            + f". {problem.remedy}."
+            for problem in find_problems(frame, bars.bar)
         ),
     )
 
 
 def count_outliers(close: np.ndarray) -> int:
-    """One-bar log returns beyond `OUTLIER` robust standard deviations; prices that are not positive are left out."""
+    """Count the one-bar log returns beyond `OUTLIER` robust standard deviations.
+
+    Args:
+        close: closing prices `[T]`; those that are not finite or not positive are left out.
+    """
     usable = close[np.isfinite(close) & (close > 0)]
     returns = np.diff(np.log(usable))
-    moved = np.abs(returns[returns != 0])
-    if len(moved) == 0:
+    moves = np.abs(returns[returns != 0])
+    if len(moves) == 0:
         return 0
-    return int((np.abs(returns) > OUTLIER * 1.4826 * np.median(moved)).sum())
+    return int((np.abs(returns) > OUTLIER * _DEVIATIONS_PER_MEDIAN * np.median(moves)).sum())
 
 
 def class_shares(dataset: Dataset, rows: np.ndarray) -> dict[str, float]:
-    """Share of each class among the labels of these rows."""
+    """Compute the share of each class among the labels of these rows `[N]`."""
     counts = np.bincount(dataset.labels[rows], minlength=len(CLASSES))
     return {name: float(count / max(counts.sum(), 1)) for name, count in zip(CLASSES, counts, strict=True)}
 
 
 def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float = 0.95) -> float:
-    """The smallest direction_auc whose one-sided interval of this confidence on these rows would leave 0.5 out.
+    """Compute the smallest direction_auc that these rows can tell from 0.5.
 
-    The null deviation of an AUC is that of Mann & Whitney 1947. Labels of neighbouring bars overlap, which leaves
-    one independent row in h where forecasts are as persistent as most are; symbols move together and count as one.
+    It is the smallest whose one-sided confidence interval excludes 0.5. The standard deviation of the AUC of a forecast
+    without skill is that of Mann & Whitney 1947. Labels of neighbouring bars overlap, which leaves one independent row
+    in h for forecasts as persistent as most are; symbols move together and count as one.
+
+    Args:
+        dataset: labels and horizon.
+        rows: rows on which direction_auc is measured, `[N]`.
+        confidence: one-sided confidence of the interval.
     """
     per_symbol = dataset.horizon * len(dataset.symbol_names)
     sells, buys = (max(float((dataset.labels[rows] == side).sum()) / per_symbol, 1.0) for side in (SELL, BUY))
@@ -152,26 +166,28 @@ def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float
 
 
 def span_days(dataset: Dataset) -> float:
-    """Length of the dataset's span."""
-    start, end = (pd.Timestamp(edge) for edge in dataset.span)
-    return float((end - start).total_seconds() / 86_400) + dataset.bar / 86_400e6
+    """Return the length of the span of a dataset in days, up to the end of its last bar."""
+    first, last = (datetime_microseconds(datetime.fromisoformat(edge)) for edge in dataset.span)
+    return (last + dataset.bar - first) / DAY
 
 
 def advice(dataset: Dataset) -> list[str]:
-    """What is doubtful about the data, a sentence each; empty if nothing is."""
-    found = []
-    span = span_days(dataset)
-    if span < UNSTABLE_DAYS:
-        found.append(f"{span:.1f} days of data: results under {UNSTABLE_DAYS} days are unstable. Use more days.")
-    elif span < ADVISED_DAYS:
-        found.append(f"{span:.1f} days of data: {ADVISED_DAYS} or more are advised.")
+    """Return what is doubtful about a dataset and what to do about it, in sentences; empty if nothing is."""
+    sentences = []
+    days = span_days(dataset)
+    if days < UNSTABLE_DAYS:
+        sentences.append(f"{days:.1f} days of data: results under {UNSTABLE_DAYS} days are unstable. Use more days.")
+    elif days < ADVISED_DAYS:
+        sentences.append(f"{days:.1f} days of data: {ADVISED_DAYS} or more are advised.")
     hold = class_shares(dataset, dataset.train)["HOLD"]
     if hold > MAX_HOLD_SHARE:
-        found.append(
+        sentences.append(
             f"{hold:.0%} of the train labels are HOLD: always calling HOLD would look right. Use quantile labels, "
-            "narrower borders or a longer horizon; if the labels are quantiles already, the price hardly moves: "
+            "narrower thresholds or a longer horizon; if the labels are quantiles already, the price hardly moves: "
             "leave frozen stretches out."
         )
     if dataset.ignored:
-        found.append(f"Ignored columns, because features: names none of them: {', '.join(dataset.ignored)}.")
-    return found
+        sentences.append(
+            f"These columns are ignored because features: does not name them: {', '.join(dataset.ignored)}."
+        )
+    return sentences

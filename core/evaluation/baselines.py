@@ -132,7 +132,7 @@ def bayes(dataset: Dataset, config: SyntheticConfig, rows: np.ndarray) -> np.nda
     Returns:
         probabilities, `[N, 3]`.
     """
-    bars = (dataset.timestamps[rows] - synthetic.start_microseconds()) // dataset.bar
+    bars = (dataset.timestamps[rows] - synthetic.START) // dataset.bar
     probabilities = np.zeros((len(rows), len(CLASSES)))
     for symbol, (low, high) in enumerate(dataset.thresholds):
         is_symbol = dataset.symbols[rows] == symbol

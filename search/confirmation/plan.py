@@ -194,7 +194,7 @@ def plan_confirmation(
 def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
     market = read_market(data)
     return tuple(
-        fit_dataset(market, data, border, least=LEAST_ROWS) for border in fold_borders(market.span, data, count)
+        fit_dataset(market, data, border, min_rows=LEAST_ROWS) for border in fold_borders(market.span, data, count)
     )
 
 

@@ -67,7 +67,7 @@ def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Ma
 
 def test_every_bar_with_a_whole_window_is_predicted_and_no_other(trained: TrainedModel, market: Market) -> None:
     table = trained.predict(market, CPU)
-    assert len(table) == sum(int(rows.window_ok.sum()) for rows in market.rows)
+    assert len(table) == sum(int(rows.window_ok.sum()) for rows in market.symbols)
     np.testing.assert_allclose(table[["sell", "hold", "buy"]].sum(axis=1), 1)
     assert table["confidence"].between(0, 1).all()
     assert np.isfinite(table["forecast_return"]).all()
@@ -96,7 +96,7 @@ def test_without_calibration_the_probabilities_are_the_networks_own(trained: Tra
 
 
 def test_one_symbol_of_several_can_be_predicted_alone(trained: TrainedModel, market: Market) -> None:
-    alone = replace(market, rows=market.rows[1:])
+    alone = replace(market, symbols=market.symbols[1:])
     table, both = trained.predict(alone, CPU), trained.predict(market, CPU)
     mine = both[both["symbol"] == "BBB"].reset_index(drop=True)
     pd.testing.assert_frame_equal(table, mine, check_exact=False, atol=1e-6)
@@ -108,7 +108,7 @@ def test_one_symbol_of_several_can_be_predicted_alone(trained: TrainedModel, mar
         (lambda m: replace(m, feature_names=m.feature_names[:-1]), "missing"),
         (lambda m: replace(m, feature_names=(*m.feature_names, "more")), "not known more"),
         (lambda m: replace(m, feature_names=m.feature_names[::-1]), "another order"),
-        (lambda m: replace(m, rows=(replace(m.rows[0], symbol="CCC"),)), "not trained on CCC; it knows AAA, BBB"),
+        (lambda m: replace(m, symbols=(replace(m.symbols[0], symbol="CCC"),)), "not trained on CCC; it knows AAA, BBB"),
         (lambda m: replace(m, span=replace(m.span, bar=60_000_000)), "last 60 s, the model was trained on 300 s"),
     ],
     ids=["a feature less", "a feature more", "another order", "another symbol", "another interval"],

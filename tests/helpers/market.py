@@ -1,4 +1,4 @@
-"""Small made-up inputs for the tests of core."""
+"""Generated bars, order books, configs and datasets for the tests."""
 
 from __future__ import annotations
 
@@ -21,44 +21,35 @@ from core.config import (
 )
 from core.data.bars import Bars
 from core.data.dataset import Dataset, fit_dataset
+from core.data.file_format import SECOND
 from core.data.market import bars_market
 from core.data.splits import main_borders
 
 Columns = dict[str, np.ndarray]
 
-
 PRICES = ("open", "high", "low", "close")
-
-
 PLAIN = ("timestamp", *PRICES, "volume")
-
-
 MONEY = ("quote_volume", "taker_buy_quote")
-
-
 BASE = ("volume", "taker_buy_base")
-
-
 JUMP = 0.8
-
-
+"""Absolute log return of a bar that jumps."""
+MARCH = 1_709_251_200 * SECOND
+"""The first of March 2024, in microseconds since 1970."""
 KINDS = ("ordinary", "calm", "ticking", "frozen", "jumps", "silent", "flood")
-
+"""Kinds of bars, which differ in how prices move and how much is traded."""
 
 stretches = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 150)), min_size=1, max_size=8)
-
-
 prices = st.sampled_from([1e-6, 1.0, 60_000.1, 1e6])
 
 
 def bars(count: int, seed: int = 0, price: float = 100.0, kinds: list[tuple[str, int]] | None = None) -> Columns:
-    """Bars that pass every check of the reader.
+    """Generate bars that pass every check of `core.data.validation`.
 
     Args:
         count: number of bars.
-        seed: of the random walk.
-        price: where it starts.
-        kinds: stretches (kind, bars), repeated until there are enough.
+        seed: seed of the random walk.
+        price: price at which the walk starts.
+        kinds: kind and number of bars of each stretch; the stretches are repeated as often as needed.
     """
     rng = np.random.default_rng(seed)
     kind = np.array([name for name, length in kinds or [("ordinary", 1)] for _ in range(length)])
@@ -88,16 +79,16 @@ def bars(count: int, seed: int = 0, price: float = 100.0, kinds: list[tuple[str,
         "trades": np.where(volume > 0, rng.poisson(20, count) + 1.0, 0.0),
         "taker_buy_base": buys,
         "taker_buy_quote": buys * paid,
-        "seconds": 1_709_251_200 + 300 * np.arange(count),
+        "timestamp": MARCH + 300 * SECOND * np.arange(count),
     }
 
 
 def book(count: int, seed: int = 0, levels: int = 20, price: float = 100.0, size: float = 1.0) -> Columns:
-    """Order-book rows that pass every check, some of them with empty levels, some without any size at all."""
+    """Generate order-book rows that pass every check, some with empty levels and some without any size at all."""
     rng = np.random.default_rng(seed)
     tick = price * 1e-4
     middle = 10_000 + np.cumsum(rng.integers(-1, 2, count))
-    columns: Columns = {"seconds": 1_709_251_200 + np.arange(count)}
+    columns: Columns = {"timestamp": MARCH + SECOND * np.arange(count)}
     for side, sign in (("bid", -1), ("ask", 1)):
         steps = rng.integers(0, 3, (levels, count))
         steps[0] = 1 + rng.integers(0, 2, count)
@@ -112,18 +103,19 @@ def book(count: int, seed: int = 0, levels: int = 20, price: float = 100.0, size
 
 
 def part(columns: Columns, start: int, stop: int | None = None) -> Columns:
+    """Return the rows from `start` to before `stop`."""
     return {name: column[start:stop] for name, column in columns.items()}
 
 
 def joined(earlier: Columns, later: Columns) -> Columns:
-    """One history from two. Its time is that of the later one, and what leads to it."""
+    """Join two histories; the timestamps are those of the later one, continued backwards."""
     both = {name: np.concatenate([earlier[name], later[name]]) for name in earlier}
-    step = later["seconds"][1] - later["seconds"][0]
-    return both | {"seconds": later["seconds"][-1] + step * np.arange(1 - len(both["seconds"]), 1)}
+    bar = later["timestamp"][1] - later["timestamp"][0]
+    return both | {"timestamp": later["timestamp"][-1] + bar * np.arange(1 - len(both["timestamp"]), 1)}
 
 
 def scaled(columns: Columns, price: float, size: float) -> Columns:
-    """The same market in other units of price and of volume."""
+    """Return the same market in other units of price and volume."""
     factors = dict.fromkeys(PRICES, price) | dict.fromkeys(BASE, size) | dict.fromkeys(MONEY, price * size)
     for name in columns:
         factors |= {name: price} if "_px_" in name else {name: size} if "_sz_" in name else {}
@@ -136,11 +128,13 @@ NO_AUGMENTATION = AugmentConfig(mixup_alpha=0.0, time_mask=0.0, noise_std=0.0, f
 
 
 def market_config(bars: int = 4000, symbols: tuple[str, ...] = ("SYN",), signal: float = 0.8) -> DataConfig:
+    """Return the data config of a small synthetic market."""
     synthetic = SyntheticConfig(bars=bars, symbols=symbols, signal=signal, seed=3)
     return DataConfig(synthetic=synthetic, window=WINDOW, horizon=HORIZON)
 
 
 def recipe(augment: AugmentConfig = NO_AUGMENTATION, dropout: float = 0.1, **trainer: Any) -> TrainingConfig:
+    """Return the config of a short training; `trainer` overrides settings of the trainer."""
     settings = {"learning_rate": 1e-3, "batch_size": 64, "schedule": "constant", "epochs": 3, "patience": None}
     return TrainingConfig(
         model=ModelConfig(size="quick", dropout=dropout),
@@ -151,12 +145,12 @@ def recipe(augment: AugmentConfig = NO_AUGMENTATION, dropout: float = 0.1, **tra
 
 
 def cut(dataset: Dataset, train: int, val: int = 128) -> Dataset:
-    """The same dataset with fewer windows, for tests that need epochs, not learning."""
+    """Return the dataset with fewer windows, for tests that need epochs but no learning."""
     return replace(dataset, train=dataset.train[:train], val=dataset.val[:val])
 
 
 def random_bars(count: int = 400, seed: int = 0, symbol: str = "BTCUSDT", interval: str = "5m") -> Bars:
-    """Bars of a random walk that pass every check, with taker flow."""
+    """Generate bars of a random walk with taker flow, from the first of March 2024 on, that pass every check."""
     rng = np.random.default_rng(seed)
     close = 100 * np.exp(np.cumsum(0.002 * rng.standard_normal(count)))
     open_ = np.concatenate([[100.0], close[:-1]])
@@ -176,12 +170,13 @@ def random_bars(count: int = 400, seed: int = 0, symbol: str = "BTCUSDT", interv
 
 
 def prepare(all_bars: Sequence[Bars], config: DataConfig) -> Dataset:
-    """The dataset of the main splits of these bars."""
+    """Make the dataset of the main splits of these bars."""
     market = bars_market(all_bars, config)
     return fit_dataset(market, config, main_borders(market.span, config))
 
 
 def without_rows(bars: Bars, dropped: np.ndarray) -> Bars:
+    """Return the bars without the rows of these numbers."""
     keep = np.ones(len(bars.frame), dtype=bool)
     keep[dropped] = False
     return replace(bars, frame=bars.frame[keep].reset_index(drop=True))

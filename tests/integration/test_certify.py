@@ -46,7 +46,7 @@ def _possible_mcc(market: dict[str, Any], seed: int) -> float:
     """MCC on the test rows of one who knows pressure and side: what is possible is no less."""
     config = SyntheticConfig(**market, seed=seed)
     dataset = load_dataset(DataConfig(synthetic=config))
-    bar = (dataset.timestamps[dataset.test] - synthetic.start_microseconds()) // dataset.bar
+    bar = (dataset.timestamps[dataset.test] - synthetic.START) // dataset.bar
     known = (synthetic.side(config, 0) * synthetic.pressure(config, 0))[bar]
     low, high = dataset.thresholds[0]
     probabilities = synthetic.bayes_probabilities(known, config.signal, dataset.horizon, low, high)

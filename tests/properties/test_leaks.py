@@ -1,4 +1,4 @@
-"""Nothing leaks: each property is checked on the real code, and each check is seen failing on a planted leak."""
+"""Nothing leaks from the future: every property holds for the real code, and every check fails on a planted leak."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from core.config import DataConfig, LabelConfig, SyntheticConfig
 from core.data import dataset as dataset_module
 from core.data import labels, market, summary
 from core.data.bars import Bars
-from core.data.dataset import Dataset, _fit, _inside, fit_dataset, load_dataset
+from core.data.dataset import Dataset, _fit_symbol, _usable_rows, fit_dataset, load_dataset
 from core.data.features import registry
 from core.data.features.registry import Feature
 from core.data.labels import BUY, HOLD, NO_LABEL, SELL
@@ -38,9 +38,9 @@ LABELS = {
 
 
 def _config(label: str = "quantile", **changes: object) -> DataConfig:
-    made = SyntheticConfig(bars=BARS, symbols=("AAA", "BBB"), correlation=0.5)
-    start = DataConfig(synthetic=made, window=20, horizon=4, labels=LABELS[label])
-    return start.model_copy(update=changes)
+    synthetic_config = SyntheticConfig(bars=BARS, symbols=("AAA", "BBB"), correlation=0.5)
+    config = DataConfig(synthetic=synthetic_config, window=20, horizon=4, labels=LABELS[label])
+    return config.model_copy(update=changes)
 
 
 def _bars(config: DataConfig, gaps: int = 0, seed: int = 7) -> list[Bars]:
@@ -48,8 +48,8 @@ def _bars(config: DataConfig, gaps: int = 0, seed: int = 7) -> list[Bars]:
     return synthetic.make_bars(config.synthetic.model_copy(update={"gaps": gaps, "seed": seed}), "5m")
 
 
-def _rows(bars: Bars, config: DataConfig, chosen: Sequence[Feature]) -> SymbolData:
-    return symbol_data(bars, chosen, (), config)
+def _rows(bars: Bars, config: DataConfig, features: Sequence[Feature]) -> SymbolData:
+    return symbol_data(bars, features, (), config)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def few_rows_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _disturbed(bars: Bars, after: int, seed: int) -> Bars:
-    """The same bars up to `after`, others from then on."""
+    """Change the bars after row `after`."""
     rng = np.random.default_rng(seed)
     frame = bars.frame.copy()
     tail = slice(after + 1, None)
@@ -71,10 +71,10 @@ def _disturbed(bars: Bars, after: int, seed: int) -> Bars:
     return replace(bars, frame=frame)
 
 
-def _assert_future_is_not_used(chosen: Sequence[Feature], label: str, at: int, seed: int) -> None:
+def _assert_future_is_not_used(features: Sequence[Feature], label: str, at: int, seed: int) -> None:
     config = _config(label)
     bars = _bars(config)[0]
-    before, after = (_rows(each, config, chosen) for each in (bars, _disturbed(bars, at, seed)))
+    before, after = (_rows(variant, config, features) for variant in (bars, _disturbed(bars, at, seed)))
     np.testing.assert_array_equal(before.features[: at + 1], after.features[: at + 1])
     known = at + 1 - config.horizon
     np.testing.assert_array_equal(before.scores[:known], after.scores[:known])
@@ -89,7 +89,7 @@ ALL = registry.available_features([*_bars(_config())[0].frame.columns])
 @pytest.mark.parametrize("label", LABELS)
 @settings(max_examples=8, deadline=None)
 @given(at=st.integers(300, BARS - 2), seed=st.integers(0, 1000))
-def test_no_feature_and_no_label_uses_a_bar_after_its_own_reach(label: str, at: int, seed: int) -> None:
+def test_no_feature_uses_a_later_bar_and_no_label_one_beyond_its_horizon(label: str, at: int, seed: int) -> None:
     _assert_future_is_not_used(ALL, label, at, seed)
 
 
@@ -102,8 +102,8 @@ def test_a_feature_that_peeks_one_bar_ahead_is_caught() -> None:
 
 
 def test_a_label_that_reaches_one_bar_too_far_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = labels.forward_returns
-    monkeypatch.setattr(market, "forward_returns", lambda close, horizon: right(close, horizon + 1))
+    correct = labels.forward_returns
+    monkeypatch.setattr(market, "forward_returns", lambda close, horizon: correct(close, horizon + 1))
     with pytest.raises(AssertionError):
         _assert_future_is_not_used(ALL, "quantile", 700, 0)
 
@@ -113,9 +113,9 @@ def _assert_nothing_after_train_is_fitted(seed: int) -> None:
     bars = _bars(config)
     market = bars_market(bars, config)
     borders = main_borders(market.span, config)
-    last = int(np.searchsorted(market.rows[0].timestamps, borders.train[1])) - 1
-    other = bars_market([_disturbed(each, last, seed) for each in bars], config)
-    before, after = fit_dataset(market, config, borders), fit_dataset(other, config, borders)
+    last = int(np.searchsorted(market.symbols[0].timestamps, borders.train[1])) - 1
+    disturbed = bars_market([_disturbed(symbol_bars, last, seed) for symbol_bars in bars], config)
+    before, after = fit_dataset(market, config, borders), fit_dataset(disturbed, config, borders)
     np.testing.assert_array_equal(before.thresholds, after.thresholds)
     np.testing.assert_array_equal(before.return_scale, after.return_scale)
     np.testing.assert_array_equal(before.train, after.train)
@@ -130,25 +130,26 @@ def test_nothing_is_fitted_on_rows_after_train(seed: int) -> None:
 
 
 def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = _fit
     monkeypatch.setattr(
-        dataset_module, "_fit", lambda item, train, config: right(item, np.flatnonzero(item.known), config)
+        dataset_module,
+        "_fit_symbol",
+        lambda data, train, config: _fit_symbol(data, np.flatnonzero(data.usable), config),
     )
     with pytest.raises(AssertionError):
         _assert_nothing_after_train_is_fitted(0)
 
 
 def _assert_whole(dataset: Dataset) -> None:
-    """Windows and labels lie within one segment, one symbol and one split; splits do not touch."""
+    """Check that windows and labels lie within one segment, symbol and split, and that splits do not touch."""
     splits = {"train": dataset.borders.train, "val": dataset.borders.val, "test": dataset.borders.test}
     for name, (start, stop) in splits.items():
         for row in getattr(dataset, name):
             reach = slice(row - dataset.window + 1, row + dataset.horizon + 1)
             assert reach.start >= 0
-            times, owners = dataset.timestamps[reach], dataset.symbols[reach]
+            times, symbols = dataset.timestamps[reach], dataset.symbols[reach]
             assert len(times) == dataset.window + dataset.horizon
             assert (np.diff(times) == dataset.bar).all(), "a window or a label spans a gap"
-            assert (owners == owners[0]).all(), "a window or a label spans two symbols"
+            assert (symbols == symbols[0]).all(), "a window or a label spans two symbols"
             assert dataset.timestamps[row] >= start
             assert times[-1] < stop, "a label crosses the border of its split"
             assert dataset.labels[row] in (SELL, HOLD, BUY)
@@ -170,13 +171,13 @@ def test_no_window_and_no_label_spans_a_gap_a_symbol_or_a_border(
         try:
             dataset = fit_dataset(market, config, borders)
         except DataError:
-            assume(False)  # a fold whose train or val the gaps have eaten up
+            assume(False)  # gaps leave too few rows in train or val of this fold
         _assert_whole(dataset)
 
 
-def test_gaps_that_are_not_seen_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignored_gaps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     config = _config()
-    monkeypatch.setattr("core.data.market.segments", lambda timestamps, seconds: [slice(0, len(timestamps))])
+    monkeypatch.setattr("core.data.market.split_at_gaps", lambda timestamps, bar: [slice(0, len(timestamps))])
     market = bars_market(_bars(config, gaps=3), config)
     with pytest.raises(AssertionError, match="spans a gap"):
         _assert_whole(fit_dataset(market, config, main_borders(market.span, config)))
@@ -184,8 +185,7 @@ def test_gaps_that_are_not_seen_are_caught(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_labels_that_are_not_purged_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     config = _config()
-    right = _inside
-    monkeypatch.setattr(dataset_module, "_inside", lambda item, border, reach: right(item, border, 0))
+    monkeypatch.setattr(dataset_module, "_usable_rows", lambda data, border, reach: _usable_rows(data, border, 0))
     market = bars_market(_bars(config), config)
     with pytest.raises(AssertionError, match="crosses the border"):
         _assert_whole(fit_dataset(market, config, main_borders(market.span, config)))
@@ -197,12 +197,12 @@ def test_folds_tile_their_span_and_none_touches_val_or_test() -> None:
     span, main = market.span, main_borders(market.span, config)
     folds = fold_borders(span, config, 5)
     assert [fold.test[1] for fold in folds[:-1]] == [fold.test[0] for fold in folds[1:]]
-    assert (folds[0].test[0], folds[-1].test[1]) == (span.at(0.35), span.at(0.70))
+    assert (folds[0].test[0], folds[-1].test[1]) == (span.border_at(0.35), span.border_at(0.70))
     assert folds[-1].test[1] <= main.val[0]
     for fold in folds:
-        wait = fold.test[0] - fold.val[1]
-        assert wait >= max(config.horizon, config.window - 1, 0.01 * span.bars) * span.bar
-        assert fold.val[0] - fold.train[1] == wait
+        gap = fold.test[0] - fold.val[1]
+        assert gap >= max(config.horizon, config.window - 1, 0.01 * span.bars) * span.bar
+        assert fold.val[0] - fold.train[1] == gap
         assert fold.train[0] == span.start
 
 
@@ -214,17 +214,17 @@ def test_features_need_no_more_history_than_their_warmup(cut: int) -> None:
     warmup = max(feature.warmup for feature in ALL)
     start = len(bars.frame) - warmup - config.window - cut
     recent = replace(bars, frame=bars.frame.iloc[start:].reset_index(drop=True))
-    whole, short = (_rows(each, config, ALL) for each in (bars, recent))
+    whole, short = (_rows(variant, config, ALL) for variant in (bars, recent))
     np.testing.assert_allclose(short.features[warmup:], whole.features[start + warmup :], rtol=1e-6, atol=1e-6)
 
 
 def test_an_understated_warmup_is_caught() -> None:
     config = _config()
     bars = _bars(config)[0]
-    hasty = [replace(feature, warmup=0) for feature in ALL]
+    without_warmup = [replace(feature, warmup=0) for feature in ALL]
     start = len(bars.frame) - 300
     recent = replace(bars, frame=bars.frame.iloc[start:].reset_index(drop=True))
-    whole, short = (_rows(each, config, hasty) for each in (bars, recent))
+    whole, short = (_rows(variant, config, without_warmup) for variant in (bars, recent))
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(short.features, whole.features[start:], rtol=1e-6, atol=1e-6)
 
@@ -232,20 +232,19 @@ def test_an_understated_warmup_is_caught() -> None:
 def test_windows_over_two_symbols_are_caught() -> None:
     config = _config()
     market = bars_market(_bars(config), config)
-    careless = replace(market.rows[1], window_ok=np.ones_like(market.rows[1].window_ok))
-    spoiled = replace(market, rows=(market.rows[0], careless))
+    first, second = market.symbols
+    leaking = replace(second, window_ok=np.ones_like(second.window_ok))
+    spoiled = replace(market, symbols=(first, leaking))
     with pytest.raises(AssertionError, match="spans"):
         _assert_whole(fit_dataset(spoiled, config, main_borders(market.span, config)))
 
 
 def test_thresholds_fitted_on_all_rows_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = _fit
+    def fit_on_all_rows(data: SymbolData, train: np.ndarray, config: DataConfig) -> object:
+        low, high = np.nanquantile(data.scores, config.labels.quantiles)
+        return replace(_fit_symbol(data, train, config), thresholds=(low, high))
 
-    def careless(item: SymbolData, train: np.ndarray, config: DataConfig) -> object:
-        low, high = np.nanquantile(item.scores, config.labels.quantiles)
-        return replace(right(item, train, config), thresholds=(low, high))
-
-    monkeypatch.setattr(dataset_module, "_fit", careless)
+    monkeypatch.setattr(dataset_module, "_fit_symbol", fit_on_all_rows)
     with pytest.raises(AssertionError):
         _assert_nothing_after_train_is_fitted(0)
 
@@ -256,15 +255,17 @@ def test_folds_without_an_embargo_are_caught(monkeypatch: pytest.MonkeyPatch) ->
         test_folds_tile_their_span_and_none_touches_val_or_test()
 
 
-def test_a_barrier_that_looks_at_closes_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = labels.triple_barrier
-    monkeypatch.setattr(labels, "triple_barrier", lambda high, low, close, *rest: right(close, close, close, *rest))
+def test_barriers_that_only_closes_touch_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    correct = labels.triple_barrier
+    monkeypatch.setattr(
+        labels, "triple_barrier", lambda high, low, close, *settings: correct(close, close, close, *settings)
+    )
     with pytest.raises(AssertionError):
         test_triple_barrier_is_the_first_touch_on_the_path()
 
 
 def _direction_auc(dataset: Dataset) -> tuple[float, float]:
-    """The direction_auc of a briefly trained model on val, and the half-width of its 99 % interval under no skill."""
+    """Train briefly, and return direction_auc on val and half the width of its 99 % interval without skill."""
     config = presets.load_preset("quick_experiment").training_config(size="quick", metric="macro_f1", seed=0)
     changes = {"epochs": 3, "learning_rate": 1e-3, "schedule": "constant"}
     config = config.model_copy(update={"trainer": config.trainer.model_copy(update=changes)})
@@ -292,14 +293,14 @@ def _shuffled(dataset: Dataset) -> Dataset:
     ],
     ids=["shuffled labels", "constant variance", "garch", "regimes"],
 )
-def test_where_there_is_nothing_to_learn_no_direction_is_found(market: SyntheticConfig, spoil: Spoil | None) -> None:
+def test_nothing_is_learned_where_there_is_nothing_to_learn(market: SyntheticConfig, spoil: Spoil | None) -> None:
     config = DataConfig(synthetic=market)
     dataset = load_dataset(config)
     auc, half = _direction_auc(spoil(dataset) if spoil else dataset)
     assert abs(auc - 0.5) < half
 
 
-def test_a_leaking_feature_would_be_found() -> None:
+def test_a_leaking_feature_is_caught() -> None:
     dataset = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=5000, signal=0.0)))
     leaking = dataset.features.copy()
     leaking[:, 0] = dataset.returns
@@ -308,7 +309,7 @@ def test_a_leaking_feature_would_be_found() -> None:
 
 
 def _first_touch(high: np.ndarray, low: np.ndarray, close: np.ndarray, at: int, horizon: int, distance: float) -> int:
-    """Walk the path bar by bar."""
+    """Label one bar by following the path bar by bar."""
     if at + horizon >= len(close):
         return NO_LABEL
     for bar in range(at + 1, at + horizon + 1):
@@ -327,26 +328,26 @@ def test_triple_barrier_is_the_first_touch_on_the_path(seed: int, horizon: int, 
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, length)))
     high, low = close * np.exp(rng.exponential(0.005, length)), close * np.exp(-rng.exponential(0.005, length))
     span = 4
-    found = labels.triple_barrier(high, low, close, horizon, span, width)
+    computed = labels.triple_barrier(high, low, close, horizon, span, width)
     for at in range(length):
         if at < span:
-            assert found[at] == NO_LABEL
+            assert computed[at] == NO_LABEL
             continue
         moves = np.diff(np.log(close[at - span : at + 1]))
         distance = width * np.sqrt(np.mean(moves**2)) * np.sqrt(horizon)
-        assert found[at] == _first_touch(high, low, close, at, horizon, distance), at
+        assert computed[at] == _first_touch(high, low, close, at, horizon, distance), at
 
 
-def test_metrics_on_a_span_come_with_what_the_span_can_prove() -> None:
+def test_a_longer_span_proves_a_smaller_auc_which_luck_rarely_exceeds() -> None:
     short = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=5000)))
     long = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=50_000)))
     assert summary.provable_direction_auc(short, short.test) > summary.provable_direction_auc(long, long.test) > 0.5
     rng = np.random.default_rng(0)
-    luck = [
+    aucs_without_skill = [
         metrics.direction_auc(long.labels[long.test], rng.dirichlet(np.ones(3), len(long.test))) for _ in range(200)
     ]
-    # Forecasts that are independent from row to row wander less than overlapping labels would let real ones.
-    assert np.mean(np.array(luck) > summary.provable_direction_auc(long, long.test)) <= 0.05
+    # The AUC of forecasts that are independent from row to row varies less than that of real ones.
+    assert np.mean(np.array(aucs_without_skill) > summary.provable_direction_auc(long, long.test)) <= 0.05
 
 
 def test_days_are_counted_to_the_end_of_the_last_bar() -> None:

@@ -1,4 +1,4 @@
-"""What a feature is. The features themselves lie in `bar_features`, `flow_features` and `orderbook`."""
+"""The definition of a feature, which the modules beside this one fill with features and `registry` collects."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from core.data.file_format import Array, Columns
 class Feature:
     """One feature: a causal, stationary function of the rows of one segment.
 
-    Its value at row t uses rows up to t. From `warmup` rows on it does not depend on where the
-    segment began, to 1e-6, and is finite for every row that passes the reader's checks.
+    Its value at row t uses rows up to t. From `warmup` rows on it does not depend on where the segment began, to 1e-6,
+    and is finite for every row that passes the checks of `core.data.validation`.
 
     Attributes:
-        name: column name.
-        doc: what it says, in one line.
-        source: where its formula comes from.
-        warmup: rows before t that it needs; the first `warmup` rows of a segment are dropped.
-        compute: columns of one segment, each `[T]`, to values `[T]` (the first `warmup` are ignored).
-        needs: all columns it uses, beside `seconds` (a row's time since 1970), which every file has.
+        name: name of its column in a dataset.
+        doc: what the feature measures, in one line.
+        source: its formula, or the publication that it comes from.
+        warmup: rows before t that it needs; the first `warmup` rows of a segment are not valid.
+        compute: function from the columns of one segment, each `[T]`, to values `[T]`, of which the first `warmup` are
+            ignored.
+        needs: names of all columns that it uses.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Features of plain bars: returns, volatility, the candle's shape, the clock.
+"""Features of plain bars: returns, volatility, the shape of the candle, the time of day and week.
 
-All are computed from logarithms or quotients of prices, so that the price level does not matter.
+All are computed from logarithms or ratios of prices, so that the price level does not matter.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import numpy as np
 
 from core.data.features.base import Feature
 from core.data.features.rolling import MIN_MOVE, correlation, lagged, log_move, log_return, mean, quotient
-from core.data.file_format import Array, Columns
+from core.data.file_format import DAY, SECOND, Array, Columns
 
 CLOSE = ("close",)
 RANGE = ("high", "low")
 OHLC = ("open", *RANGE, "close")
-_DAY = 86_400
 
 
 def _return(span: int) -> Feature:
@@ -45,7 +44,7 @@ def _mean_gap(span: int) -> Feature:
     )
 
 
-def _realised(bars: Columns, span: int) -> Array:
+def _realised_volatility(bars: Columns, span: int) -> Array:
     return np.asarray(np.sqrt(mean(log_return(bars) ** 2, span)))
 
 
@@ -55,7 +54,7 @@ def _volatility(span: int) -> Feature:
         f"log of the root mean square one-bar return over {span} bars",
         "realised volatility, Andersen & Bollerslev 1998",
         span,
-        lambda bars: log_move(_realised(bars, span)),
+        lambda bars: log_move(_realised_volatility(bars, span)),
         CLOSE,
     )
 
@@ -66,7 +65,7 @@ def _volatility_ratio(short: int, long: int) -> Feature:
         f"log of the realised volatility of {short} bars over that of {long}",
         "log(rms(r, short) / rms(r, long)); after Corsi 2009",
         long,
-        lambda bars: log_move(_realised(bars, short)) - log_move(_realised(bars, long)),
+        lambda bars: log_move(_realised_volatility(bars, short)) - log_move(_realised_volatility(bars, long)),
         CLOSE,
     )
 
@@ -77,13 +76,13 @@ def _parkinson(bars: Columns) -> Array:
 
 
 def _garman_klass(bars: Columns) -> Array:
-    """Not negative: the body lies within the range, and 2 log 2 - 1 < 1/2."""
+    """Estimate the variance of each bar; never negative: the body lies within the range, and 2 log 2 - 1 < 1/2."""
     opened, high, low, close = (np.log(bars[name]) for name in OHLC)
     return np.asarray(0.5 * (high - low) ** 2 - (2 * np.log(2) - 1) * (close - opened) ** 2)
 
 
 def _rogers_satchell(bars: Columns) -> Array:
-    """Not negative: high is above, and low below, both open and close."""
+    """Estimate the variance of each bar; never negative: high is above, and low below, both open and close."""
     opened, high, low, close = (np.log(bars[name]) for name in OHLC)
     return np.asarray((high - close) * (high - opened) + (low - close) * (low - opened))
 
@@ -93,7 +92,7 @@ def _range_volatility(
 ) -> Feature:
     return Feature(
         f"{name}_{span}",
-        f"log of the volatility a bar that the candles of {span} bars show",
+        f"log of the one-bar volatility estimated from the candles of {span} bars",
         source,
         span - 1,
         lambda bars: log_move(np.sqrt(mean(variance(bars), span))),
@@ -131,23 +130,23 @@ def _autocorrelation(span: int) -> Feature:
     )
 
 
-def _width(bars: Columns) -> Array:
+def _high_low_range(bars: Columns) -> Array:
     return np.asarray(bars["high"] - bars["low"])
 
 
 def _body(bars: Columns) -> Array:
-    return quotient(bars["close"] - bars["open"], _width(bars))
+    return quotient(bars["close"] - bars["open"], _high_low_range(bars))
 
 
 def _close_in_range(bars: Columns) -> Array:
-    return quotient((bars["close"] - bars["low"]) - (bars["high"] - bars["close"]), _width(bars))
+    return quotient((bars["close"] - bars["low"]) - (bars["high"] - bars["close"]), _high_low_range(bars))
 
 
 def _wick_balance(span: int) -> Feature:
     def compute(bars: Columns) -> Array:
         upper = bars["high"] - np.maximum(bars["open"], bars["close"])
         lower = np.minimum(bars["open"], bars["close"]) - bars["low"]
-        return mean(quotient(lower - upper, _width(bars)), span)
+        return mean(quotient(lower - upper, _high_low_range(bars)), span)
 
     return Feature(
         f"wick_balance_{span}",
@@ -160,14 +159,14 @@ def _wick_balance(span: int) -> Feature:
 
 
 def _clock(name: str, doc: str, days: int, wave: Callable[[Array], Array]) -> Feature:
-    period = days * _DAY
+    period = days * DAY // SECOND
     return Feature(
         name,
         doc,
         f"{name.partition('_')[2]}(2 pi seconds / {period})",
         0,
-        lambda bars: wave(2 * np.pi * (bars["seconds"] % period) / period),
-        (),
+        lambda bars: wave(2 * np.pi * (bars["timestamp"] // SECOND % period) / period),
+        ("timestamp",),
     )
 
 

@@ -1,8 +1,8 @@
-"""All features, which of them a file has, and their values."""
+"""All features: which of them a file has the columns for, and their values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -16,29 +16,29 @@ from core.data.file_format import Array, Columns
 __all__ = ["FEATURES", "Feature", "available_features", "compute_features"]
 
 FEATURES: tuple[Feature, ...] = (*BAR_FEATURES, *OSCILLATORS, *VOLUME_FEATURES, *BOOK_FEATURES)
-"""All features, in the order of the dataset's columns."""
+"""All features, in the order of the columns of a dataset."""
 
 
-def available_features(columns: Sequence[str]) -> list[Feature]:
-    """The features that can be computed from these columns."""
+def available_features(columns: Collection[str]) -> list[Feature]:
+    """Return the features that can be computed from columns of these names."""
     return [feature for feature in FEATURES if set(feature.needs) <= set(columns)]
 
 
-def compute_features(bars: Columns, features: Sequence[Feature]) -> tuple[Array, int]:
-    """All features of one segment.
+def compute_features(columns: Columns, features: Sequence[Feature]) -> tuple[Array, int]:
+    """Compute features of one segment.
 
     Args:
-        bars: columns of the segment, each `[T]`; `seconds` is the row's time since 1970.
-        features: which features.
+        columns: columns of the segment, each `[T]`; `timestamp` is in microseconds since 1970.
+        features: features to compute, at least one.
 
     Returns:
-        values `[T, F]` in float64, and the warm-up: the rows in front that are not yet valid.
+        Values, float64 `[T, F]`, and the warm-up: how many rows in front are not valid yet.
     """
     warmup = max(feature.warmup for feature in features)
-    length = len(bars["seconds"])
+    length = len(columns["timestamp"])
     if length <= warmup:
         return np.zeros((length, len(features))), length
     values = np.empty((length, len(features)))
-    for column, feature in enumerate(features):
-        values[:, column] = feature.compute(bars)
+    for index, feature in enumerate(features):
+        values[:, index] = feature.compute(columns)
     return values, warmup

@@ -1,4 +1,7 @@
-"""One exchange, asked for bars through ccxt. All instants are milliseconds since 1970, UTC."""
+"""A client of one exchange, which fetches bars through ccxt.
+
+Exchanges count in milliseconds; `Client` takes and returns microseconds, as all of `core.data`.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,22 @@ from urllib.request import getproxies
 
 import numpy as np
 
-from core.data.file_format import REQUIRED, TAKER_FLOW, interval_seconds
+from core.data.file_format import REQUIRED, TAKER_FLOW, interval_microseconds
+from core.data.sources.store import Span
 from core.errors import ConfigError, DataError
 
-Span = tuple[int, int]
 Row = tuple[float, ...]
+"""A bar: when it opens, then its other columns in the order of `Client.columns`."""
 Answer = TypeVar("Answer")
 
-# ccxt's unified bars drop the taker flow. Binance's own klines have it: these are our columns' places in a kline.
+_MILLISECOND = 1000  # in microseconds
+# ccxt's unified bars drop the taker flow, Binance's own klines have it. `_KLINE` and `_UNIFIED` are the positions of
+# the columns after the timestamp.
 _BINANCE = ("binance", "binanceus")
 _KLINE = (1, 2, 3, 4, 5, 7, 8, 9, 10)
 _KLINE_LIMIT = 1000
 _UNIFIED = (1, 2, 3, 4, 5)
-# Where ccxt does not know an exchange's limit. Asking for more than it gives would turn the rest into holes.
+# Bars per page where ccxt does not know the exchange's limit: asking for more than it gives would leave holes.
 _CAUTIOUS_LIMIT = 100
 
 _ATTEMPTS = 6
@@ -32,16 +38,16 @@ _MAX_WAIT_SECONDS = 600.0
 
 
 class _UnusableAnswerError(Exception):
-    """The exchange answered, but not with what was asked for."""
+    """The exchange sent an answer that does not contain what was asked for."""
 
 
 class Client:
-    """One exchange: asked within its rate limit, again when it falters, and never with a key.
+    """A client of one exchange that keeps to its rate limit, retries when it fails, and never sends a key.
 
     Args:
-        exchange: its name in ccxt, like binance.
-        sleep: waits that many seconds.
-        rng: spreads the waits, so that clients which failed together do not come back together.
+        exchange: name of the exchange in ccxt, for example binance.
+        sleep: function that waits for a number of seconds.
+        rng: source of the spread of waits, so that clients which failed together do not come back together.
 
     Raises:
         ConfigError: ccxt does not know the exchange.
@@ -70,10 +76,10 @@ class Client:
         self._reached = False
 
     def check_interval(self, interval: str) -> None:
-        """Make sure that the exchange has bars of this interval.
+        """Check that the exchange has bars of this interval.
 
         Raises:
-            ConfigError: it does not.
+            ConfigError: the exchange does not offer it.
         """
         names = self.api.timeframes or () if self.api.has["fetchOHLCV"] is True else ()
         offered = [name for name in names if re.fullmatch(r"[1-9]\d*[mhd]", name)]
@@ -84,63 +90,79 @@ class Client:
             )
 
     def market(self, symbol: str) -> dict[str, Any]:
-        """What ccxt knows of the spot market of a symbol that is written like BTCUSDT.
+        """Return what ccxt knows of the spot market of a symbol that is written like BTCUSDT.
 
         Raises:
-            DataError: there is none, or the exchange does not tell.
+            DataError: there is no such market, or the exchange does not answer.
         """
-        markets = self._ask(self.api.load_markets)
+        markets = self._request(self.api.load_markets)
         spot = {f"{market['base']}{market['quote']}": market for market in markets.values() if market["spot"]}
         if symbol not in spot:
             raise DataError(f"{self.exchange} has no spot market {symbol}", _nearest(symbol, spot))
         return dict(spot[symbol])
 
     def now(self) -> int:
-        """The time at the exchange; where it does not tell, that of this machine.
+        """Return the time at the exchange, or of this machine where the exchange does not tell it.
+
+        Returns:
+            Microseconds since 1970.
 
         Raises:
-            DataError: the exchange refused, or went on failing.
+            DataError: the exchange refused, or kept failing.
         """
-        return self._ask(lambda: int(self.api.fetch_time() if self.api.has["fetchTime"] else self.api.milliseconds()))
+        clock = self.api.fetch_time if self.api.has["fetchTime"] else self.api.milliseconds
+        return self._request(lambda: int(clock())) * _MILLISECOND
 
     def page(self, market: dict[str, Any], interval: str, span: Span) -> tuple[list[Row], int]:
-        """The first bars of a span, as many as come at once, and the instant up to which no more are to come.
+        """Fetch the first bars of a span, as many as the exchange sends at once.
+
+        Args:
+            market: spot market, as `market` returns it.
+            interval: length of a bar, for example 5m.
+            span: start and end, in microseconds since 1970.
+
+        Returns:
+            The bars, and the instant, in microseconds since 1970, before which the exchange has no others.
 
         Raises:
-            DataError: the exchange refused, or went on failing.
+            DataError: the exchange refused, or kept failing.
         """
-        start, end = span
-        step = interval_seconds(interval) * 1000
+        start, end = (instant // _MILLISECOND for instant in span)
+        bar = interval_microseconds(interval) // _MILLISECOND
 
-        def ask() -> tuple[list[Row], int]:
+        def fetch() -> tuple[list[Row], int]:
             if self.exchange in _BINANCE:
-                asked = {"symbol": market["id"], "interval": interval, "limit": _KLINE_LIMIT}
-                rows = _rows(self.api.publicGetKlines({**asked, "startTime": start, "endTime": end - 1}), _KLINE)
-                beyond = end
+                query = {"symbol": market["id"], "interval": interval, "limit": _KLINE_LIMIT}
+                rows = _rows(self.api.publicGetKlines({**query, "startTime": start, "endTime": end - 1}), _KLINE)
+                searched = end
             else:
                 # Many exchanges look no further than `limit` bars: an empty page says nothing of what follows.
                 limit = self.api.feature_value(market["symbol"], "fetchOHLCV", "limit", _CAUTIOUS_LIMIT)
                 rows = _rows(self.api.fetch_ohlcv(market["symbol"], interval, start, limit), _UNIFIED)
-                beyond = start + limit * step
+                searched = start + limit * bar
             if rows and rows[-1][0] < start:
                 raise _UnusableAnswerError("only bars from before those asked for")
-            reached = int(rows[-1][0]) + step if rows else beyond
+            reached = int(rows[-1][0]) + bar if rows else searched
             return [row for row in rows if start <= row[0] < end], min(reached, end)
 
-        rows, reached = self._ask(ask)
-        if any(row[0] % step for row in rows):
+        rows, reached = self._request(fetch)
+        if any(row[0] % bar for row in rows):
             raise DataError(f"{self.exchange} opens its {interval} bars off the UTC grid", "Choose a shorter interval")
-        return rows, reached
+        return [(row[0] * _MILLISECOND, *row[1:]) for row in rows], reached * _MILLISECOND
 
-    def _ask(self, question: Callable[[], Answer]) -> Answer:
-        """What `question` returns: put again, after a wait, while the exchange or the line falters."""
+    def _request(self, request: Callable[[], Answer]) -> Answer:
+        """Return the answer to a request, which is repeated after a wait while the exchange or the network fails.
+
+        Raises:
+            DataError: the exchange refused, or kept failing.
+        """
         import ccxt
 
         attempt = 1
         while True:
             self.api.last_json_response = {}  # stays so where ccxt answers from memory
             try:
-                answer = question()
+                answer = request()
                 if self.api.last_json_response is None:
                     raise _UnusableAnswerError("not JSON")
             except (ccxt.BaseError, _UnusableAnswerError) as raised:
@@ -155,34 +177,39 @@ class Client:
             attempt += 1
 
     def _wait(self, error: Exception, attempt: int) -> float:
-        """Seconds until the next attempt.
+        """Return the seconds to wait before the next attempt.
+
+        Args:
+            error: how the last attempt failed.
+            attempt: number of the last attempt, from 1.
 
         Raises:
-            DataError: there is to be none.
+            DataError: there is no use in another attempt.
         """
         import ccxt
 
-        # ccxt raises its errors while it handles the one of HTTP; without an answer, that one tells more.
+        # ccxt raises its errors while it handles the HTTP error; without an answer, that one says more.
         response = getattr(error.__context__, "response", None)
         if response is None:
-            passing, told = isinstance(error, (ccxt.OperationFailed, _UnusableAnswerError)), ""
+            temporary, retry_after = isinstance(error, (ccxt.OperationFailed, _UnusableAnswerError)), ""
             detail = str(error.__cause__ or error)
         else:
             self._reached = True
             limited = isinstance(error, (ccxt.DDoSProtection, ccxt.RateLimitExceeded))
-            passing = limited or response.status_code >= 500 or response.status_code in (408, 418, 429)
-            told = response.headers.get("Retry-After", "")
+            temporary = limited or response.status_code >= 500 or response.status_code in (408, 418, 429)
+            retry_after = response.headers.get("Retry-After", "")
             detail = f"HTTP {response.status_code} {response.reason}: {response.text}"
-        wait = float(told) if told.isdecimal() else 2.0 ** (attempt - 1) * self._rng.uniform(0.5, 1.0)
+        wait = float(retry_after) if retry_after.isdecimal() else 2.0 ** (attempt - 1) * self._rng.uniform(0.5, 1.0)
         detail = " ".join(detail.split())[:300]
-        if not passing:
-            what, remedy = "refuses", "Mend what it names"
+        if not temporary:
+            what, remedy = "refuses the request", "Correct what it names"
         elif wait > _MAX_WAIT_SECONDS:
-            what, remedy = f"wants to be left alone for {told} seconds", "Run again after that: what came is kept"
+            what = f"accepts no requests for {retry_after} seconds"
+            remedy = "Run again after that: what was fetched is kept"
         elif attempt < (_ATTEMPTS if self._reached else _ATTEMPTS_TO_REACH):
             return wait
         elif self._reached:
-            what, remedy = f"failed {attempt} times in a row", "Run again later: what came is kept"
+            what, remedy = f"failed {attempt} times in a row", "Run again later: what was fetched is kept"
         else:
             what, remedy = "cannot be reached", "Connect to the network"
         raise DataError(
@@ -191,15 +218,16 @@ class Client:
         )
 
 
-def _rows(page: Any, places: Iterable[int]) -> list[Row]:
-    """The bars of a page in order: open, then the columns at those places."""
+def _rows(page: Any, positions: Iterable[int]) -> list[Row]:
+    """Return the bars of a page in order: the opening in milliseconds, then the columns at these positions."""
     if not isinstance(page, list):
         raise _UnusableAnswerError("not a list of bars")
     # Some exchanges list an interval without trades, with no prices: that is a gap.
-    rows = [(int(row[0]), *(float(row[place]) for place in places)) for row in page if row[4] is not None]
+    rows = [(int(row[0]), *(float(row[position]) for position in positions)) for row in page if row[4] is not None]
     return sorted(rows, key=lambda row: row[0])
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known)
-    return f"Its nearest: {', '.join(close)}" if close else "Check how it is written"
+    """Return a remedy for an unknown name: the known ones that are spelled most like it."""
+    matches = difflib.get_close_matches(name, known)
+    return "Check the spelling" + (f": the nearest names are {', '.join(matches)}" if matches else "")

@@ -1,14 +1,13 @@
 """Fetching bars from an exchange into a store: only what is missing, page by page, resumable.
 
-A file written here says in its Parquet metadata that its last bar had closed (`preset_search.complete`) and which
-spans were asked for (`preset_search.covered`, a JSON list of [start, end)), so that a hole which an outage left at the
-exchange is not asked for again. All instants in this module are milliseconds since 1970, UTC.
+A file written by this module says in its Parquet metadata that its last bar had closed (`preset_search.complete`) and
+which spans were asked for (`preset_search.covered`), so that a hole which an outage left at the exchange is not asked
+for again.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,57 +23,89 @@ from rich.progress import TaskID
 
 from core import console
 from core.config import DataConfig
-from core.data.file_format import COMPLETE, REQUIRED, interval_seconds, microseconds
-from core.data.sources.exchange import Client, Row, Span
-from core.data.sources.store import COVERED, FetchRange, missing_ranges
+from core.data.file_format import (
+    COMPLETE,
+    REQUIRED,
+    column_microseconds,
+    datetime_microseconds,
+    interval_microseconds,
+    iso,
+)
+from core.data.sources.exchange import Client, Row
+from core.data.sources.store import (
+    COVERED,
+    END_OF_TIME,
+    FetchRange,
+    Span,
+    covered_metadata,
+    missing_ranges,
+    read_covered,
+)
 from core.errors import ConfigError, DataError
 from core.files import writing
 
 
 def fetch_missing(config: DataConfig) -> None:
-    """Fetch what the store lacks of the days that a config asks for, unless it is to stay offline.
+    """Fetch what the store lacks of the days that a config asks for, unless the config is offline.
 
     Raises:
-        ConfigError: it is not said how much to fetch, or from where.
-        DataError: the exchange cannot be reached, or does not have it.
+        ConfigError: the config does not say how much to fetch, or the exchange or the store cannot be used.
+        DataError: the exchange cannot be reached, or does not have the bars.
     """
     if config.offline or not config.symbols:
         return
-    pieces = missing_ranges(config, datetime.now(UTC))
-    if pieces:
-        fetch_ranges(config.store, config.interval, pieces)
+    ranges = missing_ranges(config, datetime_microseconds(datetime.now(UTC)))
+    if ranges:
+        fetch_ranges(config.store, config.interval, ranges)
 
 
-def fetch_ranges(store: Path, interval: str, pieces: Sequence[FetchRange]) -> list[Path]:
-    """Fetch pieces of symbols' histories into a store, with a progress bar; returns the files.
+def fetch_ranges(store: Path, interval: str, ranges: Sequence[FetchRange]) -> list[Path]:
+    """Fetch parts of symbols' histories into a store and show a progress bar for each.
+
+    Args:
+        store: folder of bar files.
+        interval: length of a bar, for example 5m.
+        ranges: bars to fetch.
+
+    Returns:
+        The file of each range.
 
     Raises:
         ConfigError: the exchange, the interval or the store cannot be used.
-        DataError: the exchange cannot be reached, or does not have it.
+        DataError: the exchange cannot be reached, or does not have the bars.
     """
     paths = []
     with console.progress_bar() as bar:
-        clients = {exchange: Client(exchange) for exchange in sorted({piece.exchange for piece in pieces})}
-        for piece in pieces:
-            task = bar.add_task(f"fetching {piece.symbol} {interval} from {piece.exchange}", total=None)
+        clients = {exchange: Client(exchange) for exchange in sorted({item.exchange for item in ranges})}
+        for item in ranges:
+            task = bar.add_task(f"fetching {item.symbol} {interval} from {item.exchange}", total=None)
 
             def show(done: int, total: int, task: TaskID = task) -> None:
                 bar.update(task, completed=done, total=total)
 
-            client = clients[piece.exchange]
-            paths.append(fetch_bars(store, client, piece.symbol, interval, piece.start, piece.end, on_progress=show))
+            client = clients[item.exchange]
+            paths.append(fetch_bars(store, client, item.symbol, interval, item.start, item.end, on_progress=show))
     return paths
 
 
 _PAGES_PER_WRITE = 50  # some seconds of fetching; writing millions of bars takes two
 
 
-class _File:
-    """The bars of one file, those that have come since it was written, and the spans that were asked for."""
+class _BarFile:
+    """One file of a store: its bars, those fetched since it was written, and the spans that were asked for.
 
-    def __init__(self, path: Path, offered: Sequence[str], step: int) -> None:
+    Args:
+        path: the file, which need not exist.
+        offered: columns that the exchange offers.
+        bar: length of a bar in microseconds.
+
+    Raises:
+        DataError: the file exists and cannot be continued.
+    """
+
+    def __init__(self, path: Path, offered: Sequence[str], bar: int) -> None:
         self.path = path
-        self.step = step
+        self.bar = bar
         self.covered: list[Span] = []
         self._offered = list(offered)
         self._columns = self._offered
@@ -91,30 +122,30 @@ class _File:
             if unknown or not set(REQUIRED) <= set(names):
                 raise ValueError(f"it has the columns {', '.join(names)}, the exchange {', '.join(self._offered)}")
             frame = table.cast(_schema(names)).to_pandas()
-            frame["timestamp"] = microseconds(frame["timestamp"]) // 1000
+            frame["timestamp"] = column_microseconds(frame["timestamp"])
             if metadata.get(COMPLETE) != b"true":
                 frame = frame.iloc[:-1]  # may have been open when it was written
             elif COVERED in metadata:
-                self.covered = _joined((int(start), int(end)) for start, end in json.loads(metadata[COVERED]))
+                self.covered = _merged(read_covered(metadata))
         except (OSError, pa.ArrowException, TypeError, ValueError) as error:
             raise DataError(
                 f"{self.path} cannot be continued ({' '.join(str(error).split())})",
                 "Move it away and fetch again, or fetch into another --store",
             ) from None
         if not self.covered and len(frame):
-            self.covered = [(int(frame["timestamp"].min()), int(frame["timestamp"].max()) + self.step)]
-        # A file that was begun without the taker flow goes on without it.
+            self.covered = [(int(frame["timestamp"].min()), int(frame["timestamp"].max()) + self.bar)]
+        # A file that was begun without the taker flow is continued without it.
         self._frame, self._columns = frame, names
 
     @property
     def empty(self) -> bool:
-        """Whether there is not one bar."""
+        """Whether the file has no bar, neither written nor new."""
         return self._frame.empty and not self._new
 
     def add(self, rows: list[Row], span: Span) -> None:
-        """Take in the bars of a span, which is all that the exchange has of it."""
+        """Add the bars of a span, which are all that the exchange has of it."""
         self._new += rows
-        self.covered = _joined([*self.covered, span])
+        self.covered = _merged([*self.covered, span])
 
     def save(self) -> None:
         """Write the file, whole or not at all. After the newest bar nothing is covered: bars may come late."""
@@ -124,11 +155,12 @@ class _File:
         frame = pd.concat([part for part in (self._frame, new) if len(part)])
         self._frame = frame.drop_duplicates("timestamp").sort_values("timestamp", ignore_index=True)
         self._new = []
-        edge = int(self._frame["timestamp"].iloc[-1]) + self.step
-        covered = [(start, min(end, edge)) for start, end in self.covered if start < edge]
-        schema = _schema(self._columns, {COMPLETE: b"true", COVERED: json.dumps(covered).encode()})
+        end = int(self._frame["timestamp"].iloc[-1]) + self.bar
+        covered = [(start, min(stop, end)) for start, stop in self.covered if start < end]
+        table = self._frame.assign(timestamp=pd.to_datetime(self._frame["timestamp"], unit="us", utc=True))
+        schema = _schema(self._columns, {COMPLETE: b"true", **covered_metadata(covered)})
         with writing(self.path) as temporary:
-            pq.write_table(pa.Table.from_pandas(self._frame, preserve_index=False).cast(schema), temporary)
+            pq.write_table(pa.Table.from_pandas(table, preserve_index=False).cast(schema), temporary)
 
 
 def fetch_bars(
@@ -136,62 +168,70 @@ def fetch_bars(
     client: Client,
     symbol: str,
     interval: str,
-    since: datetime,
-    until: datetime | None = None,
+    since: int,
+    until: int | None = None,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """Make sure that the store has the bars from `since` to `until`, as far as the exchange has them.
 
     Args:
-        store: folder of bar files; made if need be.
-        client: the exchange; one client serves many symbols.
+        store: folder of bar files; it is created where it does not exist.
+        client: exchange to fetch from; one client serves many symbols.
         symbol: spot market, written like BTCUSDT.
-        interval: like 5m, 1h, 1d.
-        since: opening of the first bar; UTC if it names no zone.
-        until: end of the last bar; the last one that has closed if None or later than that.
-        on_progress: called with the bars' worth of time done and in all, before the first page and after each.
+        interval: length of a bar, for example 5m, 1h, 1d.
+        since: opening of the first bar, in microseconds since 1970.
+        until: end of the last bar, in microseconds since 1970; the last bar that has closed if None or later than that.
+        on_progress: called with the number of bars covered so far and in all, before the first page and after each.
 
     Returns:
         The file.
 
     Raises:
         ConfigError: the interval, span or store cannot be used, or another process is fetching the same file.
-        DataError: no such symbol, no bars, a file that cannot be continued, or an exchange that cannot be reached,
-            refuses or goes on failing; what came before that is kept.
+        DataError: there is no such symbol, there are no bars, the file cannot be continued, or the exchange cannot be
+            reached, refuses or keeps failing; what was fetched before that is kept.
     """
     client.check_interval(interval)
-    step = interval_seconds(interval) * 1000
-    asked = (_milliseconds(since) // step * step, -(-_milliseconds(until) // step) * step if until else 2**62)
-    if asked[0] >= asked[1]:
-        raise ConfigError(f"There is no bar from {since} to {until}", "Let the span end after it starts")
+    bar = interval_microseconds(interval)
+    # Widened to whole bars.
+    span = (since // bar * bar, END_OF_TIME if until is None else -(-until // bar) * bar)
+    if span[0] >= span[1]:
+        raise ConfigError(
+            f"There is no bar from {iso(since)} to {_end_text(until)}", "Choose a span that ends after it starts"
+        )
     if not re.fullmatch("[A-Z0-9]+", symbol):
-        raise DataError(f"{symbol!r} is no symbol", f"Write it like {re.sub('[^A-Z0-9]', '', symbol.upper())}")
+        raise DataError(f"{symbol!r} is not a symbol", f"Write it like {re.sub('[^A-Z0-9]', '', symbol.upper())}")
     path = store / f"{client.exchange}_{symbol}_{interval}.parquet"
     if not path.exists():
         client.market(symbol)  # a symbol that does not exist leaves nothing behind
     with _locked(path):
-        file = _File(path, client.columns, step)
-        if _missing(asked, file.covered):
-            asked = (asked[0], min(asked[1], client.now() // step * step))
-        missing = _missing(asked, file.covered)
+        file = _BarFile(path, client.columns, bar)
+        if _uncovered(span, file.covered):
+            span = (span[0], min(span[1], client.now() // bar * bar))
+        missing = _uncovered(span, file.covered)
         if missing:
             _fill(file, missing, partial(client.page, client.market(symbol), interval), on_progress)
         if file.empty:
             raise DataError(
-                f"{client.exchange} has no {interval} bars of {symbol} from {since} to {until or 'now'}",
+                f"{client.exchange} has no {interval} bars of {symbol} from {iso(since)} to {_end_text(until)}",
                 "Choose another span",
             )
     return path
 
 
+def _end_text(until: int | None) -> str:
+    return "now" if until is None else iso(until)
+
+
 def _fill(
-    file: _File,
+    file: _BarFile,
     missing: Sequence[Span],
     page: Callable[[Span], tuple[list[Row], int]],
     on_progress: Callable[[int, int], None],
 ) -> None:
-    total = sum(end - start for start, end in missing) // file.step
+    """Fetch the missing spans of a file, and save it every few pages and however this ends."""
+    total = sum(end - start for start, end in missing) // file.bar
     done = pages = 0
     on_progress(done, total)
     try:
@@ -199,7 +239,7 @@ def _fill(
             while start < end:
                 rows, reached = page((start, end))
                 file.add(rows, (start, reached))
-                done += (reached - start) // file.step
+                done += (reached - start) // file.bar
                 start = reached
                 pages += 1
                 if pages % _PAGES_PER_WRITE == 0:
@@ -211,7 +251,7 @@ def _fill(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same file. The lock's file stays: removing it would race."""
+    """Keep other processes from fetching the same file. The lock file stays: removing it would race."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.with_name(f"{path.name}.lock").open("a")
@@ -222,10 +262,13 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConfigError(
-                f"{path} is being fetched by another process", "Run again when that has ended: it goes on from there"
+                f"{path} is being fetched by another process",
+                "Run again when that process has ended: the file is continued from there",
             ) from None
         except OSError as error:
-            raise ConfigError(f"{path} cannot be locked ({error.strerror})", "Choose a --store that can lock") from None
+            raise ConfigError(
+                f"{path} cannot be locked ({error.strerror})", "Choose a --store on a file system that supports locks"
+            ) from None
         yield
 
 
@@ -234,27 +277,23 @@ def _schema(columns: Sequence[str], metadata: dict[bytes, bytes] | None = None) 
     return pa.schema(kinds, metadata=metadata)
 
 
-def _joined(spans: Iterable[Span]) -> list[Span]:
-    """The same instants in as few spans as possible, in order."""
-    joined: list[Span] = []
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Cover the same instants with as few spans as possible, in order."""
+    merged: list[Span] = []
     for start, end in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
-            joined.append((start, end))
-    return joined
+            merged.append((start, end))
+    return merged
 
 
-def _missing(asked: Span, covered: Sequence[Span]) -> list[Span]:
-    """What of a span is not covered; `covered` is in order."""
-    start, stop = asked
+def _uncovered(span: Span, covered: Sequence[Span]) -> list[Span]:
+    """Return the parts of a span that none of the `covered` spans, which are in order, contains."""
+    start, stop = span
     missing = []
     for low, high in covered:
         if start < min(low, stop):
             missing.append((start, min(low, stop)))
         start = max(start, high)
     return [*missing, (start, stop)] if start < stop else missing
-
-
-def _milliseconds(instant: datetime) -> int:
-    return int((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,37 +1,35 @@
-"""All rows of all symbols that a config names: from files, a store, a feature table, or the synthetic market."""
+"""Reading what a data config names: bar files, a store, a feature table, or the embedded synthetic market."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from core.config import DataConfig
-from core.data import file_format
-from core.data.bars import Bars, common_span, read_bar_file, resolve_span
+from core.data.bars import Bars, cut_to_common_span, read_bar_file, resolve_span
+from core.data.file_format import interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
 
 
 def read_bars(config: DataConfig) -> list[Bars]:
-    """Read, check and cut the bars that a config names.
+    """Read and check the bars that a config names, and cut them to the span that it asks for.
 
     Raises:
-        DataError: they are missing, damaged or too few.
+        DataError: bars are missing, damaged or too few.
     """
     if config.synthetic is not None:
         all_bars = synthetic.make_bars(config.synthetic, config.interval)
     else:
         all_bars = [read_bar_file(path, config.features) for path in bar_files(config)]
-    return common_span(all_bars, config.days, config.until)
+    return cut_to_common_span(all_bars, config.days, config.until)
 
 
 def bar_files(config: DataConfig) -> Sequence[Path]:
-    """The files of bars that a config names; none for a table or the synthetic market.
+    """Return the bar files that a config names; none for a feature table or the synthetic market.
 
     Raises:
-        DataError: the store lacks one.
+        DataError: the store lacks the file of a symbol.
     """
     if config.symbols:
         return store.find_in_store(config.store, config.symbols, config.interval, config.exchange)
@@ -39,34 +37,33 @@ def bar_files(config: DataConfig) -> Sequence[Path]:
 
 
 def read_market(config: DataConfig, labelled: bool = True) -> Market:
-    """Read what a config names, and compute what needs no fitting.
+    """Read the data that a config names, and compute everything that needs no fitting.
 
     Args:
-        config: what to read.
-        labelled: whether a table must have its columns of labels and returns.
+        config: settings of the data to read.
+        labelled: whether a feature table must have its columns of labels and returns.
 
     Raises:
-        ConfigError: a column that it names is not there.
+        ConfigError: a column that the config names is missing.
         DataError: data are missing, damaged or too few.
     """
     return _table_market(config, labelled) if config.table is not None else bars_market(read_bars(config), config)
 
 
 def _table_market(config: DataConfig, labelled: bool) -> Market:
-    assert config.table is not None  # the caller has looked
-    found, names, ignored, digest = feature_table.read_feature_tables(config, config.table, labelled)
-    bar = file_format.interval_seconds(config.interval) * 1_000_000
-    times = [pd.to_datetime(item.timestamps[[0, -1]], unit="us", utc=True) for item in found]
-    first, last = max(time[0] for time in times), min(time[1] for time in times)
-    start, stop = resolve_span(first, last + pd.Timedelta(bar, "us"), config.days, config.until)
-    edges = pd.DatetimeIndex([start, stop]).as_unit("us").asi8
-    cut = [item.between(int(edges[0]), int(edges[1]), config.window) for item in found]
+    assert config.table is not None  # `read_market` chose this branch by it
+    symbols, names, ignored, fingerprint = feature_table.read_feature_tables(config, config.table, labelled)
+    bar = interval_microseconds(config.interval)
+    first = max(int(rows.timestamps[0]) for rows in symbols)
+    last = min(int(rows.timestamps[-1]) for rows in symbols) + bar
+    start, stop = resolve_span(first, last, config.days, config.until)
+    cut = tuple(rows.between(start, stop, config.window) for rows in symbols)
     return Market(
-        rows=tuple(cut),
+        symbols=cut,
         feature_names=names,
-        named=len(names),
+        named_count=len(names),
         ignored=ignored,
         span=market_span(cut, bar),
-        fingerprint=digest,
+        fingerprint=fingerprint,
         is_synthetic=False,
     )

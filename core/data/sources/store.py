@@ -1,37 +1,61 @@
-"""A store: a folder of bar files, `<exchange>_<SYMBOL>_<interval>.parquet`, that can be topped up from an exchange."""
+"""A store: a folder of bar files that can be topped up from an exchange, and what it lacks of a span."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 
 from core.config import DataConfig
-from core.data.file_format import COMPLETE, FILE_NAME, interval_seconds
+from core.data.file_format import (
+    COMPLETE,
+    DAY,
+    FILE_NAME,
+    column_microseconds,
+    datetime_microseconds,
+    interval_microseconds,
+)
 from core.errors import ConfigError, DataError
 
 DEFAULT_EXCHANGE = "binance"
 COVERED = b"preset_search.covered"
 """Schema metadata of a fetched file: the spans asked for, a JSON list of [start, end) in epoch milliseconds."""
 
+Span = tuple[int, int]
+"""Start and end in microseconds since 1970; the end is not part of it."""
+END_OF_TIME = 2**62
+"""An instant in microseconds since 1970, later than any bar."""
+
 
 @dataclass(frozen=True)
 class FetchRange:
-    """Bars of a symbol to be fetched from an exchange, from an instant to another."""
+    """The bars of one symbol to be fetched from an exchange.
+
+    Attributes:
+        exchange: name of the exchange in ccxt.
+        symbol: spot market, written like BTCUSDT.
+        start: opening of the first bar, in microseconds since 1970.
+        end: end of the last bar, in microseconds since 1970.
+    """
 
     exchange: str
     symbol: str
-    start: datetime
-    end: datetime
+    start: int
+    end: int
 
 
 def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: str | None) -> list[Path]:
-    """The store's file of each symbol.
+    """Find the store's file of each symbol.
+
+    Args:
+        store: folder of bar files.
+        symbols: symbols to find, for example BTCUSDT.
+        interval: length of a bar, for example 5m.
+        exchange: exchange that the bars must come from; None for any.
 
     Raises:
         DataError: a file is missing, or several exchanges have one and none was chosen.
@@ -42,25 +66,32 @@ def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: 
         )
     paths = []
     for symbol in symbols:
-        found = stored(store, symbol, interval, exchange)
-        if not found:
+        candidates = find_files(store, symbol, interval, exchange)
+        if not candidates:
             raise DataError(
                 f"The store {store} has no {interval} bars of {symbol}{f' from {exchange}' if exchange else ''}",
                 f"Put <exchange>_{symbol}_{interval}.parquet there, fetch it (preset-search data fetch --symbols "
                 f"{symbol} --interval {interval} --days N), or name files with --data FILE…",
             )
-        if len(found) > 1:
+        if len(candidates) > 1:
             raise DataError(
                 f"The store {store} has {interval} bars of {symbol} from several exchanges: "
-                + ", ".join(path.name for path in found),
+                + ", ".join(path.name for path in candidates),
                 "Choose one with --exchange",
             )
-        paths.append(found[0])
+        paths.append(candidates[0])
     return paths
 
 
-def stored(store: Path, symbol: str, interval: str, exchange: str | None) -> list[Path]:
-    """The store's files of one symbol and interval."""
+def find_files(store: Path, symbol: str, interval: str, exchange: str | None) -> list[Path]:
+    """Find the store's files of one symbol and interval: one for each exchange that has it.
+
+    Args:
+        store: folder of bar files.
+        symbol: symbol to find, for example BTCUSDT.
+        interval: length of a bar, for example 5m.
+        exchange: exchange that the bars must come from; None for any.
+    """
     return sorted(
         path
         for path in store.glob(f"*_{interval}.parquet")
@@ -70,18 +101,22 @@ def stored(store: Path, symbol: str, interval: str, exchange: str | None) -> lis
     )
 
 
-def missing_ranges(config: DataConfig, now: datetime) -> list[FetchRange]:
-    """What a store lacks of the days that a config asks for.
+def missing_ranges(config: DataConfig, now: int) -> list[FetchRange]:
+    """List what a store lacks of the days that a config asks for.
 
-    The days end at `until`, or, where every symbol has a file, at the newest instant common to all: a
-    store that holds enough is not topped up just because time has passed. A hole counts as lacking
-    unless the exchange was asked for it before, or the file was not made by fetching.
+    The days end at `until`, or, where every symbol has a file, at the newest instant common to all: a store that holds
+    enough is not topped up just because time has passed. A hole counts as lacking unless the exchange was asked for it
+    before, or the file was not made by fetching.
+
+    Args:
+        config: symbols, interval, days and store.
+        now: present time, in microseconds since 1970.
 
     Raises:
         ConfigError: a symbol has no file, and no days say how much of it to fetch.
         DataError: several exchanges have a symbol's file, and none was chosen.
     """
-    held = {symbol: _held(config, symbol) for symbol in config.symbols}
+    held = {symbol: _read_held(config, symbol) for symbol in config.symbols}
     known = [item for item in held.values() if item is not None]
     if config.days is None:
         missing = [symbol for symbol, item in held.items() if item is None]
@@ -91,8 +126,11 @@ def missing_ranges(config: DataConfig, now: datetime) -> list[FetchRange]:
                 "Say how many days to fetch with --days N, or name files with --data FILE…",
             )
         return []
-    end = config.until or (min(item.end for item in known) if len(known) == len(held) else now)
-    start = end - timedelta(days=config.days)
+    if config.until is not None:
+        end = datetime_microseconds(config.until)
+    else:
+        end = min(item.end for item in known) if len(known) == len(held) else now
+    start = end - round(config.days * DAY)
     default = config.exchange or DEFAULT_EXCHANGE
     return [
         FetchRange(item.exchange if item else default, symbol, start, end)
@@ -103,43 +141,54 @@ def missing_ranges(config: DataConfig, now: datetime) -> list[FetchRange]:
 
 @dataclass(frozen=True)
 class _Held:
-    """What a store has of one symbol: its exchange, and the spans that are known to be all there is."""
+    """What a store has of one symbol: its exchange, and the spans of which the exchange has no more bars."""
 
     exchange: str
-    spans: tuple[tuple[datetime, datetime], ...]
+    spans: tuple[Span, ...]
 
     @property
-    def end(self) -> datetime:
+    def end(self) -> int:
         return self.spans[-1][1]
 
-    def covers(self, start: datetime, end: datetime) -> bool:
+    def covers(self, start: int, end: int) -> bool:
         return any(first <= start and end <= last for first, last in self.spans)
 
 
-def _held(config: DataConfig, symbol: str) -> _Held | None:
-    paths = stored(config.store, symbol, config.interval, config.exchange)
+def _read_held(config: DataConfig, symbol: str) -> _Held | None:
+    """Read what the store has of a symbol; None if it has no bar."""
+    paths = find_files(config.store, symbol, config.interval, config.exchange)
     if not paths:
         return None
     if len(paths) > 1:
-        find_in_store(config.store, [symbol], config.interval, config.exchange)  # says which there are
+        find_in_store(config.store, [symbol], config.interval, config.exchange)  # raises the error that lists them
     match = FILE_NAME.fullmatch(paths[0].name)
     exchange = match["exchange"] if match else DEFAULT_EXCHANGE
     try:
         table = pq.read_table(paths[0], columns=["timestamp"])
-        opened = pd.to_datetime(table.column("timestamp").to_pandas(), utc=True)
+        opened = column_microseconds(pd.to_datetime(table.column("timestamp").to_pandas(), utc=True).dropna())
         metadata = table.schema.metadata or {}
-        spans = json.loads(metadata.get(COVERED, b"[]"))
-    except (OSError, KeyError, ValueError):
-        # Damaged: reading it will say how. Fetching must not paper over it.
-        return _Held(exchange, ((datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),))
+        spans = read_covered(metadata)
+    except (OSError, KeyError, ValueError, TypeError):
+        # A damaged file counts as complete: reading it reports the damage, which fetching must not hide.
+        return _Held(exchange, ((-END_OF_TIME, END_OF_TIME),))
     if spans:
-        return _Held(exchange, tuple((_instant(first), _instant(last)) for first, last in sorted(spans)))
-    if opened.empty:
+        return _Held(exchange, tuple(sorted(spans)))
+    if len(opened) == 0:
         return None
     # A file of unknown origin may end in a bar that had not closed, which the reader drops.
-    bar = timedelta(seconds=interval_seconds(config.interval)) if metadata.get(COMPLETE) == b"true" else timedelta()
-    return _Held(exchange, ((opened.min().to_pydatetime(), opened.max().to_pydatetime() + bar),))
+    bar = interval_microseconds(config.interval) if metadata.get(COMPLETE) == b"true" else 0
+    return _Held(exchange, ((int(opened.min()), int(opened.max()) + bar),))
 
 
-def _instant(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+def read_covered(metadata: Mapping[bytes, bytes]) -> list[Span]:
+    """Read from a file's schema metadata which spans were asked for; empty if the file does not say.
+
+    Raises:
+        TypeError, ValueError: the metadata are damaged.
+    """
+    return [(int(start) * 1000, int(end) * 1000) for start, end in json.loads(metadata.get(COVERED, b"[]"))]
+
+
+def covered_metadata(spans: Iterable[Span]) -> dict[bytes, bytes]:
+    """Return the schema metadata that say that these spans, on whole milliseconds, were asked for."""
+    return {COVERED: json.dumps([(start // 1000, end // 1000) for start, end in spans]).encode()}

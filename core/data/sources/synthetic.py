@@ -1,21 +1,23 @@
 """A seeded synthetic market with a planted, learnable, known signal. Nothing here is a real price.
 
-The recipe, for each symbol: taker flow brings news x[t] ~ N(0, 1), visible in the bar as the share
-of taker buying. News acts for a while: pressure z[t] = phi z[t-1] + sqrt(1 - phi^2) x[t]. The next
-return follows it: r[t+1] = sigma[t+1] (k z[t] + sqrt(1 - k^2) e[t+1]) with e ~ N(0, 1) unseen. With
-k = 0 (`signal: 0`) log prices are a martingale and no direction can be learned.
+The model, for each symbol: taker flow brings news x[t] ~ N(0, 1), which shows in the bar as the share of taker buying.
+News acts for several bars: pressure z[t] = phi z[t-1] + sqrt(1 - phi^2) x[t]. The next return follows the pressure:
+r[t+1] = sigma[t+1] (k z[t] + sqrt(1 - k^2) e[t+1]) with unseen e ~ N(0, 1). With k = 0 (`signal: 0`) log prices are a
+martingale and no direction can be learned.
 
-With `shape: switching` the market goes through times of follow-through and times of reversal, in which returns run
-against the pressure; the latter show in high volume. Pressure alone says nothing of the direction, both together do: no
-linear model of them can tell.
+With `shape: switching` the market alternates between periods in which returns follow the pressure and periods in which
+they run against it; the latter have high volume. Only pressure and volume together predict the direction, which no
+linear model of them can.
 
-The deviation sigma is constant, or a GARCH(1,1) (Bollerslev 1986), or switches between a calm and a
-wild regime; the last two can be forecast, though direction cannot. With a constant one, and without
-outliers, the return over h bars given the past is normal with a known mean and variance, so the best
-possible forecast is known: see `bayes_probabilities`.
+The standard deviation sigma is constant, or a GARCH(1,1) (Bollerslev 1986), or switches between a calm and a wild
+regime; the last two can be forecast even where the direction cannot. With a constant one, and without outliers, the
+return over h bars given the past is normal with a known mean and variance, so the best possible forecast is known: see
+`bayes_probabilities`.
 """
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -24,36 +26,42 @@ from scipy.stats import norm
 
 from core.config import SyntheticConfig
 from core.data.bars import Bars
-from core.data.file_format import EXCHANGE, interval_seconds
+from core.data.file_format import DAY, SYNTHETIC_EXCHANGE, datetime_microseconds, interval_microseconds
 from core.errors import ConfigError
 
+START = datetime_microseconds(datetime(2024, 1, 1, tzinfo=UTC))
+"""When the first bar opens, in microseconds since 1970."""
 PHI = 0.8
 SIGMA = 0.002
 GARCH_ALPHA, GARCH_BETA = 0.10, 0.88
 REGIME_FACTORS, REGIME_STAY = (0.5, 2.0), 0.995
 SWITCH_STAY, REVERSAL_VOLUME = 0.99, 4.0
 _MAX_GAP_BARS = 60
-_MAX_SECONDS = 100 * 365 * 86_400
-_JUMPS = (0.05, 0.5)
-_START = pd.Timestamp("2024-01-01", tz="UTC")
+_MAX_LENGTH = 100 * 365 * DAY
+_JUMP_SIZES = (0.05, 0.5)
 _FIRST_PRICE = 100.0
 _COMMON = 1_000_000
-"""Place of the common shocks among the seeds, beyond any symbol's."""
-
-
-def start_microseconds() -> int:
-    """Opening of the first bar, in epoch microseconds."""
-    return int(_START.timestamp()) * 1_000_000
+"""Key of the seed of the common shocks, beyond the number of any symbol."""
 
 
 def pressure(config: SyntheticConfig, symbol: int) -> np.ndarray:
-    """The hidden state z `[T]` of the given symbol, known from its bars up to t."""
+    """Return the hidden pressure z of a symbol, `[T]`; z[t] can be computed from the bars up to t.
+
+    Args:
+        config: settings of the market.
+        symbol: index of the symbol in `config.symbols`.
+    """
     news = _streams(config, symbol)[0].standard_normal(config.bars)
     return np.asarray(lfilter([np.sqrt(1 - PHI**2)], [1.0, -PHI], news))
 
 
 def side(config: SyntheticConfig, symbol: int) -> np.ndarray:
-    """Whether returns follow the pressure (1) or run against it (-1), `[T]`."""
+    """Return whether the returns of a symbol follow the pressure (1) or run against it (-1), `[T]`.
+
+    Args:
+        config: settings of the market.
+        symbol: index of the symbol in `config.symbols`.
+    """
     if config.shape == "linear":
         return np.ones(config.bars)
     switches = _streams(config, symbol)[5].random(config.bars) > SWITCH_STAY
@@ -61,43 +69,49 @@ def side(config: SyntheticConfig, symbol: int) -> np.ndarray:
 
 
 def make_bars(config: SyntheticConfig, interval: str) -> list[Bars]:
-    """The bars of every symbol of the synthetic market.
+    """Generate the bars of every symbol of the synthetic market.
+
+    Args:
+        config: settings of the market.
+        interval: length of a bar, for example 5m.
 
     Raises:
-        ConfigError: they would last longer than a century.
+        ConfigError: the bars would last longer than a century.
     """
-    if config.bars * interval_seconds(interval) > _MAX_SECONDS:
-        raise ConfigError(f"{config.bars} synthetic bars of {interval} last longer than a century", "Make fewer")
+    if config.bars * interval_microseconds(interval) > _MAX_LENGTH:
+        raise ConfigError(f"{config.bars} synthetic bars of {interval} last longer than a century", "Use fewer bars")
     return [
-        Bars(EXCHANGE, name, interval, _frame(config, symbol, interval)) for symbol, name in enumerate(config.symbols)
+        Bars(SYNTHETIC_EXCHANGE, name, interval, _frame(config, symbol, interval))
+        for symbol, name in enumerate(config.symbols)
     ]
 
 
 def _streams(config: SyntheticConfig, symbol: int) -> list[np.random.Generator]:
-    """Independent streams of one symbol: news, unseen shocks, the bars' looks, regimes, damage, switches."""
+    """Return independent generators of one symbol: news, unseen shocks, shape of bars, regimes, damage, switches."""
     seeds = np.random.SeedSequence([config.seed, symbol]).spawn(6)
     return [np.random.default_rng(seed) for seed in seeds]
 
 
 def _frame(config: SyntheticConfig, symbol: int, interval: str) -> pd.DataFrame:
-    news_stream, shock_stream, look_stream, regime_stream, damage_stream, _ = _streams(config, symbol)
+    news_stream, shock_stream, shape_stream, regime_stream, damage_stream, _ = _streams(config, symbol)
     news = news_stream.standard_normal(config.bars)
     drift = np.concatenate([[0.0], config.signal * (side(config, symbol) * pressure(config, symbol))[:-1]])
     common = _streams(config, _COMMON)[0].standard_normal(config.bars)
-    own = shock_stream.standard_normal(config.bars)
-    shocks = np.sqrt(config.correlation) * common + np.sqrt(1 - config.correlation) * own
-    standard = drift + np.sqrt(1 - config.signal**2) * shocks
-    returns = _deviations(config, standard, regime_stream) * standard
-    where = damage_stream.choice(np.arange(1, config.bars), size=min(config.outliers, config.bars - 1), replace=False)
-    returns[where] += damage_stream.uniform(*_JUMPS, len(where)) * damage_stream.choice([-1, 1], len(where))
+    idiosyncratic = shock_stream.standard_normal(config.bars)
+    shocks = np.sqrt(config.correlation) * common + np.sqrt(1 - config.correlation) * idiosyncratic
+    standardised = drift + np.sqrt(1 - config.signal**2) * shocks
+    returns = _deviations(config, standardised, regime_stream) * standardised
+    jumps = damage_stream.choice(np.arange(1, config.bars), size=min(config.outliers, config.bars - 1), replace=False)
+    returns[jumps] += damage_stream.uniform(*_JUMP_SIZES, len(jumps)) * damage_stream.choice([-1, 1], len(jumps))
     close = _FIRST_PRICE * np.exp(np.cumsum(returns))
     open_ = np.concatenate([[_FIRST_PRICE], close[:-1]])
-    wick = 1 + SIGMA / 2 * look_stream.exponential(size=(2, config.bars))
-    volume = 100 * np.exp(0.3 * look_stream.standard_normal(config.bars))
+    wick = 1 + SIGMA / 2 * shape_stream.exponential(size=(2, config.bars))
+    volume = 100 * np.exp(0.3 * shape_stream.standard_normal(config.bars))
     volume *= np.where(side(config, symbol) < 0, REVERSAL_VOLUME, 1.0)
+    opened = START + np.arange(config.bars) * interval_microseconds(interval)
     frame = pd.DataFrame(
         {
-            "timestamp": _START + pd.to_timedelta(np.arange(config.bars) * interval_seconds(interval), unit="s"),
+            "timestamp": pd.to_datetime(opened, unit="us", utc=True),
             "open": open_,
             "high": np.maximum(open_, close) * wick[0],
             "low": np.minimum(open_, close) / wick[1],
@@ -109,23 +123,30 @@ def _frame(config: SyntheticConfig, symbol: int, interval: str) -> pd.DataFrame:
     return _with_gaps(frame, config.gaps, damage_stream)
 
 
-def _deviations(config: SyntheticConfig, standard: np.ndarray, stream: np.random.Generator) -> np.ndarray:
-    """Standard deviation of each return `[T]`, known one bar ahead."""
+def _deviations(config: SyntheticConfig, standardised: np.ndarray, stream: np.random.Generator) -> np.ndarray:
+    """Compute the standard deviation of each return, `[T]`, which is known one bar ahead.
+
+    Args:
+        config: settings of the market.
+        standardised: returns in units of their standard deviation, `[T]`.
+        stream: generator of the switches between regimes.
+    """
     if config.variance == "constant":
-        return np.full(len(standard), SIGMA)
+        return np.full(len(standardised), SIGMA)
     if config.variance == "regime":
-        switches = stream.random(len(standard)) > REGIME_STAY
+        switches = stream.random(len(standardised)) > REGIME_STAY
         return np.asarray(SIGMA * np.array(REGIME_FACTORS)[np.cumsum(switches) % 2])
-    variance = np.empty(len(standard))
-    latest = SIGMA**2
+    variances = np.empty(len(standardised))
+    variance = SIGMA**2
     omega = SIGMA**2 * (1 - GARCH_ALPHA - GARCH_BETA)
-    for place, value in enumerate(standard):
-        variance[place] = latest
-        latest = omega + latest * (GARCH_ALPHA * value**2 + GARCH_BETA)
-    return np.sqrt(variance)
+    for bar, shock in enumerate(standardised):
+        variances[bar] = variance
+        variance = omega + variance * (GARCH_ALPHA * shock**2 + GARCH_BETA)
+    return np.sqrt(variances)
 
 
 def _with_gaps(frame: pd.DataFrame, gaps: int, stream: np.random.Generator) -> pd.DataFrame:
+    """Drop stretches of bars at random, but neither the first nor the last bar."""
     keep = np.ones(len(frame), dtype=bool)
     for _ in range(gaps):
         start = int(stream.integers(1, len(frame) - 1))
@@ -134,35 +155,43 @@ def _with_gaps(frame: pd.DataFrame, gaps: int, stream: np.random.Generator) -> p
 
 
 def has_known_optimum(config: SyntheticConfig) -> bool:
-    """Whether `bayes_probabilities` holds for this market."""
+    """Return whether `bayes_probabilities` holds for this market."""
     return config.shape == "linear" and config.variance == "constant" and config.outliers == 0
 
 
 def bayes_probabilities(z: np.ndarray, signal: float, horizon: int, low: float, high: float) -> np.ndarray:
-    """Probabilities of SELL, HOLD, BUY for one who knows the recipe: no forecast can be better.
+    """Compute the probabilities of SELL, HOLD and BUY given the model of the market: no forecast can be better.
 
     Args:
-        z: pressure `[T]`.
-        signal: k of the recipe.
-        horizon: h, in bars.
-        low: border between SELL and HOLD, in log return.
-        high: border between HOLD and BUY.
+        z: pressure at each bar, `[T]`.
+        signal: k of the model.
+        horizon: h, the number of bars that a label looks ahead.
+        low: threshold between SELL and HOLD, a log return.
+        high: threshold between HOLD and BUY, a log return.
 
     Returns:
-        float64 `[T, 3]`.
+        Probabilities, float64 `[T, 3]`.
     """
     mean, deviation = forward_moments(z, signal, horizon)
     sell = norm.cdf((low - mean) / deviation)
     buy = norm.sf((high - mean) / deviation)
-    # Far out, the two tails round to a sum just over 1.
+    # Where one tail is almost certain, rounding can make the sum of both exceed 1.
     return np.stack([sell, np.maximum(1 - sell - buy, 0.0), buy], axis=1)
 
 
 def forward_moments(z: np.ndarray, signal: float, horizon: int) -> tuple[np.ndarray, float]:
-    """Mean `[T]` and standard deviation of the log return from t to t+h, given all up to t.
+    """Compute the mean and the standard deviation of the log return from t to t+h, given everything up to t.
 
-    With z[t+j] = phi^j z[t] + sqrt(1-phi^2) sum_{i<=j} phi^(j-i) x[t+i], the return is the sum over
-    j = 0..h-1 of sigma k z[t+j], plus h independent shocks.
+    With z[t+j] = phi^j z[t] + sqrt(1-phi^2) sum_{i<=j} phi^(j-i) x[t+i], the return is the sum over j = 0..h-1 of
+    sigma k z[t+j], plus h independent shocks.
+
+    Args:
+        z: pressure at each bar, `[T]`.
+        signal: k of the model.
+        horizon: h, the number of bars that the return spans.
+
+    Returns:
+        The mean `[T]`, and the standard deviation, which is the same for every bar.
     """
     mean = SIGMA * signal * z * sum(PHI**j for j in range(horizon))
     # News x[t+i], i = 1..h-1, enters the drifts j = i..h-1.

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.bars import Bars, bars_fingerprint, common_span, read_bar_file, segments
-from core.data.file_format import microseconds
+from core.data.bars import Bars, bars_fingerprint, cut_to_common_span, read_bar_file, split_at_gaps
+from core.data.file_format import SECOND, column_microseconds
 from core.data.sources.store import find_in_store
 from core.errors import DataError
+from tests.helpers import market
 from tests.helpers.market import random_bars, without_rows
 
 NAME = "binance_BTCUSDT_5m.parquet"
@@ -34,11 +35,12 @@ def _frame(count: int = 20) -> pd.DataFrame:
 def test_a_file_is_read_without_its_last_bar_which_may_still_be_open(tmp_path: Path) -> None:
     frame = _frame()
     bars = read_bar_file(_write(tmp_path, frame))
-    assert (bars.exchange, bars.symbol, bars.interval, bars.seconds) == ("binance", "BTCUSDT", "5m", 300)
+    assert (bars.exchange, bars.symbol, bars.interval, bars.bar) == ("binance", "BTCUSDT", "5m", 300 * SECOND)
+    assert bars.opened.tolist() == column_microseconds(frame["timestamp"]).tolist()[:-1]
     pd.testing.assert_frame_equal(bars.frame, frame.iloc[:-1])
 
 
-def test_columns_outside_of_the_contract_are_not_read(tmp_path: Path) -> None:
+def test_columns_that_the_format_does_not_describe_are_not_read(tmp_path: Path) -> None:
     frame = _frame().assign(close_time=1.0, ignored="text")
     assert list(read_bar_file(_write(tmp_path, frame)).frame) == list(_frame())
 
@@ -52,7 +54,7 @@ def test_gaps_are_legal(tmp_path: Path) -> None:
     assert len(read_bar_file(_write(tmp_path, _frame().drop(index=[4, 5, 11]))).frame) == 16
 
 
-def test_a_timestamp_kept_as_the_index_is_found(tmp_path: Path) -> None:
+def test_a_timestamp_that_is_the_index_is_read(tmp_path: Path) -> None:
     bars = read_bar_file(_write(tmp_path, _frame().set_index("timestamp")))
     pd.testing.assert_frame_equal(bars.frame, _frame().iloc[:-1])
 
@@ -62,7 +64,7 @@ def test_a_timestamp_kept_as_the_index_is_found(tmp_path: Path) -> None:
     ["BTCUSDT_5m.parquet", "binance_BTCUSDT.parquet", "binance_btcusdt_5m.parquet", "binance_BTCUSDT_5x.parquet"],
 )
 def test_a_misnamed_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match="does not tell exchange, symbol and interval") as caught:
+    with pytest.raises(DataError, match="does not give exchange, symbol and interval") as caught:
         read_bar_file(_write(tmp_path, _frame(), name))
     assert name in caught.value.what
     assert "binance_BTCUSDT_5m.parquet" in caught.value.remedy
@@ -104,27 +106,27 @@ def _no_timestamp(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("damage", "what", "remedy"),
     [
-        (_no_timestamp, "row 5 has no timestamp", "Remove or mend"),
+        (_no_timestamp, "row 5 has no timestamp", "Correct or remove"),
         (_repeat, "row 5 (2024-03-01 00:20:00+00:00) repeats the timestamp before it", "Remove the duplicate"),
         (_swap, "row 5 (2024-03-01 00:20:00+00:00) is older than the row before it", "Sort the file"),
         (
             _shift(5, pd.Timedelta(seconds=1)),
-            "row 5 (2024-03-01 00:25:01+00:00) does not lie on the grid of 300 s",
+            "row 5 (2024-03-01 00:25:01+00:00) is not on the 5m grid",
             "interval",
         ),
         (_set(5, close=np.nan), "row 5 (2024-03-01 00:25:00+00:00) has no finite close", "Remove the row"),
         (_set(5, volume=np.inf), "row 5 (2024-03-01 00:25:00+00:00) has no finite volume", "Remove the row"),
         (_set(5, taker_buy_base=np.nan), "row 5 (2024-03-01 00:25:00+00:00) has no finite taker_buy", "Remove the row"),
-        (_set(5, low=0.0), "row 5 (2024-03-01 00:25:00+00:00) has a low that is not positive", "Remove the row"),
-        (_set(5, open=-1.0), "row 5 (2024-03-01 00:25:00+00:00) has a open that is not positive", "Remove the row"),
-        (_set(5, volume=-1.0), "row 5 (2024-03-01 00:25:00+00:00) has a negative volume", "Mend the row"),
-        (_set(5, high=50.0), "row 5 (2024-03-01 00:25:00+00:00) has open or close outside", "Mend or remove"),
-        (_set(5, low=150.0), "row 5 (2024-03-01 00:25:00+00:00) has open or close outside", "Mend or remove"),
-        (_set(5, close=150.0), "row 5 (2024-03-01 00:25:00+00:00) has open or close outside", "Mend or remove"),
+        (_set(5, low=0.0), "row 5 (2024-03-01 00:25:00+00:00) has a non-positive low", "Remove the row"),
+        (_set(5, open=-1.0), "row 5 (2024-03-01 00:25:00+00:00) has a non-positive open", "Remove the row"),
+        (_set(5, volume=-1.0), "row 5 (2024-03-01 00:25:00+00:00) has a negative volume", "Correct the row"),
+        (_set(5, high=50.0), "row 5 (2024-03-01 00:25:00+00:00) has open or close outside", "Correct or remove"),
+        (_set(5, low=150.0), "row 5 (2024-03-01 00:25:00+00:00) has open or close outside", "Correct or remove"),
+        (_set(5, close=150.0), "row 5 (2024-03-01 00:25:00+00:00) has open or close outside", "Correct or remove"),
     ],
     ids=lambda value: value[:60] if isinstance(value, str) else "",
 )
-def test_damage_is_refused_with_file_row_and_cure(tmp_path: Path, damage: Damage, what: str, remedy: str) -> None:
+def test_damage_is_refused_with_file_row_and_remedy(tmp_path: Path, damage: Damage, what: str, remedy: str) -> None:
     path = _write(tmp_path, damage(_frame()))
     with pytest.raises(DataError) as caught:
         read_bar_file(path)
@@ -132,14 +134,14 @@ def test_damage_is_refused_with_file_row_and_cure(tmp_path: Path, damage: Damage
     assert remedy in caught.value.remedy
 
 
-def test_damage_in_the_first_and_last_row_is_found(tmp_path: Path) -> None:
+def test_damage_in_the_first_and_last_row_is_reported(tmp_path: Path) -> None:
     for row in (0, 19):
         with pytest.raises(DataError, match=rf"row {row} .* has no finite open"):
             read_bar_file(_write(tmp_path, _set(row, open=np.nan)(_frame())))
 
 
 @pytest.mark.parametrize("flow", [{"taker_buy_base": -1.0}, {"taker_buy_base": 1e9}], ids=["negative", "over volume"])
-def test_taker_buying_lies_between_nothing_and_the_volume(tmp_path: Path, flow: dict[str, float]) -> None:
+def test_taker_buying_lies_between_zero_and_the_volume(tmp_path: Path, flow: dict[str, float]) -> None:
     with pytest.raises(DataError, match=r"row 5 .* taker_buy_base"):
         read_bar_file(_write(tmp_path, _set(5, **flow)(_frame())))
 
@@ -164,13 +166,13 @@ def test_a_timestamp_must_be_utc(tmp_path: Path, zone: str | None) -> None:
         read_bar_file(_write(tmp_path, frame))
 
 
-def test_a_number_is_no_timestamp(tmp_path: Path) -> None:
+def test_a_number_is_refused_as_a_timestamp(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="column timestamp is int64, not a UTC timestamp"):
         read_bar_file(_write(tmp_path, _frame().assign(timestamp=np.arange(20))))
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_file_with_hardly_a_bar_is_refused(tmp_path: Path, count: int) -> None:
+def test_a_file_of_fewer_than_two_bars_is_refused(tmp_path: Path, count: int) -> None:
     with pytest.raises(DataError, match=f"holds {count} bars"):
         read_bar_file(_write(tmp_path, _frame().iloc[:count]))
 
@@ -190,21 +192,20 @@ def test_a_damaged_file_is_refused(tmp_path: Path, kept: int) -> None:
 
 def test_segments_are_the_stretches_between_gaps() -> None:
     bars = without_rows(random_bars(10), np.array([3, 4, 8]))
-    assert segments(microseconds(bars.frame["timestamp"]), bars.seconds) == [slice(0, 3), slice(3, 6), slice(6, 7)]
-    opened = microseconds(random_bars(10).frame["timestamp"])
-    assert segments(opened, 300) == [slice(0, 10)]
+    assert split_at_gaps(bars.opened, bars.bar) == [slice(0, 3), slice(3, 6), slice(6, 7)]
+    assert split_at_gaps(random_bars(10).opened, 300 * SECOND) == [slice(0, 10)]
 
 
 @given(dropped=st.sets(st.integers(1, 38)))
-def test_segments_tile_the_rows_and_hold_no_gap(dropped: set[int]) -> None:
+def test_segments_tile_the_rows_and_contain_no_gap(dropped: set[int]) -> None:
     bars = without_rows(random_bars(40), np.array(sorted(dropped), dtype=int))
-    opened = microseconds(bars.frame["timestamp"])
-    found = segments(opened, bars.seconds)
-    assert np.array_equal(np.concatenate([np.arange(len(opened))[part] for part in found]), np.arange(len(opened)))
-    for part in found:
-        assert (np.diff(opened[part]) == 300_000_000).all()
-    for before, after in pairwise(found):
-        assert opened[after.start] - opened[before.stop - 1] > 300_000_000
+    rows = np.arange(len(bars.frame))
+    segments = split_at_gaps(bars.opened, bars.bar)
+    assert np.array_equal(np.concatenate([rows[segment] for segment in segments]), rows)
+    for segment in segments:
+        assert (np.diff(bars.opened[segment]) == 300 * SECOND).all()
+    for before, after in pairwise(segments):
+        assert bars.opened[after.start] - bars.opened[before.stop - 1] > 300 * SECOND
 
 
 def _store(folder: Path, *names: str) -> Path:
@@ -218,8 +219,8 @@ def test_the_store_is_searched_by_symbol_interval_and_exchange(tmp_path: Path) -
     store = _store(tmp_path, *names, "binance_ETHUSDT_5m.parquet", "binance_X_BTCUSDT_5m.parquet")
     assert find_in_store(store, ["ETHUSDT"], "5m", None) == [store / "binance_ETHUSDT_5m.parquet"]
     assert find_in_store(store, ["BTCUSDT"], "15m", None) == [store / "binance_BTCUSDT_15m.parquet"]
-    found = find_in_store(store, ["ETHUSDT", "BTCUSDT"], "5m", "binance")
-    assert [path.name for path in found] == ["binance_ETHUSDT_5m.parquet", "binance_BTCUSDT_5m.parquet"]
+    paths = find_in_store(store, ["ETHUSDT", "BTCUSDT"], "5m", "binance")
+    assert [path.name for path in paths] == ["binance_ETHUSDT_5m.parquet", "binance_BTCUSDT_5m.parquet"]
 
 
 @pytest.mark.parametrize("symbol", ["ETHUSDT", "*", "**", "../BTCUSDT", "[A-Z]*", ""])
@@ -238,7 +239,7 @@ def test_several_exchanges_need_a_choice(tmp_path: Path) -> None:
     assert "--exchange" in caught.value.remedy
 
 
-def test_a_store_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_store_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         find_in_store(tmp_path / "nowhere", ["BTCUSDT"], "5m", None)
 
@@ -255,12 +256,12 @@ def _spans(all_bars: list[Bars]) -> set[tuple[pd.Timestamp, pd.Timestamp]]:
 
 def test_symbols_are_cut_to_the_time_they_share() -> None:
     opened = random_bars(3 * DAY_OF_BARS).frame["timestamp"]
-    assert _spans(common_span(_three_days(), None, None)) == {(opened[10], opened[843])}
+    assert _spans(cut_to_common_span(_three_days(), None, None)) == {(opened[10], opened[843])}
 
 
 def test_days_are_counted_back_from_the_newest_common_instant() -> None:
     opened = random_bars(3 * DAY_OF_BARS).frame["timestamp"]
-    cut = common_span(_three_days(), 1.5, None)
+    cut = cut_to_common_span(_three_days(), 1.5, None)
     assert _spans(cut) == {(opened[844 - 432], opened[843])}
     assert {len(bars.frame) for bars in cut} == {432}
 
@@ -274,48 +275,48 @@ def test_days_are_counted_back_from_the_newest_common_instant() -> None:
     ids=["utc", "other zone"],
 )
 def test_the_span_ends_before_until(until: datetime) -> None:
-    cut = common_span(_three_days(), 1, until)
+    cut = cut_to_common_span(_three_days(), 1, until)
     assert _spans(cut) == {(pd.Timestamp("2024-03-01 12:00Z"), pd.Timestamp("2024-03-02 11:55Z"))}
 
 
 @pytest.mark.parametrize("days", [3, 1e6, 1e9, 1e300])
 def test_more_days_than_the_symbols_share_are_refused(days: float) -> None:
     with pytest.raises(DataError, match=r"have 2\.9 days in common") as caught:
-        common_span(_three_days(), days, None)
+        cut_to_common_span(_three_days(), days, None)
     assert "fewer days" in caught.value.remedy
 
 
 def test_an_end_after_the_data_is_refused() -> None:
     with pytest.raises(DataError, match="before --until 2024-04-01"):
-        common_span(_three_days(), None, datetime(2024, 4, 1, tzinfo=UTC))
+        cut_to_common_span(_three_days(), None, datetime(2024, 4, 1, tzinfo=UTC))
 
 
-def test_an_end_before_the_data_is_refused_for_what_it_is() -> None:
-    with pytest.raises(DataError, match="until"):
-        common_span(_three_days(), None, datetime(2020, 1, 1, tzinfo=UTC))
+def test_an_end_before_the_data_is_refused() -> None:
+    with pytest.raises(DataError, match="after --until 2020-01-01"):
+        cut_to_common_span(_three_days(), None, datetime(2020, 1, 1, tzinfo=UTC))
 
 
 def test_symbols_without_common_time_are_refused() -> None:
     early, late = random_bars(50), random_bars(100, symbol="ETHUSDT")
     late = replace(late, frame=late.frame.iloc[50:])
     with pytest.raises(DataError, match="no time in common"):
-        common_span([early, late], None, None)
+        cut_to_common_span([early, late], None, None)
 
 
 def test_mixed_intervals_are_refused() -> None:
     with pytest.raises(DataError, match="mix the intervals 15m, 5m"):
-        common_span([random_bars(50), random_bars(50, symbol="ETHUSDT", interval="15m")], None, None)
+        cut_to_common_span([random_bars(50), random_bars(50, symbol="ETHUSDT", interval="15m")], None, None)
 
 
 def test_a_symbol_named_twice_is_refused() -> None:
     with pytest.raises(DataError, match="BTCUSDT comes in more than one file"):
-        common_span([random_bars(50), random_bars(50, seed=1)], None, None)
+        cut_to_common_span([random_bars(50), random_bars(50, seed=1)], None, None)
 
 
 def test_a_span_that_lies_in_a_gap_is_refused() -> None:
     gapped = without_rows(random_bars(3 * DAY_OF_BARS), np.arange(100, 800))
     with pytest.raises(DataError, match="BTCUSDT has no bars from"):
-        common_span([gapped], 1, datetime(2024, 3, 3, 12, tzinfo=UTC))
+        cut_to_common_span([gapped], 1, datetime(2024, 3, 3, 12, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("column", list(random_bars(2).frame.columns))
@@ -330,7 +331,7 @@ def test_the_fingerprint_changes_with_any_value(column: str, row: int) -> None:
     assert bars_fingerprint([replace(bars, frame=changed)]) != bars_fingerprint([bars])
 
 
-def test_the_fingerprint_knows_names_columns_and_number_of_bars() -> None:
+def test_the_fingerprint_changes_with_names_columns_and_number_of_bars() -> None:
     bars = random_bars(20)
     others = [
         replace(bars, exchange="kraken"),
@@ -339,14 +340,13 @@ def test_the_fingerprint_knows_names_columns_and_number_of_bars() -> None:
         replace(bars, frame=bars.frame.iloc[:-1]),
         replace(bars, frame=bars.frame.rename(columns={"taker_buy_base": "trades"})),
     ]
-    assert len({bars_fingerprint([each]) for each in [bars, *others]}) == 6
+    assert len({bars_fingerprint([variant]) for variant in [bars, *others]}) == 6
 
 
 def test_the_fingerprint_ignores_files_and_their_order(tmp_path: Path) -> None:
     btc, eth = random_bars(20), random_bars(20, seed=1, symbol="ETHUSDT")
-    made = bars_fingerprint([btc, eth])
-    assert bars_fingerprint([eth, btc]) == made
-    # One more bar, for reading drops the last.
+    assert bars_fingerprint([eth, btc]) == bars_fingerprint([btc, eth])
+    # Each file has one bar more, because reading drops the last.
     (tmp_path / "elsewhere").mkdir()
     paths = [
         _write(tmp_path, random_bars(21).frame),
@@ -360,26 +360,35 @@ def test_the_fingerprint_ignores_files_and_their_order(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 def test_recorded_bars_pass_every_check(shared_data: Path) -> None:
-    found = find_in_store(shared_data, ["BTCUSDT", "ETHUSDT"], "1h", None)
-    cut = common_span([read_bar_file(path) for path in found], 30, None)
+    paths = find_in_store(shared_data, ["BTCUSDT", "ETHUSDT"], "1h", None)
+    cut = cut_to_common_span([read_bar_file(path) for path in paths], 30, None)
     assert [len(bars.frame) for bars in cut] == [720, 720]
     assert len(_spans(cut)) == 1
 
 
 def test_a_bar_that_closes_after_until_is_left_out() -> None:
-    (cut,) = common_span([random_bars(288)], None, datetime(2024, 3, 1, 12, 4, tzinfo=UTC))
+    (cut,) = cut_to_common_span([random_bars(288)], None, datetime(2024, 3, 1, 12, 4, tzinfo=UTC))
     assert cut.frame["timestamp"].iloc[-1] == pd.Timestamp("2024-03-01 11:55Z")
 
 
-@pytest.mark.parametrize("name", ["seconds", "trades"])
-def test_a_column_that_bears_a_name_of_ours_cannot_be_named(tmp_path: Path, name: str) -> None:
-    frame = _frame().assign(seconds=1.0)
-    path = _write(tmp_path, frame.assign(trades=1.0) if name == "trades" else frame)
-    if name == "trades":  # one of ours already, and read as such
-        assert "trades" in read_bar_file(path, named=["tr*"]).frame
-    else:
-        with pytest.raises(DataError, match="cannot be features by name"):
-            read_bar_file(path, named=["sec*"])
+@pytest.mark.parametrize("name", ["open", "trades"])
+def test_a_column_with_a_reserved_name_cannot_be_named_in_an_order_book(tmp_path: Path, name: str) -> None:
+    book = pd.DataFrame(market.book(20, levels=2)).drop(columns="close").assign(timestamp=_frame()["timestamp"])
+    path = _write(tmp_path, book.assign(**{name: 1.0}))
+    with pytest.raises(DataError, match=f"column\\(s\\) {name} cannot be named as features"):
+        read_bar_file(path, named=[f"{name[:2]}*"])
+
+
+def test_a_column_of_taker_flow_is_read_whether_it_is_named_or_not(tmp_path: Path) -> None:
+    bars = read_bar_file(_write(tmp_path, _frame().assign(trades=1.0)), named=["tr*"])
+    assert "trades" in bars.frame
+    assert bars.named == ()
+
+
+@pytest.mark.parametrize("bars", range(1, 60, 7))
+def test_a_fraction_of_a_day_that_is_a_number_of_bars_gives_these_bars(bars: int) -> None:
+    (cut,) = cut_to_common_span([random_bars(DAY_OF_BARS)], bars / DAY_OF_BARS, None)
+    assert len(cut.frame) == bars
 
 
 def test_levels_beyond_a_hole_in_the_book_are_listed_as_ignored(tmp_path: Path) -> None:

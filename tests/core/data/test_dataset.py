@@ -24,7 +24,7 @@ WARMUP = max(feature.warmup for feature in FEATURES)
 
 @pytest.fixture(scope="module")
 def two() -> Dataset:
-    """Two symbols, one with a gap, the other starting later."""
+    """Two symbols, of which one has a gap and the other starts later."""
     first, second = read_bars(market_config(symbols=("AAA", "BBB")))
     return prepare(
         [without_rows(first, np.arange(1000, 1100)), without_rows(second, np.arange(30))],
@@ -37,7 +37,7 @@ def _rows(dataset: Dataset, name: str) -> np.ndarray:
 
 
 def _check_windows_and_labels(dataset: Dataset) -> None:
-    """Every window with its warm-up and its label lies in consecutive bars of one symbol and split."""
+    """Check that every window, with its warm-up and its label, lies in consecutive bars of one symbol and split."""
     for name in SPLITS:
         rows = _rows(dataset, name)
         start, stop = getattr(dataset.borders, name)
@@ -61,8 +61,8 @@ def test_no_window_spans_a_gap_wherever_it_lies(gaps: list[tuple[int, int]]) -> 
     _check_windows_and_labels(prepare([bars], market_config()))
 
 
-def test_no_usable_row_is_left_out_beside_those_that_purge_and_embargo_drop() -> None:
-    made = prepare([random_bars(5000)], market_config())
+def test_only_purge_and_embargo_drop_usable_rows() -> None:
+    dataset = prepare([random_bars(5000)], market_config())
     embargo = 50  # 1 % of the span
     expected = {
         "train": np.arange(WARMUP + WINDOW - 1, 3500 - HORIZON),
@@ -70,7 +70,7 @@ def test_no_usable_row_is_left_out_beside_those_that_purge_and_embargo_drop() ->
         "test": np.arange(4250 + embargo, 5000 - HORIZON),
     }
     for name in SPLITS:
-        assert np.array_equal(_rows(made, name), expected[name])
+        assert np.array_equal(_rows(dataset, name), expected[name])
 
 
 def test_all_symbols_are_split_at_the_same_instants(two: Dataset) -> None:
@@ -109,7 +109,7 @@ def test_the_embargo_is_the_longest_of_horizon_window_and_share(window: int, hor
     window=st.integers(2, 500),
     horizon=st.integers(1, 500),
 )
-def test_splits_lie_on_the_grid_and_share_no_bar_of_any_window(
+def test_splits_lie_on_the_grid_and_no_window_reaches_into_the_split_before(
     bars: int, val: float, test: float, window: int, horizon: int
 ) -> None:
     bar, start = 300, 7_000_000 * 300
@@ -124,17 +124,17 @@ def test_splits_lie_on_the_grid_and_share_no_bar_of_any_window(
 
 
 def _changed_after(bars: Bars, instant: int) -> Bars:
-    """Other prices, volumes and flows from an instant on."""
+    """Change prices and volumes from an instant on, in microseconds since 1970."""
     rng = np.random.default_rng(9)
     frame = bars.frame.copy()
-    late = frame["timestamp"].to_numpy("datetime64[us]").astype(np.int64) >= instant
+    late = bars.opened >= instant
     prices = frame.columns[1:5]
     frame.loc[late, prices] = frame.loc[late, prices].mul(rng.uniform(0.5, 2, late.sum()), axis=0)
     frame.loc[late, "volume"] *= 50
     return replace(bars, frame=frame)
 
 
-def test_nothing_fitted_or_trained_on_changes_with_what_comes_after_train() -> None:
+def test_bars_after_train_change_nothing_that_is_fitted_or_trained_on() -> None:
     config = market_config(symbols=("AAA", "BBB"))
     original = read_bars(config)
     before = prepare(original, config)
@@ -152,46 +152,46 @@ def test_nothing_fitted_or_trained_on_changes_with_what_comes_after_train() -> N
 
 def test_features_are_scaled_by_median_and_quartiles_of_each_symbols_train_rows(two: Dataset) -> None:
     for symbol in range(2):
-        mine = two.train[two.symbols[two.train] == symbol]
-        low, middle, high = np.quantile(two.features[mine].astype(float), (0.25, 0.5, 0.75), axis=0)
+        train = two.train[two.symbols[two.train] == symbol]
+        low, middle, high = np.quantile(two.features[train].astype(float), (0.25, 0.5, 0.75), axis=0)
         np.testing.assert_allclose(middle, 0, atol=1e-6)
         np.testing.assert_allclose(high - low, 1, atol=1e-6)
 
 
-def test_one_wild_bar_does_not_blow_up_the_features() -> None:
+def test_features_of_an_extreme_bar_are_clipped() -> None:
     bars = random_bars(4000)
     frame = bars.frame.copy()
     frame.loc[3000, ["high", "close"]] *= 100
-    made = prepare([replace(bars, frame=frame)], market_config())
-    assert np.abs(made.features).max() == CLIP
+    dataset = prepare([replace(bars, frame=frame)], market_config())
+    assert np.abs(dataset.features).max() == CLIP
 
 
-def test_labels_share_the_train_rows_of_each_symbol_as_asked(two: Dataset) -> None:
+def test_labels_have_the_configured_shares_on_the_train_rows_of_each_symbol(two: Dataset) -> None:
     for symbol in range(2):
-        mine = two.labels[two.train[two.symbols[two.train] == symbol]]
-        np.testing.assert_allclose(np.bincount(mine) / len(mine), [0.25, 0.5, 0.25], atol=0.001)
+        labels = two.labels[two.train[two.symbols[two.train] == symbol]]
+        np.testing.assert_allclose(np.bincount(labels) / len(labels), [0.25, 0.5, 0.25], atol=0.001)
 
 
-def test_labels_and_returns_tell_the_same_future(two: Dataset) -> None:
+def test_labels_agree_with_returns(two: Dataset) -> None:
     for symbol in range(2):
-        mine = np.flatnonzero((two.symbols == symbol) & (two.labels != NO_LABEL))
+        rows = np.flatnonzero((two.symbols == symbol) & (two.labels != NO_LABEL))
         low, high = two.thresholds[symbol]
-        future = two.returns[mine] * two.return_scale[symbol]
-        assert (future[two.labels[mine] == SELL] < low + 1e-9).all()
-        assert (future[two.labels[mine] == BUY] > high - 1e-9).all()
+        returns = two.returns[rows] * two.return_scale[symbol]
+        assert (returns[two.labels[rows] == SELL] < low + 1e-9).all()
+        assert (returns[two.labels[rows] == BUY] > high - 1e-9).all()
 
 
 def test_the_future_is_unknown_at_the_end_of_each_segment() -> None:
-    made = prepare([without_rows(random_bars(5000), np.arange(2000, 2010))], market_config())
-    unknown = np.flatnonzero(made.labels == NO_LABEL)
+    dataset = prepare([without_rows(random_bars(5000), np.arange(2000, 2010))], market_config())
+    unknown = np.flatnonzero(dataset.labels == NO_LABEL)
     assert unknown.tolist() == [1997, 1998, 1999, 4987, 4988, 4989]
-    assert (made.returns[unknown] == 0).all()
+    assert (dataset.returns[unknown] == 0).all()
 
 
-def test_forward_returns_are_in_units_of_the_symbols_train_quartiles(two: Dataset) -> None:
+def test_forward_returns_are_in_units_of_the_interquartile_range_on_train(two: Dataset) -> None:
     for symbol in range(2):
-        mine = two.train[two.symbols[two.train] == symbol]
-        low, high = np.quantile(two.returns[mine].astype(float), (0.25, 0.75))
+        train = two.train[two.symbols[two.train] == symbol]
+        low, high = np.quantile(two.returns[train].astype(float), (0.25, 0.75))
         assert high - low == pytest.approx(1, abs=1e-5)
 
 
@@ -213,7 +213,7 @@ def test_arrays_have_the_documented_types_and_shapes(two: Dataset) -> None:
     assert {_rows(two, name).dtype for name in SPLITS} == {np.dtype(np.int64)}
 
 
-def test_a_feature_that_one_symbol_lacks_is_no_feature() -> None:
+def test_a_feature_that_one_symbol_lacks_is_left_out() -> None:
     with_flow = random_bars(4000)
     without = random_bars(4000, seed=1, symbol="ETHUSDT")
     without = replace(without, frame=without.frame.drop(columns="taker_buy_base"))
@@ -222,13 +222,13 @@ def test_a_feature_that_one_symbol_lacks_is_no_feature() -> None:
 
 
 def test_without_test_nothing_of_the_test_span_is_left(two: Dataset) -> None:
-    seen = two.without_test()
-    assert seen.timestamps.max() < two.borders.val[1]
-    assert len(seen.test) == 0
-    # Labels and returns that look across the border would carry test prices.
-    late = seen.timestamps + seen.horizon * seen.bar >= two.borders.val[1]
-    assert (seen.labels[late] == NO_LABEL).all()
-    assert (seen.returns[late] == 0).all()
+    visible = two.without_test()
+    assert visible.timestamps.max() < two.borders.val[1]
+    assert len(visible.test) == 0
+    # Labels and returns that look across the border would reveal prices of test.
+    late = visible.timestamps + visible.horizon * visible.bar >= two.borders.val[1]
+    assert (visible.labels[late] == NO_LABEL).all()
+    assert (visible.returns[late] == 0).all()
 
 
 def _windows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -237,21 +237,21 @@ def _windows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["train", "val"])
 def test_without_test_the_other_windows_are_the_same(two: Dataset, name: str) -> None:
-    seen = two.without_test()
-    before, after = _rows(two, name), _rows(seen, name)
-    assert np.array_equal(_windows(two, before), _windows(seen, after))
+    visible = two.without_test()
+    before, after = _rows(two, name), _rows(visible, name)
+    assert np.array_equal(_windows(two, before), _windows(visible, after))
     for array in ("labels", "returns", "timestamps", "symbols"):
-        assert np.array_equal(getattr(two, array)[before], getattr(seen, array)[after])
+        assert np.array_equal(getattr(two, array)[before], getattr(visible, array)[after])
 
 
-def test_without_test_describes_itself_as_before(two: Dataset) -> None:
-    seen = two.without_test()
+def test_without_test_the_description_is_the_same(two: Dataset) -> None:
+    visible = two.without_test()
     described = {field.name for field in fields(Dataset)} - {
         *("features", "labels", "returns", "timestamps", "symbols", "thresholds", "return_scale"),
         *("trade_returns", "log_prices", "center", "scale"),
         *SPLITS,
     }
-    assert all(getattr(seen, name) == getattr(two, name) for name in described)
+    assert all(getattr(visible, name) == getattr(two, name) for name in described)
 
 
 @pytest.mark.parametrize(
@@ -264,9 +264,9 @@ def test_too_few_rows_are_refused_by_split(bars: int, split: str) -> None:
 
 
 def test_one_symbol_with_too_few_train_rows_is_named() -> None:
-    holed = without_rows(random_bars(4000, seed=1, symbol="ETHUSDT"), np.arange(1, 2400))
+    gapped = without_rows(random_bars(4000, seed=1, symbol="ETHUSDT"), np.arange(1, 2400))
     with pytest.raises(DataError, match="usable train rows in ETHUSDT"):
-        prepare([random_bars(4000), holed], market_config())
+        prepare([random_bars(4000), gapped], market_config())
 
 
 def test_a_batch_must_fit_the_train_rows(dataset: Dataset) -> None:
@@ -283,9 +283,9 @@ def test_the_same_config_loads_the_same_dataset() -> None:
 
 
 def test_the_span_is_that_of_the_bars() -> None:
-    made = load_dataset(market_config())
-    assert made.span == ("2024-01-01T00:00:00+00:00", "2024-01-14T21:15:00+00:00")
-    assert made.is_synthetic
+    dataset = load_dataset(market_config())
+    assert dataset.span == ("2024-01-01T00:00:00+00:00", "2024-01-14T21:15:00+00:00")
+    assert dataset.is_synthetic
 
 
 def _store(folder: Path, *symbols: str) -> Path:
@@ -313,21 +313,21 @@ def test_the_synthetic_market_can_be_cut_to_days() -> None:
 @pytest.mark.real_data
 def test_recorded_bars_make_a_sound_dataset(shared_data: Path) -> None:
     config = DataConfig(symbols=("BTCUSDT", "ETHUSDT"), store=shared_data, interval="15m", days=60)
-    made = load_dataset(config)
-    _check_windows_and_labels(made)
-    assert np.isfinite(made.features).all()
-    np.testing.assert_allclose(np.bincount(made.labels[made.train]) / len(made.train), [0.25, 0.5, 0.25], atol=0.001)
-    # No feature of the past tells the future as a leak would.
-    future = made.returns[made.train]
-    ranks = np.argsort(np.argsort(future))
-    for column in made.features[made.train].T:
+    dataset = load_dataset(config)
+    _check_windows_and_labels(dataset)
+    assert np.isfinite(dataset.features).all()
+    labels = dataset.labels[dataset.train]
+    np.testing.assert_allclose(np.bincount(labels) / len(labels), [0.25, 0.5, 0.25], atol=0.001)
+    # No feature correlates with the future as strongly as one that knows it.
+    ranks = np.argsort(np.argsort(dataset.returns[dataset.train]))
+    for column in dataset.features[dataset.train].T:
         assert abs(np.corrcoef(np.argsort(np.argsort(column)), ranks)[0, 1]) < 0.3
 
 
-def test_without_test_no_trade_leaves_at_a_price_of_test(two: Dataset) -> None:
-    seen = two.without_test()
-    across = seen.timestamps + (seen.horizon + 1) * seen.bar >= seen.borders.val[1]
-    assert across[seen.val].any(), "the label of the last val row ends just before the border, its trade on it"
-    assert np.isnan(seen.trade_returns[across]).all()
+def test_without_test_no_trade_ends_at_a_price_of_test(two: Dataset) -> None:
+    visible = two.without_test()
+    across = visible.timestamps + (visible.horizon + 1) * visible.bar >= visible.borders.val[1]
+    assert across[visible.val].any(), "the label of the last val row ends just before the border, its trade on it"
+    assert np.isnan(visible.trade_returns[across]).all()
     kept = two.timestamps < two.borders.val[1]
-    np.testing.assert_array_equal(seen.trade_returns[~across], two.trade_returns[kept][~across])
+    np.testing.assert_array_equal(visible.trade_returns[~across], two.trade_returns[kept][~across])

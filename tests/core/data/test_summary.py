@@ -20,62 +20,63 @@ def _write(folder: Path, frame: pd.DataFrame) -> Path:
     return path
 
 
-def test_a_sound_file_is_reported_as_such(tmp_path: Path) -> None:
-    found = summary.check_file(_write(tmp_path, random_bars(600).frame))
-    assert (found.symbol, found.interval, found.rows) == ("BTCUSDT", "5m", 600)
-    assert found.days == pytest.approx(599 * 5 / 1440)
-    counts = (found.gaps, found.missing, found.duplicates, found.frozen, found.zero_volume, found.outliers)
+def test_a_sound_file_has_nothing_to_report(tmp_path: Path) -> None:
+    report = summary.check_file(_write(tmp_path, random_bars(600).frame))
+    assert (report.symbol, report.interval, report.rows) == ("BTCUSDT", "5m", 600)
+    assert report.days == pytest.approx(599 * 5 / 1440)
+    counts = (report.gaps, report.missing, report.duplicates, report.frozen, report.zero_volume, report.outliers)
     assert counts == (0, 0, 0, 0, 0, 0)
-    assert found.problems == ()
+    assert report.problems == ()
 
 
-def test_what_is_odd_is_counted(tmp_path: Path) -> None:
+def test_oddities_are_counted(tmp_path: Path) -> None:
     frame = random_bars(600).frame
     frame.loc[300:, ["open", "high", "low", "close"]] *= 1.5  # one jump
     prices = ["open", "high", "low", "close"]
     frame.loc[100:104, prices] = float(frame["close"].iloc[99])
     frame.loc[100:104, ["volume", "taker_buy_base"]] = 0.0
     frame = frame.drop(index=[*range(200, 210), 400]).assign(extra=1.0)
-    found = summary.check_file(_write(tmp_path, frame))
-    assert (found.gaps, found.missing, found.longest_gap) == (2, 11, 10)
-    assert (found.frozen, found.zero_volume, found.outliers) == (4, 5, 1)
-    assert found.ignored == ("extra",)
-    assert found.problems == ()
+    report = summary.check_file(_write(tmp_path, frame))
+    assert (report.gaps, report.missing, report.longest_gap) == (2, 11, 10)
+    assert (report.frozen, report.zero_volume, report.outliers) == (4, 5, 1)
+    assert report.ignored == ("extra",)
+    assert report.problems == ()
 
 
 def test_damage_is_listed_with_rows_and_counts_not_raised(tmp_path: Path) -> None:
     frame = random_bars(600).frame
     frame.loc[[7, 9], "close"] = np.nan
     frame = pd.concat([frame.iloc[:50], frame.iloc[49:]])
-    found = summary.check_file(_write(tmp_path, frame))
-    assert found.duplicates == 1
-    assert len(found.problems) == 2
-    assert found.problems[0].startswith("row 50 (2024-03-01 04:05:00+00:00) repeats the timestamp before it. Remove")
-    assert "row 7 (2024-03-01 00:35:00+00:00) has no finite close, and 1 more." in found.problems[1]
+    report = summary.check_file(_write(tmp_path, frame))
+    assert report.duplicates == 1
+    assert len(report.problems) == 2
+    assert report.problems[0].startswith("row 50 (2024-03-01 04:05:00+00:00) repeats the timestamp before it. Remove")
+    assert "row 7 (2024-03-01 00:35:00+00:00) has no finite close, and 1 more." in report.problems[1]
 
 
-@pytest.mark.parametrize(("days", "said"), [(5.6, "unstable"), (13.0, "14 or more are advised"), (14.0, None)])
-def test_short_spans_are_advised_against(days: float, said: str | None) -> None:
+@pytest.mark.parametrize(("days", "advice"), [(5.6, "unstable"), (13.0, "14 or more are advised"), (14.0, None)])
+def test_short_spans_are_advised_against(days: float, advice: str | None) -> None:
     config = SyntheticConfig(bars=round(288 * days), symbols=("A", "B", "C", "D", "E"))
-    found = summary.advice(load_dataset(DataConfig(synthetic=config)))
-    assert (said is None and found == []) or (said is not None and said in found[0])
+    sentences = summary.advice(load_dataset(DataConfig(synthetic=config)))
+    assert (advice is None and sentences == []) or (advice is not None and advice in sentences[0])
 
 
-def test_too_much_hold_is_advised_against_with_the_cure() -> None:
+def test_too_much_hold_is_advised_against_with_the_remedy() -> None:
     labels = LabelConfig(kind="fixed", fixed=(-0.02, 0.02))
-    found = summary.advice(load_dataset(DataConfig(synthetic=SyntheticConfig(bars=6000), labels=labels)))
-    assert len(found) == 1
-    assert "of the train labels are HOLD" in found[0]
-    assert "quantile" in found[0]
+    sentences = summary.advice(load_dataset(DataConfig(synthetic=SyntheticConfig(bars=6000), labels=labels)))
+    assert len(sentences) == 1
+    assert "of the train labels are HOLD" in sentences[0]
+    assert "quantile" in sentences[0]
 
 
 def test_ignored_columns_are_named() -> None:
     dataset = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=6000)))
-    assert "Ignored columns" in summary.advice(replace(dataset, ignored=("funding",)))[0]
+    (sentence,) = summary.advice(replace(dataset, ignored=("funding",)))
+    assert sentence == "These columns are ignored because features: does not name them: funding."
 
 
-def test_what_can_be_proved_is_near_what_was_measured_on_the_real_spans() -> None:
-    # Standard errors of about .03 for 30 days and .01 for 8 months of 5-minute bars at h = 3; ours are those of a
+def test_the_provable_auc_is_near_what_was_measured_on_recorded_spans() -> None:
+    # Standard errors were about .03 for 30 days and .01 for 8 months of 5-minute bars at h = 3; ours are those of a
     # persistent forecast, which were .041 and .015 in simulation.
     month = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=288 * 30)))
     months = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=288 * 245)))
@@ -83,20 +84,20 @@ def test_what_can_be_proved_is_near_what_was_measured_on_the_real_spans() -> Non
     assert (summary.provable_direction_auc(months, months.test) - 0.5) / 1.645 == pytest.approx(0.01, abs=0.006)
 
 
-def test_more_symbols_prove_no_more_for_they_move_together() -> None:
+def test_more_symbols_prove_no_more_because_they_move_together() -> None:
     one = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=6000)))
     four = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=6000, symbols=("A", "B", "C", "D"))))
-    first, second = (summary.provable_direction_auc(item, item.test) for item in (one, four))
+    first, second = (summary.provable_direction_auc(dataset, dataset.test) for dataset in (one, four))
     assert first == pytest.approx(second, abs=0.005)
 
 
 @pytest.mark.parametrize("sells", [0.05, 0.3, 0.5])
-def test_unequal_sells_and_buys_prove_less(sells: float) -> None:
+def test_the_provable_auc_holds_for_unequal_shares_of_sell_and_buy(sells: float) -> None:
     dataset = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=6000), horizon=1))
     rows, rng = dataset.val, np.random.default_rng(0)
     labels = dataset.labels.copy()
     labels[rows] = np.where(rng.random(len(rows)) < sells, 0, 2)
     changed = replace(dataset, labels=labels)
     bound = summary.provable_direction_auc(changed, rows, 0.95)
-    luck = [metrics.direction_auc(labels[rows], rng.dirichlet([1, 1, 1], len(rows))) for _ in range(400)]
-    assert np.mean(np.array(luck) > bound) == pytest.approx(0.05, abs=0.03)
+    aucs_without_skill = [metrics.direction_auc(labels[rows], rng.dirichlet([1, 1, 1], len(rows))) for _ in range(400)]
+    assert np.mean(np.array(aucs_without_skill) > bound) == pytest.approx(0.05, abs=0.03)

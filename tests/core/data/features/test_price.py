@@ -1,4 +1,4 @@
-"""Each feature of bars against its formula, written out bar by bar, against TA-Lib, and by hand."""
+"""Every feature of bars against its formula written out bar by bar, against TA-Lib, and against values by hand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import talib
 
 from core.data.features import registry
 from core.data.features.registry import Feature
+from core.data.file_format import DAY
 from tests.helpers import market
 from tests.helpers.market import PRICES, Columns
 
@@ -128,12 +129,12 @@ def _illiquidity(t: int) -> float:
 
 def _trade_size(t: int) -> float:
     paid, trades = BARS["quote_volume"], BARS["trades"]
-    usual = sum(paid[i] for i in _past(t, 48)) / sum(trades[i] for i in _past(t, 48))
-    return float(np.log(paid[t] / trades[t] / usual + 0.01))
+    average = sum(paid[i] for i in _past(t, 48)) / sum(trades[i] for i in _past(t, 48))
+    return float(np.log(paid[t] / trades[t] / average + 0.01))
 
 
 def _circle(t: int, days: int, wave: Callable[[float], float]) -> float:
-    return wave(2 * np.pi * BARS["seconds"][t] / (days * 86_400))
+    return wave(2 * np.pi * BARS["timestamp"][t] / (days * DAY))
 
 
 BY_HAND: dict[str, Callable[[int], float]] = {
@@ -192,9 +193,9 @@ BY_HAND: dict[str, Callable[[int], float]] = {
 
 
 @pytest.mark.parametrize("feature", FEATURES.values(), ids=lambda feature: feature.name)
-def test_a_feature_is_what_its_formula_says(feature: Feature) -> None:
+def test_a_feature_equals_its_formula(feature: Feature) -> None:
     for t in (260, 419):
-        # Correlations alone have a floor that their formula does without.
+        # Only correlations have a floor that their formula lacks.
         rough = "correlation" in feature.name or feature.name in ("flow_impact_48", "semivariance_balance_48")
         expected = BY_HAND[feature.name](t)
         assert feature.compute(BARS)[t] == pytest.approx(expected, rel=1e-3 if rough else 1e-7, abs=1e-9)
@@ -240,7 +241,7 @@ def _wilder_of_ta_lib(name: str) -> np.ndarray:
 def test_oscillators_are_those_of_ta_lib_where_bars_move(name: str) -> None:
     feature = FEATURES[name]
     ours, theirs = feature.compute(BARS)[-150:], _wilder_of_ta_lib(name)[-150:]
-    # SMALLEST_MOVE is in ours and is a two-thousandth of a move here.
+    # Ours include MIN_MOVE, which is a two-thousandth of a move here.
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=3e-3)
 
 
@@ -268,7 +269,7 @@ def test_range_volatilities_by_hand() -> None:
     assert np.exp(FEATURES["rogers_satchell_48"].compute(bars)[-1]) == pytest.approx(rogers_satchell**0.5, rel=1e-5)
 
 
-def test_where_no_trade_took_place_nothing_is_surprising() -> None:
+def test_without_trades_no_feature_of_volume_is_extreme() -> None:
     silent = market.bars(300, kinds=[("silent", 1)])
     for name in ("taker_imbalance_1", "taker_imbalance_12", "trade_size_surprise_48", "traded_price_gap_12"):
         assert FEATURES[name].compute(silent)[-1] == 0.0
@@ -278,7 +279,7 @@ def test_where_no_trade_took_place_nothing_is_surprising() -> None:
     assert FEATURES["volume_return_correlation_48"].compute(silent)[-1] == 0.0
 
 
-def test_a_bar_without_volume_among_others_is_a_hundredth_of_the_usual() -> None:
+def test_a_bar_without_volume_among_others_counts_as_a_hundredth_of_the_average() -> None:
     bars = {name: column.copy() for name, column in BARS.items()}
     for name in ("volume", "quote_volume", "trades", "taker_buy_base"):
         bars[name][-1] = 0.0
@@ -287,8 +288,8 @@ def test_a_bar_without_volume_among_others_is_a_hundredth_of_the_usual() -> None
     assert FEATURES["trade_size_surprise_48"].compute(bars)[-1] == 0.0
 
 
-def test_what_stands_still_forgets_which_way_it_went() -> None:
-    """TA-Lib's own RSI and ADX do not: there the last move before a standstill stays for ever."""
+def test_bars_that_do_not_move_forget_the_last_move() -> None:
+    """In TA-Lib's own RSI and ADX the last move before a standstill stays for ever."""
     moved = market.bars(100, kinds=[("ordinary", 1)])
     still = market.bars(300, price=float(moved["close"][-1]), kinds=[("frozen", 1)])
     bars = market.joined(moved, still)

@@ -1,4 +1,4 @@
-"""What every feature promises. What each one says is tested in test_bar_features and test_orderbook."""
+"""The contract of every feature; the value of each one is tested in test_price and test_orderbook."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.data import file_format
-from core.data.bars import read_bar_file as read_bars
+from core.data.bars import read_bar_file
 from core.data.features import registry
 from core.data.features.registry import FEATURES, Feature
-from core.data.file_format import microseconds
+from core.data.file_format import SECOND, column_microseconds
 from core.data.validation import find_problems
 from tests.helpers import market
 from tests.helpers.market import JUMP, PLAIN, Columns
@@ -28,7 +28,7 @@ ON_BARS = registry.available_features(list(BARS))
 ON_BOOKS = [feature for feature in FEATURES if feature not in ON_BARS]
 EXPONENTIAL = {"true_range_7", "relative_strength_7", "direction_7", "trend_7", "macd_6_13_5"}
 
-every = pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+each_feature = pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
 COUNT = WARMUP + 200
 any_bars = st.tuples(st.just(COUNT), st.integers(0, 1000), market.prices, market.stretches)
 any_book = st.tuples(
@@ -37,60 +37,60 @@ any_book = st.tuples(
 units = st.tuples(st.sampled_from([1e-5, 0.37, 7e3]), st.sampled_from([1e-7, 3.3, 1e6]))
 
 
-def _of(feature: Feature) -> Columns:
+def _columns_for(feature: Feature) -> Columns:
     return BARS if feature in ON_BARS else BOOK
 
 
-def _assert_equal_after_warmup(part: Columns, full: Columns, chosen: list[Feature]) -> None:
-    for feature in chosen:
-        ours = feature.compute(part)[feature.warmup :]
-        np.testing.assert_allclose(
-            ours, feature.compute(full)[-len(ours) :], rtol=EXACT, atol=EXACT, err_msg=feature.name
-        )
+def _assert_equal_after_warmup(part: Columns, full: Columns, features: list[Feature]) -> None:
+    for feature in features:
+        values = feature.compute(part)[feature.warmup :]
+        expected = feature.compute(full)[-len(values) :]
+        np.testing.assert_allclose(values, expected, rtol=EXACT, atol=EXACT, err_msg=feature.name)
 
 
-def _assert_finite(columns: Columns, chosen: list[Feature]) -> None:
-    for feature in chosen:
+def _assert_finite(columns: Columns, features: list[Feature]) -> None:
+    for feature in features:
         values = feature.compute(columns)
-        assert values.shape == columns["seconds"].shape
+        assert values.shape == columns["timestamp"].shape
         assert values.dtype == np.float64
         assert np.isfinite(values).all(), feature.name
 
 
-def _assert_causal(before: Columns, after: Columns, last: int, chosen: list[Feature]) -> None:
-    for feature in chosen:
-        old, new = feature.compute(before), feature.compute(after)
-        assert np.array_equal(old[: last + 1], new[: last + 1]), feature.name
-        early = feature.compute(market.part(before, 0, max(last, feature.warmup) + 1))
-        np.testing.assert_allclose(early, old[: len(early)], rtol=1e-9, atol=1e-9, err_msg=feature.name)
+def _assert_causal(columns: Columns, changed: Columns, last: int, features: list[Feature]) -> None:
+    """Features up to row `last` equal those of columns that differ afterwards, and those of columns that end there."""
+    for feature in features:
+        values, changed_values = feature.compute(columns), feature.compute(changed)
+        assert np.array_equal(values[: last + 1], changed_values[: last + 1]), feature.name
+        early = feature.compute(market.part(columns, 0, max(last, feature.warmup) + 1))
+        np.testing.assert_allclose(early, values[: len(early)], rtol=1e-9, atol=1e-9, err_msg=feature.name)
 
 
 @given(last=st.integers(0, WARMUP + 197), seed=st.integers(1, 1000))
 def test_no_feature_of_bars_sees_what_comes_after(last: int, seed: int) -> None:
-    other = market.bars(len(BARS["seconds"]), seed)
+    other = market.bars(len(BARS["timestamp"]), seed)
     changed = market.joined(market.part(BARS, 0, last + 1), market.part(other, last + 1))
     _assert_causal(BARS, changed, last, ON_BARS)
 
 
 @given(last=st.integers(0, WARMUP + 197), seed=st.integers(1, 1000))
 def test_no_feature_of_books_sees_what_comes_after(last: int, seed: int) -> None:
-    other = market.book(len(BOOK["seconds"]), seed)
+    other = market.book(len(BOOK["timestamp"]), seed)
     changed = market.joined(market.part(BOOK, 0, last + 1), market.part(other, last + 1))
     _assert_causal(BOOK, changed, last, ON_BOOKS)
 
 
-@every
-def test_every_feature_sees_its_own_row(feature: Feature) -> None:
-    columns, t = _of(feature), WARMUP + 100
+@each_feature
+def test_every_feature_uses_its_own_row(feature: Feature) -> None:
+    columns, t = _columns_for(feature), WARMUP + 100
     make = market.bars if feature in ON_BARS else market.book
-    seen = False
+    changes = False
     for seed in range(1, 10):
         other = make(t + 1, seed, price=300.0)
         changed = {name: column.copy() for name, column in columns.items()}
-        for name in (*feature.needs, "seconds"):
-            changed[name][t] = other[name][t] + (seed if name == "seconds" else 0)
-        seen |= feature.compute(changed)[t] != feature.compute(columns)[t]
-    assert seen
+        for name in feature.needs:
+            changed[name][t] = other[name][t] + (seed * SECOND if name == "timestamp" else 0)
+        changes |= feature.compute(changed)[t] != feature.compute(columns)[t]
+    assert changes
 
 
 JUMPS_THEN_CALM = [("flood", 105), ("ordinary", 46), ("jumps", 28), ("calm", 154), ("ordinary", 44)]
@@ -109,15 +109,15 @@ def test_no_feature_of_books_depends_on_where_the_segment_began(drawn: tuple[Any
     _assert_equal_after_warmup(market.part(columns, start), columns, ON_BOOKS)
 
 
-@every
+@each_feature
 @pytest.mark.parametrize("after", ["ordinary", "calm", "ticking", "frozen"])
 @pytest.mark.parametrize("jump", [-JUMP, JUMP])
 def test_the_last_bars_give_what_all_history_gives(feature: Feature, after: str, jump: float) -> None:
-    """Even where the last thing before them was a jump in price with a flood of volume."""
-    recent = _of(feature)
+    """It does so even where a jump in price with a flood of volume came just before them."""
+    recent = _columns_for(feature)
     if feature in ON_BARS:
-        calm_at_last = [(after, feature.warmup + 20), ("ordinary", 40)]
-        recent = market.bars(feature.warmup + 60, 1, 100.0, calm_at_last)
+        kinds = [(after, feature.warmup + 20), ("ordinary", 40)]
+        recent = market.bars(feature.warmup + 60, 1, 100.0, kinds)
         before = market.scaled(market.part(BARS, 0, 300), np.exp(-jump) * 100 / BARS["close"][299], 1e12)
     else:
         recent = market.part(BOOK, 0, feature.warmup + 60)
@@ -125,9 +125,9 @@ def test_the_last_bars_give_what_all_history_gives(feature: Feature, after: str,
     _assert_equal_after_warmup(recent, market.joined(before, recent), [feature])
 
 
-@every
+@each_feature
 def test_the_warmup_is_no_longer_than_a_feature_needs(feature: Feature) -> None:
-    columns = _of(feature)
+    columns = _columns_for(feature)
     full, last = feature.compute(columns), feature.warmup - 1
     if feature.warmup and feature.name not in EXPONENTIAL:
         starts = range(60, 160, 5)
@@ -170,7 +170,9 @@ def test_features_of_books_do_not_depend_on_units(drawn: tuple[Any, ...], unit: 
     _assert_equal_after_warmup(market.scaled(columns, *unit), columns, ON_BOOKS)
 
 
-class _Watched(dict[str, np.ndarray]):
+class _RecordingColumns(dict[str, np.ndarray]):
+    """Columns that record which of them are read."""
+
     def __init__(self, columns: Columns) -> None:
         super().__init__(columns)
         self.read: set[str] = set()
@@ -180,13 +182,13 @@ class _Watched(dict[str, np.ndarray]):
         return super().__getitem__(name)
 
 
-@every
+@each_feature
 def test_a_feature_names_the_columns_that_it_reads(feature: Feature) -> None:
-    watched = _Watched(_of(feature))
-    feature.compute(watched)
-    assert watched.read - {"seconds"} <= set(feature.needs)
+    columns = _RecordingColumns(_columns_for(feature))
+    feature.compute(columns)
+    assert columns.read <= set(feature.needs)
     levels = [name for name in feature.needs if name[:3] in ("bid", "ask")]
-    assert levels or watched.read - {"seconds"} == set(feature.needs)
+    assert levels or columns.read == set(feature.needs)
 
 
 def test_features_are_named_once_and_documented() -> None:
@@ -199,8 +201,8 @@ def test_features_are_named_once_and_documented() -> None:
 def test_plain_bars_have_thirty_to_forty_features() -> None:
     plain = {feature.name for feature in registry.available_features(PLAIN)}
     assert 30 <= len(plain) <= 40
-    more = {feature.name for feature in ON_BARS} - plain
-    assert {name.rpartition("_")[0] for name in more} == {
+    flow = {feature.name for feature in ON_BARS} - plain
+    assert {name.rpartition("_")[0] for name in flow} == {
         "taker_imbalance",
         "flow_agreement",
         "flow_impact",
@@ -228,14 +230,14 @@ def test_a_segment_is_usable_from_the_end_of_the_longest_warmup(length: int) -> 
 
 @pytest.mark.real_data
 def test_recorded_bars_give_the_same_features_from_short_history(shared_data: Path) -> None:
-    recorded = read_bars(shared_data / "binance_BTCUSDT_5m.parquet")
-    seconds = microseconds(recorded.frame["timestamp"]) // 1_000_000
-    columns = {name: recorded.frame[name].to_numpy() for name in recorded.frame.columns[1:]} | {"seconds": seconds}
-    chosen = registry.available_features(list(columns))
-    full, warmup = registry.compute_features(columns, chosen)
+    recorded = read_bar_file(shared_data / "binance_BTCUSDT_5m.parquet")
+    opened = recorded.opened
+    columns = {name: recorded.frame[name].to_numpy() for name in recorded.frame.columns[1:]} | {"timestamp": opened}
+    features = registry.available_features(list(columns))
+    full, warmup = registry.compute_features(columns, features)
     assert np.isfinite(full).all()
-    for end in np.linspace(1000, len(seconds), 40).astype(int):
-        recent, _ = registry.compute_features(market.part(columns, end - warmup - 60, end), chosen)
+    for end in np.linspace(1000, len(opened), 40).astype(int):
+        recent, _ = registry.compute_features(market.part(columns, end - warmup - 60, end), features)
         np.testing.assert_allclose(recent[-60:], full[end - 60 : end], rtol=EXACT, atol=EXACT)
 
 
@@ -244,15 +246,15 @@ def test_a_recorded_book_gives_the_same_features_from_short_history(shared_data:
     frame = pd.read_parquet(shared_data / "lob_coinbase_BTCUSD_top20_1s_20180424.parquet")
     columns = {name: frame[name].to_numpy() for name in frame.columns[1:]}
     assert file_format.level_count(list(columns)) == 20
-    assert find_problems(frame, seconds=1) == []
+    assert find_problems(frame, SECOND) == []
     columns |= {
         "close": file_format.mid_price(columns),
-        "seconds": microseconds(frame["timestamp"]) // 1_000_000,
+        "timestamp": column_microseconds(frame["timestamp"]),
     }
-    chosen = registry.available_features(list(columns))
-    assert set(ON_BOOKS) <= set(chosen)
-    full, warmup = registry.compute_features(columns, chosen)
+    features = registry.available_features(list(columns))
+    assert set(ON_BOOKS) <= set(features)
+    full, warmup = registry.compute_features(columns, features)
     assert np.isfinite(full).all()
     for end in np.linspace(600, len(frame), 20).astype(int):
-        recent, _ = registry.compute_features(market.part(columns, end - warmup - 60, end), chosen)
+        recent, _ = registry.compute_features(market.part(columns, end - warmup - 60, end), features)
         np.testing.assert_allclose(recent[-60:], full[end - 60 : end], rtol=EXACT, atol=EXACT)

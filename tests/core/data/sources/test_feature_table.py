@@ -61,12 +61,12 @@ def test_features_labels_and_returns_are_taken_as_they_are(tmp_path: Path) -> No
     assert dataset.symbol_names == ("AAA", "BBB")
     assert dataset.feature_names == ("flow_1", "flow_2")
     assert dataset.ignored == ("other",)
-    mine = frame[frame["ticker"] == "AAA"].reset_index(drop=True)
+    table = frame[frame["ticker"] == "AAA"].reset_index(drop=True)
     rows = np.concatenate([dataset.train, dataset.val, dataset.test])
     rows = rows[dataset.symbols[rows] == 0]
     codes = {"SELL": SELL, "HOLD": HOLD, "BUY": BUY}
-    assert dataset.labels[rows].tolist() == [codes[name] for name in mine["y"].to_numpy()[rows]]
-    scaled = mine["r"].to_numpy()[rows] / dataset.return_scale[0]
+    assert dataset.labels[rows].tolist() == [codes[name] for name in table["y"].to_numpy()[rows]]
+    scaled = table["r"].to_numpy()[rows] / dataset.return_scale[0]
     np.testing.assert_allclose(dataset.returns[rows], scaled, rtol=1e-6)
 
 
@@ -77,12 +77,12 @@ def test_labels_may_be_numbers_and_empty_ones_are_left_out(tmp_path: Path) -> No
     frame.loc[102, "r"] = np.nan
     dataset = _load(tmp_path, frame)
     # The table holds BBB first; the dataset is ordered by symbol.
-    gone = {ROWS + 100, ROWS + 101, ROWS + 102}
-    assert not gone & set(dataset.train.tolist())
-    assert (dataset.labels[sorted(gone)] == NO_LABEL).all()
+    unlabelled = {ROWS + 100, ROWS + 101, ROWS + 102}
+    assert not unlabelled & set(dataset.train.tolist())
+    assert (dataset.labels[sorted(unlabelled)] == NO_LABEL).all()
 
 
-def test_no_label_reaches_over_a_gap_whatever_the_table_says(tmp_path: Path) -> None:
+def test_no_label_crosses_a_gap_whatever_the_table_says(tmp_path: Path) -> None:
     frame = _table().drop(index=range(200, 210)).reset_index(drop=True)
     dataset = _load(tmp_path, frame)
     for row in np.concatenate([dataset.train, dataset.val, dataset.test]):
@@ -94,23 +94,29 @@ def test_a_shorter_span_has_no_window_from_before_it(tmp_path: Path) -> None:
     dataset = _load(tmp_path, _table(), days=20)
     first_rows = [int(np.flatnonzero(dataset.symbols == symbol)[0]) for symbol in range(2)]
     for symbol, first in enumerate(first_rows):
-        mine = dataset.train[dataset.symbols[dataset.train] == symbol]
-        assert mine.min() == first + dataset.window - 1
+        train = dataset.train[dataset.symbols[dataset.train] == symbol]
+        assert train.min() == first + dataset.window - 1
 
 
 def test_a_feature_that_knows_the_future_is_refused_unless_allowed_by_name(tmp_path: Path) -> None:
     frame = _table()
     frame["flow_2"] = frame["r"] + np.random.default_rng(1).normal(0, 0.01, len(frame))
-    with pytest.raises(DataError, match=r"Feature flow_2 of AAA has rank correlation .* look into the future"):
+    with pytest.raises(
+        DataError, match=r"Feature flow_2 of AAA has rank correlation .* look into the future"
+    ) as caught:
         _load(tmp_path, frame)
+    assert caught.value.remedy == "Drop it, or if it is legitimate add allow_lookahead: [flow_2]"
     assert "flow_2" in _load(tmp_path, frame, allow_lookahead=["flow_2"]).feature_names
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda frame: frame.drop(columns="y"), "no column 'y'"),
-        (lambda frame: frame.drop(columns=["flow_1", "flow_2"]), r"no column named by features: flow_\*"),
+        (
+            lambda frame: frame.drop(columns=["flow_1", "flow_2"]),
+            r"No column of .*features\.parquet matches features: flow_\*",
+        ),
         (lambda frame: frame.assign(y="UP"), "row 0 has the label 'UP'"),
         (lambda frame: frame.assign(r=np.inf), r"features\.parquet: row 700 has the r inf"),
         (lambda frame: frame.assign(flow_1=np.nan), r"features\.parquet: row 700 \(AAA, .*\) has no finite flow_1"),
@@ -127,8 +133,8 @@ def test_a_feature_that_knows_the_future_is_refused_unless_allowed_by_name(tmp_p
         (lambda frame: frame.assign(flow_1=1.7e308), "has an absurd flow_1"),
     ],
 )
-def test_a_damaged_table_is_refused_in_words(tmp_path: Path, change: Any, said: str) -> None:
-    with pytest.raises(PresetSearchError, match=said):
+def test_a_damaged_table_is_refused(tmp_path: Path, change: Any, message: str) -> None:
+    with pytest.raises(PresetSearchError, match=message):
         _load(tmp_path, change(_table()))
 
 
@@ -139,7 +145,7 @@ def test_a_missing_table_is_refused(tmp_path: Path) -> None:
         load_dataset(parse(DataConfig, content, "here"))
 
 
-def test_a_tables_features_are_named_in_one_place_only() -> None:
+def test_the_features_of_a_table_are_named_only_in_its_own_settings() -> None:
     content = {
         "table": {"files": ["a"], "features": ["a"], "label": "y", "returns": "r"},
         "features": ["b"],
@@ -156,13 +162,13 @@ def test_labels_may_be_a_category_with_empty_ones(tmp_path: Path) -> None:
     assert dataset.labels[ROWS + 100] == NO_LABEL
 
 
-def test_the_horizon_of_a_tables_labels_must_be_said() -> None:
+def test_the_horizon_of_the_labels_of_a_table_must_be_given() -> None:
     table = {"files": ["a"], "features": ["a"], "label": "y", "returns": "r"}
     with pytest.raises(ConfigError, match="say the horizon"):
         parse(DataConfig, {"table": table}, "here")
 
 
-def test_a_column_cannot_play_two_parts() -> None:
+def test_a_column_cannot_have_two_roles() -> None:
     table = {"files": ["a"], "features": ["a"], "label": "y", "returns": "y"}
     with pytest.raises(ConfigError, match="four different columns"):
         parse(DataConfig, {"table": table, "horizon": 3}, "here")
@@ -185,11 +191,11 @@ def test_any_damage_ends_in_a_sound_dataset_or_in_one_error(
         frame = frame.infer_objects()
         dataset = _load(tmp_path_factory.mktemp("table"), frame)
     except PresetSearchError as error:
-        told = str(error)
+        message = str(error)
     except (pa.ArrowException, OverflowError):
-        return  # such a column cannot even be written
+        return  # Parquet cannot hold such a column
     else:
         assert np.isfinite(dataset.features).all()
         assert np.isfinite(dataset.returns).all()
         return
-    assert "\n" not in told
+    assert "\n" not in message

@@ -5,9 +5,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,10 @@ from tests.helpers import exchange_server as server_module
 from tests.helpers.exchange_server import STEP, ExchangeServer, Fault, answer, exchange_server, hang_up, kline
 
 START = 1_700_000_100_000 // STEP * STEP
+"""When the first bar opens, in milliseconds since 1970, as the exchange counts."""
 ROOT = Path(__file__).parents[4]
 NAME = "binance_BTCUSDT_5m.parquet"
-PLACES = {
+POSITIONS = {
     "open": 1,
     "high": 2,
     "low": 3,
@@ -38,15 +37,17 @@ PLACES = {
     "taker_buy_base": 9,
     "taker_buy_quote": 10,
 }
-OHLCV = list(PLACES)[:5]
+OHLCV = list(POSITIONS)[:5]
 
 
 def at(index: int) -> int:
+    """When a bar opens, in milliseconds since 1970."""
     return START + index * STEP
 
 
-def when(index: float) -> datetime:
-    return datetime.fromtimestamp(START / 1000, UTC) + index * timedelta(minutes=5)
+def when(index: float) -> int:
+    """When a bar opens, in microseconds since 1970."""
+    return START * 1000 + round(index * STEP * 1000)
 
 
 def starts(*indices: int) -> list[int]:
@@ -57,13 +58,13 @@ def held(path: Path) -> pd.DataFrame:
     return pq.read_table(path).to_pandas()
 
 
-def expected(indices: Iterable[int], columns: Sequence[str] = tuple(PLACES)) -> pd.DataFrame:
+def expected(indices: Iterable[int], columns: Sequence[str] = tuple(POSITIONS)) -> pd.DataFrame:
     klines = [kline(at(index)) for index in indices]
     opened = pd.Series([row[0] for row in klines]).astype("datetime64[ms, UTC]")
-    return pd.DataFrame({"timestamp": opened} | {name: [float(k[PLACES[name]]) for k in klines] for name in columns})
+    return pd.DataFrame({"timestamp": opened} | {name: [float(k[POSITIONS[name]]) for k in klines] for name in columns})
 
 
-def assert_bars(path: Path, indices: Iterable[int], columns: Sequence[str] = tuple(PLACES)) -> None:
+def assert_bars(path: Path, indices: Iterable[int], columns: Sequence[str] = tuple(POSITIONS)) -> None:
     pd.testing.assert_frame_equal(held(path), expected(indices, columns))
 
 
@@ -92,18 +93,23 @@ def client(exchange: ExchangeServer, slept: list[float]) -> Client:
 
 
 def connect(exchange: ExchangeServer, slept: list[float], name: str = "binance") -> Client:
-    made = Client(name, sleep=slept.append, rng=np.random.default_rng(0))
-    made.api.urls["api"]["public"] = f"{exchange.url}/api/v3"
-    made.api.enableRateLimit = False  # ccxt's own pauses are no part of these tests
-    return made
+    client = Client(name, sleep=slept.append, rng=np.random.default_rng(0))
+    client.api.urls["api"]["public"] = f"{exchange.url}/api/v3"
+    client.api.enableRateLimit = False  # these tests do not need ccxt's own pauses
+    return client
 
 
-def test_bars_come_page_by_page_with_their_taker_flow(
+def test_bars_are_fetched_page_by_page_with_their_taker_flow(
     tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
 ) -> None:
-    seen: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     path = fetch_bars(
-        tmp_path / "new", client, "BTCUSDT", "5m", when(0), on_progress=lambda done, total: seen.append((done, total))
+        tmp_path / "new",
+        client,
+        "BTCUSDT",
+        "5m",
+        when(0),
+        on_progress=lambda done, total: progress.append((done, total)),
     )
     assert path == tmp_path / "new" / NAME
     assert_bars(path, range(35))
@@ -112,7 +118,7 @@ def test_bars_come_page_by_page_with_their_taker_flow(
     assert {(query.get("endTime"), query.get("limit")) for name, query in exchange.seen if name == "klines"} == {
         (str(at(35) - 1), "1000")
     }
-    assert seen == [(0, 35), (10, 35), (20, 35), (30, 35), (35, 35)]
+    assert progress == [(0, 35), (10, 35), (20, 35), (30, 35), (35, 35)]
     assert slept == []
     assert pq.read_schema(path).metadata[b"preset_search.complete"] == b"true"
     assert covered(path) == [[0, 35]]
@@ -143,7 +149,7 @@ def test_a_bar_that_has_not_closed_is_left_for_the_next_run(
     assert_bars(path, range(30, 36))
 
 
-def test_a_bar_that_opened_after_the_question_for_the_time_is_left_too(
+def test_a_bar_that_opened_after_the_time_was_requested_is_left_too(
     tmp_path: Path, exchange: ExchangeServer, client: Client
 ) -> None:
     exchange.always["klines"] = server_module.page(*(kline(at(index)) for index in range(30, 37)))
@@ -171,7 +177,7 @@ def test_a_rate_limit_that_ccxt_does_not_know_is_waited_for_too(
     assert slept == [17.0]
 
 
-def test_without_a_word_from_the_exchange_waits_grow_and_are_spread(
+def test_waits_grow_and_are_spread_where_the_exchange_names_none(
     tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
 ) -> None:
     exchange.faults |= {("klines", number): answer(b"{}", 429) for number in range(1, 6)}
@@ -184,13 +190,13 @@ def test_a_wait_too_long_for_a_command_ends_it(
     tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
 ) -> None:
     exchange.faults["klines", 3] = answer(b"{}", 418, Retry_After="7200")
-    with pytest.raises(DataError, match=r"^binance wants to be left alone for 7200 seconds .* what came is kept"):
+    with pytest.raises(DataError, match=r"^binance accepts no requests for 7200 seconds .* what was fetched is kept"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
     assert slept == []
     assert_bars(tmp_path / NAME, range(20))
 
 
-PASSING_FAULTS: dict[str, Fault] = {
+TEMPORARY_FAULTS: dict[str, Fault] = {
     "500": answer(b"", 500),
     "502": answer(b"<html>Bad gateway</html>", 502, Content_Type="text/html"),
     "503 with a code": answer(b'{"code":-1000,"msg":"An unknown error occurred."}', 503),
@@ -210,8 +216,8 @@ PASSING_FAULTS: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("fault", PASSING_FAULTS.values(), ids=PASSING_FAULTS)
-def test_what_passes_is_asked_again(
+@pytest.mark.parametrize("fault", TEMPORARY_FAULTS.values(), ids=TEMPORARY_FAULTS)
+def test_a_temporary_fault_is_retried(
     tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], fault: Fault
 ) -> None:
     exchange.faults["klines", 2] = fault
@@ -222,7 +228,7 @@ def test_what_passes_is_asked_again(
     assert len(slept) == 1
 
 
-def test_an_exchange_that_says_nothing_is_asked_again(
+def test_an_exchange_that_sends_nothing_is_asked_again(
     tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
 ) -> None:
     exchange.faults["klines", 2] = exchange.stall
@@ -241,7 +247,7 @@ def test_an_exchange_that_says_nothing_is_asked_again(
         ("time", answer(b"{}")),
     ],
 )
-def test_what_comes_before_the_bars_is_asked_again_too(
+def test_requests_before_the_bars_are_retried_too(
     tmp_path: Path, exchange: ExchangeServer, client: Client, endpoint: str, fault: Fault
 ) -> None:
     exchange.faults[endpoint, 1] = fault
@@ -260,7 +266,7 @@ def test_what_comes_before_the_bars_is_asked_again_too(
         (server_module.page(*(kline(at(index)) for index in range(10))), "only bars from before those asked for"),
     ],
 )
-def test_what_does_not_pass_ends_the_run_and_keeps_what_came(
+def test_a_lasting_fault_ends_the_run_and_keeps_the_bars_fetched_before(
     tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], fault: Fault, reason: str
 ) -> None:
     exchange.faults |= {("klines", number): fault for number in range(2, 100)}
@@ -268,7 +274,7 @@ def test_what_does_not_pass_ends_the_run_and_keeps_what_came(
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
     assert "binance failed 6 times in a row" in raised.value.what
     assert reason in raised.value.what
-    assert "what came is kept" in raised.value.remedy
+    assert "what was fetched is kept" in raised.value.remedy
     assert exchange.asked() == starts(0, *[10] * 6)
     assert len(slept) == 5
     assert_bars(tmp_path / NAME, range(10))
@@ -281,11 +287,13 @@ def test_what_does_not_pass_ends_the_run_and_keeps_what_came(
 @pytest.mark.parametrize(
     ("status", "body"), [(451, b'{"code":0,"msg":"restricted location"}'), (400, b'{"code":-1121,"msg":"restricted"}')]
 )
-def test_a_refusal_is_not_asked_again(
+def test_a_refused_request_is_not_retried(
     tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], status: int, body: bytes
 ) -> None:
     exchange.always["klines"] = answer(body, status)
-    with pytest.raises(DataError, match=rf"^binance refuses \(HTTP {status} .*restricted.*--store DIR --offline"):
+    with pytest.raises(
+        DataError, match=rf"^binance refuses the request \(HTTP {status} .*restricted.*--store DIR --offline"
+    ):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
     assert len(exchange.asked()) == 1
     assert slept == []
@@ -295,14 +303,14 @@ def test_a_refusal_is_not_asked_again(
 def test_an_overlapping_page_and_a_repeated_bar_change_nothing(
     tmp_path: Path, exchange: ExchangeServer, client: Client
 ) -> None:
-    other = [kline(at(index), price=7.0) for index in range(8, 12)]
+    stale = [kline(at(index), price=7.0) for index in range(8, 12)]
     overlapping = [
-        other[0],
-        other[1],
+        stale[0],
+        stale[1],
         kline(at(10)),
-        other[2],
+        stale[2],
         *(kline(at(index)) for index in range(11, 20)),
-        other[3],
+        stale[3],
     ]
     exchange.faults["klines", 2] = server_module.page(*overlapping)
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
@@ -310,16 +318,16 @@ def test_an_overlapping_page_and_a_repeated_bar_change_nothing(
 
 
 def test_gaps_are_not_asked_for_again(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
-    there = [0, 1, 2, *range(8, 12), *range(32, 35)]
-    exchange.klines = {at(index): kline(at(index)) for index in there}
+    traded = [0, 1, 2, *range(8, 12), *range(32, 35)]
+    exchange.klines = {at(index): kline(at(index)) for index in traded}
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20), when(35))
-    assert_bars(path, there)
+    assert_bars(path, traded)
     assert covered(path) == [[-20, 35]]
     exchange.seen.clear()
     exchange.now += 2 * STEP
     exchange.klines |= {at(index): kline(at(index)) for index in (35, 36)}
     fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
-    assert_bars(path, [*there, 35, 36])
+    assert_bars(path, [*traded, 35, 36])
     assert exchange.asked() == starts(35)
 
 
@@ -334,7 +342,7 @@ def test_a_span_before_the_first_bar_of_all_is_asked_for_once(
     assert_bars(path, range(30))
 
 
-def test_what_lies_after_the_newest_bar_is_asked_for_again(
+def test_the_time_after_the_newest_bar_is_asked_for_again(
     tmp_path: Path, exchange: ExchangeServer, client: Client
 ) -> None:
     late = exchange.klines.pop(at(34))
@@ -373,7 +381,7 @@ def test_a_file_grows_at_both_ends_and_keeps_what_it_has(
     assert covered(path) == [[0, 33]]
 
 
-def test_what_lies_between_two_spans_is_fetched_when_it_is_asked_for(
+def test_the_time_between_two_spans_is_fetched_when_it_is_asked_for(
     tmp_path: Path, exchange: ExchangeServer, client: Client
 ) -> None:
     fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(20), when(25))
@@ -386,22 +394,8 @@ def test_what_lies_between_two_spans_is_fetched_when_it_is_asked_for(
     assert_bars(path, range(2, 25))
 
 
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A machine far from Greenwich."""
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "Asia/Tokyo")
-        time.tzset()
-        yield
-    time.tzset()
-
-
-def test_a_span_is_widened_to_whole_bars_and_a_time_without_zone_is_utc(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, elsewhere: None
-) -> None:
-    since = when(3.4).replace(tzinfo=None)
-    until = when(7.2).astimezone(timezone(timedelta(hours=9)))
-    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", since, until), range(3, 8))
+def test_a_span_is_widened_to_whole_bars(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+    assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(3.4), when(7.2)), range(3, 8))
 
 
 def test_an_interrupted_run_is_continued(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
@@ -419,7 +413,6 @@ def test_an_interrupted_run_is_continued(tmp_path: Path, exchange: ExchangeServe
 
 KILLED = """
 import os, signal, sys
-from datetime import UTC, datetime
 from pathlib import Path
 from core.data.sources import fetch
 from core.data.sources.exchange import Client
@@ -427,7 +420,7 @@ fetch._PAGES_PER_WRITE = 2
 client = Client("binance")
 client.api.urls["api"]["public"] = sys.argv[1] + "/api/v3"
 fetch.fetch_bars(
-    Path(sys.argv[2]), client, "BTCUSDT", "5m", datetime.fromtimestamp(int(sys.argv[3]), UTC),
+    Path(sys.argv[2]), client, "BTCUSDT", "5m", int(sys.argv[3]),
     on_progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL) if done == 30 else None,
 )
 """
@@ -436,7 +429,7 @@ fetch.fetch_bars(
 def test_a_killed_run_has_written_its_pages_and_holds_no_lock(
     tmp_path: Path, exchange: ExchangeServer, client: Client
 ) -> None:
-    command = [sys.executable, "-c", KILLED, exchange.url, str(tmp_path), str(START // 1000)]
+    command = [sys.executable, "-c", KILLED, exchange.url, str(tmp_path), str(when(0))]
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == -signal.SIGKILL
     assert_bars(tmp_path / NAME, range(20))
     exchange.seen.clear()
@@ -444,7 +437,7 @@ def test_a_killed_run_has_written_its_pages_and_holds_no_lock(
     assert exchange.asked() == starts(20, 30)
 
 
-def test_ccxt_is_imported_by_those_alone_who_fetch() -> None:
+def test_ccxt_is_imported_only_to_fetch() -> None:
     code = "import sys, core.data.sources.fetch; sys.exit('ccxt' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
@@ -480,23 +473,27 @@ def test_the_proxy_of_the_environment_is_used(
 def test_an_unknown_symbol_names_its_nearest_and_leaves_nothing_behind(
     tmp_path: Path, exchange: ExchangeServer, client: Client
 ) -> None:
-    with pytest.raises(DataError, match=r"^binance has no spot market BTCUSTD\. Its nearest: BTCUSDT"):
+    with pytest.raises(
+        DataError, match=r"^binance has no spot market BTCUSTD\. Check the spelling: the nearest names are BTCUSDT"
+    ):
         fetch_bars(tmp_path / "store", client, "BTCUSTD", "5m", when(0))
     assert exchange.counts() == {"exchangeInfo": 1}
     assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USDT", "btcusdt", "../BTCUSDT"])
-def test_a_symbol_written_otherwise_is_told_how_to_write_it(
+def test_a_misspelt_symbol_is_refused_with_the_right_spelling(
     tmp_path: Path, exchange: ExchangeServer, client: Client, symbol: str
 ) -> None:
-    with pytest.raises(DataError, match=r"is no symbol\. Write it like BTCUSDT\.$"):
+    with pytest.raises(DataError, match=r"is not a symbol\. Write it like BTCUSDT\.$"):
         fetch_bars(tmp_path, client, symbol, "5m", when(0))
     assert exchange.seen == []
 
 
 def test_an_unknown_exchange_names_its_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"^There is no exchange binanse\. Its nearest: binance"):
+    with pytest.raises(
+        ConfigError, match=r"^There is no exchange binanse\. Check the spelling: the nearest names are binance"
+    ):
         Client("binanse")
 
 
@@ -515,7 +512,7 @@ def test_an_interval_that_is_not_offered_is_refused(tmp_path: Path, name: str, i
 
 
 def test_a_span_must_end_after_it_starts(tmp_path: Path, client: Client) -> None:
-    with pytest.raises(ConfigError, match="There is no bar from"):
+    with pytest.raises(ConfigError, match=r"There is no bar from 2023-11-14T23:00:00\+00:00 to 2023-11-14T23:00:00"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(9), when(9))
 
 
@@ -528,7 +525,7 @@ def test_a_span_without_bars_makes_no_file(
     assert not (tmp_path / NAME).exists()
 
 
-def test_a_file_that_another_process_is_fetching_is_left_to_it(
+def test_a_file_that_another_process_is_fetching_is_refused(
     tmp_path: Path, exchange: ExchangeServer, client: Client
 ) -> None:
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(5))
@@ -542,18 +539,18 @@ def test_a_file_that_another_process_is_fetching_is_left_to_it(
 
 
 def test_the_lock_is_held_while_fetching(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
-    refused = []
+    refusals = []
 
     def fetch_too(done: int, total: int) -> None:
         with pytest.raises(ConfigError, match="another process"):
             fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
-        refused.append(done)
+        refusals.append(done)
 
     fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), on_progress=fetch_too)
-    assert refused == [0, 10, 20, 30, 35]
+    assert refusals == [0, 10, 20, 30, 35]
 
 
-def test_a_store_that_cannot_be_written_is_named(tmp_path: Path, client: Client) -> None:
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, client: Client) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be written"):
         fetch_bars(tmp_path / "file" / "store", client, "BTCUSDT", "5m", when(0))
@@ -623,7 +620,7 @@ def test_bars_off_the_grid_are_refused(tmp_path: Path, exchange: ExchangeServer,
     assert not (tmp_path / NAME).exists()
 
 
-def test_several_symbols_are_fetched_with_one_look_at_the_markets(
+def test_the_markets_are_listed_once_for_several_symbols(
     tmp_path: Path, exchange: ExchangeServer, client: Client
 ) -> None:
     fetch_bars(tmp_path / "one", client, "BTCUSDT", "5m", when(0))
@@ -631,28 +628,26 @@ def test_several_symbols_are_fetched_with_one_look_at_the_markets(
     assert exchange.counts()["exchangeInfo"] == 1
 
 
-def test_a_client_that_failed_can_go_on(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_a_client_can_be_used_after_a_failure(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
     exchange.faults |= {("klines", number): answer(b"<html>") for number in range(1, 7)}
     with pytest.raises(DataError, match="failed 6 times"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
 
 
-def test_binance_of_the_united_states_gives_the_taker_flow_too(
-    tmp_path: Path, exchange: ExchangeServer, slept: list[float]
-) -> None:
+def test_binance_us_gives_the_taker_flow_too(tmp_path: Path, exchange: ExchangeServer, slept: list[float]) -> None:
     path = fetch_bars(tmp_path, connect(exchange, slept, "binanceus"), "BTCUSDT", "5m", when(0))
     assert path.name == "binanceus_BTCUSDT_5m.parquet"
     assert_bars(path, range(35))
 
 
-class LookingAhead(ccxt.Exchange):
-    """An exchange that looks no further than ten bars from where it is asked, as many do, and tells no time."""
+class ShortSightedExchange(ccxt.Exchange):
+    """An exchange that searches only ten bars from the start of a request, as many do, and does not tell the time."""
 
-    def __init__(self, there: Iterable[int]) -> None:
+    def __init__(self, traded: Iterable[int]) -> None:
         super().__init__({"features": {"spot": {"fetchOHLCV": {"limit": 10}}}, "timeframes": {"5m": "5m"}})
         self.has = {"fetchOHLCV": True, "fetchTime": False}
-        self.there = set(there)
+        self.traded = set(traded)
         self.asked: list[tuple[int, int]] = []
 
     def load_markets(self, reload: bool = False, params: Any = None) -> Any:
@@ -672,27 +667,27 @@ class LookingAhead(ccxt.Exchange):
         self.asked.append(((since - START) // STEP, limit))
         klines = [kline(opened) for opened in range(since, since + limit * STEP, STEP)]
         rows = [[k[0], *(float(value) for value in k[1:6])] for k in klines]
-        return [row for row in rows if (row[0] - START) // STEP in self.there]
+        return [row for row in rows if (row[0] - START) // STEP in self.traded]
 
 
 def test_an_outage_longer_than_a_page_does_not_end_the_bars(tmp_path: Path) -> None:
     client = Client("kraken")
-    there = [*range(5, 12), *range(45, 61)]
-    client.api = LookingAhead(there)
+    traded = [*range(5, 12), *range(45, 61)]
+    client.api = ShortSightedExchange(traded)
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
     assert path.name == "kraken_BTCUSDT_5m.parquet"
-    assert_bars(path, [index for index in there if index < 60], OHLCV)
+    assert_bars(path, [index for index in traded if index < 60], OHLCV)
     assert client.api.asked == [(i, 10) for i in (-20, -10, 0, 10, 12, 22, 32, 42, 52)]
     assert covered(path) == [[-20, 60]]
 
 
 def test_an_interval_without_prices_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client("kraken")
-    client.api = LookingAhead(range(60))
-    whole = client.api.fetch_ohlcv
+    client.api = ShortSightedExchange(range(60))
+    fetch_ohlcv = client.api.fetch_ohlcv
 
     def with_empty_bar(*args: Any) -> Any:
-        return [[row[0], None, None, None, None, 0.0] if row[0] == at(55) else row for row in whole(*args)]
+        return [[row[0], None, None, None, None, 0.0] if row[0] == at(55) else row for row in fetch_ohlcv(*args)]
 
     monkeypatch.setattr(client.api, "fetch_ohlcv", with_empty_bar)
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(50))

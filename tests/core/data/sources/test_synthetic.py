@@ -31,7 +31,7 @@ def test_symbols_are_independent_of_each_other() -> None:
     assert abs(np.corrcoef(*moves)[0, 1]) < 4 / np.sqrt(20_000)
 
 
-def test_its_bars_keep_the_contract_of_recorded_ones() -> None:
+def test_its_bars_pass_the_checks_of_recorded_ones() -> None:
     (bars,) = synthetic.make_bars(SyntheticConfig(bars=500), "15m")
     frame = bars.frame
     assert list(frame.columns[: len(REQUIRED)]) == list(REQUIRED)
@@ -46,20 +46,20 @@ def test_without_signal_prices_are_a_martingale() -> None:
     config = LONG.model_copy(update={"signal": 0.0})
     (bars,) = synthetic.make_bars(config, "5m")
     returns = np.diff(np.log(bars.frame["close"]))
-    error = 4 / np.sqrt(len(returns))
+    bound = 4 / np.sqrt(len(returns))
     for lag in range(1, 11):
-        assert abs(np.corrcoef(returns[lag:], returns[:-lag])[0, 1]) < error
-    assert abs(np.corrcoef(synthetic.pressure(config, 0)[:-1], returns)[0, 1]) < error
+        assert abs(np.corrcoef(returns[lag:], returns[:-lag])[0, 1]) < bound
+    assert abs(np.corrcoef(synthetic.pressure(config, 0)[:-1], returns)[0, 1]) < bound
 
 
-def test_with_signal_returns_follow_the_pressure_as_strongly_as_said() -> None:
+def test_with_signal_returns_follow_the_pressure_as_strongly_as_configured() -> None:
     (bars,) = synthetic.make_bars(LONG, "5m")
     returns = np.diff(np.log(bars.frame["close"]))
     assert np.corrcoef(synthetic.pressure(LONG, 0)[:-1], returns)[0, 1] == pytest.approx(0.5, abs=0.02)
     assert returns.std() == pytest.approx(SIGMA, rel=0.02)
 
 
-def test_the_pressure_can_be_read_off_the_bars() -> None:
+def test_the_pressure_can_be_computed_from_the_bars() -> None:
     (bars,) = synthetic.make_bars(LONG, "5m")
     news = 2 * norm.ppf(bars.frame["taker_buy_base"] / bars.frame["volume"])
     z = synthetic.pressure(LONG, 0)
@@ -81,7 +81,7 @@ def test_forward_moments_agree_with_simulated_futures(signal: float, horizon: in
     assert deviation == pytest.approx(total.std(), rel=4 / np.sqrt(2 * draws))
 
 
-def test_forward_moments_agree_with_the_market_that_is_made() -> None:
+def test_forward_moments_agree_with_the_generated_market() -> None:
     (bars,) = synthetic.make_bars(LONG, "5m")
     returns = labels.forward_returns(bars.frame["close"].to_numpy(), HORIZON)[:-HORIZON]
     z = synthetic.pressure(LONG, 0)[:-HORIZON]
@@ -93,7 +93,7 @@ def test_forward_moments_agree_with_the_market_that_is_made() -> None:
 
 
 def _labelled(config: SyntheticConfig) -> tuple[np.ndarray, np.ndarray]:
-    """True labels, and their probabilities for one who knows the recipe."""
+    """Return the true labels, and their probabilities given the model of the market."""
     (bars,) = synthetic.make_bars(config, "5m")
     returns = labels.forward_returns(bars.frame["close"].to_numpy(), HORIZON)[:-HORIZON]
     borders = labels.quantile_thresholds(returns, (0.25, 0.75))
@@ -101,19 +101,19 @@ def _labelled(config: SyntheticConfig) -> tuple[np.ndarray, np.ndarray]:
     return labels.by_thresholds(returns, *borders), synthetic.bayes_probabilities(z, config.signal, HORIZON, *borders)
 
 
-def test_the_best_forecast_beats_the_majority_where_there_is_signal() -> None:
+def test_the_best_forecast_beats_the_majority_with_signal() -> None:
     truth, best = _labelled(LONG)
     assert np.mean(best.argmax(axis=1) == truth) > np.mean(truth == HOLD) + 0.02
     majority = np.full_like(truth, HOLD)
     assert f1_score(truth, best.argmax(axis=1), average="macro") > f1_score(truth, majority, average="macro") + 0.1
 
 
-def test_the_best_forecast_is_the_class_shares_where_there_is_none() -> None:
+def test_the_best_forecast_is_the_class_shares_without_signal() -> None:
     _, best = _labelled(LONG.model_copy(update={"signal": 0.0}))
     np.testing.assert_allclose(best, np.broadcast_to([0.25, 0.5, 0.25], best.shape), atol=0.01)
 
 
-def test_the_best_forecast_comes_true_as_often_as_it_says() -> None:
+def test_the_best_forecast_is_calibrated() -> None:
     truth, best = _labelled(LONG)
     for label in (SELL, HOLD, BUY):
         for part in np.array_split(np.argsort(best[:, label]), 5):
@@ -135,6 +135,6 @@ def test_switching_returns_follow_the_pressure_only_with_the_side_that_volume_sh
     assert np.corrcoef(side[:-1] * pressure, returns)[0, 1] == pytest.approx(0.5, abs=0.02)
     assert abs(np.corrcoef(pressure, returns)[0, 1]) < 0.1
     assert 0.4 < np.mean(side > 0) < 0.6
-    shown = np.where(bars.frame["volume"] > 200, -1, 1)
-    assert np.mean(shown == side) > 0.98
+    side_by_volume = np.where(bars.frame["volume"] > 200, -1, 1)
+    assert np.mean(side_by_volume == side) > 0.98
     assert not synthetic.has_known_optimum(config)
