@@ -1,4 +1,4 @@
-"""Which market data a command line means, and fetching what the store lacks of them."""
+"""The data settings that a command line asks for: those of a YAML file, overridden by flags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from core.files import read_yaml
 
 
 def data_settings(**flags: Any) -> dict[str, Any]:
-    """The data settings that the flags of a command line name, as plain values; flags not given are left out."""
+    """Convert the flags of a command line to data settings.
+
+    Args:
+        **flags: values of the flags by name; None or False where a flag is not given.
+
+    Returns:
+        The settings of the flags that are given, in values that JSON can hold.
+    """
     renamed = {"data": "files"}
     settings: dict[str, Any] = {}
     for name, value in flags.items():
@@ -27,27 +34,30 @@ def data_settings(**flags: Any) -> dict[str, Any]:
 
 
 def data_config(settings: dict[str, Any], file: Path | None) -> DataConfig:
-    """The data settings of a campaign's YAML (its own, or `results/<name>/campaign.yaml`), overridden by flags.
+    """Merge the data settings of a campaign's YAML with those of flags, which override them.
+
+    Args:
+        settings: settings of the flags, as `data_settings` returns them.
+        file: YAML that a campaign is started with, or `results/<name>/campaign.yaml`; None if there is none.
 
     Raises:
-        ConfigError: a setting is unknown or does not fit.
+        ConfigError: the file cannot be read, or a setting is unknown or does not fit.
     """
-    written: Any = {}
+    file_settings: Any = {}
     if file is not None:
         content = read_yaml(file)
-        written = (content.get("config") or content) if isinstance(content.get("config", {}), dict) else {}
-        written = written.get("data") or {}
-        if not isinstance(written, dict):
+        campaign = (content.get("config") or content) if isinstance(content.get("config", {}), dict) else {}
+        file_settings = campaign.get("data") or {}
+        if not isinstance(file_settings, dict):
             raise ConfigError(f"{file}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
-    return parse(DataConfig, merge_sources(written, settings), str(file) if file else "command line")
+    return parse(DataConfig, merge_sources(file_settings, settings), str(file) if file else "command line")
 
 
 def bar_location(file: Path) -> dict[str, Any]:
-    """What a campaign's YAML says of where its data lie, and nothing else that it says.
+    """Return those settings of a campaign's YAML that say where its data are, and no others.
 
     Raises:
-        ConfigError: it cannot be read, or its settings do not fit.
+        ConfigError: the file cannot be read, or its settings do not fit.
     """
-    places = {*SOURCES, "store", "exchange", "offline"}
-    told = data_config({}, file).model_dump(mode="json", include=places, exclude_defaults=True)
-    return dict(told)
+    location = {*SOURCES, "store", "exchange", "offline"}
+    return dict(data_config({}, file).model_dump(mode="json", include=location, exclude_defaults=True))

@@ -1,4 +1,7 @@
-"""An exchange on 127.0.0.1 that speaks as much of Binance's spot protocol as ccxt asks for, and falters on demand."""
+"""An exchange on 127.0.0.1 that implements the part of Binance's spot API that ccxt uses, and fails on demand.
+
+All instants are in milliseconds since 1970, as in that API.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 STEP = 300_000
+"""Length of a bar in milliseconds."""
 Fault = Callable[["Handler", bytes], None]
+"""How to answer instead of sending the correct body, which it is given."""
 
 
 def kline(opened: int, price: float | None = None) -> list[Any]:
-    """A kline as Binance writes it; all that it says follows from when it opened, unless a price is given."""
+    """Return a kline as Binance writes it; its values follow from when it opened, unless a price is given."""
     i = opened // STEP % 1000
     price = 100.0 + i if price is None else price
     return [
@@ -34,7 +39,7 @@ def _market(base: str, quote: str) -> dict[str, Any]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as the `exchange` of its server says."""
+    """Answers requests as the `exchange` of its server prescribes."""
 
     def do_GET(self) -> None:
         exchange: ExchangeServer = self.server.exchange  # type: ignore[attr-defined]
@@ -51,21 +56,21 @@ class Handler(BaseHTTPRequestHandler):
         answer(status=501)(self, b"{}")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Tests look at `seen`, not at a log."""
+        """Log nothing: tests read `seen` instead."""
 
 
 def answer(body: bytes | None = None, status: int = 200, longer: int = 0, **headers: str) -> Fault:
-    """Another answer than the right one.
+    """Return a fault that sends another answer than the correct one.
 
     Args:
-        body: instead of the right one.
-        status: of HTTP.
-        longer: bytes that are announced and do not come.
-        headers: with _ for -.
+        body: body to send; None for the correct one.
+        status: HTTP status code.
+        longer: number of bytes that are announced but not sent.
+        headers: further headers; their names have _ for -.
     """
 
-    def send(handler: Handler, right: bytes) -> None:
-        content = right if body is None else body
+    def send(handler: Handler, correct: bytes) -> None:
+        content = correct if body is None else body
         handler.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             handler.send_header(name.replace("_", "-"), value)
@@ -77,19 +82,30 @@ def answer(body: bytes | None = None, status: int = 200, longer: int = 0, **head
 
 
 def page(*klines: list[Any]) -> Fault:
-    """Another page of klines than the right one."""
+    """Return a fault that sends these klines instead of the correct ones."""
     return answer(json.dumps(klines).encode())
 
 
-def hang_up(handler: Handler, right: bytes) -> None:
-    """No answer at all."""
+def hang_up(handler: Handler, correct: bytes) -> None:
+    """Close the connection without an answer."""
 
 
 class ExchangeServer:
-    """What the exchange has, how it falters, and what it was asked.
+    """The bars of the exchange, how it fails, and which requests it received.
 
     Args:
-        url: where it listens.
+        url: address at which the exchange listens.
+
+    Attributes:
+        klines: klines by when they open.
+        now: time at the exchange.
+        page_size: maximum number of klines in an answer.
+        symbols: base and quote of each spot market.
+        faults: fault of the n-th request, counted from 1, to an endpoint.
+        always: fault of every other request to an endpoint.
+        seen: endpoint and query of each request.
+        headers: headers of each request.
+        stalled: event that ends the answers of `stall`.
     """
 
     def __init__(self, url: str) -> None:
@@ -105,7 +121,7 @@ class ExchangeServer:
         self.stalled = threading.Event()
 
     def content(self, name: str, query: dict[str, str]) -> Any:
-        """The right answer."""
+        """Return the correct answer of an endpoint to a query."""
         if name == "time":
             return {"serverTime": self.now}
         if name == "exchangeInfo":
@@ -114,25 +130,25 @@ class ExchangeServer:
         assert query["symbol"] == "BTCUSDT"
         assert query["interval"] == "5m"
         start, end = int(query["startTime"]), int(query["endTime"])
-        found = [self.klines[opened] for opened in sorted(self.klines) if start <= opened <= min(end, self.now)]
-        return found[: min(self.page_size, int(query["limit"]))]
+        klines = [self.klines[opened] for opened in sorted(self.klines) if start <= opened <= min(end, self.now)]
+        return klines[: min(self.page_size, int(query["limit"]))]
 
-    def stall(self, handler: Handler, right: bytes) -> None:
-        """Say nothing until the test is over."""
+    def stall(self, handler: Handler, correct: bytes) -> None:
+        """Send nothing until the test is over."""
         self.stalled.wait(10)
 
     def asked(self, name: str = "klines") -> list[int]:
-        """The start times, in order, of the pages asked for."""
+        """Return the start times of the requested pages, in order."""
         return [int(query["startTime"]) for seen, query in self.seen if seen == name]
 
     def counts(self) -> Counter[str]:
-        """How often each endpoint was asked."""
+        """Count the requests to each endpoint."""
         return Counter(name for name, _ in self.seen)
 
 
 @contextmanager
 def exchange_server() -> Iterator[ExchangeServer]:
-    """An exchange that listens until the block ends."""
+    """Run an exchange until the block ends."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     exchange = ExchangeServer(f"http://127.0.0.1:{server.server_port}")

@@ -1,4 +1,4 @@
-"""Whatever a file holds, the outcome is a sound dataset or one clear error: never a stack trace, never a NaN."""
+"""Whatever a file contains, the outcome is a sound dataset or one clear error: never a stack trace, never a NaN."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ DAMAGES: dict[str, Damage] = {
     "few rows": lambda frame, rng: frame.iloc[: int(rng.integers(2, 300))],
     "a column less": lambda frame, rng: frame.drop(columns=str(rng.choice(frame.columns))),
     "a column of text": lambda frame, rng: frame.assign(**{str(rng.choice(frame.columns)): "text"}),
-    "a column of truths": lambda frame, rng: frame.assign(volume=True),
+    "a column of booleans": lambda frame, rng: frame.assign(volume=True),
     "a column of nothing": lambda frame, rng: frame.assign(**{str(rng.choice(frame.columns)): None}),
-    "an odd column more": lambda frame, rng: frame.assign(extra="text"),
+    "a further column of text": lambda frame, rng: frame.assign(extra="text"),
     "no time zone": lambda frame, rng: frame.assign(timestamp=frame["timestamp"].dt.tz_localize(None)),
     "another time zone": lambda frame, rng: frame.assign(timestamp=frame["timestamp"].dt.tz_convert("Asia/Tokyo")),
     "off the grid": lambda frame, rng: frame.assign(timestamp=frame["timestamp"] + pd.Timedelta("7s")),
     "another interval": lambda frame, rng: frame.iloc[::3],
-    "no time at all": lambda frame, rng: frame.assign(timestamp=pd.NaT),
+    "no timestamps": lambda frame, rng: frame.assign(timestamp=pd.NaT),
     "volume huge": lambda frame, rng: frame.assign(volume=frame["volume"] * 1e290),
     "high below low": lambda frame, rng: frame.assign(high=frame["low"], low=frame["high"]),
 }
@@ -98,12 +98,12 @@ def _load(folder: Path, frame: pd.DataFrame, label: LabelConfig) -> None:
     try:
         dataset = load_dataset(DataConfig(files=(path,), window=10, horizon=2, labels=label))
     except PresetSearchError as error:
-        told = error
+        refusal = error
     else:
         _assert_sound(dataset)
         return
-    assert "\n" not in str(told)
-    assert told.remedy
+    assert "\n" not in str(refusal)
+    assert refusal.remedy
 
 
 def _assert_sound(dataset: Dataset) -> None:
@@ -131,7 +131,7 @@ def test_any_damage_ends_in_a_sound_dataset_or_in_one_error(
             try:
                 frame = DAMAGES[name](frame, rng)
             except (TypeError, ValueError, AttributeError, KeyError):
-                continue  # this damage cannot be done to what is left
+                continue  # this damage does not apply to the columns that are left
     _load(tmp_path_factory.mktemp("bars"), frame, LabelConfig(kind=kind, volatility_scaled=scaled))
 
 
@@ -143,7 +143,7 @@ def test_each_damage_alone(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("row", [5, 120, 239, 240, 245, 700, 1190])
 @pytest.mark.parametrize("value", [1.5e307, 1.7e308, 1e99])
 @pytest.mark.parametrize("column", ["volume", "close"])
-def test_a_number_near_the_end_of_all_numbers(tmp_path: Path, row: int, value: float, column: str) -> None:
+def test_a_number_near_the_largest_float(tmp_path: Path, row: int, value: float, column: str) -> None:
     frame = CLEAN.drop(index=range(400, 420)).copy()
     frame.loc[row, column] = value
     frame.loc[row, "high"] = max(frame.loc[row, "high"], frame.loc[row, "close"])
@@ -164,7 +164,7 @@ def test_a_market_that_hardly_moves(tmp_path: Path, share: float) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"\0" * 100 + b"PAR1", bytes(range(256)) * 50])
-def test_bytes_that_are_no_parquet(tmp_path: Path, content: bytes) -> None:
+def test_bytes_that_are_not_parquet(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "test_BTCUSDT_5m.parquet"
     path.write_bytes(content)
     with pytest.raises(PresetSearchError, match="cannot be read as Parquet"):
