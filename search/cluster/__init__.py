@@ -1,1 +1,1 @@
-"""The machines of a Ray cluster: what each has and runs, and whether it can take part."""
+"""Joins Ray clusters, describes and checks their machines, and divides them among trials."""

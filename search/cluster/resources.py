@@ -27,7 +27,7 @@ class TrialResources:
         cpus: CPUs of a trial, and its number of threads.
         gpus: GPUs of a trial, or its share of one.
         max_concurrent: number of trials that run at a time, at most.
-        capacity: how many of them fit on the machines that are there now; the others wait for machines to come.
+        capacity: how many of them fit on the machines that are there now; the others wait for machines to join.
     """
 
     device: Literal["cpu", "cuda"]

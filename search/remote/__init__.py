@@ -1,1 +1,1 @@
-"""Runs commands on a cluster from another machine, and brings results back."""
+"""Runs campaigns on a cluster from another machine, and fetches their results."""

@@ -76,7 +76,7 @@ def install_results(files: Mapping[str, bytes], root: Path, name: str) -> Instal
 
 
 def _write_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write all files but the ledger, which does not belong into a campaign's folder."""
+    """Write all files but the ledger, which does not belong in a campaign's folder."""
     folder.mkdir()
     for name, content in files.items():
         if name != LEDGER_FILE:

@@ -1,1 +1,1 @@
-"""Statistics of a confirmation, as pure functions over arrays."""
+"""Computes the statistics of a confirmation, in pure functions over arrays."""

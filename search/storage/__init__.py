@@ -1,1 +1,1 @@
-"""Storage that outlives a process or a machine: a folder, S3 or Google Cloud Storage."""
+"""Keeps files that outlive a process or a machine: in a folder, on S3 or on Google Cloud Storage."""

@@ -1,6 +1,6 @@
 """Reads and writes the files of a campaign's trainings: in a local or shared folder, on `s3://` or on `gs://`.
 
-Every file is there whole or not at all: object stores publish a file when it is closed, folders when it is renamed.
+Every file exists whole or not at all: object stores publish a file when it is closed, folders when it is renamed.
 """
 
 from __future__ import annotations

@@ -51,13 +51,13 @@ class StorageMonitor:
         patience: float = PATIENCE_SECONDS,
         start: Callable[[Callable[[], None]], Future[None]] = in_background,
     ) -> None:
-        """Monitor a storage, which is taken to be available.
+        """Monitor a storage, which is assumed to be available.
 
         Args:
             storage: the storage to monitor.
             notify: called with a message when the storage fails, and when it is available again.
             clock: returns the time in seconds.
-            patience: seconds after a failure at which the storage is given up.
+            patience: seconds after a failure until the storage is given up.
             start: starts a probe, and returns its future.
         """
         self._storage = storage
@@ -129,7 +129,7 @@ class StorageMonitor:
             wait: waits a number of seconds.
 
         Returns:
-            What `act` returns.
+            The result of `act`.
 
         Raises:
             StorageError: the storage has been unavailable for too long; or it is available, and `act` still fails.
