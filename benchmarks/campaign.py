@@ -34,13 +34,14 @@ def run_ours(folder: Path) -> int:
     from search.campaign import run as campaign
     from search.campaign.plan import plan_campaign
     from search.config import CampaignConfig
+    from search.engine.ray_engine import RayEngine
     from search.results.folder import CURVES_FILE
 
     config = CampaignConfig(
         name="bench", data=_data(), trials=TRIALS, max_epochs=MAX_EPOCHS, grace=GRACE, reduction=REDUCTION,
         incumbent_epochs=INCUMBENT_EPOCHS, ask=(), model="quick", device="cpu",
     )  # fmt: skip
-    outcome = campaign.run_campaign(plan_campaign(config, folder))
+    outcome = campaign.run_campaign(plan_campaign(config, folder), RayEngine())
     return len(pd.read_parquet(folder / "bench" / CURVES_FILE)) + len(outcome.incumbent.epochs)
 
 
@@ -97,12 +98,12 @@ def _stock_trial(config: dict[str, Any], dataset: Any) -> None:
 
     from benchmarks.stock_loop import Module, Windows
     from core import presets
-    from search.engine.job import TrialJob
+    from core.config import Hyperparameters
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     base = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
-    recipe = TrialJob(base, "cpu", 1, Path()).training_config(config)
+    recipe = Hyperparameters(**config).apply(base)
     module = Module(recipe, dataset, torch.device("cpu"))
 
     class Report(lightning.Callback):

@@ -13,50 +13,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.memory import peak
+from benchmarks.stub import stub_trainable
 
 WORKERS, TRIALS, EPOCH_SECONDS = 64, 1000, 1.0
 MAX_EPOCHS, GRACE, REDUCTION = 9, 1, 3
 
 
-def _stub(ours: bool, folder: Path) -> Any:
-    from ray import tune
-
-    notes = str(folder)
-    # Of a row, what the controller looks at: a stub's process should load no more than it must, for there are many.
-    rest = {"train_loss": 1.0, "learning_rate": 1e-3, "seconds": EPOCH_SECONDS, "metrics": {}}
-
-    class Stub(tune.Trainable):
-        """Sleeps, and notes when."""
-
-        def setup(self, config: dict[str, Any]) -> None:
-            self.reset_config(config)
-
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.asked, self.epoch = new_config, 0
-            return True
-
-        def step(self) -> dict[str, Any]:
-            began = time.time()
-            time.sleep(EPOCH_SECONDS)
-            self.epoch += 1
-            with open(f"{notes}/{os.getpid()}", "a") as file:  # noqa: PTH123
-                file.write(f"{began} {time.time()} {self.epoch}\n")
-            score = 0.01 * self.epoch + self.asked["dropout"]
-            if ours:
-                row = {"epoch": self.epoch, "value": score, "score": score, "best_epoch": self.epoch, **rest}
-                return {"outcome": "training", "row": json.dumps(row)}
-            return {"epoch": self.epoch, "value": score}
-
-        def save_checkpoint(self, checkpoint_dir: str) -> None:
-            """Nothing."""
-
-    return Stub
+def _score(params: Mapping[str, Any], epoch: int) -> float:
+    return float(0.01 * epoch + params["dropout"])
 
 
 def _resources() -> dict[str, float]:
@@ -67,7 +38,7 @@ def _resources() -> dict[str, float]:
 def run_ours(folder: Path, trials: int, sampler: str) -> None:
     """A campaign of stub trials, as this project runs it."""
     from search.cluster.session import ray_session
-    from search.engine.tuner import run_trials
+    from search.engine.ray_engine import run_tuner
     from search.study.controller import Budget, Controller, Rules
     from search.study.space import SpaceConfig
     from search.study.study import CampaignStudy, StudySettings
@@ -76,8 +47,8 @@ def run_ours(folder: Path, trials: int, sampler: str) -> None:
     study = CampaignStudy(folder / "journal.log", settings)
     controller = Controller(study, Rules(MAX_EPOCHS, GRACE, REDUCTION, WORKERS), Budget(trials))
     with ray_session():
-        trainable = _stub(ours=True, folder=folder / "notes")
-        run_trials(trainable, _resources(), controller, folder / "raw" / "bench", processes=WORKERS)
+        trainable = stub_trainable(True, _score, EPOCH_SECONDS, folder / "notes")
+        run_tuner(trainable, _resources(), controller, folder / "raw" / "bench", starting=WORKERS)
     assert controller.failure is None, controller.failure
 
 
@@ -94,7 +65,7 @@ def run_stock(folder: Path, trials: int, sampler: str) -> None:
     space = SpaceConfig().distributions()
     with ray_session():
         tune.Tuner(
-            tune.with_resources(_stub(ours=False, folder=folder / "notes"), _resources()),
+            tune.with_resources(stub_trainable(False, _score, EPOCH_SECONDS, folder / "notes"), _resources()),
             tune_config=tune.TuneConfig(
                 search_alg=OptunaSearch(
                     space=space, metric="value", mode="max", sampler=make_sampler(sampler, 0)  # type: ignore[arg-type]
@@ -176,4 +147,4 @@ if __name__ == "__main__":
             {"ours": run_ours, "stock": run_stock}[sys.argv[1]](Path(scratch), int(sys.argv[2]), sys.argv[3])
             print(json.dumps({**measure(Path(scratch, "notes"), began), "peak": peak()}))
     else:
-        main(*(int(each) for each in sys.argv[1:2]), *sys.argv[2:3])
+        main(int(sys.argv[1]) if sys.argv[1:] else TRIALS, *sys.argv[2:3])

@@ -13,57 +13,30 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.memory import peak
+from benchmarks.stub import stub_trainable
 
 TRIALS, MAX_EPOCHS, GRACE, SLOTS = 1000, 9, 1, 2
 LONG_TRIALS, LONG_EPOCHS = 20, 60
 ASKS = 1000
 
 
-def value(config: dict[str, Any], epoch: int) -> float:
+def value(config: Mapping[str, Any], epoch: int) -> float:
     """A score that parameters and epoch decide."""
     digest = hashlib.sha256(f"{config['learning_rate']!r}".encode()).hexdigest()
     return int(digest[:6], 16) / 16**6 + 0.01 * epoch
 
 
-def _stub(ours: bool) -> Any:
-    from ray import tune
-
-    from search.engine.job import TRAINING
-    from tests.helpers.trial_records import row
-
-    class Stub(tune.Trainable):
-        """Reports a score at once."""
-
-        def setup(self, config: dict[str, Any]) -> None:
-            self.reset_config(config)
-
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.asked, self.epoch = new_config, 0
-            return True
-
-        def step(self) -> dict[str, Any]:
-            self.epoch += 1
-            found = value(self.asked, self.epoch)
-            if ours:
-                return {"outcome": TRAINING, "row": json.dumps(row(self.epoch, found))}
-            return {"epoch": self.epoch, "value": found}
-
-        def save_checkpoint(self, checkpoint_dir: str) -> None:
-            """Nothing."""
-
-    return Stub
-
-
 def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     """A campaign of stub trials, as this project runs it."""
     from search.cluster.session import ray_session
-    from search.engine.tuner import run_trials
+    from search.engine.ray_engine import run_tuner
     from search.study.controller import Budget, Controller, Rules
     from search.study.space import SpaceConfig
     from search.study.study import CampaignStudy, StudySettings
@@ -73,7 +46,7 @@ def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     controller = Controller(study, Rules(max_epochs, grace, 3, SLOTS), Budget(trials))
     with ray_session():
         started = time.perf_counter()
-        run_trials(_stub(ours=True), {"cpu": 1.0}, controller, folder / "raw" / "bench")
+        run_tuner(stub_trainable(True, value), {"cpu": 1.0}, controller, folder / "raw" / "bench")
         _tell(started, sum(len(log.epochs) for log in study.trials.values()))
 
 
@@ -90,8 +63,8 @@ def run_stock(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     space = SpaceConfig().distributions()
     with ray_session():
         started = time.perf_counter()
-        fitted = tune.Tuner(
-            tune.with_resources(_stub(ours=False), {"cpu": 1.0}),
+        results = tune.Tuner(
+            tune.with_resources(stub_trainable(False, value), {"cpu": 1.0}),
             tune_config=tune.TuneConfig(
                 search_alg=OptunaSearch(space=space, metric="value", mode="max", sampler=make_sampler("tpe", 0)),
                 scheduler=ASHAScheduler(
@@ -107,6 +80,7 @@ def run_stock(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()  # fmt: skip
+        fitted = [results[place] for place in range(len(results))]
         _tell(started, sum(result.metrics["epoch"] for result in fitted if result.metrics))
 
 
@@ -115,21 +89,32 @@ def _tell(started: float, results: int) -> None:
     print(json.dumps({"seconds": seconds, "results": results, "peak": peak()}))
 
 
+def _epoch(epoch: int, score: float) -> Any:
+    from search.study.trial_record import EpochRecord
+
+    return EpochRecord(
+        epoch=epoch, value=score, score=score, best_epoch=epoch, train_loss=1.0, learning_rate=1e-3, seconds=1.0,
+        metrics={},
+    )  # fmt: skip
+
+
 def ask_times(kind: Any, folder: Path, asks: int) -> float:
     """Mean milliseconds of some asks when the study holds `ASKS` trials."""
     from search.study.space import SpaceConfig
     from search.study.study import CampaignStudy, StudySettings
-    from tests.helpers.trial_records import trial_record
+    from search.study.trial_record import TrialRecord
 
     settings = StudySettings("bench", SpaceConfig().distributions(), kind, "complete", seed=0)
     study = CampaignStudy(folder / f"{kind}.log", settings)
     rng = np.random.default_rng(0)
     earlier = []
     for number in range(ASKS):
-        made = trial_record(number, [0.1, 0.2])
-        made.params |= {"learning_rate": float(10 ** rng.uniform(-5, -2.7)), "dropout": float(rng.uniform(0, 0.6))}
-        made.epochs[2].value = value(made.params, 2)
-        earlier.append(made)
+        params = {
+            "learning_rate": float(10 ** rng.uniform(-5, -2.7)), "batch_size": 128, "weight_decay": 0.01,
+            "dropout": float(rng.uniform(0, 0.6)), "focal_gamma": 2.0, "mixup_alpha": 0.0,
+        }  # fmt: skip
+        epochs = {epoch: _epoch(epoch, value(params, epoch)) for epoch in (1, 2)}
+        earlier.append(TrialRecord(number, params, "sampler", epochs, 1, "complete"))
     study.tell_earlier("filler", earlier)
     seconds = []
     for _ in range(asks):

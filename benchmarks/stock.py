@@ -30,7 +30,7 @@ class StockBlock(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Values `[B, C, L]` to `[B, C, ceil(L / stride)]`."""
-        return self.last(self.skip(values) + self.body(values))
+        return torch.as_tensor(self.last(self.skip(values) + self.body(values)))
 
 
 class StockHybrid(nn.Module):

@@ -170,6 +170,24 @@ def source_digest(*packages: Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def reading(path: Path, remedy: str = "Restore it from a backup") -> Iterator[None]:
+    """Turn whatever goes wrong while a file's content is taken apart into one error that names the file.
+
+    Args:
+        path: the file.
+        remedy: what the reader of the error can do.
+
+    Raises:
+        ConfigError: the block raised an error that a missing, unreadable or damaged file causes.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or repr(error)
+        raise ConfigError(f"{path} cannot be read ({' '.join(str(reason).split())[:200]})", remedy) from None
+
+
 class _Loader(yaml.SafeLoader):
     """`yaml.SafeLoader` that reads `1e-4` as a number (YAML 1.1 wants `1.0e-4`) and each key once."""
 

@@ -189,6 +189,6 @@ class CampaignConfig(Config):
         return self.model_copy(update=smaller)
 
 
-def settings_of(config: CampaignConfig) -> StudySettings:
+def study_settings(config: CampaignConfig) -> StudySettings:
     """What the proposals of a campaign depend on."""
     return StudySettings(config.name, config.space.distributions(), config.sampler, config.policy, config.seed)

@@ -12,8 +12,8 @@ from pathlib import Path
 from core.errors import ConfigError
 from core.files import write_bytes
 from search.results import ledger
-from search.results.folder import CELLS, JOURNAL_FILE, MANIFEST_FILE, RESTORED_FILE
-from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.folder import CELLS, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, RESTORED_FILE, CampaignFolder
+from search.results.ledger import LedgerEntry
 from search.results.manifest import LISTED
 from search.storage.filesystem import Storage, StorageError
 from search.study import study
@@ -34,7 +34,7 @@ def check_name_free(storage: Storage, name: str) -> None:
         ConfigError: one does.
         StorageError: the storage does not answer.
     """
-    if storage.names(FOLDER):
+    if storage.list_files(FOLDER):
         raise ConfigError(
             f"The storage holds a campaign {name} already", f"Choose another --name, or: preset-search resume {name}"
         )
@@ -47,7 +47,7 @@ def clear_backup(storage: Storage, owner_token: str | None) -> None:
         StorageError: the storage does not answer.
     """
     if storage.owner() == owner_token:
-        storage.clear(FOLDER)
+        storage.remove_folder(FOLDER)
 
 
 def taken_over(name: str) -> ConfigError:
@@ -56,7 +56,9 @@ def taken_over(name: str) -> ConfigError:
 
 
 @contextmanager
-def backed_up(folder: Path, storage: Storage | None, owner_token: str | None = None) -> Iterator[Callable[[], bool]]:
+def backed_up(
+    folder: CampaignFolder, storage: Storage | None, owner_token: str | None = None
+) -> Iterator[Callable[[], bool]]:
     """Copy a campaign's files whenever they have changed, while the block lasts and when it ends.
 
     A storage that does not answer is tried again: it is no reason to end anything. Where another driver has left its
@@ -83,7 +85,7 @@ def backed_up(folder: Path, storage: Storage | None, owner_token: str | None = N
                 taken.set()
             # Where no owner_token is, the storage is not the one that it was left in: a mount that has gone, perhaps.
             if not taken.is_set() and (owner_token is None or found):
-                copy_campaign(folder, storage, copied)
+                copy_campaign(folder.path, storage, copied)
 
     def follow() -> None:
         while not ended.wait(EVERY_SECONDS):
@@ -129,11 +131,11 @@ def _is_kept(name: str) -> bool:
 
 
 def _kept(storage: Storage) -> list[str]:
-    names = [name.removeprefix(f"{FOLDER}/") for name in storage.names(FOLDER)]
+    names = [name.removeprefix(f"{FOLDER}/") for name in storage.list_files(FOLDER)]
     return [name for name in names if _is_kept(name)]
 
 
-def restore(root: Path, name: str, storage: Storage) -> Path:
+def restore(root: Path, name: str, storage: Storage) -> CampaignFolder:
     """Bring a campaign's files from its storage into its folder, which is not there; returns the folder.
 
     `RESTORED_FILE` is left beside them: who goes on with the search begins another generation, see `study.take_over`.
@@ -150,12 +152,14 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
         ConfigError: the storage holds no such campaign, or the folder is there or cannot be written.
         StorageError: the storage does not answer.
     """
-    folder = root / name
-    if folder.exists():
-        raise ConfigError(f"{folder} is there already", "Leave out --storage: its journal knows more than a copy")
+    folder = CampaignFolder(root / name)
+    if folder.path.exists():
+        raise ConfigError(f"{folder.path} is there already", "Leave out --storage: its journal knows more than a copy")
     names = _kept(storage)
     if JOURNAL_FILE not in names:
-        raise ConfigError(f"There is no campaign {name!r} in {storage.shown}", "Name the storage that its file named")
+        raise ConfigError(
+            f"There is no campaign {name!r} in {storage.display_name}", "Name the storage that its file named"
+        )
     storage.claim()
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}.") as scratch:
@@ -166,18 +170,18 @@ def restore(root: Path, name: str, storage: Storage) -> Path:
         _delete_unknown_attempts(made / JOURNAL_FILE, name, storage)
         write_bytes(made / RESTORED_FILE, b"")
         for look in _looks(storage, name):  # before the verdict that they belong to
-            ledger.append_entry(root / LEDGER_FILE, look)
-        made.rename(folder)
+            ledger.append_entry(folder.ledger, look)
+        made.rename(folder.path)
     return folder
 
 
-def backup_ledger(root: Path, name: str, storage: Storage) -> None:
+def backup_ledger(folder: CampaignFolder, storage: Storage) -> None:
     """Copy what a campaign has looked at, before it looks: another machine has to know of it.
 
     Raises:
         StorageError: it cannot be written.
     """
-    told = ledger.of_campaign(root / LEDGER_FILE, name)
+    told = ledger.of_campaign(folder.ledger, folder.name)
     storage.write(f"{FOLDER}/{LEDGER_FILE}", told.encode())
 
 
@@ -191,7 +195,7 @@ def _looks(storage: Storage, name: str) -> list[LedgerEntry]:
 
 def _delete_unknown_attempts(journal: Path, name: str, storage: Storage) -> None:
     known = {trial.number: trial.attempt_id for trial in study.read_trials(study.load_study(journal, name))}
-    for found in storage.names():
+    for found in storage.list_files():
         match = _ATTEMPT.fullmatch(found)
         if match and known.get(int(match[1]), 0) < int(match[2]):
             storage.remove(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -18,16 +18,16 @@ from core.data.dataset import Dataset, load_dataset
 from core.data.sources.fetch import fetch_missing
 from core.data.sources.reader import read_market
 from core.errors import ConfigError
-from core.files import check_writable, read_yaml, to_yaml
+from core.files import check_writable, to_yaml
 from core.models import memory
 from core.models.memory import estimate_memory
-from search.cluster.nodes import Node, this_machine
-from search.cluster.resources import TrialResources, allocate, device_of
+from core.presets import Preset
+from search.cluster.nodes import Node, describe_this_machine
+from search.cluster.resources import TrialResources, allocate, choose_device
 from search.config import CampaignConfig, dry_run_bars
 from search.results import tables
-from search.results.folder import CONFIG_FILE, JOURNAL_FILE, campaign_folder
+from search.results.folder import CampaignFolder
 from search.storage.filesystem import Storage
-from search.study import study
 from search.study.samplers import sampler_keywords
 from search.study.trial_record import TrialRecord
 
@@ -58,7 +58,7 @@ class CampaignPlan:
     data: dict[str, Any]
     base: TrainingConfig
     incumbent: TrainingConfig
-    folder: Path
+    folder: CampaignFolder
     identity: str
     nodes: tuple[Node, ...]
     resources: TrialResources
@@ -86,10 +86,10 @@ class CampaignPlan:
         return storage_of(self.config, self.folder)
 
 
-def storage_of(config: CampaignConfig, folder: Path) -> Storage:
+def storage_of(config: CampaignConfig, folder: CampaignFolder) -> Storage:
     """Where the files of a campaign's trainings lie: in a folder of its own."""
     if config.storage is None:
-        return Storage(str((folder / CHECKPOINTS).absolute()))
+        return Storage(str((folder.path / CHECKPOINTS).absolute()))
     return Storage(config.storage).subfolder(config.name)
 
 
@@ -105,8 +105,8 @@ def plan_campaign(config: CampaignConfig, root: Path, nodes: Sequence[Node] = ()
         ConfigError: a name, a preset, a space, a folder or a size that cannot be used.
         DataError: data that cannot be used.
     """
-    folder = root / check_name(config.name, "campaign")
-    check_folder_free(folder)
+    folder = CampaignFolder(root / check_name(config.name, "campaign"))
+    check_folder_free(folder.path)
     if config.dry_run:
         config = config.shrunk()
     return _with_earlier(_plan(config, folder, nodes), root)
@@ -122,13 +122,12 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
     wanted: list[tuple[str, dict[str, Any]]] = []
     earlier: list[tuple[str, list[TrialRecord]]] = []
     for name in config.warm_start:
-        folder = campaign_folder(root, name)
-        resolved = read_yaml(folder / CONFIG_FILE).get("resolved")
-        if isinstance(resolved, dict) and resolved.get("identity") == plan.identity:
-            trials = study.read_trials(study.load_study(folder / JOURNAL_FILE, name))
+        folder = CampaignFolder.find(root, name)
+        if folder.read_record().identity == plan.identity:
+            trials = folder.read_journal()
             known = [trial for trial in trials if trial.outcome is not None and config.space.contains(trial.params)]
             earlier.append((name, known))
-        elif (best := tables.winner(tables.read_trials(folder))) is not None:
+        elif (best := tables.winner(folder.read_trials())) is not None:
             wanted.append((f"winner of {name}", {key: best[key] for key in HYPERPARAMETER_NAMES}))
     wanted += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
     inside = [(origin, params) for origin, params in wanted if config.space.contains(params)]
@@ -152,29 +151,27 @@ def plan_resume(
         ConfigError: it cannot: its files are missing or damaged, or data or program are not what they were.
         DataError: the data cannot be used.
     """
-    folder = campaign_folder(root, name)
-    if not (folder / JOURNAL_FILE).is_file():
-        raise ConfigError(f"{folder} has no journal", "There is nothing to resume; run the campaign under another name")
-    path = folder / CONFIG_FILE
-    content = read_yaml(path)
-    if not isinstance(content.get("config"), dict) or not isinstance(content.get("resolved"), dict):
-        raise ConfigError(f"{path} is no campaign's", "Restore it from a copy")
-    config = parse(CampaignConfig, _extended(content["config"], trials, hours), str(path))
-    pinned = _pinned(config, content["resolved"])
+    folder = CampaignFolder.find(root, name)
+    if not folder.journal.is_file():
+        raise ConfigError(
+            f"{folder.path} has no journal", "There is nothing to resume; run the campaign under another name"
+        )
+    config, record = _with_budgets(folder.read_config(), trials, hours), folder.read_record()
+    pinned = _pinned(config, record.data)
     fetch_missing(pinned.data)  # on another machine than the one that it was begun on, there may be no store yet
     resumed = _plan(pinned, folder, nodes)
-    before, now = content["resolved"].get("data", {}).get("fingerprint"), resumed.data["fingerprint"]
+    before, now = record.data.get("fingerprint"), resumed.data["fingerprint"]
     if before != now:
         raise ConfigError(
             f"The data are not those that campaign {name} was started on ({str(before)[:12]}, now {now[:12]})",
             "Bring the files back, or start a new campaign",
         )
-    if content["resolved"].get("identity") != resumed.identity:
+    if record.identity != resumed.identity:
         raise ConfigError(
             f"Campaign {name} was started by another version of this program, or its file or base preset was changed",
             "Resume it with the version that its file names, or start a new campaign",
         )
-    if content["resolved"].get("incumbent_recipe") != resumed.incumbent.model_dump(mode="json"):
+    if record.incumbent_recipe != resumed.incumbent.model_dump(mode="json"):
         raise ConfigError(
             f"Preset {config.incumbent}, the incumbent, is not what it was when campaign {name} was started",
             "Bring it back as it was, or start a new campaign",
@@ -182,33 +179,33 @@ def plan_resume(
     return resumed
 
 
-def _extended(config: dict[str, Any], trials: int | None, hours: float | None) -> dict[str, Any]:
-    """The same settings with other budgets: whoever names one means it, whatever another one said."""
-    changed = dict(config)
+def _with_budgets(config: CampaignConfig, trials: int | None, hours: float | None) -> CampaignConfig:
+    """Return the settings with other budgets: naming one lifts those that are not named."""
+    changes: dict[str, Any] = {}
     if trials is not None or hours is not None:
-        changed |= {"epochs": None, "convergence": None, "hours": hours}
+        changes = {"epochs": None, "convergence": None, "hours": hours}
     if trials is not None:
-        changed["trials"] = trials
-    return changed
+        changes["trials"] = trials
+    return parse(CampaignConfig, {**config.model_dump(mode="json"), **changes}, "command line") if changes else config
 
 
-def _pinned(config: CampaignConfig, resolved: dict[str, Any]) -> CampaignConfig:
+def _pinned(config: CampaignConfig, recorded: Mapping[str, Any]) -> CampaignConfig:
     """The same campaign with its span's end said, so that bars that came in since do not move it."""
     data = config.data
     if data.synthetic is not None or data.until is not None:
         return config
     try:
-        last = datetime.fromisoformat(resolved["data"]["span"][1])
-        until = last + timedelta(microseconds=resolved["data"]["bar"])
+        last = datetime.fromisoformat(recorded["span"][1])
+        until = last + timedelta(microseconds=recorded["bar"])
     except (KeyError, TypeError, ValueError):
         return config  # the fingerprint decides
     return config.model_copy(update={"data": data.model_copy(update={"until": until})})
 
 
-def _plan(config: CampaignConfig, folder: Path, nodes: Sequence[Node]) -> CampaignPlan:
+def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node]) -> CampaignPlan:
     config.space.check()
-    nodes = tuple(nodes) or (this_machine(),)
-    device = device_of(config, nodes)
+    nodes = tuple(nodes) or (describe_this_machine(),)
+    device = choose_device(config, nodes)
     config = config.model_copy(update={"model": config.model or memory.default_size(torch.device(device))})
     base, incumbent = presets.load_preset(config.base), presets.load_preset(config.incumbent)
     for asked in config.ask:
@@ -218,9 +215,8 @@ def _plan(config: CampaignConfig, folder: Path, nodes: Sequence[Node]) -> Campai
         dataset.check_batch_size(batch_size)
     assert config.model is not None  # resolved by now
     base_config = base.training_config(size=config.model, metric=config.metric, seed=config.seed)
-    incumbent_config = incumbent.training_config(size=config.model, metric=config.metric, seed=config.seed)
+    incumbent_config = incumbent_recipe(incumbent, config)
     dataset.check_batch_size(incumbent_config.trainer.batch_size)
-    epochs = min(incumbent_config.trainer.epochs, config.incumbent_epochs or incumbent_config.trainer.epochs)
     recipe = base_config.with_trainer(epochs=config.max_epochs, patience=None, schedule=config.schedule)
     largest = max(*config.space.batch_size.values, incumbent_config.trainer.batch_size)
     need = estimate_memory(recipe.model, dataset.features.shape[1], dataset.window, largest)
@@ -229,12 +225,20 @@ def _plan(config: CampaignConfig, folder: Path, nodes: Sequence[Node]) -> Campai
         dataset=dataset.without_test(),
         data=summary.describe_data(dataset),
         base=recipe,
-        incumbent=incumbent_config.with_trainer(epochs=epochs),
+        incumbent=incumbent_config,
         folder=folder,
         identity=config.identity(dataset.fingerprint, __version__, recipe),
         nodes=nodes,
         resources=allocate(config, nodes, device, need, dataset.nbytes),
     )
+
+
+def incumbent_recipe(preset: Preset, config: CampaignConfig) -> TrainingConfig:
+    """Return the recipe of an incumbent: the preset's own, with no more epochs than the campaign allows it."""
+    assert config.model is not None  # resolved by now
+    recipe = preset.training_config(size=config.model, metric=config.metric, seed=config.seed)
+    epochs = min(recipe.trainer.epochs, config.incumbent_epochs or recipe.trainer.epochs)
+    return recipe.with_trainer(epochs=epochs)
 
 
 def check_folder_free(folder: Path) -> None:

@@ -58,9 +58,8 @@ def incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[Trial
     task = progress.add_task(f"incumbent {name}", total=epochs)
 
     def show(trial: TrialRecord) -> None:
-        latest = trial.epochs[trial.last_epoch].row
-        description = f"incumbent {name}  best {latest['value']:.4f} at {latest['best_epoch']}"
-        progress.update(task, completed=latest["epoch"], description=description)
+        description = f"incumbent {name}  best {trial.value:.4f} at {trial.last.best_epoch}"
+        progress.update(task, completed=trial.last_epoch, description=description)
 
     return show
 

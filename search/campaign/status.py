@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config import parse
-from core.files import read_yaml
-from search.config import CampaignConfig
-from search.results import manifest
-from search.results.folder import (
-    CELLS,
-    CONFIG_FILE,
-    JOURNAL_FILE,
-    MANIFEST_FILE,
-    ROW_FILE,
-    SUMMARY_FILE,
-    VERDICT_FILE,
-    campaign_folder,
-)
-from search.results.verdict import read_verdict
-from search.study import journal, study
-from search.study.journal import ACT, JournalReader
+from core.errors import ConfigError
+from search.results.folder import VERDICT_FILE, CampaignFolder
+from search.results.manifest import manifest_lists
+from search.study.journal import ACT, JournalReader, is_held
 from search.study.trial_record import COMPLETE, TrialRecord
 
 
@@ -79,13 +65,11 @@ def campaign_status(root: Path, name: str) -> CampaignStatus:
     Raises:
         ConfigError: there is none of that name, or its files are damaged.
     """
-    folder = campaign_folder(root, name)
-    path = folder / CONFIG_FILE
-    content = read_yaml(path).get("config")
-    config = parse(CampaignConfig, content if isinstance(content, dict) else {}, str(path))
-    held = journal.is_held(folder / JOURNAL_FILE)
-    reader = JournalReader.open(folder / JOURNAL_FILE)
-    trials = study.read_trials(study.load_study(folder / JOURNAL_FILE, name))
+    folder = CampaignFolder.find(root, name)
+    config = folder.read_config()
+    held = is_held(folder.journal)
+    reader = JournalReader.open(folder.journal)
+    trials = folder.read_journal()
     ended = sum(trial.outcome is not None for trial in trials)
     phase, following = _phase(folder, name, held, trials)
     values = [(trial.value, -trial.number) for trial in trials if trial.epochs and trial.value == trial.value]
@@ -110,33 +94,30 @@ def _seconds(lines: list[dict[str, Any]]) -> float:
     return float(next((act["at"] for act in acts if isinstance(act.get("at"), int | float)), 0.0))
 
 
-def _phase(folder: Path, name: str, held: bool, trials: list[TrialRecord]) -> tuple[str, tuple[str, ...]]:
-    """What a campaign does, or how it ended; and the commands that follow."""
+def _phase(folder: CampaignFolder, name: str, held: bool, trials: list[TrialRecord]) -> tuple[str, tuple[str, ...]]:
+    """Return what a campaign does, or how it ended; and the commands that follow."""
     resume, confirm = (f"resume {name}",), (f"confirm {name}",)
-    # The search removes the manifest when it goes on; confirmation leaves it there.
-    concluded = (folder / MANIFEST_FILE).is_file()
-    cells = folder / CELLS
-    done = len(list(cells.glob(f"*/{ROW_FILE}")))
+    finished = folder.finished_cells()
     if held:
-        doing = f"being confirmed, {done} trainings done" if concluded else "running"
-        return doing, (f"stop {name}",)
-    if not concluded:
+        activity = f"being confirmed, {finished} trainings done" if folder.is_concluded else "running"
+        return activity, (f"stop {name}",)
+    if not folder.is_concluded:
         return "ended by a crash", resume
-    verdict = read_verdict(folder)
-    if verdict is not None and (manifest.manifest_lists(folder, VERDICT_FILE) or not cells.exists()):
-        return f"confirmed: {verdict.get('status')}", (f"export {name} --as {name.replace('-', '_')}",)
-    if cells.exists():
-        return f"confirmation interrupted, {done} trainings done", confirm
-    ended_by = _ended_by(folder)
-    if ended_by in ("stopped", "interrupted"):
-        return str(ended_by), resume
+    verdict = folder.read_verdict()
+    if verdict is not None and (manifest_lists(folder, VERDICT_FILE) or not folder.cells.exists()):
+        return f"confirmed: {verdict['status']}", (f"export {name} --as {folder.default_preset_name}",)
+    if folder.cells.exists():
+        return f"confirmation interrupted, {finished} trainings done", confirm
+    end_reason = _end_reason(folder)
+    if end_reason in ("stopped", "interrupted"):
+        return end_reason, resume
     if not any(trial.outcome == COMPLETE for trial in trials):
         return "ended without a winner", (f"resume {name} --trials {2 * len(trials)}",)
-    return f"searched (ended by: {ended_by})", confirm
+    return f"searched (ended by: {end_reason})", confirm
 
 
-def _ended_by(folder: Path) -> object:
+def _end_reason(folder: CampaignFolder) -> str:
     try:
-        return json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["ended_by"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return "nobody knows what"
+        return folder.read_end_reason()
+    except ConfigError:
+        return "unknown"

@@ -13,7 +13,6 @@ from core.evaluation.report import evaluate_rows
 from core.files import write_json
 from search.campaign.plan import CampaignPlan
 from search.results import manifest, tables
-from search.results.folder import CONFIG_FILE, CURVES_FILE, JOURNAL_FILE, MANIFEST_FILE, SUMMARY_FILE, TRIALS_FILE
 from search.study.controller import Controller
 from search.study.trial_record import COMPLETE, TrialRecord
 
@@ -63,10 +62,14 @@ def write_summary(
     folder, trials = plan.folder, list(controller.study.trials.values())
     table = tables.trials_table(trials)
     gathered = tables.gather(folder, plan.storage, trials)
-    names = (
-        CONFIG_FILE, JOURNAL_FILE, TRIALS_FILE, CURVES_FILE, SUMMARY_FILE,
-        MANIFEST_FILE,
-    )  # fmt: skip
+    written = [
+        folder.config_file,
+        folder.journal,
+        folder.trials_table,
+        folder.curves_table,
+        folder.summary,
+        folder.manifest,
+    ]
     outcome = CampaignSummary(
         winner=tables.winner(table),
         incumbent=incumbent,
@@ -75,9 +78,9 @@ def write_summary(
         ended_by=_ended_by(controller, incumbent),
         differences=[said for trial in trials for said in trial.differences],
         seconds=(datetime.now(UTC) - started).total_seconds(),
-        files=[*(folder / name for name in names), *gathered],
+        files=[*written, *gathered],
     )
-    write_json(folder / SUMMARY_FILE, _summary(plan, outcome))
+    write_json(folder.summary, _summary(plan, outcome))
     manifest.write_manifest(folder)
     return outcome
 
@@ -123,6 +126,6 @@ def _incumbent(plan: CampaignPlan, trial: TrialRecord) -> dict[str, Any] | None:
     return {
         "preset": plan.config.incumbent,
         "epochs": trial.last_epoch,
-        "best_epoch": trial.epochs[trial.last_epoch].row["best_epoch"],
+        "best_epoch": trial.last.best_epoch,
         "val": trial.best_metrics,
     }

@@ -55,9 +55,8 @@ from search.cli.options import (
 )
 from search.cluster.address import is_job_server
 from search.config import resolve_config
-from search.results import regenerate
-from search.results.folder import JOURNAL_FILE, ROOT, STOP_FILE, campaign_folder
-from search.storage.filesystem import Storage, check_place
+from search.results.folder import ROOT, CampaignFolder
+from search.storage.filesystem import Storage, resolve_location
 from search.study.trial_record import COMPLETE, FAILED
 
 RUN_EPILOG = (
@@ -119,6 +118,7 @@ def run(
     from search.campaign.plan import check_folder_free, plan_campaign
     from search.campaign.run import run_campaign
     from search.cluster import session
+    from search.engine.ray_engine import RayEngine
 
     source = data_settings(
         data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
@@ -132,13 +132,14 @@ def run(
     config = resolve_config(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
     check_folder_free(root / config.name)
     fetch_missing(config.data)
-    with session.joined(address) as nodes:
+    with session.join_cluster(address) as nodes:
         plan = plan_campaign(config, root, nodes)
         _announce(plan)
-        outcome = run_campaign(plan)
+        engine = RayEngine()
+        outcome = run_campaign(plan, engine)
         _report(plan, outcome, root)
         if config.confirm is not None and outcome.winner is not None:
-            confirm_and_show(config.name, root, {}, nodes=nodes if address is None else session.survey())
+            confirm_and_show(config.name, root, {}, nodes=nodes if address is None else session.describe_nodes())
 
 
 def resume(
@@ -154,24 +155,25 @@ def resume(
     from search.campaign.plan import plan_resume
     from search.campaign.run import resume_campaign
     from search.cluster import session
+    from search.engine.ray_engine import RayEngine
 
     if storage is not None:
-        came = backup.restore(root, check_name(name, "campaign"), Storage(check_place(storage)).at(name))
-        console.err.print(f"brought {escape(str(came))} back from its storage")
-    with session.joined(address) as nodes:
+        folder = backup.restore(root, check_name(name, "campaign"), Storage(resolve_location(storage)).subfolder(name))
+        console.err.print(f"restored {escape(str(folder.path))} from its storage")
+    with session.join_cluster(address) as nodes:
         plan = plan_resume(name, root, trials, hours, nodes)
         _announce(plan)
-        _report(plan, resume_campaign(plan), root)
+        _report(plan, resume_campaign(plan, RayEngine()), root)
 
 
 def stop(name: NameArgument, root: RootOption = ROOT) -> None:
     """Ask a running campaign to end: what was learned is kept, and `resume` goes on from there."""
     from search.study.journal import is_held
 
-    folder = campaign_folder(root, name)
-    if not is_held(folder / JOURNAL_FILE):
+    folder = CampaignFolder.find(root, name)
+    if not is_held(folder.journal):
         raise ConfigError(f"Campaign {name} is not running", f"To go on with it: preset-search resume {name}")
-    (folder / STOP_FILE).touch()
+    folder.stop_request.touch()
     console.out.print(f"campaign {escape(name)} was asked to stop; its trials end with their present epoch")
 
 
@@ -198,7 +200,7 @@ def _table(plan: Any, outcome: Any) -> Table:
         values = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
         rows.append((f"winner: trial #{best['number']}", values, [f"{best['best_epoch']} of {best['epochs']}"]))
     if incumbent.outcome == COMPLETE:
-        best_epoch = incumbent.epochs[incumbent.last_epoch].row["best_epoch"]
+        best_epoch = incumbent.last.best_epoch
         name = f"incumbent: {plan.config.incumbent}"
         rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
     rows.extend((BASELINE_LABELS[name], scores, [""]) for name, scores in outcome.yardsticks.items())
@@ -232,10 +234,8 @@ def _report(plan: Any, outcome: Any, root: Path) -> None:
 
 def _next(campaign: str, root: Path) -> str:
     """The commands that confirm and export a campaign's winner."""
-    return (
-        f"next: preset-search confirm {campaign}{_where(root)}\n"
-        f"then: preset-search export {campaign} --as {regenerate.default_name(campaign)}{_where(root)}"
-    )
+    preset, where = CampaignFolder(root / campaign).default_preset_name, _where(root)
+    return f"next: preset-search confirm {campaign}{where}\nthen: preset-search export {campaign} --as {preset}{where}"
 
 
 def _where(root: Path) -> str:

@@ -37,8 +37,7 @@ from search.remote.jobs import (
     without_control_characters,
 )
 from search.results import ledger
-from search.results.folder import ROOT, campaign_folder
-from search.results.ledger import LEDGER_FILE
+from search.results.folder import LEDGER_FILE, ROOT, CampaignFolder
 
 LAUNCH_EPILOG = (
     "Examples:\n\nray dashboard cluster.yaml  # opens the tunnel; leave it open\n\n"
@@ -116,26 +115,26 @@ def fetch_results(
     check_name(name, "campaign")
     head = Head(python, remote)
     client = connect(address)
-    from search.remote.job_log import job_output
+    from search.remote.job_log import wait_for_output
 
     job = run_job(client, name, head.entrypoint(["pack-results", name]))
-    code, log = job_output(client, job, say)
+    code, log = wait_for_output(client, job, say)
     delete_job(client, job)
     if code != 0:
         asked = command_line("status", name, location_flags(address, head))
         raise ConfigError(f"The head did not hand out {name}: {_last_line(log)}", f"Look with: {asked}")
-    came = download.install_results(archive.unpack(archive.from_log(log)), root, name)
+    came = download.install_results(archive.unpack(archive.decode_log(log)), root, name)
     console.out.print(f"wrote {escape(str(came.folder))}")
-    if came.looks:
-        console.out.print(f"wrote {escape(str(root / LEDGER_FILE))} ({came.looks} lines)")
+    if came.new_ledger_entries:
+        console.out.print(f"wrote {escape(str(root / LEDGER_FILE))} ({came.new_ledger_entries} lines)")
     if not came.concluded:
         console.out.print("The campaign has not ended, or was not concluded: this is what there is so far.")
 
 
 def pack_results(name: NameArgument, root: RootOption = ROOT) -> None:
     """Print a campaign's results, for `fetch-results` to read."""
-    folder = campaign_folder(root, name)
-    for line in archive.to_lines(archive.pack(folder, ledger.of_campaign(root / LEDGER_FILE, name))):
+    folder = CampaignFolder.find(root, name)
+    for line in archive.encode_lines(archive.pack(folder.path, ledger.of_campaign(folder.ledger, name))):
         typer.echo(line)
 
 

@@ -20,8 +20,7 @@ from core.console import INTERRUPTED, Row
 from search.cli.options import NameArgument, RayAddressOption, RootOption
 from search.cluster.nodes import Node
 from search.results import manifest
-from search.results.folder import CELLS, CONFIRMATION_FILE, MANIFEST_FILE, ROOT, VERDICT_FILE, campaign_folder
-from search.results.verdict import read_verdict
+from search.results.folder import ROOT, VERDICT_FILE, CampaignFolder
 
 CONFIRM_EPILOG = (
     "Examples:\n\npreset-search confirm btc-eth-30d\n\n"
@@ -55,26 +54,26 @@ def confirm(
     """
     from search.cluster import session  # Ray takes seconds to import
 
-    folder = campaign_folder(root, name)
+    folder = CampaignFolder.find(root, name)
     if (written := _closed(folder)) is not None:
         console.err.print("This campaign has its verdict; test is read once, so it stays as it is.")
         show_verdict(written)
         return
-    with session.joined(address) as nodes:
+    with session.join_cluster(address) as nodes:
         confirm_and_show(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent, nodes)
 
 
-def _closed(folder: Path) -> dict[str, Any] | None:
+def _closed(folder: CampaignFolder) -> dict[str, Any] | None:
     """The verdict of a campaign that has one for good; None if one is to be made, or was not written to the end.
 
     The manifest is written last: once it lists the verdict, trainings that were left behind make no other.
     """
     listed = manifest.manifest_lists(folder, VERDICT_FILE)
-    if not listed and ((folder / CELLS).exists() or read_verdict(folder) is None):
+    if not listed and (folder.cells.exists() or folder.read_verdict() is None):
         return None
     manifest.check_manifest(folder)
-    shutil.rmtree(folder / CELLS, ignore_errors=True)
-    return read_verdict(folder)
+    shutil.rmtree(folder.cells, ignore_errors=True)
+    return folder.read_verdict()
 
 
 def confirm_and_show(
@@ -87,6 +86,7 @@ def confirm_and_show(
     """Confirm a campaign and print what came of it."""
     from search.confirmation import run as confirmation
     from search.confirmation.plan import plan_confirmation
+    from search.engine.ray_engine import RayEngine
 
     named = {key: value for key, value in changes.items() if value is not None}
     plan = plan_confirmation(name, root, named, incumbent, nodes)
@@ -97,14 +97,15 @@ def confirm_and_show(
         f"{plan.missing} to be trained, about {max(plan.seconds / max_concurrent / 60, 1):.0f} min"
     )
     try:
-        verdict = confirmation.run_confirmation(plan)
+        verdict = confirmation.run_confirmation(plan, RayEngine())
     except KeyboardInterrupt:
         where = "" if root == ROOT else f" --results {root}"
         console.out.print(f"What was trained is kept. next: preset-search confirm {escape(name + where)}")
         raise typer.Exit(INTERRUPTED) from None
     show_verdict(verdict)
-    for file in (VERDICT_FILE, CONFIRMATION_FILE, MANIFEST_FILE):
-        console.out.print(f"wrote {escape(str(root / name / file))}")
+    folder = plan.campaign.folder
+    for path in (folder.verdict, folder.confirmation_table, folder.manifest):
+        console.out.print(f"wrote {escape(str(path))}")
 
 
 def show_verdict(verdict: dict[str, Any]) -> None:

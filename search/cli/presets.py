@@ -15,7 +15,7 @@ from core.errors import ConfigError
 from core.presets import SHIPPED, USER_FOLDER, Preset, load_preset, preset_names, preset_yaml, save_preset
 from search.cli.options import NameArgument, RootOption
 from search.results.export import NothingToExportError, make_preset
-from search.results.folder import CONFIG_FILE, ROOT, campaign_folder
+from search.results.folder import ROOT, CampaignFolder
 from search.results.regenerate import concluded_campaigns, presets_by_campaign, regenerate_campaign
 
 NOT_CERTIFIED = 1
@@ -42,12 +42,12 @@ def export(
     presets: FolderOption = USER_FOLDER,
 ) -> None:
     """Write a campaign's winner as a preset file, which says what may be claimed of it."""
-    made = make_preset(campaign_folder(root, name), preset_name)
+    made = make_preset(CampaignFolder.find(root, name), preset_name)
     assert made.provenance is not None
     path = save_preset(made, presets)
     status = made.provenance.status
     console.out.print(console.plain(f"wrote {path} ({status})"))
-    flags = f"--config {root / name / CONFIG_FILE} --model {made.provenance.model}"
+    flags = f"--config {CampaignFolder(root / name).config_file} --model {made.provenance.model}"
     named = preset_name if presets == USER_FOLDER else path
     console.out.print(
         console.plain(f"next: preset-train --preset {named} {flags} --output-dir checkpoints/{preset_name}")
@@ -85,7 +85,7 @@ def regenerate(
     wanted, passed = concluded_campaigns(root) if every else (names or [], {})
     for name in wanted:
         try:
-            wrong |= regenerate_campaign(campaign_folder(root, name), known.get(name, []), folders, check)
+            wrong |= regenerate_campaign(CampaignFolder.find(root, name), known.get(name, []), folders, check)
         except ConfigError as error:
             if not every:
                 raise

@@ -7,12 +7,9 @@ from typing import Annotated
 import typer
 
 from core import console
-from core.config import parse
 from core.console import Command
-from core.files import read_yaml
 from search.cli.options import NameArgument, RootOption
-from search.config import CampaignConfig
-from search.results.folder import CONFIG_FILE, JOURNAL_FILE, ROOT, campaign_folder
+from search.results.folder import ROOT, CampaignFolder
 
 REPLAY_EPILOG = "Example:\n\npreset-search replay btc-eth-30d"
 study_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Optuna's record of a campaign.")
@@ -20,13 +17,11 @@ study_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Opt
 
 def replay(name: NameArgument, root: RootOption = ROOT) -> None:
     """Make every proposal of a campaign again from its journal, and say whether they are the same."""
-    from search.config import settings_of
+    from search.config import study_settings
     from search.study.replay import replay_study
 
-    folder = campaign_folder(root, name)
-    content = read_yaml(folder / CONFIG_FILE).get("config")
-    config = parse(CampaignConfig, content if isinstance(content, dict) else {}, str(folder / CONFIG_FILE))
-    found = replay_study(folder / JOURNAL_FILE, settings_of(config))
+    folder = CampaignFolder.find(root, name)
+    found = replay_study(folder.journal, study_settings(folder.read_config()))
     console.out.print(f"{found.equal} of {found.proposals} proposals came out the same to the last bit")
     if found.first_difference is not None:
         number, recorded, again = found.first_difference
@@ -45,5 +40,5 @@ def copy(
     """Copy a campaign's study into any storage that Optuna knows."""
     from search.study import study
 
-    count = study.copy_study(campaign_folder(root, name) / JOURNAL_FILE, name, to)
+    count = study.copy_study(CampaignFolder.find(root, name).journal, name, to)
     console.out.print(f"copied {count} trials")

@@ -18,10 +18,8 @@ from core.evaluation import calibration
 from core.evaluation.baselines import BASELINES
 from core.evaluation.calibration import Calibration
 from core.evaluation.report import evaluate_rows
-from core.files import read_yaml
+from search.confirmation.cells import CellResult
 from search.confirmation.plan import Candidate, ConfirmationPlan
-from search.results import tables
-from search.results.folder import CONFIG_FILE, PREDICTIONS_FILE, RETURNS_FILE
 from search.results.predictions import VAL, probabilities_of
 from search.statistics.bootstrap import DRAWS, LEVEL, block_length
 from search.statistics.certification import (
@@ -41,15 +39,6 @@ from search.study.trial_record import COMPLETE
 SCHEMA_VERSION = 1
 CERTIFIED, NOT_CERTIFIED = "certified", "not certified"
 _GATING = ("majority", "persistence", "logistic regression")
-
-
-@dataclass(frozen=True)
-class CellResult:
-    """A cell that is done: its row, what it predicted, what that would have earned."""
-
-    row: dict[str, Any]
-    predictions: pd.DataFrame
-    returns: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -146,7 +135,6 @@ def make_verdict(
     """
     config, dataset = plan.campaign.config, plan.dataset
     readings = sum("test" in look["saw"] for look in earlier)
-    resolved = read_yaml(plan.campaign.folder / CONFIG_FILE)["resolved"]
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "campaign": config.name,
@@ -155,7 +143,7 @@ def make_verdict(
         "ranking_metric": config.metric,
         "model": config.model,
         "recipe": plan.campaign.base.model_dump(mode="json"),
-        "data": {**resolved["data"], "settings": _settings(plan)},
+        "data": {**plan.campaign.folder.read_record().data, "settings": _settings(plan)},
         "method": {
             "interval": f"central {LEVEL:.0%} of {DRAWS} draws of blocks of time and of seeds",
             "deflated_sharpe": "median of the seeds, each of its own returns",
@@ -204,7 +192,7 @@ def _confirmed(plan: ConfirmationPlan, chosen: Selection) -> dict[str, Any]:
     return {
         "winner": {
             "trial": chosen.candidate.number,
-            "hyperparameters": chosen.candidate.six,
+            "hyperparameters": chosen.candidate.hyperparameters,
             "out_of_fold": _rows(winner.figures),
             "final_epochs": int(np.median(own)),
         },
@@ -212,7 +200,7 @@ def _confirmed(plan: ConfirmationPlan, chosen: Selection) -> dict[str, Any]:
         "candidates": [
             {
                 "trial": candidate.number,
-                "hyperparameters": candidate.six,
+                "hyperparameters": candidate.hyperparameters,
                 "out_of_fold": _rows(chosen.standings[candidate.name].figures),
                 "lead": chosen.standings[candidate.name].lead.as_row(),
             }
@@ -266,8 +254,7 @@ def _beside(plan: ConfirmationPlan, chosen: Selection) -> dict[str, Any]:
     and the mean of several varies less than any of them.
     """
     folder, dataset, metric = plan.campaign.folder, plan.dataset, plan.campaign.config.metric
-    predictions = pd.read_parquet(folder / PREDICTIONS_FILE)
-    returns = pd.read_parquet(folder / RETURNS_FILE)
+    predictions, returns = folder.read_predictions(), folder.read_returns()
     predictions, returns = predictions[predictions["split"] == VAL], returns[returns["split"] == VAL]
     trials = []
     for number, table in predictions.groupby("number"):
@@ -280,7 +267,7 @@ def _beside(plan: ConfirmationPlan, chosen: Selection) -> dict[str, Any]:
     joined = [_joined([each for each in won if each.row["seed"] == seed], dataset) for seed in plan.seeds]
     own = [_by_period(each, period) for each in joined]
     others = np.array([sharpe_ratio(_by_period(trial, period)) for trial in trials])
-    tried = len(tables.read_trials(folder))
+    tried = len(folder.read_trials())
     deflated = float(np.median([deflated_sharpe(returns, others, tried) for returns in own]))
     return {
         "tradable": {

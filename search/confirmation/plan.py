@@ -10,27 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from core import presets
-from core.config import HYPERPARAMETER_NAMES, DataConfig, TrainingConfig, parse
+from core.config import HYPERPARAMETER_NAMES, DataConfig, Hyperparameters, TrainingConfig, parse
 from core.data import file_format
 from core.data.dataset import Dataset, fit_dataset, load_dataset
 from core.data.sources.reader import bar_files, read_market
 from core.data.splits import fold_borders
 from core.errors import ConfigError
-from core.files import read_yaml, write_json
-from core.presets import Preset
-from search.campaign.plan import CampaignPlan, data_config_of, plan_resume
+from core.files import reading, write_json
+from search.campaign.plan import CampaignPlan, data_config_of, incumbent_recipe, plan_resume
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
-from search.engine.job import TrialJob
 from search.results import manifest, tables
-from search.results.folder import BEGUN_FILE, CELLS, CONFIG_FILE, INCUMBENT_FILE, JOURNAL_FILE, ROW_FILE
+from search.results.folder import ROW_FILE
 from search.results.ledger import LedgerEntry
 from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
-from search.study import study
 from search.study.trial_record import COMPLETE
 
-LEAST_ROWS = 100
+MIN_ROWS = 100
 """Fewest usable rows of a fold's parts: all folds are judged together, so one alone may be small."""
 COST_OF_EVALUATION = 0.35
 """Of an epoch on a row that is evaluated, in terms of one that is trained on."""
@@ -42,13 +39,13 @@ class Candidate:
 
     Attributes:
         number: of the trial that it is from, or `INCUMBENT`.
-        six: its hyperparameters.
+        hyperparameters: its six hyperparameters, by name.
         recipe: all of it; the seed is set for each cell.
         expected_epochs: how many a training will take, as far as is known.
     """
 
     number: int
-    six: dict[str, Any]
+    hyperparameters: dict[str, Any]
     recipe: TrainingConfig
     expected_epochs: int
 
@@ -89,7 +86,7 @@ class ConfirmationPlan:
         candidates: the best trials, best first, then the incumbent.
         dataset: the main splits, test included: for the final training alone.
         folds: a dataset a fold: its train, its inner val, and as test its block.
-        look: what the ledger is to know, but for what is read; None for the synthetic market.
+        ledger_entry: the entry for the ledger, without the training that is read; None for the synthetic market.
         missing: how many trainings are not done yet, but for the final one.
         seconds: what they are expected to take, one after the other.
     """
@@ -101,13 +98,19 @@ class ConfirmationPlan:
     candidates: tuple[Candidate, ...]
     dataset: Dataset
     folds: tuple[Dataset, ...]
-    look: LedgerEntry | None
+    ledger_entry: LedgerEntry | None
     missing: int
     seconds: float
 
-    def look_at(self, final: Cell) -> LedgerEntry | None:
-        """What the ledger is told before a final training is read on test."""
-        return None if self.look is None else replace(self.look, reads=final.key(self.campaign.identity, 0))
+    def cell_folder(self, cell: Cell) -> Path:
+        """Return the folder that keeps the result of a cell."""
+        return _cell_folder(self.campaign, cell, self.settings.folds)
+
+    def entry_for(self, final: Cell) -> LedgerEntry | None:
+        """Return the ledger entry to append before the final training is read on test."""
+        if self.ledger_entry is None:
+            return None
+        return replace(self.ledger_entry, reads=final.key(self.campaign.identity, 0))
 
     @property
     def cells(self) -> list[Cell]:
@@ -152,8 +155,8 @@ def plan_confirmation(
     campaign = plan_resume(name, root, None, None, nodes)
     config = campaign.config
     _check_searched(campaign)
-    settings, incumbent = _begun(campaign, settings, incumbent)
-    trials = tables.read_trials(campaign.folder)
+    settings, incumbent = _agreed_settings(campaign, settings, incumbent)
+    trials = campaign.folder.read_trials()
     best = tables.ranked(trials)[: settings.top]
     if not best:
         raise ConfigError(f"Campaign {name} has no full-fidelity trial to confirm", "Resume it with more --trials")
@@ -161,13 +164,8 @@ def plan_confirmation(
     folds = _folds(data, settings.folds)
     dataset = load_dataset(data)
     rival = presets.load_preset(incumbent or config.incumbent)
-    recipe = campaign.incumbent if incumbent is None else _capped(rival, campaign)
-    job = TrialJob(campaign.base, campaign.resources, campaign.storage)
-    candidates = [
-        Candidate(int(row["number"]), six, job.training_config(six), config.max_epochs)
-        for row in best
-        if (six := {key: row[key] for key in HYPERPARAMETER_NAMES})
-    ]
+    recipe = campaign.incumbent if incumbent is None else incumbent_recipe(rival, config)
+    candidates = [_candidate(campaign, row) for row in best]
     epochs = _epochs_of_incumbent(campaign) if incumbent is None else recipe.trainer.epochs
     candidates.append(Candidate(INCUMBENT, rival.hyperparameters.model_dump(), recipe, epochs))
     for fold in folds:
@@ -182,7 +180,7 @@ def plan_confirmation(
         candidates=tuple(candidates),
         dataset=dataset,
         folds=folds,
-        look=None if dataset.is_synthetic else _look(campaign, dataset, len(trials)),
+        ledger_entry=None if dataset.is_synthetic else _ledger_entry(campaign, dataset, len(trials)),
         missing=0,
         seconds=0.0,
     )
@@ -191,11 +189,17 @@ def plan_confirmation(
     return replace(plan, missing=len(missing), seconds=work * rate)
 
 
+def _candidate(campaign: CampaignPlan, row: Mapping[str, Any]) -> Candidate:
+    """Return the candidate that a row of the trials table stands for."""
+    values = {name: row[name] for name in HYPERPARAMETER_NAMES}
+    recipe = Hyperparameters(**values).apply(campaign.base)
+    return Candidate(int(row["number"]), values, recipe, campaign.config.max_epochs)
+
+
 def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
     market = read_market(data)
-    return tuple(
-        fit_dataset(market, data, border, min_rows=LEAST_ROWS) for border in fold_borders(market.span, data, count)
-    )
+    folds = fold_borders(market.span, data, count)
+    return tuple(fit_dataset(market, data, borders, min_rows=MIN_ROWS) for borders in folds)
 
 
 def _missing(plan: ConfirmationPlan) -> list[Cell]:
@@ -204,33 +208,33 @@ def _missing(plan: ConfirmationPlan) -> list[Cell]:
     return [cell for cell in cells.values() if _status(plan.campaign, cell, folds) is None]
 
 
-def _begun(
-    campaign: CampaignPlan, settings: ConfirmConfig | Mapping[str, int] | None, incumbent: str | None
+def _agreed_settings(
+    campaign: CampaignPlan, named: ConfirmConfig | Mapping[str, int] | None, named_incumbent: str | None
 ) -> tuple[ConfirmConfig, str | None]:
-    """The settings of a confirmation that has begun: with others, it would be another one, and read test again.
+    """Return the settings and the named incumbent of the confirmation, which stay those that it was begun with.
 
-    Only an incumbent whose training failed may be replaced: without one to compare with, nothing was read.
+    With other settings it would be another confirmation, and test would be read twice. Only an incumbent whose training
+    failed may be replaced: nothing can have been read without one to compare with.
 
     Raises:
-        ConfigError: others are named.
+        ConfigError: the confirmation was begun with other settings than those named.
     """
-    path = campaign.folder / CELLS / BEGUN_FILE
+    path = campaign.folder.confirmation_settings
     if not path.is_file():
-        return _updated(campaign.config.confirm or ConfirmConfig(), settings), incumbent
-    try:
+        return _updated(campaign.config.confirm or ConfirmConfig(), named), named_incumbent
+    with reading(path, f"Remove {path.parent}: the confirmation starts again"):
         content = json.loads(path.read_text(encoding="utf-8"))
-        begun, rival = parse(ConfirmConfig, content["settings"], str(path)), content["incumbent"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read ({error!r})", f"Remove {path.parent}: it is made again") from None
-    if incumbent not in (None, rival) and _incumbent_failed(campaign, begun, rival):
-        rival = incumbent
-    if _updated(begun, settings) != begun or incumbent not in (None, rival):
-        flags = {**begun.model_dump(), **({"incumbent": rival} if rival else {})}
-        told = " ".join(f"--{name} {value}" for name, value in flags.items())
+        begun, incumbent = parse(ConfirmConfig, content["settings"], str(path)), content["incumbent"]
+    if named_incumbent not in (None, incumbent) and _incumbent_failed(campaign, begun, incumbent):
+        incumbent = named_incumbent
+    if _updated(begun, named) != begun or named_incumbent not in (None, incumbent):
+        options = {**begun.model_dump(), **({"incumbent": incumbent} if incumbent else {})}
+        text = " ".join(f"--{name} {value}" for name, value in options.items())
         raise ConfigError(
-            f"The confirmation of {campaign.config.name} was begun with {told}", "Go on with that: name nothing else"
+            f"The confirmation of {campaign.config.name} was begun with {text}",
+            "Continue with these: name no other settings",
         )
-    return begun, rival
+    return begun, incumbent
 
 
 def _updated(settings: ConfirmConfig, named: ConfirmConfig | Mapping[str, int] | None) -> ConfirmConfig:
@@ -241,7 +245,7 @@ def _updated(settings: ConfirmConfig, named: ConfirmConfig | Mapping[str, int] |
 
 def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: str | None) -> bool:
     """Whether a training of the incumbent is done, and failed."""
-    recipe = campaign.incumbent if named is None else _capped(presets.load_preset(named), campaign)
+    recipe = campaign.incumbent if named is None else incumbent_recipe(presets.load_preset(named), campaign.config)
     candidate = Candidate(INCUMBENT, {}, recipe, recipe.trainer.epochs)
     cells = [
         Cell(candidate, seed, f"fold {fold + 1}")
@@ -253,11 +257,15 @@ def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: st
 
 def _status(campaign: CampaignPlan, cell: Cell, folds: int) -> str | None:
     """How a training ended; None if it is not done."""
-    path = campaign.folder / CELLS / cell.key(campaign.identity, folds) / ROW_FILE
+    path = _cell_folder(campaign, cell, folds) / ROW_FILE
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["status"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _cell_folder(campaign: CampaignPlan, cell: Cell, folds: int) -> Path:
+    return campaign.folder.cells / cell.key(campaign.identity, folds)
 
 
 def _seeds(campaign: CampaignPlan, settings: ConfirmConfig) -> list[int]:
@@ -267,22 +275,15 @@ def _seeds(campaign: CampaignPlan, settings: ConfirmConfig) -> list[int]:
 def begin(plan: ConfirmationPlan) -> None:
     """Write down what a confirmation is begun with."""
     content = {"settings": plan.settings.model_dump(mode="json"), "incumbent": plan.named_incumbent}
-    write_json(plan.campaign.folder / CELLS / BEGUN_FILE, content)
+    write_json(plan.campaign.folder.confirmation_settings, content)
 
 
 def _check_searched(campaign: CampaignPlan) -> None:
     """Make sure, before hours of training, that what the search left is whole."""
     folder = campaign.folder
     manifest.check_manifest(folder, SEARCH_FILES)
-    trials = study.read_trials(study.load_study(folder / JOURNAL_FILE, campaign.config.name))
+    trials = folder.read_journal()
     tables.check_parts(folder, campaign.storage, trials)
-
-
-def _capped(rival: Preset, campaign: CampaignPlan) -> TrainingConfig:
-    config = campaign.config
-    assert config.model is not None
-    recipe = rival.training_config(size=config.model, metric=config.metric, seed=config.seed)
-    return recipe.with_trainer(epochs=min(recipe.trainer.epochs, config.incumbent_epochs or recipe.trainer.epochs))
 
 
 def _work(dataset: Dataset) -> float:
@@ -292,19 +293,17 @@ def _work(dataset: Dataset) -> float:
 
 def _epochs_of_incumbent(campaign: CampaignPlan) -> int:
     try:
-        rows = json.loads((campaign.folder / INCUMBENT_FILE).read_text())["rows"]
-        return max(len(rows), 1)
-    except (OSError, ValueError, KeyError, TypeError):
+        return max(len(campaign.folder.read_incumbent_rows()), 1)
+    except ConfigError:
         return campaign.incumbent.trainer.epochs
 
 
-def _look(campaign: CampaignPlan, dataset: Dataset, trials: int) -> LedgerEntry:
+def _ledger_entry(campaign: CampaignPlan, dataset: Dataset, trials: int) -> LedgerEntry:
     data, borders = campaign.config.data, dataset.borders
     names: Sequence[Path] = bar_files(data)
-    started = read_yaml(campaign.folder / CONFIG_FILE)["resolved"]["started"]
     return LedgerEntry(
         campaign=campaign.config.name,
-        started=str(started),
+        started=str(campaign.folder.read_record().started),
         exchange=",".join(sorted({path.name.split("_")[0] for path in names})),
         symbols=list(dataset.symbol_names),
         interval=data.interval if not names else names[0].stem.split("_")[-1],

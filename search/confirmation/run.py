@@ -1,149 +1,80 @@
-"""Runs a confirmation: each cell a Ray task, each kept as soon as it is done, so that it goes on where it was ended."""
+"""Runs a confirmation: trains its cells, chooses the winner, reads test once, writes the verdict."""
 
 from __future__ import annotations
 
-import json
-import math
+import logging
 import shutil
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import ray
-import torch
-from ray.exceptions import RayError
 from rich.markup import escape
-from scipy.special import softmax
 
-from core import console, errors
-from core.data.dataset import Dataset
-from core.errors import ConfigError, PresetSearchError
-from core.evaluation.checklist import make_checklist
-from core.evaluation.report import evaluate_rows
+from core import console
 from core.files import write_json, write_table
-from core.training import run as training
-from core.training.trainer import Trainer
 from search.campaign import backup
-from search.campaign.plan import CampaignPlan
-from search.cluster.preflight import check_cluster
-from search.cluster.session import ray_session
-from search.cluster.software import software
-from search.confirmation.certify import CellResult, make_verdict, select_winner
+from search.campaign.driver_log import driver_log
+from search.cluster.software import installed_software
+from search.confirmation.cells import CellResult, CellTask, confirmation_table
+from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan, begin
 from search.engine.job import TrialJob
+from search.engine.protocol import Engine
+from search.engine.tasks import POLL_SECONDS, TaskRunner
 from search.results import ledger, manifest
-from search.results.folder import (
-    CELLS,
-    CONFIRMATION_FILE,
-    JOURNAL_FILE,
-    PREDICTIONS_FILE,
-    RETURNS_FILE,
-    ROW_FILE,
-    STOP_FILE,
-    VERDICT_FILE,
-)
-from search.results.ledger import LEDGER_FILE
-from search.results.predictions import TEST, Source, predictions_table, returns_table
-from search.storage.filesystem import Storage, StorageError
+from search.results.predictions import TEST, VAL
+from search.storage.filesystem import Storage
 from search.storage.monitor import StorageMonitor
 from search.study.journal import Journal
 
-POLL_SECONDS = 0.5
+_LOG = logging.getLogger(__name__)
 
 
-def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> tuple[dict[str, Any], list[pd.DataFrame]]:
-    """Train one cell; choose epoch and calibration on its val; predict its test rows.
+def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> dict[str, Any]:
+    """Train all cells that are not finished yet, choose the winner, read test once, write the verdict.
 
     Args:
-        cell: which.
-        dataset: its own.
-        job: where to train, and with what.
+        plan: the confirmation.
+        engine: runs its trainings.
 
     Returns:
-        a row of the confirmation, in plain values, and the tables of predictions and returns.
-    """
-    device = job.prepare()
-    recipe = cell.recipe
-    row: dict[str, Any] = {"number": cell.candidate.number, "seed": cell.seed, "split": cell.split}
-    try:
-        trainer = Trainer(recipe, dataset, device)
-        history = list(trainer)
-        best = trainer.best
-        assert best is not None  # an epoch has run
-        if cell.split == TEST:
-            calibration, findings = training.evaluate_training(dataset, trainer, history)
-        else:
-            calibration, findings = trainer.evaluate_best().calibration, {}
-        logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
-    except PresetSearchError as error:  # it would happen again
-        return {**row, "status": "failed", "reason": " ".join(str(error).split())}, []
-    probabilities = softmax(logits, axis=1)
-    scores = evaluate_rows(dataset, dataset.test, probabilities)
-    row |= {
-        "status": "complete",
-        "reason": "",
-        "epochs": len(history),
-        "best_epoch": history[-1].best_epoch,
-        "seconds": sum(result.seconds for result in history),
-        "temperature": calibration.temperature,
-        "bias": list(calibration.bias),
-        "val": best.best_metrics,
-        "held_out": scores,
-        "train_rows": len(dataset.train),
-        "val_rows": len(dataset.val),
-        "held_out_rows": len(dataset.test),
-    }
-    if findings:
-        row["checklist"] = [line.as_row() for line in make_checklist(recipe, findings)]
-    source = Source(cell.candidate.number, cell.seed, cell.split)
-    made = [table(source, dataset, dataset.test, probabilities) for table in (predictions_table, returns_table)]
-    return row, made
-
-
-_task = ray.remote(max_retries=3)(train_cell)  # a dead process or want of memory is tried again
-
-
-def run_confirmation(plan: ConfirmationPlan) -> dict[str, Any]:
-    """Train all cells that are not done yet, choose the winner, read test once, write the verdict.
+        the verdict.
 
     Raises:
         ConfigError: the campaign is being run, or its folder cannot be written.
-        KeyboardInterrupt: it was ended by hand; what is done is kept.
+        KeyboardInterrupt: it was ended by hand; what is finished is kept.
     """
-    folder = plan.campaign.folder
     campaign = plan.campaign
-    with _held(folder / JOURNAL_FILE), ray_session():
-        stop = folder / STOP_FILE
-        stop.unlink(missing_ok=True)  # left by a run that was killed
+    folder = campaign.folder
+    with _locked(folder.journal), driver_log(folder.driver_log), engine.session():
+        folder.stop_request.unlink(missing_ok=True)  # left by a run that was killed
         if campaign.checked_node_ids is not None:
-            data = campaign.dataset
-            console.err.print(
-                check_cluster(campaign.nodes, campaign.resources, ray.put(data), data.nbytes, campaign.backup_storage)
-            )
+            engine.check_nodes(campaign.nodes, campaign.resources, campaign.dataset, campaign.backup_storage)
         owner_token = campaign.storage.claim() if campaign.backup_storage else None
-        with backup.backed_up(folder, campaign.backup_storage, owner_token) as taken:
-            this = _Run(campaign, owner_token, taken, _watch(campaign.backup_storage))
+        with backup.backed_up(folder, campaign.backup_storage, owner_token) as taken_over:
+            run = _Run(plan, engine, owner_token, taken_over, _monitor(campaign.backup_storage))
             begin(plan)
-            done = _train(plan, plan.cells, "confirmation", this)
-            chosen = select_winner(plan, done)
-            final = Cell(chosen.candidate, plan.seeds[0], TEST)
-            look = plan.look_at(final)
-            this.check()
-            looks = ledger.append_entry(folder.parent / LEDGER_FILE, look) if look else []
-            if look and this.watch is not None:
-                copy = partial(backup.backup_ledger, folder.parent, campaign.config.name, campaign.storage)
-                this.watch.retry_until_available(copy, stop.exists)
-            last = _train(plan, [final], "final training", this)
-            seen = ledger.earlier_overlapping(looks, look) if look else []
-            verdict = {**make_verdict(plan, chosen, last[0], seen), "look": asdict(look) if look else None}
-            _write(plan, [*done, *last], verdict)
+            _LOG.info("confirmation started", extra={"cells": len(plan.cells), "missing": plan.missing})
+            out_of_fold = run.train(plan.cells, "confirmation")
+            selection = select_winner(plan, out_of_fold)
+            final_cell = Cell(selection.candidate, plan.seeds[0], TEST)
+            entry = plan.entry_for(final_cell)
+            run.check()
+            entries = ledger.append_entry(folder.ledger, entry) if entry else []
+            if entry:
+                run.back_up_ledger()
+            final = run.train([final_cell], "final training")
+            earlier = ledger.earlier_overlapping(entries, entry) if entry else []
+            verdict = {
+                **make_verdict(plan, selection, final[0], earlier),
+                "look": asdict(entry) if entry else None,
+            }
+            _write_results(plan, [*out_of_fold, *final], verdict)
+            _LOG.info("verdict", extra={"status": verdict["status"], "winner": verdict["winner"]["trial"]})
     return verdict
 
 
@@ -152,162 +83,109 @@ class _Run:
     """One run of a confirmation.
 
     Attributes:
-        campaign: the campaign.
-        owner_token: what the driver left in its storage, see `TrialJob`.
-        taken: whether another driver goes on with it.
-        watch: knows whether the storage answers; None where it is this machine's own disk.
+        plan: the confirmation.
+        engine: runs its trainings.
+        owner_token: what the driver left in the campaign's storage, see `TrialJob`.
+        taken_over: returns whether another driver has taken the campaign over.
+        monitor: knows whether a remote storage is available; None where files go to this machine's own disk.
+        shared: the engine's handles of the datasets, by split.
     """
 
-    campaign: CampaignPlan
+    plan: ConfirmationPlan
+    engine: Engine
     owner_token: str | None
-    taken: Callable[[], bool]
-    watch: StorageMonitor | None
+    taken_over: Callable[[], bool]
+    monitor: StorageMonitor | None
+    shared: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Make sure that it is to go on.
+        """Check that the run is to continue.
 
         Raises:
             KeyboardInterrupt: someone asks for an end.
-            ConfigError: another driver goes on with it.
+            ConfigError: another driver has taken the campaign over.
         """
-        stop = self.campaign.folder / STOP_FILE
-        if stop.exists():
-            stop.unlink(missing_ok=True)
+        campaign = self.plan.campaign
+        if campaign.folder.stop_request.exists():
+            campaign.folder.stop_request.unlink(missing_ok=True)
             raise KeyboardInterrupt
-        if self.taken():
-            raise backup.taken_over(self.campaign.config.name)
+        if self.taken_over():
+            raise backup.taken_over(campaign.config.name)
+
+    def back_up_ledger(self) -> None:
+        """Copy the campaign's ledger entries into its storage, before test is read: other machines must know of it."""
+        if self.monitor is not None:
+            campaign = self.plan.campaign
+            copy = partial(backup.backup_ledger, campaign.folder, campaign.storage)
+            self.monitor.retry_until_available(copy, campaign.folder.stop_request.exists)
+
+    def train(self, cells: Sequence[Cell], title: str) -> list[CellResult]:
+        """Train all cells that are not finished yet; returns the results of all, in their order.
+
+        Args:
+            cells: the cells.
+            title: of the progress bar.
+        """
+        campaign = self.plan.campaign
+        missing = [cell for cell in cells if CellResult.load(self.plan.cell_folder(cell)) is None]
+        runner = TaskRunner(
+            self.engine,
+            campaign.resources,
+            campaign.config.attempts,
+            self.monitor,
+            campaign.resources.max_concurrent,
+        )
+        with console.progress_bar() as bar:
+            shown = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
+            for cell in missing:
+                share, folder = partial(self._share, cell), self.plan.cell_folder(cell)
+                runner.add(CellTask(cell, self._job(), share, folder, on_finished=partial(bar.advance, shown)))
+            while not runner.is_idle:
+                self.check()
+                runner.poll(POLL_SECONDS)
+        results = [(cell, CellResult.load(self.plan.cell_folder(cell))) for cell in cells]
+        return [result.of_candidate(cell.candidate.number) for cell, result in results if result is not None]
+
+    def _job(self) -> TrialJob:
+        campaign = self.plan.campaign
+        return TrialJob(
+            campaign.base,
+            campaign.resources,
+            campaign.storage,
+            software=installed_software(),
+            owner_token=self.owner_token,
+            checked_node_ids=campaign.checked_node_ids,
+        )
+
+    def _share(self, cell: Cell) -> Any:
+        """Return the engine's handle of a cell's dataset, which is shared once for all cells of a split."""
+        if cell.split not in self.shared:
+            self.shared[cell.split] = self.engine.share(self.plan.dataset_of(cell))
+        return self.shared[cell.split]
 
 
-def _watch(storage: Storage | None) -> StorageMonitor | None:
-    return None if storage is None else StorageMonitor(storage, lambda said: console.err.print(escape(said)))
+def _monitor(storage: Storage | None) -> StorageMonitor | None:
+    return None if storage is None else StorageMonitor(storage, lambda message: console.err.print(escape(message)))
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Keep the campaign from being run meanwhile."""
-    journal = Journal(path)
+def _locked(journal_path: Path) -> Iterator[None]:
+    """Hold the journal, so that nobody runs the campaign meanwhile."""
+    journal = Journal(journal_path)
     try:
         yield
     finally:
         journal.close()
 
 
-def _place(plan: ConfirmationPlan, cell: Cell) -> Path:
-    return plan.campaign.folder / CELLS / cell.key(plan.campaign.identity, plan.settings.folds)
-
-
-def _train(plan: ConfirmationPlan, cells: Sequence[Cell], title: str, this: _Run) -> list[CellResult]:
-    """Train all cells that are not done yet; returns all, in their order."""
-    missing = [cell for cell in cells if _load(_place(plan, cell)) is None]
-    resources = plan.campaign.resources
-    campaign = plan.campaign
-    job = TrialJob(
-        campaign.base, resources, campaign.storage, (), software(), this.owner_token, campaign.checked_node_ids
-    )
-    task = _task.options(num_cpus=resources.cpus, num_gpus=resources.gpus)
-    shared: dict[str, Any] = {}
-    waiting = list(reversed(missing))
-    running: dict[Any, Cell] = {}
-    refused = Counter[Path]()
-    with console.progress_bar() as bar:
-        shown = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
-        while waiting or running:
-            this.check()
-            while (
-                waiting
-                and len(running) < resources.max_concurrent
-                and (this.watch is None or this.watch.is_available())
-            ):
-                cell = waiting.pop()
-                if cell.split not in shared:
-                    shared[cell.split] = ray.put(plan.dataset_of(cell))
-                running[task.remote(cell, shared[cell.split], job)] = cell
-            if not running:
-                time.sleep(POLL_SECONDS)
-                continue
-            ready, _ = ray.wait(list(running), timeout=POLL_SECONDS)
-            for reference in ready:
-                cell = running.pop(reference)
-                try:
-                    _keep(plan, cell, reference)
-                except StorageError as error:
-                    refused[_place(plan, cell)] += 1
-                    if this.watch is None or refused[_place(plan, cell)] > plan.campaign.config.attempts:
-                        raise
-                    this.watch.report_failure(str(error))
-                    waiting.append(cell)
-                else:
-                    bar.advance(shown)
-    found = [(cell, _load(_place(plan, cell))) for cell in cells]
-    return [_of(cell, trained) for cell, trained in found if trained is not None]
-
-
-def _of(cell: Cell, trained: CellResult) -> CellResult:
-    """The same, as this cell's: candidates of one recipe share a training."""
-    number = cell.candidate.number
-    tables = [table.assign(number=np.int32(number)) for table in (trained.predictions, trained.returns)]
-    return CellResult({**trained.row, "number": number}, *tables)
-
-
-def _keep(plan: ConfirmationPlan, cell: Cell, reference: Any) -> None:
-    try:
-        row, tables = ray.get(reference)
-    except RayError as error:
-        if isinstance(cause := getattr(error, "cause", None), PresetSearchError):  # the machine's doing, not the cell's
-            raise cause from None
-        raise ConfigError(
-            f"The training of {cell.candidate.name}, seed {cell.seed}, {cell.split} died ({errors.first_line(error)})",
-            "Run the same command again: it goes on there",
-        ) from None
-    place = _place(plan, cell)
-    for name, table in zip((PREDICTIONS_FILE, RETURNS_FILE), tables, strict=False):
-        write_table(place / name, table)
-    write_json(place / ROW_FILE, row)
-
-
-def _load(place: Path) -> CellResult | None:
-    """A cell that is done; None if it is not, or its files are damaged: then it is trained again."""
-    try:
-        return _read(place)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _read(place: Path) -> CellResult:
-    row = json.loads((place / ROW_FILE).read_text(encoding="utf-8"))
-    if row["status"] != "complete":
-        return CellResult(row, pd.DataFrame(), pd.DataFrame())
-    return CellResult(row, pd.read_parquet(place / PREDICTIONS_FILE), pd.read_parquet(place / RETURNS_FILE))
-
-
-def _write(plan: ConfirmationPlan, done: Sequence[CellResult], verdict: dict[str, Any]) -> None:
+def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdict: dict[str, Any]) -> None:
     folder = plan.campaign.folder
-    write_table(folder / CONFIRMATION_FILE, confirmation_table([trained.row for trained in done]))
-    for name, tables in (
-        (PREDICTIONS_FILE, [trained.predictions for trained in done]),
-        (RETURNS_FILE, [trained.returns for trained in done]),
+    write_table(folder.confirmation_table, confirmation_table([result.row for result in results]))
+    for path, recorded, tables in (
+        (folder.predictions, folder.read_predictions(), [result.predictions for result in results]),
+        (folder.returns, folder.read_returns(), [result.returns for result in results]),
     ):
-        whole = pd.read_parquet(folder / name)
-        write_table(folder / name, pd.concat([whole[whole["split"] == "val"], *tables], ignore_index=True))
-    write_json(folder / VERDICT_FILE, verdict)
+        write_table(path, pd.concat([recorded[recorded["split"] == VAL], *tables], ignore_index=True))
+    write_json(folder.verdict, verdict)
     manifest.write_manifest(folder)
-    shutil.rmtree(folder / CELLS, ignore_errors=True)
-
-
-def confirmation_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """A row a candidate, seed and fold, and one of the final training; figures of what it predicted as `held_out_…`."""
-    nested = ("val", "held_out", "bias", "checklist")
-    flat = []
-    for row in rows:
-        plain = {key: value for key, value in row.items() if key not in nested}
-        for part in ("val", "held_out"):
-            plain |= {f"{part}_{name}": _number(value) for name, value in row.get(part, {}).items()}
-        plain |= {
-            f"bias_{name}": value for name, value in zip(("sell", "hold", "buy"), row.get("bias", []), strict=False)
-        }
-        flat.append(plain)
-    return pd.DataFrame(flat)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    shutil.rmtree(folder.cells, ignore_errors=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from core.config import HYPERPARAMETER_NAMES, Hyperparameters, check_name, parse
+from core.config import HYPERPARAMETER_NAMES, Hyperparameters, ModelSize, RankingMetric, check_name, parse
 from core.errors import ConfigError
-from core.files import read_yaml
+from core.files import reading
 from core.presets import (
     Confirmation,
     Figure,
@@ -21,8 +20,7 @@ from core.presets import (
     Status,
 )
 from search.results import manifest, tables
-from search.results.folder import CONFIG_FILE
-from search.results.verdict import read_verdict
+from search.results.folder import CampaignFolder, RecordedCampaign
 
 _DIGITS = 6
 
@@ -31,55 +29,50 @@ class NothingToExportError(ConfigError):
     """A campaign's folder is as it should be, but gives no preset: it is a copy, or has no winner."""
 
 
-def make_preset(campaign: Path, name: str) -> Preset:
+def make_preset(folder: CampaignFolder, name: str) -> Preset:
     """The preset of a campaign: of its confirmed winner, or of the best trial, marked as not confirmed.
 
     Args:
-        campaign: the campaign's folder.
-        name: the preset's name.
+        folder: the folder of a concluded campaign.
+        name: the name of the preset.
 
     Raises:
         NothingToExportError: the campaign has no winner, or bears another name than its folder.
         ConfigError: its files are not what they were.
     """
     check_name(name)
-    manifest.check_manifest(campaign)
-    content = read_yaml(campaign / CONFIG_FILE)
-    verdict = read_verdict(campaign)
-    trials = tables.ranked(tables.read_trials(campaign))
+    manifest.check_manifest(folder)
+    record = folder.read_record()
+    verdict = folder.read_verdict()
+    trials = tables.ranked(folder.read_trials())
     if not trials:
         raise NothingToExportError(
-            f"Campaign {campaign.name} has no winner: no trial reached full fidelity", "Run it with more trials"
+            f"Campaign {folder.name} has no winner: no trial reached full fidelity", "Run it with more trials"
         )
-    try:
-        if content["config"]["name"] != campaign.name:
-            raise NothingToExportError(
-                f"{campaign} holds campaign {content['config']['name']!r}", "Give folder and campaign one name"
-            )
+    if record.name != folder.name:
+        raise NothingToExportError(
+            f"{folder.path} holds campaign {record.name!r}", "Give the folder the campaign's name"
+        )
+    with reading(folder.path):
         number = verdict["winner"]["trial"] if verdict else trials[0]["number"]
-        row = next(row for row in trials if row["number"] == number)
-        return _assemble(name, row, content["config"], content["resolved"], verdict)
-    except (KeyError, TypeError, ValueError, StopIteration) as error:
-        raise ConfigError(
-            f"The files of {campaign} are damaged ({' '.join(repr(error).split())})", "Bring them back from a copy"
-        ) from None
+        row = {trial["number"]: trial for trial in trials}[number]
+        return _assemble(name, row, record, verdict)
 
 
 def _assemble(
     name: str,
     row: Mapping[str, Any],
-    config: Mapping[str, Any],
-    resolved: Mapping[str, Any],
+    record: RecordedCampaign,
     verdict: Mapping[str, Any] | None,
 ) -> Preset:
-    recipe, data = resolved["base_recipe"], resolved["data"]
+    recipe, data = record.base_recipe, record.data
     status: Status = verdict["status"] if verdict else "not confirmed"
     what = "synthetic data" if data["synthetic"] else ", ".join(data["symbols"])
     settings = verdict["data"]["settings"] if verdict else {}
     kept = ("synthetic", "symbols", "span", "fingerprint", "window", "horizon", "bar")
     return Preset(
         name=name,
-        description=f"Winner of campaign {config['name']} on {what}; {status}.",
+        description=f"Winner of campaign {record.name} on {what}; {status}.",
         hyperparameters=Hyperparameters(**{key: row[key] for key in HYPERPARAMETER_NAMES}),
         training=PresetTraining(
             schedule=recipe["trainer"]["schedule"],
@@ -91,17 +84,17 @@ def _assemble(
         ),
         provenance=Provenance(
             status=status,
-            campaign=config["name"],
-            started=resolved.get("started"),
-            dry_run=config["dry_run"],
+            campaign=record.name,
+            started=record.started,
+            dry_run=record.dry_run,
             trial=row["number"],
             best_epoch=row["best_epoch"],
-            ranking_metric=config["metric"],
+            ranking_metric=cast(RankingMetric, record.metric),
             val_value=round(row["value"], _DIGITS),
-            model=config["model"],
-            seed=config["seed"],
-            data=parse(PresetData, {**{key: data[key] for key in kept}, "settings": settings}, config["name"]),
-            versions=resolved["versions"],
+            model=cast(ModelSize, record.model),
+            seed=record.seed,
+            data=parse(PresetData, {**{key: data[key] for key in kept}, "settings": settings}, record.name),
+            versions=dict(record.versions),
             confirmation=_confirmation(verdict) if verdict else None,
         ),
     )

@@ -1,79 +1,333 @@
-"""The files of a campaign."""
+"""A campaign's folder: the names of its files, and the one place that reads them and distrusts them."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from core.config import check_name
+from core.config import check_name, parse
 from core.errors import ConfigError
+from core.files import read_yaml, reading
+from core.presets import shipped_preset_names
+from search.config import CampaignConfig
 
-BEGUN_FILE = "begun.json"
-"""Folder of the cells that are done, in the campaign's; removed when there is a verdict."""
+if TYPE_CHECKING:  # pandas and Optuna take longer to import than `status` and `--help` may take
+    import pandas as pd
 
-
-ROW_FILE = "row.json"
-"""What a cell that is done came to."""
-
-
-PREDICTIONS_FILE = "predictions.parquet"
-
-
-RETURNS_FILE = "returns.parquet"
-
+    from search.results.verdict import Verdict
+    from search.study.trial_record import TrialRecord
 
 ROOT = Path("results")
-
+"""Folder of all campaigns, if no other is named."""
 
 CONFIG_FILE = "campaign.yaml"
-
-
-TRIALS_FILE = "trials.parquet"
-
-
-CURVES_FILE = "curves.parquet"
-
-
-SUMMARY_FILE = "summary.json"
-
-
 JOURNAL_FILE = "journal.log"
-
-
+TRIALS_FILE = "trials.parquet"
+CURVES_FILE = "curves.parquet"
+SUMMARY_FILE = "summary.json"
+INCUMBENT_FILE = "incumbent.json"
+PREDICTIONS_FILE = "predictions.parquet"
+RETURNS_FILE = "returns.parquet"
+CONFIRMATION_FILE = "confirmation.parquet"
+VERDICT_FILE = "verdict.json"
+MANIFEST_FILE = "manifest.json"
+LEDGER_FILE = "ledger.jsonl"
+"""Beside the folders of the campaigns, not in them."""
 STOP_FILE = ".stop"
 """While it is there, a running campaign ends as soon as it can."""
-
-
 RESTORED_FILE = ".restored"
-"""Left in a folder that came from its storage, until its search is gone on with."""
-
-
-INCUMBENT_FILE = "incumbent.json"
-
-
-CONFIRMATION_FILE = "confirmation.parquet"
-
-
-VERDICT_FILE = "verdict.json"
-
-
-MANIFEST_FILE = "manifest.json"
-
-
+"""Left in a folder that was restored from the campaign's storage, until its search is resumed."""
+DRIVER_LOG_FILE = "driver.log"
+"""The log of the driver: for people, and not listed in the manifest."""
 CELLS = "confirmation"
-"""Folder of the trainings of a confirmation that is under way."""
+"""Folder of the finished trainings of a confirmation that is under way; removed when there is a verdict."""
+BEGUN_FILE = "begun.json"
+"""In `CELLS`: the settings that a confirmation was begun with."""
+ROW_FILE = "row.json"
+"""In the folder of a finished cell: its row of the confirmation table."""
 
 
-def campaign_folder(root: Path, name: str) -> Path:
-    """The folder of a finished campaign.
+@dataclass(frozen=True)
+class RecordedCampaign:
+    """What `campaign.yaml` records, as far as a preset or a resumed run needs it, whichever version wrote it.
 
-    Raises:
-        ConfigError: there is none.
+    Attributes:
+        name: the campaign's name.
+        dry_run: whether it was a dry run.
+        metric: the metric that ranked its trials.
+        model: size of the network.
+        seed: the campaign's seed.
+        identity: hash of all that a trial's value depends on, see `CampaignConfig.identity`.
+        data: description of the data: symbols, span, fingerprint, window, horizon, rows.
+        base_recipe: recipe of a trial, before its hyperparameters are applied.
+        incumbent_recipe: recipe of the incumbent.
+        versions: of this program and of the libraries that matter.
+        started: when the campaign was started, in ISO 8601; None if an early version did not record it.
+        device: `cpu` or `cuda`; None if an early version did not record it.
     """
-    check_name(name, "campaign")
-    path = root / name
-    if not (path / CONFIG_FILE).is_file():
-        known = sorted(item.parent.name for item in root.glob(f"*/{CONFIG_FILE}"))
-        raise ConfigError(
-            f"There is no campaign {name!r} in {root}", f"There are: {', '.join(known) or 'none; start with run'}"
-        )
-    return path
+
+    name: str
+    dry_run: bool
+    metric: str
+    model: str
+    seed: int
+    identity: str
+    data: Mapping[str, Any]
+    base_recipe: Mapping[str, Any]
+    incumbent_recipe: Mapping[str, Any]
+    versions: Mapping[str, str]
+    started: str | None
+    device: str | None
+
+
+@dataclass(frozen=True)
+class CampaignFolder:
+    """The folder of one campaign.
+
+    Attributes:
+        path: where it lies; its last part is the campaign's name.
+    """
+
+    path: Path
+
+    @classmethod
+    def find(cls, root: Path, name: str) -> CampaignFolder:
+        """Return the folder of a campaign that exists.
+
+        Args:
+            root: folder of all campaigns.
+            name: the campaign's name.
+
+        Raises:
+            ConfigError: there is no such campaign.
+        """
+        folder = cls(root / check_name(name, "campaign"))
+        if not folder.is_campaign:
+            names = sorted(item.parent.name for item in root.glob(f"*/{CONFIG_FILE}"))
+            known = ", ".join(names) or "none; start with run"
+            raise ConfigError(f"There is no campaign {name!r} in {root}", f"There are: {known}")
+        return folder
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self.path.name
+
+    @property
+    def default_preset_name(self) -> str:
+        """The name of the campaign's preset, if nobody gives it another; never that of a shipped preset."""
+        name = self.name.replace("-", "_")
+        return f"my_{name}"[:64] if name in shipped_preset_names() else name
+
+    @property
+    def is_campaign(self) -> bool:
+        """Whether a campaign was begun here."""
+        return self.config_file.is_file()
+
+    @property
+    def is_concluded(self) -> bool:
+        """Whether the last run came to its end; the search removes the manifest when it is resumed."""
+        return self.manifest.is_file()
+
+    @property
+    def config_file(self) -> Path:
+        """Settings as given, and what was resolved from them."""
+        return self.path / CONFIG_FILE
+
+    @property
+    def journal(self) -> Path:
+        """The study: the single source of truth."""
+        return self.path / JOURNAL_FILE
+
+    @property
+    def trials_table(self) -> Path:
+        """A row for each trial."""
+        return self.path / TRIALS_FILE
+
+    @property
+    def curves_table(self) -> Path:
+        """A row for each trial and epoch."""
+        return self.path / CURVES_FILE
+
+    @property
+    def summary(self) -> Path:
+        """How the search ended."""
+        return self.path / SUMMARY_FILE
+
+    @property
+    def incumbent(self) -> Path:
+        """The epochs of the incumbent's training."""
+        return self.path / INCUMBENT_FILE
+
+    @property
+    def predictions(self) -> Path:
+        """Predictions of the full-fidelity trials on val, and of the confirmation out of fold and on test."""
+        return self.path / PREDICTIONS_FILE
+
+    @property
+    def returns(self) -> Path:
+        """Returns of the trades that follow the predictions."""
+        return self.path / RETURNS_FILE
+
+    @property
+    def confirmation_table(self) -> Path:
+        """A row for each cell of the confirmation."""
+        return self.path / CONFIRMATION_FILE
+
+    @property
+    def verdict(self) -> Path:
+        """The verdict of the confirmation."""
+        return self.path / VERDICT_FILE
+
+    @property
+    def manifest(self) -> Path:
+        """Hashes of the files that a preset is made from."""
+        return self.path / MANIFEST_FILE
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger, which all campaigns of the parent folder share."""
+        return self.path.parent / LEDGER_FILE
+
+    @property
+    def stop_request(self) -> Path:
+        """While this file is there, a running campaign ends as soon as it can."""
+        return self.path / STOP_FILE
+
+    @property
+    def restored_marker(self) -> Path:
+        """This file is there after the folder was restored from the storage, until the search is resumed."""
+        return self.path / RESTORED_FILE
+
+    @property
+    def driver_log(self) -> Path:
+        """The log of the driver."""
+        return self.path / DRIVER_LOG_FILE
+
+    @property
+    def cells(self) -> Path:
+        """Folder of the finished trainings of a confirmation that is under way."""
+        return self.path / CELLS
+
+    @property
+    def confirmation_settings(self) -> Path:
+        """The settings that a confirmation was begun with."""
+        return self.cells / BEGUN_FILE
+
+    def finished_cells(self) -> int:
+        """Count the trainings of a confirmation that are finished."""
+        return len(list(self.cells.glob(f"*/{ROW_FILE}")))
+
+    def read_config(self) -> CampaignConfig:
+        """Read the campaign's settings, as this version understands them.
+
+        Raises:
+            ConfigError: the file is damaged, or holds a setting that this version does not know.
+        """
+        return parse(CampaignConfig, self._read_section("config"), str(self.config_file))
+
+    def _read_section(self, name: str) -> dict[str, Any]:
+        section = read_yaml(self.config_file).get(name)
+        if not isinstance(section, dict):
+            raise ConfigError(f"{self.config_file} is not a campaign's file", "Restore it from a backup")
+        return section
+
+    def read_record(self) -> RecordedCampaign:
+        """Read what the campaign's file records, whichever version wrote it.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        config, resolved = self._read_section("config"), self._read_section("resolved")
+        with reading(self.config_file):
+            return RecordedCampaign(
+                name=str(config["name"]),
+                dry_run=bool(config["dry_run"]),
+                metric=str(config["metric"]),
+                model=str(config["model"]),
+                seed=int(config["seed"]),
+                identity=str(resolved.get("identity")),
+                data=dict(resolved["data"]),
+                base_recipe=dict(resolved["base_recipe"]),
+                incumbent_recipe=dict(resolved.get("incumbent_recipe", {})),
+                versions=dict(resolved["versions"]),
+                started=resolved.get("started"),
+                device=resolved.get("device"),
+            )
+
+    def read_journal(self) -> list[TrialRecord]:
+        """Read the trials from the journal, also while a driver writes it.
+
+        Raises:
+            ConfigError: the journal is missing or damaged.
+        """
+        from search.study.study import load_study, read_trials
+
+        return read_trials(load_study(self.journal, self.name))
+
+    def read_trials(self) -> pd.DataFrame:
+        """Read the trials table, with the columns and types of `search.results.tables.TRIAL_TYPES`.
+
+        Raises:
+            ConfigError: the table is missing or damaged.
+        """
+        import pandas as pd
+
+        from search.results.tables import TRIAL_TYPES
+
+        with reading(self.trials_table, "Resume the campaign: it writes the table again from its journal"):
+            return pd.read_parquet(self.trials_table)[list(TRIAL_TYPES)].astype(TRIAL_TYPES)
+
+    def read_predictions(self) -> pd.DataFrame:
+        """Read the predictions of all trainings whose predictions were kept.
+
+        Raises:
+            ConfigError: the table is missing or damaged.
+        """
+        return _read_table(self.predictions)
+
+    def read_returns(self) -> pd.DataFrame:
+        """Read the returns of the trades that follow the predictions.
+
+        Raises:
+            ConfigError: the table is missing or damaged.
+        """
+        return _read_table(self.returns)
+
+    def read_incumbent_rows(self) -> list[dict[str, Any]]:
+        """Read the epochs of the incumbent's training, in the plain values of `EpochRecord.as_row`.
+
+        Raises:
+            ConfigError: the file is missing or damaged.
+        """
+        with reading(self.incumbent):
+            return [dict(row) for row in json.loads(self.incumbent.read_text(encoding="utf-8"))["rows"]]
+
+    def read_end_reason(self) -> str:
+        """Read why the last run of the search ended.
+
+        Raises:
+            ConfigError: the summary is missing or damaged.
+        """
+        with reading(self.summary, "Resume the campaign: it writes the summary again"):
+            return str(json.loads(self.summary.read_text(encoding="utf-8"))["ended_by"])
+
+    def read_verdict(self) -> Verdict | None:
+        """Read the verdict of the confirmation; None if there was none.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        from search.results.verdict import read_verdict
+
+        return read_verdict(self.verdict)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    with reading(path):
+        return pd.read_parquet(path)

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError
-from search.results.folder import VERDICT_FILE
+from search.results.folder import LEDGER_FILE, VERDICT_FILE
 
-LEDGER_FILE = "ledger.jsonl"
 _RESTORE = "Restore it from a copy: it says which data were looked at"
 
 

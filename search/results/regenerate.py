@@ -6,33 +6,48 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from core import config, console
+from core import console
+from core.config import check_name, is_name
 from core.errors import ConfigError
 from core.files import write_bytes, write_text
-from core.presets import NewerSchemaError, Preset, is_of_same_campaign, load_preset, preset_yaml, shipped_preset_names
+from core.presets import NewerSchemaError, Preset, is_of_same_campaign, load_preset, preset_yaml
 from search.results.export import make_preset
-from search.results.folder import CONFIG_FILE, MANIFEST_FILE, VERDICT_FILE
+from search.results.folder import CampaignFolder
 
 
-def regenerate_campaign(campaign: Path, known: Sequence[Path], folders: Sequence[Path], check: bool) -> dict[str, str]:
-    """Compare or write a campaign's preset files; what is wrong with each, if anything is."""
-    made = make_preset(campaign, default_name(campaign.name))
-    own = [path for path in known if path.parent == folders[0] or is_of_same_campaign(path, made)]
+def regenerate_campaign(
+    campaign: CampaignFolder, known: Sequence[Path], folders: Sequence[Path], check: bool
+) -> dict[str, str]:
+    """Compare or write the preset files of a campaign.
+
+    Args:
+        campaign: the folder of a concluded campaign.
+        known: preset files that name a campaign of this name.
+        folders: folders of preset files; new ones are written into the first.
+        check: whether to compare only, and to write nothing.
+
+    Returns:
+        what is wrong with each file, by its path; an empty text where nothing is.
+
+    Raises:
+        ConfigError: the campaign gives no preset.
+    """
+    preset = make_preset(campaign, campaign.default_preset_name)
+    own = [path for path in known if path.parent == folders[0] or is_of_same_campaign(path, preset)]
     if check and not own:
         return {campaign.name: f"no preset file in {' or '.join(str(folder) for folder in folders)}"}
-    return {
-        str(path): _compare_or_write(path, make_preset(campaign, path.stem), check)
-        for path in own or [folders[0] / f"{made.name}.yaml"]
-    }
+    paths = own or [folders[0] / f"{preset.name}.yaml"]
+    renamed = {path: preset.model_copy(update={"name": check_name(path.stem)}) for path in paths}
+    return {str(path): _compare_or_write(path, renamed[path], check) for path in paths}
 
 
 def concluded_campaigns(root: Path) -> tuple[list[str], dict[str, str]]:
     """The folders of campaigns that were concluded, and why the others are passed over."""
     found, passed = [], {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        if not (folder / CONFIG_FILE).is_file() or not config.is_name(folder.name):
+        if not CampaignFolder(folder).is_campaign or not is_name(folder.name):
             passed[folder.name] = "it is no campaign"
-        elif not any((folder / name).is_file() for name in (MANIFEST_FILE, VERDICT_FILE)):
+        elif not CampaignFolder(folder).is_concluded and not CampaignFolder(folder).verdict.is_file():
             passed[folder.name] = "it has no manifest: the campaign was not concluded"
         else:
             found.append(folder.name)
@@ -83,12 +98,6 @@ def _recorded_campaign(path: Path) -> str:
     except OSError:
         return ""
     return found[1] if found else ""
-
-
-def default_name(campaign: str) -> str:
-    """The name of the preset of a campaign, if nobody says another."""
-    name = campaign.replace("-", "_")
-    return f"my_{name}"[:64] if name in shipped_preset_names() else name
 
 
 def presets_by_campaign(folders: Sequence[Path]) -> tuple[dict[str, list[Path]], dict[str, str]]:

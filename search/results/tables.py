@@ -15,7 +15,7 @@ from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from core.evaluation.metric_names import METRIC_NAMES
 from core.files import write_table
-from search.results.folder import CURVES_FILE, PREDICTIONS_FILE, RETURNS_FILE, TRIALS_FILE
+from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, CampaignFolder
 from search.storage.filesystem import Storage
 from search.study.trial_record import COMPLETE, FAILED, INTERRUPTED, TrialRecord
 
@@ -23,45 +23,46 @@ _BRING_BACK = "Bring the campaign's folder back as it was, or start a new campai
 
 
 def trial_row(trial: TrialRecord) -> dict[str, Any]:
-    """One row of `trials.parquet`; a failed trial has no value."""
-    known = bool(trial.epochs) and trial.outcome != FAILED
-    last = trial.epochs[trial.last_epoch].row if trial.epochs else {}
-    best = trial.best_metrics if known else {}
+    """Return a trial's row of `trials.parquet`; a failed trial has no value."""
+    has_value = bool(trial.epochs) and trial.outcome != FAILED
+    best_metrics = trial.best_metrics if has_value else {}
     return {
         "number": trial.number,
         **{name: trial.params[name] for name in HYPERPARAMETER_NAMES},
         "origin": trial.origin,
         "status": trial.outcome or INTERRUPTED,
         "epochs": len(trial.epochs),
-        "value": trial.value if known else None,
-        "best_epoch": last["best_epoch"] if known else None,
+        "value": trial.value if has_value else None,
+        "best_epoch": trial.last.best_epoch if has_value else None,
         "attempts": trial.attempts,
         "reason": trial.reason,
         "deaths": "; ".join(trial.deaths),
-        "seconds": sum(entry.row["seconds"] for entry in trial.epochs.values()),
-        **{f"val_{name}": best.get(name) for name in METRIC_NAMES},
+        "seconds": sum(epoch.seconds for epoch in trial.epochs.values()),
+        **{f"val_{name}": best_metrics.get(name) for name in METRIC_NAMES},
     }
 
 
 def curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
-    """A trial's rows of `curves.parquet`, with what was decided at its rungs."""
-    plain = ("score", "train_loss", "learning_rate", "seconds")
+    """Return a trial's rows of `curves.parquet`, an epoch each, with the decisions of its rungs."""
     return [
         {
             "number": trial.number,
-            "epoch": epoch,
-            "value": entry.value,
-            **{name: entry.row[name] for name in plain},
-            **{name: (entry.decision or {}).get(name) for name in _DECISION},
-            **{f"val_{name}": entry.row["metrics"].get(name) for name in METRIC_NAMES},
+            "epoch": epoch.epoch,
+            "value": epoch.value,
+            "score": epoch.score,
+            "train_loss": epoch.train_loss,
+            "learning_rate": epoch.learning_rate,
+            "seconds": epoch.seconds,
+            **{name: getattr(epoch.decision, name, None) for name in _DECISION},
+            **{f"val_{name}": epoch.metrics.get(name) for name in METRIC_NAMES},
         }
-        for epoch, entry in sorted(trial.epochs.items())
+        for _, epoch in sorted(trial.epochs.items())
     ]
 
 
 _FLOAT = "float64"
 _DECISION = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
-_TRIAL_TYPES = {
+TRIAL_TYPES = {
     "number": "int64",
     **{name: "int64" if name == "batch_size" else _FLOAT for name in HYPERPARAMETER_NAMES},
     "origin": "str",
@@ -75,7 +76,7 @@ _TRIAL_TYPES = {
     "seconds": _FLOAT,
     **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
 }
-_CURVE_TYPES = {
+CURVE_TYPES = {
     "number": "int64",
     "epoch": "int64",
     **dict.fromkeys(("value", "score", "train_loss", "learning_rate", "seconds"), _FLOAT),
@@ -87,22 +88,22 @@ _CURVE_TYPES = {
 def trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
     """A row a trial, by number."""
     rows = [trial_row(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
-    return pd.DataFrame(rows, columns=list(_TRIAL_TYPES)).astype(_TRIAL_TYPES)
+    return pd.DataFrame(rows, columns=list(TRIAL_TYPES)).astype(TRIAL_TYPES)
 
 
 def curves_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
     """A row a trial and epoch."""
     rows = [row for trial in sorted(trials, key=lambda trial: trial.number) for row in curve_rows(trial)]
-    return pd.DataFrame(rows, columns=list(_CURVE_TYPES)).astype(_CURVE_TYPES)
+    return pd.DataFrame(rows, columns=list(CURVE_TYPES)).astype(CURVE_TYPES)
 
 
-def write_tables(folder: Path, trials: Sequence[TrialRecord]) -> None:
+def write_tables(folder: CampaignFolder, trials: Sequence[TrialRecord]) -> None:
     """Write what the journal tells of the trials, as tables."""
-    write_table(folder / TRIALS_FILE, trials_table(trials))
-    write_table(folder / CURVES_FILE, curves_table(trials))
+    write_table(folder.trials_table, trials_table(trials))
+    write_table(folder.curves_table, curves_table(trials))
 
 
-def gather(folder: Path, parts: Storage, trials: Sequence[TrialRecord]) -> list[Path]:
+def gather(folder: CampaignFolder, parts: Storage, trials: Sequence[TrialRecord]) -> list[Path]:
     """Join the tables of the full-fidelity trials into the campaign's; returns those written.
 
     Args:
@@ -119,12 +120,12 @@ def gather(folder: Path, parts: Storage, trials: Sequence[TrialRecord]) -> list[
     for name in (PREDICTIONS_FILE, RETURNS_FILE):
         if full:
             tables = [_part(folder, parts, name, *which) for which in full]
-            write_table(folder / name, pd.concat(tables, ignore_index=True))
-            written.append(folder / name)
+            write_table(folder.path / name, pd.concat(tables, ignore_index=True))
+            written.append(folder.path / name)
     return written
 
 
-def check_parts(folder: Path, parts: Storage, trials: Sequence[TrialRecord]) -> None:
+def check_parts(folder: CampaignFolder, parts: Storage, trials: Sequence[TrialRecord]) -> None:
     """Make sure, before more is done, that `gather` will find what it needs.
 
     Raises:
@@ -136,20 +137,20 @@ def check_parts(folder: Path, parts: Storage, trials: Sequence[TrialRecord]) -> 
                 _part(folder, parts, name, trial.number, trial.attempt_id)
 
 
-def check_not_behind(folder: Path, trials: Sequence[TrialRecord]) -> None:
+def check_not_behind(folder: CampaignFolder, trials: Sequence[TrialRecord]) -> None:
     """Make sure that the journal knows all that the tables say: it is written before them, always.
 
     Raises:
         ConfigError: it knows less, so it is not the one that the campaign left.
     """
-    path = folder / CURVES_FILE
+    path = folder.curves_table
     if not path.is_file():
         return
     try:
         told = pd.read_parquet(path, columns=["number", "epoch", "score"])
     except (OSError, ValueError, KeyError):
         return  # it is written anew
-    known = {(trial.number, epoch): entry.row["score"] for trial in trials for epoch, entry in trial.epochs.items()}
+    known = {(trial.number, number): epoch.score for trial in trials for number, epoch in trial.epochs.items()}
     for number, epoch, score in told.itertuples(index=False):
         if (number, epoch) not in known or not np.array_equal(known[number, epoch], score, equal_nan=True):
             raise ConfigError(
@@ -158,11 +159,11 @@ def check_not_behind(folder: Path, trials: Sequence[TrialRecord]) -> None:
             )
 
 
-def _part(folder: Path, parts: Storage, name: str, number: int, attempt: int) -> pd.DataFrame:
+def _part(folder: CampaignFolder, parts: Storage, name: str, number: int, attempt: int) -> pd.DataFrame:
     try:
         with suppress(FileNotFoundError):
             return pd.read_parquet(io.BytesIO(parts.read(f"{number}/{attempt}/{name}")))
-        whole = pd.read_parquet(folder / name)
+        whole = pd.read_parquet(folder.path / name)
         found = whole[whole["number"] == number]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK) from None
@@ -186,18 +187,3 @@ def ranked(trials: pd.DataFrame) -> list[dict[str, Any]]:
 def winner(trials: pd.DataFrame) -> dict[str, Any] | None:
     """The best of them; None without any."""
     return next(iter(ranked(trials)), None)
-
-
-def read_trials(campaign: Path) -> pd.DataFrame:
-    """The trials of a campaign's folder.
-
-    Raises:
-        ConfigError: the table is missing or damaged.
-    """
-    path = campaign / TRIALS_FILE
-    try:
-        return pd.read_parquet(path)[list(_TRIAL_TYPES)].astype(_TRIAL_TYPES)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read ({_one_line(error)})", "Resume the campaign: its journal knows"
-        ) from None

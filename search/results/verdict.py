@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError
-from search.results.folder import VERDICT_FILE
+from core.files import reading
+
+Verdict = dict[str, Any]
 
 
-def read_verdict(campaign: Path) -> dict[str, Any] | None:
-    """The verdict of a campaign; None if it was not confirmed.
+def read_verdict(path: Path) -> Verdict | None:
+    """Read a verdict; None if there is no such file.
 
     Raises:
-        ConfigError: its file is damaged.
+        ConfigError: the file is damaged, or of a version that this program does not know.
     """
-    path = campaign / VERDICT_FILE
     if not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["schema_version"] != 1:
-            raise ConfigError(f"{path} has schema version {found['schema_version']}", "Upgrade preset-search")
-        return dict(found)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read ({error!r})", "Bring it back from a copy") from None
+    with reading(path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["schema_version"]
+    if version != 1:
+        raise ConfigError(f"{path} has schema version {version}", "Upgrade preset-search")
+    return dict(content)

@@ -1,34 +1,38 @@
-"""The controller of a running campaign: which trials live, which wait to go on, what is decided, when it ends.
+"""The controller of a running campaign: which trial starts next, which goes on, which is stopped, when it all ends.
 
-Scheduler and searcher share it; it alone writes to the study. It knows neither Ray nor Optuna.
+An engine asks it for trials and hands it what their processes report; it alone writes to the study, and it does so
+before it answers. It knows neither Ray nor Optuna.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from core.errors import ConfigError, PresetSearchError
+from core.errors import PresetSearchError
 from search.storage.monitor import StorageMonitor
-from search.study.asha import Action, decide, rung_epochs
+from search.study.asha import Action, Decision, decide, rung_epochs
+from search.study.retries import RetryPolicy, TrainingFailure
 from search.study.study import CampaignStudy
-from search.study.trial_record import TrialRecord
+from search.study.trial_record import EpochRecord, TrialRecord
 
 EndReason = Literal["trials", "hours", "epochs", "convergence", "stopped", "failure"]
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When no more trials are asked for; those that run go on to their own end.
+    """When no more trials are started; those that run continue to their own end.
 
     Attributes:
-        trials: how many in all.
-        hours: wall-clock hours of all runs of the campaign.
-        epochs: epochs of all trials in all.
-        convergence: trials that end without improving on the best before them.
+        trials: number of trials in all.
+        hours: wall-clock hours of all runs of the campaign together.
+        epochs: number of epochs of all trials together.
+        convergence: number of trials in a row that end without improving on the best before them.
     """
 
     trials: int
@@ -39,14 +43,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides over trials.
+    """The rules by which trials are stopped and run again.
 
     Attributes:
-        max_epochs: full fidelity.
-        grace: the first rung.
-        reduction: see `search.study.asha`.
-        concurrency: most trials at a time.
-        attempts: how often a trial's process may die.
+        max_epochs: full fidelity, in epochs.
+        grace: the first rung, in epochs.
+        reduction: ASHA's reduction factor, see `search.study.asha`.
+        concurrency: how many trials may run at a time.
+        attempts: how often a trial's process may die before the trial is given up.
         tolerance: relative difference up to which an epoch that is run again counts as the same.
     """
 
@@ -60,19 +64,21 @@ class Rules:
 
 @dataclass
 class Controller:
-    """See the module.
+    """Decides over the trials of one run of a campaign.
 
     Attributes:
-        study: the record.
-        rules: what decides.
-        budget: when it ends.
-        on_epoch, on_end, on_death: called with the trial after an epoch, after its end, after its process was lost.
-        stop_requested: whether someone asks for an early end; called often.
-        watch: knows whether the storage answers; None where it is this machine's own disk.
-        live: numbers of the trials that run.
-        waiting: numbers of those that are to go on.
-        end_reason: why no more trials are asked for; None while they are.
-        failure: what made it impossible to go on.
+        study: the record of all trials, backed by the journal.
+        rules: how trials are stopped and run again.
+        budget: when no more trials are started.
+        on_epoch: called with the trial after each new epoch.
+        on_end: called with the trial after it has ended.
+        on_death: called with the trial after its process was lost.
+        stop_requested: returns whether someone asks for an early end; called often.
+        monitor: knows whether a remote storage is available; None where files go to this machine's own disk.
+        running: numbers of the trials that run.
+        waiting: numbers of the trials that are to be started again.
+        end_reason: why no more trials are started; None while they are.
+        failure: the error that made it impossible to continue.
     """
 
     study: CampaignStudy
@@ -82,26 +88,30 @@ class Controller:
     on_end: Callable[[TrialRecord], None] = lambda _: None
     on_death: Callable[[TrialRecord], None] = lambda _: None
     stop_requested: Callable[[], bool] = lambda: False
-    watch: StorageMonitor | None = None
-    live: set[int] = field(default_factory=set)
+    monitor: StorageMonitor | None = None
+    running: set[int] = field(default_factory=set)
     waiting: deque[int] = field(default_factory=deque)
     end_reason: EndReason | None = None
     failure: PresetSearchError | None = None
 
     def __post_init__(self) -> None:
-        """Take up what the study holds: open trials wait to go on, rungs know who has been there."""
+        """Take up the state of the study: open trials wait to be started again, rungs know who has reached them."""
         rules = self.rules
         self.concurrency = rules.concurrency
-        self._refused: dict[int, int] = {}  # how often a trial found no storage since its last epoch
+        self._storage_refusals: dict[int, int] = {}  # in a row, by trial
         self._rungs: dict[int, dict[int, float]] = {
             rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         }
         for trial in self.study.trials.values():
-            for rung, seen in self._rungs.items():
+            for rung, values in self._rungs.items():
                 if rung in trial.epochs:
-                    seen[trial.number] = trial.epochs[rung].value
+                    values[trial.number] = trial.epochs[rung].value
             if trial.outcome is None:
                 self.waiting.append(trial.number)
+
+    @property
+    def _retry_policy(self) -> RetryPolicy:
+        return RetryPolicy(self.rules.attempts, has_remote_storage=self.monitor is not None)
 
     @property
     def rungs(self) -> dict[int, dict[int, float]]:
@@ -109,42 +119,46 @@ class Controller:
         return self._rungs
 
     def next_trial(self) -> TrialRecord | Literal["wait", "finished"]:
-        """The trial to start now: one that has to go on, or a new one; or to wait, or that there are no more."""
+        """Return the trial to start now, a waiting one first; or that there is none yet, or none any more."""
         if self.is_over():
             return "finished"
         try:
-            if len(self.live) >= self.concurrency or (self.watch is not None and not self.watch.is_available()):
+            if len(self.running) >= self.concurrency or not self._storage_is_available():
                 return "wait"
             if self.waiting:
                 trial = self.study.restart(self.waiting.popleft())
-            elif self._spent():
-                # One that lives may yet have to go on: its process can die.
-                return "wait" if self.live else "finished"
+            elif self._budget_is_spent():
+                # A trial that runs may have to be started again: its process can die.
+                return "wait" if self.running else "finished"
             else:
                 trial = self.study.ask()
         except PresetSearchError as error:
             self.fail(error)
             return "finished"
-        self.live.add(trial.number)
+        self.running.add(trial.number)
+        _LOG.info("trial started", extra={"trial": trial.number, "attempt": trial.attempt_id, "params": trial.params})
         return trial
 
-    def on_result(self, number: int, row: dict[str, Any]) -> Action:
-        """Take in an epoch of a trial, decide, and write both down before answering.
+    def _storage_is_available(self) -> bool:
+        return self.monitor is None or self.monitor.is_available()
 
-        Args:
-            number: the trial's.
-            row: what the training reported, with `epoch` and `value`.
-        """
+    def on_report(self, number: int, report: EpochRecord | TrainingFailure) -> Action:
+        """Take in what a trial's process reports, and return whether the process is to continue with the trial."""
+        if isinstance(report, EpochRecord):
+            return self._on_epoch_report(number, report)
+        self.on_failure(number, report)
+        return "stop"
+
+    def _on_epoch_report(self, number: int, epoch: EpochRecord) -> Action:
         trial = self.study.trials[number]
         self.is_over()
         if trial.outcome is not None or self.failure is not None:
             return "stop"
-        epoch, value = int(row["epoch"]), float(row["value"])
         try:
-            if epoch in trial.epochs:
-                self._compare(trial, epoch, row)
+            if epoch.epoch in trial.epochs:
+                self._compare(trial, epoch)
             else:
-                self._record(trial, epoch, value, row)
+                self._record(trial, epoch)
                 self.on_epoch(trial)
         except PresetSearchError as error:
             self.fail(error)
@@ -154,100 +168,99 @@ class Controller:
             return "stop"
         return "stop" if self.end_reason == "stopped" else "continue"
 
-    def _record(self, trial: TrialRecord, epoch: int, value: float, row: dict[str, Any]) -> None:
-        decision = None
+    def _record(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """Decide on a new epoch and write both down."""
+        number, value = epoch.epoch, epoch.value
+        decision: Decision | None = None
         end: tuple[Literal["complete", "stopped"], str] | None = None
-        if epoch in self._rungs:
-            decision = decide(epoch, value, self._rungs[epoch], self.rules.reduction)
+        if number in self._rungs:
+            decision = decide(number, value, self._rungs[number], self.rules.reduction)
             if decision.action == "stop":
                 end = ("stopped", decision.reason)
         elif not math.isfinite(value):
-            end = ("stopped", f"value is not finite at epoch {epoch}")
-        elif epoch >= self.rules.max_epochs:
+            end = ("stopped", f"value is not finite at epoch {number}")
+        elif number >= self.rules.max_epochs:
             end = ("complete", "")
-        entry = trial.entry(row, decision.as_row() if decision else None)
-        self.study.report(trial.number, epoch, entry, end)
-        self._refused.pop(trial.number, None)
+        self.study.report(trial.number, replace(trial.recordable(epoch), decision=decision), end)
+        self._storage_refusals.pop(trial.number, None)
         if decision:
-            self._rungs[epoch][trial.number] = value
+            self._rungs[number][trial.number] = value
+        _LOG.debug("epoch", extra={"trial": trial.number, "epoch": number, "value": value, "score": epoch.score})
 
-    def _compare(self, trial: TrialRecord, epoch: int, row: dict[str, Any]) -> None:
-        """Note where an epoch that is run again comes out otherwise; once is enough for a trial and epoch."""
+    def _compare(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """Note where an epoch that is run again gives other figures; once for each trial and epoch is enough."""
+        recorded = trial.epochs[epoch.epoch]
         for name in ("value", "score", "train_loss"):
-            before, now = float(trial.epochs[epoch].row[name]), float(row[name])
+            before, now = float(getattr(recorded, name)), float(getattr(epoch, name))
             same = math.isclose(now, before, rel_tol=self.rules.tolerance) or (math.isnan(now) and math.isnan(before))
-            place = f"trial {trial.number}, epoch {epoch}, {name}: "
-            if not same and not any(said.startswith(place) for said in trial.differences):
+            place = f"trial {trial.number}, epoch {epoch.epoch}, {name}: "
+            if not same and not any(message.startswith(place) for message in trial.differences):
                 self.study.record_difference(trial.number, f"{place}{before:.6g}, run again {now:.6g}")
 
-    def on_failed(self, number: int, reason: str) -> None:
-        """End a trial that failed by its own doing: it would fail again."""
-        self._fail_trial(number, reason)
-
-    def on_died(self, number: int, reason: str) -> None:
-        """A trial's process is gone: let it go on elsewhere, up to a bound."""
+    def on_failure(self, number: int, failure: TrainingFailure) -> None:
+        """Take in that a trial's process reports a failure or is gone: the retry policy decides what follows."""
+        _LOG.warning("trial failed", extra={"trial": number, "cause": failure.cause, "reason": failure.reason})
         trial = self.study.trials[number]
-        self.live.discard(number)
+        if failure.cause in ("death", "out of memory"):
+            failure = self._record_death(trial, failure)
+        elif failure.cause == "storage":
+            self._storage_refusals[number] = self._storage_refusals.get(number, 0) + 1
         if trial.outcome is not None:
+            self.running.discard(number)
             return
-        try:
-            self.study.record_death(number, reason)
-        except PresetSearchError as error:
-            self.fail(error)
-            return
-        self.on_death(trial)
-        if len(trial.deaths) >= self.rules.attempts:
-            self._fail_trial(number, f"its process died {len(trial.deaths)} times: {reason}")
-        else:
-            self._requeue(number)
+        deaths = len(trial.deaths)
+        match self._retry_policy.decide(failure.cause, deaths, self._storage_refusals.get(number, 0)):
+            case "retry":
+                if failure.cause == "storage" and self.monitor is not None:
+                    self.monitor.report_failure(failure.reason)
+                self._requeue(number)
+            case "give up":
+                died = f"its process died {deaths} times: " if failure.cause != "failure" else ""
+                self._fail_trial(number, died + failure.reason)
+            case "end campaign":
+                self.fail(self._retry_policy.campaign_error(failure))
 
-    def on_out_of_memory(self, number: int, reason: str) -> None:
-        """A trial had no room: from now on fewer at a time; and it goes on."""
-        self._make_room()
-        self.on_died(number, f"out of memory ({self.concurrency} at a time from then on): {reason}")
+    def _record_death(self, trial: TrialRecord, failure: TrainingFailure) -> TrainingFailure:
+        """Write a death to the journal; after one for want of memory, run fewer trials at a time."""
+        if failure.cause == "out of memory":
+            self._lower_concurrency()
+            told = f"out of memory ({self.concurrency} at a time from then on): {failure.reason}"
+            failure = replace(failure, reason=told)
+        if trial.outcome is None:
+            try:
+                self.study.record_death(trial.number, failure.reason)
+            except PresetSearchError as error:
+                self.fail(error)
+            else:
+                self.on_death(trial)
+        return failure
 
-    def on_all_died(self, reason: str, no_room: bool) -> None:
-        """No trial runs any more: let all that have not ended go on, fewer at a time if they had no room."""
-        open_ = [trial.number for trial in self.study.trials.values() if trial.outcome is None]
-        if no_room:
-            self._make_room()
-        for number in open_:
+    def on_all_died(self, failure: TrainingFailure) -> None:
+        """Take in that every process is lost: start all open trials again, fewer at a time if memory was short."""
+        open_trials = [trial.number for trial in self.study.trials.values() if trial.outcome is None]
+        if failure.cause == "out of memory":
+            self._lower_concurrency()
+        for number in open_trials:
             if number not in self.waiting:
-                self.on_died(number, reason)
+                self.on_failure(number, TrainingFailure("death", failure.reason))
 
-    def _make_room(self) -> None:
-        self.concurrency = max(min(self.concurrency, len(self.live) or self.concurrency) - 1, 1)
-
-    def on_storage_error(self, number: int, reason: str) -> None:
-        """What a trial has to keep cannot be written: it goes on when the storage answers again.
-
-        On this machine's own disk it would be waiting for somebody to make room: the campaign ends.
-        """
-        self._refused[number] = self._refused.get(number, 0) + 1
-        if self.watch is None:
-            self.fail(ConfigError(reason.rstrip("."), "Make room, then resume the campaign"))
-        elif self._refused[number] > self.rules.attempts:  # it answers the driver, and not where the trial runs
-            self.fail(ConfigError(reason.rstrip("."), "Let every node in, then resume the campaign"))
-        else:
-            self.watch.report_failure(reason)
-            self._requeue(number)
-
-    def on_unfit_node(self, reason: str) -> None:
-        """A machine cannot take part as it is: end it all, for it would spoil whatever is started there."""
-        self.fail(ConfigError(reason.rstrip("."), "Then resume the campaign"))
+    def _lower_concurrency(self) -> None:
+        """Allow one trial fewer than run now, but never none."""
+        running = len(self.running) or self.concurrency
+        self.concurrency = max(min(self.concurrency, running) - 1, 1)
 
     def _requeue(self, number: int) -> None:
-        self.live.discard(number)
+        self.running.discard(number)
         if self.study.trials[number].outcome is None and number not in self.waiting:
             self.waiting.append(number)
 
-    def on_released(self, number: int, attempt: int) -> None:
-        """An attempt at a trial, by its attempt_id, runs no more.
+    def on_released(self, number: int, attempt_id: int) -> None:
+        """Take in that an attempt at a trial has no process any more.
 
-        If the trial has not ended, it goes on when the campaign is resumed.
+        If the trial has not ended, it is started again when the campaign is resumed.
         """
-        if self.study.trials[number].attempt_id == attempt:  # otherwise it runs again already
-            self.live.discard(number)
+        if self.study.trials[number].attempt_id == attempt_id:  # otherwise a later attempt runs already
+            self.running.discard(number)
 
     def _fail_trial(self, number: int, reason: str) -> None:
         trial = self.study.trials[number]
@@ -260,21 +273,25 @@ class Controller:
             self._on_ended(trial)
 
     def _on_ended(self, trial: TrialRecord) -> None:
-        self.live.discard(trial.number)
+        self.running.discard(trial.number)
+        details = {"trial": trial.number, "status": trial.outcome, "value": trial.value, "reason": trial.reason}
+        _LOG.info("trial ended", extra=details)
         self.on_end(trial)
 
     def fail(self, error: PresetSearchError) -> None:
-        """End it all: it cannot go on."""
+        """End the campaign's run with an error."""
+        _LOG.error("run failed", extra={"error": str(error)})
         self.failure, self.end_reason = error, "failure"
 
     def is_over(self) -> bool:
-        """Whether no trial is to be begun any more, even one that waits to go on."""
+        """Return whether no trial is to be started any more, not even one that waits."""
         if self.end_reason not in ("stopped", "failure") and self.stop_requested():
+            _LOG.info("stop requested")
             self.end_reason = "stopped"
         return self.end_reason in ("stopped", "failure")
 
-    def _spent(self) -> bool:
-        """Whether a budget is used up; notes which."""
+    def _budget_is_spent(self) -> bool:
+        """Return whether a budget is used up, and note which."""
         budget, trials = self.budget, self.study.trials
         spent: dict[EndReason, bool] = {
             "trials": len(trials) >= budget.trials,
@@ -283,11 +300,11 @@ class Controller:
             and sum(len(trial.epochs) for trial in trials.values()) >= budget.epochs,
             "convergence": budget.convergence is not None and self._since_best() >= budget.convergence,
         }
-        self.end_reason = next((name for name, used in spent.items() if used), None)
+        self.end_reason = next((name for name, is_spent in spent.items() if is_spent), None)
         return self.end_reason is not None
 
     def _since_best(self) -> int:
-        """Trials that have ended since the last one that improved on all before."""
+        """Count the trials that have ended since the last one that improved on all before it."""
         best, since = -math.inf, 0
         for trial in self.study.ended:
             improved = trial.outcome != "failed" and trial.value > best

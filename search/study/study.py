@@ -187,16 +187,20 @@ class CampaignStudy:
             self._set(record.number, _GENERATION, self.generation)
         record.attempts, record.generation = record.attempts + 1, self.generation
 
-    def report(self, number: int, epoch: int, entry: EpochRecord, end: tuple[TrialStatus, str] | None = None) -> None:
-        """Write down an epoch, what was decided on it, and how that ends the trial, if so. The first value stands."""
+    def report(self, number: int, epoch: EpochRecord, end: tuple[TrialStatus, str] | None = None) -> None:
+        """Write an epoch and its decision to the journal, and with them how they end the trial, if they do.
+
+        An epoch that the journal holds already is left as it is: the first value stands.
+        """
         record = self.trials[number]
-        if epoch in record.epochs or record.outcome is not None:
+        if epoch.epoch in record.epochs or record.outcome is not None:
             return
-        content = json.dumps({"row": entry.row, "decision": entry.decision}, separators=(",", ":"))
-        with self._together("result", trial=number, epoch=epoch, ended=end is not None):
-            self._storage.set_trial_intermediate_value(self._id(number), epoch, entry.value)
-            self._set(number, _EPOCH.format(epoch), content)
-            record.epochs[epoch] = entry
+        decision = epoch.decision.as_row() if epoch.decision else None
+        content = json.dumps({"row": epoch.as_row(), "decision": decision}, separators=(",", ":"))
+        with self._together("result", trial=number, epoch=epoch.epoch, ended=end is not None):
+            self._storage.set_trial_intermediate_value(self._id(number), epoch.epoch, epoch.value)
+            self._set(number, _EPOCH.format(epoch.epoch), content)
+            record.epochs[epoch.epoch] = epoch
             if end is not None:
                 self._end(record, *end)
 
@@ -273,9 +277,9 @@ def read_trials(study: optuna.Study) -> list[TrialRecord]:
 def _record(trial: FrozenTrial) -> TrialRecord:
     attrs = trial.user_attrs
     epochs = {}
-    for epoch, value in sorted(trial.intermediate_values.items()):
+    for epoch in sorted(trial.intermediate_values):
         content = json.loads(attrs[_EPOCH.format(epoch)])
-        epochs[epoch] = EpochRecord(value, content["row"], content["decision"])
+        epochs[epoch] = EpochRecord.from_row(content["row"], content["decision"])
     return TrialRecord(
         trial.number,
         dict(trial.params),

@@ -1,30 +1,97 @@
-"""What is known of a trial: its six values, its epochs, how it ended."""
+"""What the journal holds of a trial: its hyperparameters, its epochs, how it ended."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-COMPLETE, STOPPED, FAILED, INTERRUPTED = "complete", "stopped", "failed", "interrupted"
-
+from search.study.asha import Decision
 
 TrialStatus = Literal["complete", "stopped", "failed"]
+COMPLETE, STOPPED, FAILED, INTERRUPTED = "complete", "stopped", "failed", "interrupted"
+"""The statuses of the trials table; a trial without a final status is interrupted."""
 _ATTEMPTS_PER_GENERATION = 1_000_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class EpochRecord:
-    """One epoch of a trial, as the journal holds it.
+    """One epoch of a training: the record that travels unchanged from the trainer to the journal and its tables.
 
     Attributes:
-        value: best value so far.
-        row: what the training reported.
-        decision: what was decided on it, with the numbers that led to it; None where nothing was to be decided.
+        epoch: counted from 1.
+        value: best score up to this epoch.
+        score: ranking metric of this epoch on val.
+        best_epoch: the epoch that reached `value`.
+        train_loss: mean training loss; comparable within one training only.
+        learning_rate: the rate at the end of the epoch.
+        seconds: wall-clock time of training and evaluation.
+        metrics: all metrics of this epoch on val, by name.
+        best_metrics: all metrics of the best epoch on val; None if the record of that epoch holds them.
+        decision: the decision that a rung took on this epoch; None where none was due.
     """
 
+    epoch: int
     value: float
-    row: dict[str, Any]
-    decision: dict[str, Any] | None
+    score: float
+    best_epoch: int
+    train_loss: float
+    learning_rate: float
+    seconds: float
+    metrics: Mapping[str, float]
+    best_metrics: Mapping[str, float] | None = None
+    decision: Decision | None = None
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what the training reported, in plain values for JSON; the decision is not part of it."""
+        row = asdict(self)
+        del row["decision"]
+        if self.best_metrics is None:
+            del row["best_metrics"]
+        return row
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], decision: Mapping[str, Any] | None = None) -> EpochRecord:
+        """Read a record back from what `as_row` gave.
+
+        Args:
+            row: the plain values; None stands for NaN, which strict JSON cannot write.
+            decision: the plain values of the decision, if a rung took one.
+
+        Raises:
+            KeyError, TypeError, ValueError: the row is not one of this program's.
+        """
+        numbers = {name: _number(row[name]) for name in ("value", "score", "train_loss", "learning_rate", "seconds")}
+        best = row.get("best_metrics")
+        return cls(
+            epoch=int(row["epoch"]),
+            best_epoch=int(row["best_epoch"]),
+            metrics=dict(row["metrics"]),
+            best_metrics=None if best is None else dict(best),
+            decision=None if decision is None else Decision(**decision),
+            **numbers,
+        )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class TrialAssignment:
+    """What a training process is told of the trial that it is to run.
+
+    Attributes:
+        number: the trial's number.
+        attempt_id: fencing token of this attempt, see `TrialRecord.attempt_id`.
+        last_epoch: the last epoch that the journal holds; the training continues after it.
+        params: the six hyperparameters, by name.
+    """
+
+    number: int
+    attempt_id: int
+    last_epoch: int
+    params: Mapping[str, Any]
 
 
 @dataclass
@@ -32,16 +99,16 @@ class TrialRecord:
     """What the journal holds of one trial.
 
     Attributes:
-        number: Optuna's.
-        params: the six.
-        origin: what proposed it: the sampler, or the preset or campaign whose values were asked for.
-        epochs: by number, from 1.
-        attempts: how often it was started.
-        outcome: complete, stopped, failed; None while it runs, or may be resumed.
-        reason: why it is not complete.
-        deaths: why its process died, each time that it did.
-        differences: epochs that were run again and came out otherwise.
-        generation: how often the campaign had been taken over when it was last started, see `take_over`.
+        number: Optuna's number of the trial.
+        params: the six hyperparameters, by name.
+        origin: what proposed the trial: the sampler, or the preset or campaign whose values were tried first.
+        epochs: the epochs reported so far, by number from 1.
+        attempts: how often the trial was started in this generation.
+        outcome: the final status; None while the trial runs or can still be resumed.
+        reason: why the trial is not complete; empty if it is.
+        deaths: why its process died, one entry for each death.
+        differences: epochs that were run again and gave other figures, as messages.
+        generation: how often the campaign had been taken over when the trial was last started, see `take_over`.
     """
 
     number: int
@@ -57,9 +124,9 @@ class TrialRecord:
 
     @property
     def attempt_id(self) -> int:
-        """Number of the last attempt among those of all drivers, one that was lost but still runs included.
+        """Fencing token of the last attempt: unique over all drivers that ever ran the campaign.
 
-        What belongs to another attempt is not looked at.
+        Files that another attempt wrote, perhaps by a worker that was lost but still runs, are never read.
         """
         return self.generation * _ATTEMPTS_PER_GENERATION + self.attempts
 
@@ -69,25 +136,36 @@ class TrialRecord:
         return max(self.epochs, default=0)
 
     @property
-    def value(self) -> float:
-        """Best value; NaN before the first epoch."""
-        return self.epochs[self.last_epoch].value if self.epochs else float("nan")
+    def last(self) -> EpochRecord:
+        """The record of the last epoch.
 
-    def entry(self, row: dict[str, Any], decision: dict[str, Any] | None = None) -> EpochRecord:
-        """The next epoch, of what its training reported.
-
-        The metrics of the best epoch so far are kept only where that epoch's own row is another training's: it was run
-        again and came out otherwise.
+        Raises:
+            KeyError: there is no epoch yet.
         """
-        best = self.epochs.get(row["best_epoch"])
-        if best is None or best.row["score"] == row["value"]:
-            row = {name: value for name, value in row.items() if name != "best_metrics"}
-        value = float("nan") if row["value"] is None else float(row["value"])  # in JSON there is no NaN
-        return EpochRecord(value, row, decision)
+        return self.epochs[self.last_epoch]
 
     @property
-    def best_metrics(self) -> dict[str, Any]:
-        """All metrics of the epoch that the value was reached at."""
-        last = self.epochs[self.last_epoch].row
-        found: dict[str, Any] = last.get("best_metrics") or self.epochs[last["best_epoch"]].row["metrics"]
-        return found
+    def value(self) -> float:
+        """Best value so far; NaN before the first epoch."""
+        return self.last.value if self.epochs else float("nan")
+
+    @property
+    def assignment(self) -> TrialAssignment:
+        """What the process of the current attempt has to know."""
+        return TrialAssignment(self.number, self.attempt_id, self.last_epoch, dict(self.params))
+
+    def recordable(self, record: EpochRecord) -> EpochRecord:
+        """Return the next epoch as it is kept: without the best epoch's metrics where that epoch's record holds them.
+
+        They are kept only if that epoch was run again and came out differently, so that its record is another
+        training's.
+        """
+        best = self.epochs.get(record.best_epoch)
+        if best is None or best.score == record.value:
+            return replace(record, best_metrics=None)
+        return record
+
+    @property
+    def best_metrics(self) -> dict[str, float]:
+        """All metrics of the epoch that reached the value."""
+        return dict(self.last.best_metrics or self.epochs[self.last.best_epoch].metrics)

@@ -95,7 +95,7 @@ class Plain(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """One epoch."""
         self.epoch += 1
-        if self.epoch == 3 and self.end_reason == "error":
+        if self.epoch == 3 and self.ending == "error":
             raise ValueError("of our own")
         return {"epoch": self.epoch, "done": self.epoch == 3, "row": {"value": 0.5}, "process": os.getpid()}
 

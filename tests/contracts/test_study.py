@@ -11,14 +11,15 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from search.study.controller import Budget, Controller, Rules
 from search.study.replay import replay_study
 from search.study.samplers import SamplerKind
-from search.study.space import NAMES, Range, SpaceConfig
+from search.study.space import Range, SpaceConfig
 from search.study.study import CampaignStudy, FidelityPolicy, StudySettings, copy_study, load_study, read_trials
 from search.study.trial_record import TrialRecord
-from tests.helpers.trial_records import params, row
+from tests.helpers.trial_records import epoch_record, params
 
 RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=1)
 TRIALS = 16
@@ -57,7 +58,7 @@ class StudyContract:
                         results += 1
                         if interrupt and results % interrupt == 0:
                             raise InterruptedError
-                        if controller.on_result(log.number, row(epoch, _value(log, epoch))) == "stop":
+                        if controller.on_report(log.number, epoch_record(epoch, _value(log, epoch))) == "stop":
                             break
                 return list(study.trials.values())
             except InterruptedError:
@@ -72,7 +73,7 @@ class StudyContract:
 
     def test_proposals_lie_in_the_space(self, path: Path) -> None:
         for log in self.run(path):
-            assert tuple(log.params) == NAMES
+            assert tuple(log.params) == HYPERPARAMETER_NAMES
             assert SPACE.contains(log.params)
 
     @pytest.mark.parametrize("interrupt", [2, 5])

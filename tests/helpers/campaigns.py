@@ -11,14 +11,12 @@ from core.config import DataConfig, SyntheticConfig
 from core.files import write_json
 from core.training.trainer import Trainer
 from search.campaign.plan import campaign_yaml, plan_campaign
-from search.config import CampaignConfig, ConfirmConfig, settings_of
-from search.engine.job import TrialJob, epoch_row
-from search.engine.trainable import write_outputs
+from search.config import CampaignConfig, ConfirmConfig, study_settings
+from search.engine.job import TrialJob, epoch_record
+from search.engine.trial_training import write_outputs
 from search.results import manifest, tables
-from search.results.folder import CONFIG_FILE, INCUMBENT_FILE, JOURNAL_FILE
 from search.study.space import SpaceConfig
 from search.study.study import CampaignStudy
-from search.study.trial_record import EpochRecord
 
 NAME = "small"
 
@@ -45,9 +43,9 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
     """The folder of a campaign of three trials, the first of which was stopped."""
     planned = plan_campaign(config(data), root)
     folder = planned.folder
-    folder.mkdir(parents=True)
-    (folder / CONFIG_FILE).write_text(campaign_yaml(planned, datetime(2024, 5, 1, tzinfo=UTC)))
-    study = CampaignStudy(folder / JOURNAL_FILE, settings_of(planned.config))
+    folder.path.mkdir(parents=True)
+    folder.config_file.write_text(campaign_yaml(planned, datetime(2024, 5, 1, tzinfo=UTC)))
+    study = CampaignStudy(folder.journal, study_settings(planned.config))
     job = TrialJob(planned.base, planned.resources, planned.storage)
     for number in range(3):
         asked = study.ask()
@@ -56,7 +54,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
             end = ("complete", "") if trainer.finished else None
             if number == 0:
                 end = ("stopped", "stopped at rung 1: place 2 of 2, of which 1 go on")
-            study.report(number, result.epoch, EpochRecord(result.value, epoch_row(result), None), end)
+            study.report(number, study.trials[number].recordable(epoch_record(result)), end)
             if number == 0:
                 break
         else:
@@ -66,6 +64,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
     tables.write_tables(folder, logs)
     tables.gather(folder, planned.storage, logs)
     incumbent = Trainer(planned.incumbent, planned.dataset, torch.device("cpu"))
-    write_json(folder / INCUMBENT_FILE, {"complete": True, "attempts": 1, "rows": [epoch_row(r) for r in incumbent]})
+    rows = [epoch_record(result).as_row() for result in incumbent]
+    write_json(folder.incumbent, {"complete": True, "attempts": 1, "rows": rows})
     manifest.write_manifest(folder)
-    return folder
+    return folder.path

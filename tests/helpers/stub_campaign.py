@@ -7,7 +7,6 @@ the number GREEDY takes memory, the first time that it is started, until it is k
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import sys
@@ -19,12 +18,11 @@ import numpy as np
 from ray import tune
 
 from search.cluster.session import ray_session
-from search.engine.job import TRAINING
-from search.engine.tuner import run_trials
+from search.engine.ray_engine import run_tuner
 from search.study.controller import Budget, Controller, Rules
 from search.study.space import SpaceConfig
 from search.study.study import CampaignStudy, StudySettings
-from tests.helpers.trial_records import row
+from tests.helpers.trial_records import epoch_record
 
 SETTINGS = StudySettings("stub", SpaceConfig().distributions(), "tpe", "complete", seed=1)
 RULES = Rules(max_epochs=9, grace=1, reduction=3, concurrency=2, attempts=8)
@@ -48,16 +46,16 @@ class StubTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial."""
-        self.asked = new_config
+        self.asked = new_config["assignment"]
         # A real one may have to run some epochs again.
-        self.epoch = max(new_config["last_epoch"] - 1, 0)
+        self.epoch = max(self.asked.last_epoch - 1, 0)
         return True
 
     def step(self) -> dict[str, Any]:
         """One epoch."""
         time.sleep(EPOCH_SECONDS)
         self.epoch += 1
-        return {"outcome": TRAINING, "row": json.dumps(row(self.epoch, value(self.asked, self.epoch)))}
+        return {"report": epoch_record(self.epoch, value(self.asked.params, self.epoch))}
 
 
 class GreedyTrial(StubTrial):
@@ -71,7 +69,7 @@ class GreedyTrial(StubTrial):
     def step(self) -> dict[str, Any]:
         """One epoch, if it comes to that."""
         held = []
-        while self.asked["number"] == self.greedy and self.asked["attempt"] == 1:
+        while self.asked.number == self.greedy and self.asked.attempt_id == 1:
             held.append(np.ones(2**24))
             time.sleep(EPOCH_SECONDS)
         return super().step()
@@ -83,7 +81,7 @@ def main(folder: Path, trials: int, greedy: int | None = None) -> None:
     study = CampaignStudy(folder / "journal.log", SETTINGS)
     controller = Controller(study, RULES, Budget(trials))
     with ray_session():
-        run_trials(trainable, {"cpu": 1.0}, controller, folder / "raw" / str(os.getpid()))
+        run_tuner(trainable, {"cpu": 1.0}, controller, folder / "raw" / str(os.getpid()))
     assert controller.failure is None, controller.failure
     assert not any(log.differences for log in study.trials.values())
     (folder / CONCURRENCY_FILE).write_text(str(controller.concurrency))

@@ -8,17 +8,17 @@ from core.evaluation.metric_names import METRIC_NAMES
 from search.study.trial_record import COMPLETE, EpochRecord, TrialRecord
 
 
-def row(number: int, value: float, nll: float = 1.0, best: int | None = None) -> dict[str, Any]:
-    return {
-        "epoch": number,
-        "score": value,
-        "value": value,
-        "best_epoch": best or number,
-        "metrics": {**dict.fromkeys(METRIC_NAMES, value), "nll": nll},
-        "train_loss": 0.5,
-        "learning_rate": 1e-3,
-        "seconds": 2.0,
-    }
+def epoch_record(epoch: int, value: float, nll: float = 1.0, best: int | None = None) -> EpochRecord:
+    return EpochRecord(
+        epoch=epoch,
+        value=value,
+        score=value,
+        best_epoch=best or epoch,
+        train_loss=0.5,
+        learning_rate=1e-3,
+        seconds=2.0,
+        metrics={**dict.fromkeys(METRIC_NAMES, value), "nll": nll},
+    )
 
 
 def params(number: int) -> dict[str, Any]:
@@ -33,6 +33,6 @@ def params(number: int) -> dict[str, Any]:
 
 
 def trial_record(number: int, values: list[float], outcome: Any = COMPLETE, nll: float = 1.0) -> TrialRecord:
-    epochs = {place + 1: EpochRecord(value, row(place + 1, value, nll), None) for place, value in enumerate(values)}
+    epochs = {place + 1: epoch_record(place + 1, value, nll) for place, value in enumerate(values)}
     reason = "" if outcome == COMPLETE else "said why"
     return TrialRecord(number, params(number), "sampler", epochs, 1, outcome, reason)

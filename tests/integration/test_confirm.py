@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from search.results import manifest
-from search.results.folder import CELLS, CONFIRMATION_FILE, MANIFEST_FILE, ROW_FILE, VERDICT_FILE
+from search.results.folder import CELLS, CONFIRMATION_FILE, MANIFEST_FILE, ROW_FILE, VERDICT_FILE, CampaignFolder
 from tests.helpers.campaigns import NAME, searched
 from tests.helpers.processes import environment, kill, left_after, owned, processes_of
 
@@ -96,7 +96,7 @@ def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed
     tables = [pd.read_parquet(path / CONFIRMATION_FILE).drop(columns="seconds") for path in (one, other)]
     pd.testing.assert_frame_equal(*tables)
     assert len(tables[0]) == 13
-    manifest.check_manifest(other)
+    manifest.check_manifest(CampaignFolder(other))
     assert left_after(folder, seconds=30) == []
 
 
@@ -110,7 +110,7 @@ def test_one_killed_between_verdict_and_manifest_is_concluded_by_the_same_comman
     shutil.copy(folder / "manifest.json", torn / MANIFEST_FILE)
     _run(folder, "confirm", NAME, "--results", "torn")
     assert (torn / VERDICT_FILE).read_bytes() == before
-    manifest.check_manifest(torn)
+    manifest.check_manifest(CampaignFolder(torn))
     assert not (torn / CELLS).exists()
 
 

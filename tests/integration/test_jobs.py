@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.results import manifest, tables
-from search.results.folder import CONFIG_FILE, JOURNAL_FILE, MANIFEST_FILE, VERDICT_FILE
+from search.results import manifest
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
 from search.study.trial_record import COMPLETE, STOPPED
 from tests.helpers.processes import environment, owned
 
@@ -262,7 +262,7 @@ def test_a_campaign_goes_on_when_it_is_left_and_its_output_comes_once_over_a_cut
     lines = told.attached.splitlines()
     for beginning in ("campaign tiny: 300 trials", "#0 ", "#1 ", "Trials: ", "Stopped. next: preset-search resume"):
         assert sum(line.startswith(beginning) for line in lines) == 1, told.attached
-    trials = tables.read_trials(cluster.home / "results" / "tiny")
+    trials = CampaignFolder(cluster.home / "results" / "tiny").read_trials()
     ended = trials["status"].isin([COMPLETE, STOPPED]).sum()
     assert sum(line.startswith("#") for line in lines) == ended
     assert "results: preset-search fetch-results tiny --address" in told.attached
@@ -283,7 +283,7 @@ def test_what_the_head_refuses_is_told_here_with_its_exit_code(told: Told) -> No
 def test_results_come_home_whole_in_place_of_the_earlier_ones_and_work_here(told: Told, cluster: Cluster) -> None:
     assert "wrote results/tiny" in told.fetched
     here, there = (folder / "results" / "tiny" for folder in (cluster.laptop, cluster.home))
-    manifest.check_manifest(here)
+    manifest.check_manifest(CampaignFolder(here))
     assert {path.name: path.read_bytes() for path in here.iterdir()} == {
         path.name: path.read_bytes() for path in there.iterdir() if path.is_file()
     }
@@ -297,8 +297,8 @@ def test_results_come_home_whole_in_place_of_the_earlier_ones_and_work_here(told
 
 def test_a_wrong_token_none_and_no_server_are_one_line_each(cluster: Cluster) -> None:
     wrong = cluster.run("status", "tiny", code=2, RAY_AUTH_TOKEN=secrets.token_hex(32))
-    assert "The job server refuses the token. Copy ~/.ray/auth_token" in wrong
-    assert "wants a token" in cluster.run("status", "tiny", code=2, RAY_AUTH_MODE="disabled")
+    assert "The job server rejects the token. Copy ~/.ray/auth_token" in wrong
+    assert "requires a token" in cluster.run("status", "tiny", code=2, RAY_AUTH_MODE="disabled")
     (free,) = _ports(1)
     done = subprocess.run(
         cluster.command("attach", "tiny", port=free), env=cluster.environment(), capture_output=True, text=True
@@ -316,7 +316,7 @@ def test_the_token_is_nowhere_on_the_head_but_in_its_file(told: Told, cluster: C
 
 
 def test_a_stopped_campaign_goes_on_and_is_confirmed_there(told: Told, cluster: Cluster) -> None:
-    asked = len(tables.read_trials(cluster.home / "results" / "tiny"))
+    asked = len(CampaignFolder(cluster.home / "results" / "tiny").read_trials())
     with cluster.started("resume", "tiny", "--trials", str(asked)) as process:
         assert "Ended by: trials" in _rest(process), told.resume
     with cluster.started("confirm", "tiny", "--top", "1", "--seeds", "1", "--folds", "2") as process:
@@ -324,6 +324,6 @@ def test_a_stopped_campaign_goes_on_and_is_confirmed_there(told: Told, cluster: 
     assert "results: preset-search fetch-results tiny --address" in confirmed
     cluster.run("fetch-results", "tiny")
     here = cluster.laptop / "results" / "tiny"
-    manifest.check_manifest(here)
+    manifest.check_manifest(CampaignFolder(here))
     assert (here / VERDICT_FILE).read_bytes() == (cluster.home / "results" / "tiny" / VERDICT_FILE).read_bytes()
     assert "has read its test span" in cluster.run("resume", "tiny", "--trials", "400", code=2)

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from core import presets
+from core.config import HYPERPARAMETER_NAMES
 from core.evaluation import metrics
 from core.models import checkpoint
 from search.results import tables
@@ -28,8 +29,8 @@ from search.results.folder import (
     STOP_FILE,
     SUMMARY_FILE,
     TRIALS_FILE,
+    CampaignFolder,
 )
-from search.study.space import NAMES
 from search.study.trial_record import COMPLETE, STOPPED
 from tests.helpers.processes import environment, kill, left_after, owned, processes_of, trial_processes_of
 
@@ -77,16 +78,16 @@ def campaign(folder: Path) -> tuple[Path, str]:
 
 
 def test_every_trial_is_in_the_table_and_some_were_stopped_early(campaign: tuple[Path, str]) -> None:
-    trials = tables.read_trials(campaign[0])
+    trials = CampaignFolder(campaign[0]).read_trials()
     assert trials["number"].tolist() == list(range(6))
     assert set(trials["status"]) == {COMPLETE, STOPPED}
     assert (trials.loc[trials["status"] == COMPLETE, "epochs"] == 3).all()
     assert (trials.loc[trials["status"] == STOPPED, "epochs"] == 1).all()
-    assert trials[list(NAMES)].drop_duplicates().shape[0] == 6
+    assert trials[list(HYPERPARAMETER_NAMES)].drop_duplicates().shape[0] == 6
 
 
 def test_a_value_is_the_best_score_of_its_curve(campaign: tuple[Path, str]) -> None:
-    trials = tables.read_trials(campaign[0])
+    trials = CampaignFolder(campaign[0]).read_trials()
     curves = pd.read_parquet(campaign[0] / CURVES_FILE)
     assert curves.groupby("number").size().tolist() == trials["epochs"].tolist()
     np.testing.assert_array_equal(curves.groupby("number")["val_macro_f1"].max(), trials["value"])
@@ -94,7 +95,7 @@ def test_a_value_is_the_best_score_of_its_curve(campaign: tuple[Path, str]) -> N
 
 def test_trials_are_stopped_as_asha_must_by_hand(campaign: tuple[Path, str]) -> None:
     # Whoever was stopped at the rung was outside the best third of those that had reached it, and is said to be.
-    trials = tables.read_trials(campaign[0])
+    trials = CampaignFolder(campaign[0]).read_trials()
     curves = pd.read_parquet(campaign[0] / CURVES_FILE)
     at_rung = curves[curves["epoch"] == 1].set_index("number")["value"]
     for number in trials.loc[trials["status"] == STOPPED, "number"]:
@@ -119,7 +120,7 @@ def test_the_outcome_names_winner_incumbent_majority_paths_and_the_next_command(
 def test_the_summary_holds_what_was_printed(campaign: tuple[Path, str]) -> None:
     folder, told = campaign
     summary = json.loads((folder / SUMMARY_FILE).read_text())
-    row = tables.winner(tables.read_trials(folder))
+    row = tables.winner(CampaignFolder(folder).read_trials())
     assert row is not None
     assert summary["winner"]["number"] == row["number"]
     assert summary["incumbent"]["epochs"] == 2
@@ -144,10 +145,10 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
     folder = campaign[0].parents[1]
     assert "not confirmed" in _run(folder, "export", "tiny", "--as", "tiny").stdout
     path = folder / "presets" / "tiny.yaml"
-    row = tables.winner(tables.read_trials(campaign[0]))
+    row = tables.winner(CampaignFolder(campaign[0]).read_trials())
     assert row is not None
     loaded = presets.load_preset(str(path))
-    assert loaded.hyperparameters.model_dump() == {name: row[name] for name in NAMES}
+    assert loaded.hyperparameters.model_dump() == {name: row[name] for name in HYPERPARAMETER_NAMES}
     text = path.read_bytes()
     _run(folder, "export", "tiny", "--as", "tiny")
     assert path.read_bytes() == text
@@ -167,7 +168,7 @@ def test_every_proposal_can_be_made_again(campaign: tuple[Path, str]) -> None:
 
 
 def test_the_predictions_are_those_of_the_full_fidelity_trials(campaign: tuple[Path, str]) -> None:
-    trials = tables.read_trials(campaign[0]).set_index("number")
+    trials = CampaignFolder(campaign[0]).read_trials().set_index("number")
     table = pd.read_parquet(campaign[0] / PREDICTIONS_FILE)
     assert set(table["number"]) == set(trials.index[trials["status"] == COMPLETE])
     for number, mine in table.groupby("number"):
@@ -237,7 +238,7 @@ def test_a_killed_campaign_resumed_gives_the_tables_of_one_never_killed(folder: 
     # More trials go on from there.
     told = _run(folder, "resume", "killed", "--trials", "7").stdout
     assert "Ended by: trials" in told
-    assert len(tables.read_trials(path)) == 7
+    assert len(CampaignFolder(path).read_trials()) == 7
 
 
 def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path) -> None:
@@ -260,7 +261,7 @@ def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path
     assert process.returncode == 0, told
     assert "Stopped. next: preset-search resume asked" in told
     _run(folder, "resume", "asked")
-    assert len(tables.read_trials(path)) == 6
+    assert len(CampaignFolder(path).read_trials()) == 6
     assert not (path / STOP_FILE).exists()
 
 
@@ -276,7 +277,7 @@ def test_trials_and_an_incumbent_whose_processes_are_killed_go_on(folder: Path) 
         kill(hurt)
         told, _ = process.communicate(timeout=200)
     assert process.returncode == 0, told
-    trials = tables.read_trials(path)
+    trials = CampaignFolder(path).read_trials()
     assert trials["number"].tolist() == list(range(6))
     assert set(trials["status"]) <= {COMPLETE, STOPPED}
     assert trials["attempts"].max() > 1

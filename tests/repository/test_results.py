@@ -11,9 +11,9 @@ from core import presets
 from core.config import parse
 from core.files import read_yaml
 from search.cli.app import app
-from search.config import CampaignConfig, settings_of
-from search.results import manifest, tables
-from search.results.folder import CONFIG_FILE, JOURNAL_FILE, VERDICT_FILE
+from search.config import CampaignConfig, study_settings
+from search.results import manifest
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE, VERDICT_FILE, CampaignFolder
 from search.study.replay import replay_study
 
 ROOT = Path(__file__).parents[2]
@@ -34,10 +34,10 @@ def test_shipped_presets_are_what_their_campaigns_give_byte_for_byte(monkeypatch
 
 @pytest.mark.parametrize("folder", CAMPAIGNS, ids=lambda folder: folder.name)
 def test_a_committed_campaign_is_whole_small_and_can_be_audited(folder: Path) -> None:
-    manifest.check_manifest(folder)
+    manifest.check_manifest(CampaignFolder(folder))
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < LARGEST
     content = read_yaml(folder / CONFIG_FILE)
     config = parse(CampaignConfig, content["config"], str(folder))
-    replayed = replay_study(folder / JOURNAL_FILE, settings_of(config))
+    replayed = replay_study(folder / JOURNAL_FILE, study_settings(config))
     assert replayed.first_difference is None
-    assert replayed.proposals == len(tables.read_trials(folder))
+    assert replayed.proposals == len(CampaignFolder(folder).read_trials())

@@ -13,10 +13,18 @@ from core.files import write_table
 from search.campaign import backup
 from search.campaign.backup import FOLDER
 from search.campaign.plan import CHECKPOINTS
-from search.config import settings_of
+from search.config import study_settings
 from search.results import ledger, manifest
-from search.results.folder import CELLS, CURVES_FILE, JOURNAL_FILE, MANIFEST_FILE, TRIALS_FILE
-from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.folder import (
+    CELLS,
+    CURVES_FILE,
+    JOURNAL_FILE,
+    LEDGER_FILE,
+    MANIFEST_FILE,
+    TRIALS_FILE,
+    CampaignFolder,
+)
+from search.results.ledger import LedgerEntry
 from search.results.tables import check_not_behind
 from search.storage.filesystem import Storage, StorageError
 from search.study import study
@@ -34,17 +42,18 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path / "shared" / NAME))
 
 
-def _content(folder: Path) -> dict[str, bytes]:
+def _content(folder: Path | CampaignFolder) -> dict[str, bytes]:
+    folder = folder.path if isinstance(folder, CampaignFolder) else folder
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
 
 
 def test_all_of_a_campaign_comes_back_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
-    with backup.backed_up(folder, storage):
+    with backup.backed_up(CampaignFolder(folder), storage):
         pass
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
     assert _content(restored) == _content(folder)
     manifest.check_manifest(restored)
-    assert not (restored / CHECKPOINTS).exists()  # those are in the storage
+    assert not (restored.path / CHECKPOINTS).exists()  # those are in the storage
 
 
 def test_what_changes_is_copied_while_it_changes(
@@ -55,7 +64,7 @@ def test_what_changes_is_copied_while_it_changes(
     own.mkdir()
     journal = own / JOURNAL_FILE
     journal.write_text("one\n")
-    with backup.backed_up(own, storage):
+    with backup.backed_up(CampaignFolder(own), storage):
         journal.write_text("one\ntwo\n")
         deadline = time.monotonic() + 30
         while storage.read(f"{FOLDER}/{JOURNAL_FILE}") != b"one\ntwo\n":
@@ -83,7 +92,7 @@ def test_a_storage_that_is_away_ends_nothing_and_gets_all_when_it_is_back(
 
     with monkeypatch.context() as away:
         away.setattr(Storage, "write", down)
-        with backup.backed_up(folder, storage):
+        with backup.backed_up(CampaignFolder(folder), storage):
             away.undo()
     assert len(storage.list_files(FOLDER)) == len(_content(folder))
 
@@ -105,9 +114,10 @@ def test_a_driver_that_runs_on_does_not_write_into_what_is_begun_elsewhere(
 ) -> None:
     backup.copy_campaign(folder, storage, {})
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
-    study.take_over(restored / JOURNAL_FILE, NAME)  # as `resume` does
+    study.take_over(restored.journal, NAME)  # as `resume` does
     there, here = (
-        CampaignStudy(each / JOURNAL_FILE, settings_of(config())) for each in (_copied(folder, tmp_path), restored)
+        CampaignStudy(path, study_settings(config()))
+        for path in (_copied(folder, tmp_path) / JOURNAL_FILE, restored.journal)
     )
     theirs, ours = there.ask(), here.ask()
     assert (theirs.number, theirs.attempts) == (ours.number, ours.attempts)
@@ -115,7 +125,7 @@ def test_a_driver_that_runs_on_does_not_write_into_what_is_begun_elsewhere(
     assert here.restart(ours.number).attempt_id > there.restart(theirs.number).attempt_id
     there.close()
     here.close()
-    again = CampaignStudy(restored / JOURNAL_FILE, settings_of(config()))
+    again = CampaignStudy(restored.journal, study_settings(config()))
     assert again.trials[ours.number].attempt_id == ours.attempt_id
     again.close()
 
@@ -155,7 +165,7 @@ def test_wherever_copying_ends_the_copy_can_be_gone_on_with(
         backup.copy_campaign(own, storage, copied)
     monkeypatch.undo()
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
-    opened = CampaignStudy(restored / JOURNAL_FILE, settings_of(config()))
+    opened = CampaignStudy(restored.journal, study_settings(config()))
     opened.close()
     check_not_behind(restored, list(opened.trials.values()))
 
@@ -165,7 +175,7 @@ def test_a_journal_that_was_being_written_comes_back_whole(folder: Path, storage
     name = f"{FOLDER}/{JOURNAL_FILE}"
     storage.write(name, storage.read(name)[:-20])
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
-    opened = CampaignStudy(restored / JOURNAL_FILE, settings_of(config()), must_exist=True)
+    opened = CampaignStudy(restored.journal, study_settings(config()), must_exist=True)
     opened.close()
     assert len(opened.trials) == 3
 
@@ -177,7 +187,7 @@ def test_what_was_looked_at_is_known_on_another_machine(folder: Path, storage: S
     own = tmp_path / "own"
     ledger.append_entry(own / LEDGER_FILE, look)
     backup.copy_campaign(folder, storage, {})
-    backup.backup_ledger(own, NAME, storage)
+    backup.backup_ledger(CampaignFolder(own / NAME), storage)
     backup.restore(tmp_path / "elsewhere", NAME, storage)
     assert ledger.has_read_test(tmp_path / "elsewhere" / LEDGER_FILE, NAME, "2024-05-01")
 
@@ -193,7 +203,7 @@ def test_trainings_of_a_confirmation_that_is_under_way_come_back_too(
     copied: dict[str, tuple[int, int]] = {}
     backup.copy_campaign(own, storage, copied)
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
-    assert (restored / CELLS / "0a1b" / "row.json").read_text() == "{}"
+    assert (restored.cells / "0a1b" / "row.json").read_text() == "{}"
     shutil.rmtree(own / CELLS)  # it has its verdict
     backup.copy_campaign(own, storage, copied)
     assert not [name for name in storage.list_files(FOLDER) if CELLS in name.split("/")]
@@ -214,7 +224,7 @@ def test_the_copy_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_
 def test_nothing_is_copied_to_where_the_storage_is_no_more(folder: Path, storage: Storage) -> None:
     owner_token = storage.claim()
     storage.remove(".mark")
-    with backup.backed_up(folder, storage, owner_token) as taken:
+    with backup.backed_up(CampaignFolder(folder), storage, owner_token) as taken:
         pass
     assert not taken()
     assert storage.list_files() == []
@@ -234,7 +244,7 @@ def test_where_another_driver_has_left_its_mark_nothing_more_is_copied(
     monkeypatch.setattr(backup, "EVERY_SECONDS", 0.01)
     own = tmp_path / "own"
     shutil.copytree(folder, own)
-    with backup.backed_up(own, storage, storage.claim()) as taken:
+    with backup.backed_up(CampaignFolder(own), storage, storage.claim()) as taken:
         assert not taken()
         backup.restore(tmp_path / "elsewhere", NAME, storage)
         deadline = time.monotonic() + 30
@@ -250,7 +260,7 @@ def test_what_is_taken_back_here_is_taken_back_there(folder: Path, storage: Stor
     shutil.copytree(folder, own)
     backup.copy_campaign(own, storage, {})
     (own / MANIFEST_FILE).unlink()  # as `resume` does
-    with backup.backed_up(own, storage):
+    with backup.backed_up(CampaignFolder(own), storage):
         assert f"{FOLDER}/{MANIFEST_FILE}" not in storage.list_files()
 
 

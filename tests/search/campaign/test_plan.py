@@ -14,7 +14,7 @@ from core.errors import ConfigError, DataError
 from core.files import write_table
 from core.presets import SHIPPED
 from search.campaign.plan import CampaignPlan, campaign_yaml, plan_campaign, plan_resume
-from search.config import CampaignConfig, dry_run_bars, settings_of
+from search.config import CampaignConfig, dry_run_bars, study_settings
 from search.results import tables
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, TRIALS_FILE
 from search.study.space import Choice, Range, SpaceConfig
@@ -72,7 +72,7 @@ def test_nothing_is_written_by_planning(tmp_path: Path) -> None:
         ({"incumbent": "production_smal"}, "Did you mean 'production_small'"),
         ({"base": "none_such"}, "no preset 'none_such'"),
         ({"space": SpaceConfig(batch_size=Choice(values=(64, 100_000)))}, "batch of 100000 is larger than the"),
-        ({"cpus_per_trial": 4096}, "cpus_per_trial is 4096, this machine has"),
+        ({"cpus_per_trial": 4096}, "cpus_per_trial is 4096, but this machine has"),
         ({"space": SpaceConfig(dropout=Range(low=0.0, high=1.5))}, "space of dropout"),
     ],
 )
@@ -107,11 +107,11 @@ def test_a_dry_run_reads_as_many_bars_as_its_windows_and_labels_need(tmp_path: P
 
 def _begin(planned: CampaignPlan) -> Path:
     """What a campaign has written when it is killed after its first trials."""
-    planned.folder.mkdir(parents=True)
-    (planned.folder / CONFIG_FILE).write_text(campaign_yaml(planned, datetime.now(UTC)))
-    study = CampaignStudy(planned.folder / JOURNAL_FILE, settings_of(planned.config))
+    planned.folder.path.mkdir(parents=True)
+    planned.folder.config_file.write_text(campaign_yaml(planned, datetime.now(UTC)))
+    study = CampaignStudy(planned.folder.journal, study_settings(planned.config))
     study.close()
-    return planned.folder
+    return planned.folder.path
 
 
 def _market(folder: Path, bars: int) -> DataConfig:
@@ -166,8 +166,8 @@ def test_other_bars_are_refused(tmp_path: Path) -> None:
         ({"config": {"seed": 3}}, "by another version of this program, or its file"),
         ({"config": {"trials": 0}}, "trials"),
         ({"config": {"no_such_key": 1}}, "no_such_key"),
-        ({"resolved": None}, "is no campaign's"),
-        ({"config": []}, "is no campaign's"),
+        ({"resolved": None}, "is not a campaign's file"),
+        ({"config": []}, "is not a campaign's file"),
     ],
 )
 def test_a_changed_campaign_file_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -199,11 +199,11 @@ def _earlier(root: Path, **changes: Any) -> CampaignStudy:
     folder = _begin(planned)
     logs = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.2, 0.4])]
     write_table(folder / TRIALS_FILE, tables.trials_table(logs))
-    study = CampaignStudy(folder / JOURNAL_FILE, settings_of(planned.config))
+    study = CampaignStudy(folder / JOURNAL_FILE, study_settings(planned.config))
     for made in logs:
         asked = study.ask()
         for epoch, entry in made.epochs.items():
-            study.report(asked.number, epoch, entry, ("complete", "") if epoch == 2 else None)
+            study.report(asked.number, entry, ("complete", "") if epoch == 2 else None)
     return study
 
 

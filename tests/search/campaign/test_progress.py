@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from search.campaign.progress import Display
-from search.engine.tuner import Ticker
+from search.engine.ray_engine import Ticker
 from search.study.trial_record import FAILED
 from tests.helpers.trial_records import trial_record
 

@@ -10,9 +10,17 @@ import pytest
 
 from core.errors import ConfigError
 from search.campaign.status import CampaignStatus, campaign_status
-from search.config import settings_of
-from search.results import manifest, tables
-from search.results.folder import CELLS, JOURNAL_FILE, MANIFEST_FILE, ROW_FILE, SUMMARY_FILE, VERDICT_FILE
+from search.config import study_settings
+from search.results import manifest
+from search.results.folder import (
+    CELLS,
+    JOURNAL_FILE,
+    MANIFEST_FILE,
+    ROW_FILE,
+    SUMMARY_FILE,
+    VERDICT_FILE,
+    CampaignFolder,
+)
 from search.study.journal import Journal
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config, searched
@@ -41,7 +49,7 @@ def _held(root: Path) -> CampaignStatus:
 
 def test_a_searched_campaign_tells_what_the_tables_tell(root: Path) -> None:
     found = campaign_status(root, NAME)
-    trials = tables.read_trials(root / NAME)
+    trials = CampaignFolder(root / NAME).read_trials()
     best = trials.loc[trials["value"].idxmax()]
     assert found.phase == "searched (ended by: trials)"
     assert found.trials == {"complete": 2, "stopped": 1}
@@ -55,7 +63,9 @@ def test_a_searched_campaign_tells_what_the_tables_tell(root: Path) -> None:
 def test_while_it_runs_the_trials_without_an_outcome_run(root: Path) -> None:
     # As `resume --trials 4` does: the manifest goes, one more is asked for.
     (root / NAME / MANIFEST_FILE).unlink()
-    record = CampaignStudy(root / NAME / JOURNAL_FILE, settings_of(config()), clock=iter(range(0, 9000, 900)).__next__)
+    record = CampaignStudy(
+        root / NAME / JOURNAL_FILE, study_settings(config()), clock=iter(range(0, 9000, 900)).__next__
+    )
     record.ask()
     found = campaign_status(root, NAME)
     assert (found.phase, found.following) == ("running", (f"stop {NAME}",))
@@ -70,7 +80,7 @@ def test_while_it_runs_the_trials_without_an_outcome_run(root: Path) -> None:
 def test_before_the_first_trial_there_is_no_best(root: Path) -> None:
     (root / NAME / JOURNAL_FILE).unlink()
     (root / NAME / MANIFEST_FILE).unlink()
-    record = CampaignStudy(root / NAME / JOURNAL_FILE, settings_of(config()))
+    record = CampaignStudy(root / NAME / JOURNAL_FILE, study_settings(config()))
     found = campaign_status(root, NAME)
     record.close()
     assert (found.best, found.trials, found.left) == (None, {}, 3)
@@ -95,7 +105,7 @@ def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interru
     (folder / VERDICT_FILE).write_text('{"schema_version": 1, "status": "certified"}')
     assert campaign_status(root, NAME).phase.startswith("confirmation interrupted")  # not all of it was written
     unlisted = (folder / MANIFEST_FILE).read_bytes()
-    manifest.write_manifest(folder)
+    manifest.write_manifest(CampaignFolder(folder))
     assert campaign_status(root, NAME).phase == "confirmed: certified"  # what was left behind makes no other verdict
     (folder / MANIFEST_FILE).write_bytes(unlisted)
     shutil.rmtree(folder / CELLS)

@@ -19,9 +19,10 @@ from search.cli import confirm
 from search.config import ConfirmConfig
 from search.confirmation import run as confirmation
 from search.confirmation.plan import Cell, ConfirmationPlan, begin, plan_confirmation
+from search.engine.in_process import InProcessEngine
 from search.results import ledger, manifest
-from search.results.folder import JOURNAL_FILE, ROW_FILE, TRIALS_FILE
-from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FILE, CampaignFolder
+from search.results.ledger import LedgerEntry
 from search.results.predictions import INCUMBENT, TEST
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, searched
@@ -42,15 +43,15 @@ def test_what_is_done_takes_no_more_time(root: Path, plan: ConfirmationPlan, tmp
     shutil.copytree(root, tmp_path / "results")
     left = plan_confirmation(NAME, tmp_path / "results")
     assert (left.missing, left.seconds) == (len(plan.cells), pytest.approx(plan.seconds))
-    first = confirmation._place(left, left.cells[0])
-    for place, status in ((first, "complete"), (confirmation._place(left, left.cells[1]), "failed")):
+    first = left.cell_folder(left.cells[0])
+    for place, status in ((first, "complete"), (left.cell_folder(left.cells[1]), "failed")):
         place.mkdir(parents=True)
         (place / ROW_FILE).write_text(json.dumps({"status": status}))
     again = plan_confirmation(NAME, tmp_path / "results")
     assert again.missing == len(plan.cells) - 2
     assert 0 < again.seconds < plan.seconds
     for cell in left.cells:
-        place = confirmation._place(left, cell)
+        place = left.cell_folder(cell)
         place.mkdir(parents=True, exist_ok=True)
         (place / ROW_FILE).write_text('{"status": "complete"}')
     done = plan_confirmation(NAME, tmp_path / "results")
@@ -63,7 +64,7 @@ def test_flags_leave_the_campaigns_own_settings_be(root: Path, tmp_path: Path, m
     own = ConfirmConfig(top=2, seeds=2, folds=2)  # as the campaign says
     assert plan_confirmation(NAME, root, {"seeds": 1}).settings == own.model_copy(update={"seeds": 1})
     asked: list[ConfirmConfig] = []
-    monkeypatch.setattr(confirmation, "run_confirmation", lambda plan: asked.append(plan.settings) or _stop())
+    monkeypatch.setattr(confirmation, "run_confirmation", lambda plan, engine: asked.append(plan.settings) or _stop())
     with pytest.raises(Exit):
         confirm.confirm_and_show(NAME, root, {"top": 1, "seeds": None, "folds": None})
     assert asked == [own.model_copy(update={"top": 1})]
@@ -84,7 +85,7 @@ def test_an_incumbent_whose_training_failed_and_only_that_can_be_replaced(root: 
     for name in (None, "conservative"):
         begun = plan_confirmation(NAME, tmp_path / "results", incumbent=name)
         begin(begun)
-        place = confirmation._place(begun, next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
+        place = begun.cell_folder(next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
         place.mkdir()
         row = place / ROW_FILE
         for content in (None, "{", '{"status": "complete"}'):
@@ -107,14 +108,18 @@ def test_recorded_bars_are_looked_up_in_the_ledger(tmp_path: Path) -> None:
     path = tmp_path / "binance_BTCUSDT_5m.parquet"
     random_bars(5000).frame.to_parquet(path)
     plan = plan_confirmation(NAME, searched(tmp_path / "results", DataConfig(files=(path,))).parent)
-    assert isinstance(plan.look, LedgerEntry)
-    assert (plan.look.exchange, plan.look.symbols, plan.look.interval) == ("binance", ["BTCUSDT"], "5m")
-    assert plan.look.test[0] > plan.look.val[1]
-    assert plan.look.trials == 3
+    assert isinstance(plan.ledger_entry, LedgerEntry)
+    assert (plan.ledger_entry.exchange, plan.ledger_entry.symbols, plan.ledger_entry.interval) == (
+        "binance",
+        ["BTCUSDT"],
+        "5m",
+    )
+    assert plan.ledger_entry.test[0] > plan.ledger_entry.val[1]
+    assert plan.ledger_entry.trials == 3
 
 
 def test_the_synthetic_market_is_not_in_the_ledger(plan: ConfirmationPlan) -> None:
-    assert plan.look is None
+    assert plan.ledger_entry is None
 
 
 @pytest.mark.parametrize(
@@ -147,7 +152,7 @@ def test_a_campaign_without_a_full_trial_is_refused(root: Path, tmp_path: Path) 
     path = tmp_path / "results" / NAME / TRIALS_FILE
     trials = pd.read_parquet(path)
     write_table(path, trials[trials["status"] != COMPLETE])
-    manifest.write_manifest(path.parent)
+    manifest.write_manifest(CampaignFolder(path.parent))
     with pytest.raises(ConfigError, match="no full-fidelity trial to confirm"):
         plan_confirmation(NAME, tmp_path / "results")
 
@@ -183,9 +188,9 @@ def test_what_has_read_test_is_not_searched_on(tmp_path: Path) -> None:
     random_bars(5000).frame.to_parquet(path)
     root = searched(tmp_path / "results", DataConfig(files=(path,))).parent
     plan = plan_confirmation(NAME, root)
-    look = plan.look_at(Cell(plan.candidates[0], plan.seeds[0], TEST))
+    look = plan.entry_for(Cell(plan.candidates[0], plan.seeds[0], TEST))
     assert look is not None
-    assert look.reads != plan.look_at(Cell(plan.candidates[1], plan.seeds[0], TEST)).reads  # type: ignore[union-attr]
+    assert look.reads != plan.entry_for(Cell(plan.candidates[1], plan.seeds[0], TEST)).reads  # type: ignore[union-attr]
     ledger.append_entry(root / LEDGER_FILE, look)  # and then it is killed: there is no verdict
     with pytest.raises(ConfigError, match="has read its test span"):
-        campaign.resume_campaign(plan.campaign)
+        campaign.resume_campaign(plan.campaign, InProcessEngine())

@@ -24,19 +24,17 @@ from search.cli import confirm
 from search.cli.app import app
 from search.confirmation import certify
 from search.confirmation import run as confirmation
-from search.confirmation.certify import CellResult, make_verdict, microseconds, select_winner
+from search.confirmation.cells import CellResult, confirmation_table, train_cell
+from search.confirmation.certify import make_verdict, microseconds, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation
-from search.confirmation.run import confirmation_table, train_cell
 from search.confirmation.verify import Verification
 from search.engine.job import TrialJob
 from search.results import ledger, manifest
 from search.results import tables as tables_module
 from search.results.export import make_preset
-from search.results.folder import CELLS, CONFIG_FILE, MANIFEST_FILE, VERDICT_FILE
-from search.results.ledger import LEDGER_FILE, LedgerEntry
+from search.results.folder import CELLS, CONFIG_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
+from search.results.ledger import LedgerEntry
 from search.results.predictions import INCUMBENT, TEST, probabilities_of
-from search.results.tables import read_trials
-from search.results.verdict import read_verdict
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, searched
 
@@ -56,8 +54,8 @@ def _job(plan: ConfirmationPlan) -> TrialJob:
 
 
 def _train(plan: ConfirmationPlan, cell: Cell) -> CellResult:
-    row, tables = train_cell(cell, plan.dataset_of(cell), _job(plan))
-    return CellResult(json.loads(json.dumps(row)), *tables)
+    (result,) = train_cell(cell, plan.dataset_of(cell), _job(plan))
+    return replace(result, row=json.loads(json.dumps(result.row)))
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +73,15 @@ def confirmed(root: Path, plan: ConfirmationPlan, trained: list[CellResult], fin
     """The root of the campaigns, with a verdict."""
     copied = tmp_path / "results"
     shutil.copytree(root, copied)
-    campaign = replace(plan.campaign, folder=copied / NAME)
+    campaign = replace(plan.campaign, folder=CampaignFolder(copied / NAME))
     own = replace(plan, campaign=campaign)
     chosen = select_winner(own, trained)
-    confirmation._write(own, [*trained, final], {**make_verdict(own, chosen, final, []), "look": None})
+    confirmation._write_results(own, [*trained, final], {**make_verdict(own, chosen, final, []), "look": None})
     return copied
 
 
 def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan, root: Path) -> None:
-    ranked = tables_module.ranked(read_trials(root / NAME))
+    ranked = tables_module.ranked(CampaignFolder(root / NAME).read_trials())
     assert [candidate.number for candidate in plan.candidates] == [row["number"] for row in ranked[:2]] + [INCUMBENT]
     assert len(plan.cells) == 3 * 2 * 2
     assert len({cell.key("same", 2) for cell in plan.cells}) == len(plan.cells)
@@ -173,7 +171,7 @@ def test_without_anyone_to_compare_there_is_no_verdict(
 
 
 def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: ConfirmationPlan, final: CellResult) -> None:
-    verdict = read_verdict(confirmed / NAME)
+    verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
     assert verdict["status"] in ("certified", "not certified")
     assert [gate["name"].split(",")[0].split(" (")[0] for gate in verdict["gates"]] == [
@@ -275,8 +273,8 @@ def test_a_verdict_that_was_listed_and_is_not_there_as_it_was_is_not_made_again(
 def test_one_ended_between_verdict_and_manifest_is_not_closed(confirmed: Path, root: Path) -> None:
     shutil.copy(root / NAME / MANIFEST_FILE, confirmed / NAME)
     (confirmed / NAME / CELLS).mkdir()
-    assert confirm._closed(confirmed / NAME) is None
-    assert confirm._closed(root / NAME) is None
+    assert confirm._closed(CampaignFolder(confirmed / NAME)) is None
+    assert confirm._closed(CampaignFolder(root / NAME)) is None
 
 
 def _confirm(root: Path) -> Result:
@@ -287,7 +285,7 @@ def _confirm(root: Path) -> Result:
 
 def test_all_tables_are_joined_and_listed(confirmed: Path) -> None:
     folder = confirmed / NAME
-    manifest.check_manifest(folder)
+    manifest.check_manifest(CampaignFolder(folder))
     table = pd.read_parquet(folder / "predictions.parquet")
     assert set(table["split"]) == {"val", "fold 1", "fold 2", TEST}
     assert set(table["number"]) == {1, 2, INCUMBENT}
@@ -296,9 +294,9 @@ def test_all_tables_are_joined_and_listed(confirmed: Path) -> None:
 
 
 def test_the_preset_is_made_of_the_verdict_alone(confirmed: Path) -> None:
-    verdict = read_verdict(confirmed / NAME)
+    verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
-    made = make_preset(confirmed / NAME, "mine")
+    made = make_preset(CampaignFolder(confirmed / NAME), "mine")
     assert made.provenance is not None
     record = made.provenance.confirmation
     assert record is not None
@@ -328,19 +326,19 @@ LOOK = LedgerEntry(
 def _conclude(folder: Path, look: LedgerEntry, earlier: list[dict[str, Any]]) -> None:
     """Give a confirmed campaign the verdict of one on recorded bars, written down in the ledger."""
     ledger.append_entry(folder.parent / LEDGER_FILE, look)
-    verdict = read_verdict(folder)
+    verdict = CampaignFolder(folder).read_verdict()
     assert verdict is not None
     write_json(
         folder / VERDICT_FILE,
         {**verdict, "campaign": folder.name, "look": asdict(look), "earlier_looks": earlier},
     )
-    manifest.write_manifest(folder)
+    manifest.write_manifest(CampaignFolder(folder))
 
 
 def test_a_confirmed_preset_has_the_same_bytes_in_another_process_and_after_later_campaigns(confirmed: Path) -> None:
     presets = confirmed.parent / "presets"
     _conclude(confirmed / NAME, LOOK, [])
-    before = save_preset(make_preset(confirmed / NAME, "mine"), presets).read_bytes()
+    before = save_preset(make_preset(CampaignFolder(confirmed / NAME), "mine"), presets).read_bytes()
     assert b"\n    earlier_readings: 0\n" in before
 
     shutil.copytree(confirmed / NAME, confirmed / "later")
@@ -350,7 +348,7 @@ def test_a_confirmed_preset_has_the_same_bytes_in_another_process_and_after_late
     (confirmed / "later" / CONFIG_FILE).write_text(to_yaml(content))
     later = replace(LOOK, campaign="later", started="2024-06-01T00:00:00+00:00")
     _conclude(confirmed / "later", later, ledger.earlier_overlapping([LOOK, later], later))
-    made = make_preset(confirmed / "later", "another").provenance
+    made = make_preset(CampaignFolder(confirmed / "later"), "another").provenance
     assert made is not None
     assert made.confirmation is not None
     assert made.confirmation.earlier_readings == 1
@@ -379,15 +377,15 @@ def test_a_test_span_without_buy_or_sell_gives_a_preset_all_the_same(
     own = replace(
         plan,
         dataset=replace(plan.dataset, labels=calm),
-        campaign=replace(plan.campaign, folder=confirmed / NAME),
+        campaign=replace(plan.campaign, folder=CampaignFolder(confirmed / NAME)),
     )
     read = CellResult(final.row, final.predictions.assign(label=1), final.returns)
-    confirmation._write(own, [*trained, read], make_verdict(own, select_winner(own, trained), read, []))
-    verdict = read_verdict(confirmed / NAME)
+    confirmation._write_results(own, [*trained, read], make_verdict(own, select_winner(own, trained), read, []))
+    verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
     assert verdict["test"]["direction_auc"]["value"] is None
     confirm.show_verdict(verdict)
-    saved = save_preset(make_preset(confirmed / NAME, "mine"), confirmed / "presets")
+    saved = save_preset(make_preset(CampaignFolder(confirmed / NAME), "mine"), confirmed / "presets")
     loaded = load_preset(str(saved)).provenance
     assert loaded is not None
     assert loaded.confirmation is not None
@@ -399,27 +397,27 @@ def test_a_test_span_without_buy_or_sell_gives_a_preset_all_the_same(
 
 def test_a_folder_under_another_name_is_refused(confirmed: Path) -> None:
     shutil.copytree(confirmed / NAME, confirmed / "copy")
-    with pytest.raises(ConfigError, match="Give folder and campaign one name"):
-        make_preset(confirmed / "copy", "mine")
+    with pytest.raises(ConfigError, match="Give the folder the campaign's name"):
+        make_preset(CampaignFolder(confirmed / "copy"), "mine")
 
 
 def test_an_edited_verdict_is_refused(confirmed: Path) -> None:
     path = confirmed / NAME / VERDICT_FILE
     path.write_text(path.read_text().replace('"not certified"', '"certified"'))
     with pytest.raises(ConfigError, match=r"verdict\.json is not what it was"):
-        make_preset(confirmed / NAME, "mine")
+        make_preset(CampaignFolder(confirmed / NAME), "mine")
 
 
 def test_a_training_that_diverges_is_a_row_that_says_so(plan: ConfirmationPlan) -> None:
     cell = plan.cells[0]
     wild = cell.candidate.recipe.with_trainer(learning_rate=1.0, clip_norm=1e9)
     augmented = wild.model_copy(update={"augment": wild.augment.model_copy(update={"noise_std": 1e30})})
-    row, tables = train_cell(
-        replace(cell, candidate=replace(cell.candidate, recipe=augmented)), plan.dataset_of(cell), _job(plan)
-    )
-    assert row["status"] == "failed"
-    assert row["reason"]
-    assert tables == []
+    diverging = replace(cell, candidate=replace(cell.candidate, recipe=augmented))
+    (result,) = train_cell(diverging, plan.dataset_of(cell), _job(plan))
+    assert result.row["status"] == "failed"
+    assert result.row["reason"]
+    assert result.predictions.empty
+    assert result.returns.empty
 
 
 def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan: ConfirmationPlan) -> None:
@@ -428,6 +426,6 @@ def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan:
     cells = [cell for cell in twin.cells if cell.split == "fold 1" and cell.seed == plan.seeds[0]]
     assert len({cell.key("same", 2) for cell in cells}) == 1
     done = _train(plan, cells[0])
-    shared = [confirmation._of(cell, done) for cell in cells]
+    shared = [done.of_candidate(cell.candidate.number) for cell in cells]
     assert [each.row["number"] for each in shared] == [first.number, INCUMBENT]
     assert [set(each.predictions["number"]) for each in shared] == [{first.number}, {INCUMBENT}]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +10,19 @@ import pytest
 import torch
 
 from core import presets
-from core.config import HYPERPARAMETER_NAMES, DataConfig, SyntheticConfig
+from core.config import HYPERPARAMETER_NAMES, DataConfig, Hyperparameters, SyntheticConfig
 from core.data.dataset import Dataset, load_dataset
 from core.evaluation import backtest, metrics
 from search.cluster.nodes import UnfitNodeError
 from search.cluster.resources import TrialResources
 from search.cluster.software import installed_software
-from search.engine.job import FAILED, NO_ROOM, NO_STORAGE, TRAINING, UNFIT, TrialJob, failure_result
+from search.engine.job import TrialJob, training_failure
 from search.engine.trainable import TrainingTrial
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
 from search.storage.checkpoints import list_checkpoints
 from search.storage.filesystem import Storage, StorageError
+from search.study.retries import TrainingFailure
+from search.study.trial_record import EpochRecord, TrialAssignment
 
 Start = Callable[[dict[str, Any]], TrainingTrial]
 
@@ -51,8 +52,8 @@ def job(tmp_path: Path) -> TrialJob:
     )
 
 
-def _asked(attempt: int = 1, last_epoch: int = 0, **changes: Any) -> dict[str, Any]:
-    return {**SIX, "number": 7, "attempt": attempt, "last_epoch": last_epoch, **changes}
+def _asked(attempt: int = 1, last_epoch: int = 0, number: int = 7, **changes: Any) -> dict[str, Any]:
+    return {"assignment": TrialAssignment(number, attempt, last_epoch, {**SIX, **changes})}
 
 
 @pytest.fixture
@@ -67,9 +68,15 @@ def start(job: TrialJob, dataset: Dataset) -> Start:
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:
-    assert result["outcome"] == TRAINING, result
-    row: dict[str, Any] = json.loads(result["row"])
-    return row | {"seconds": None}
+    report = result["report"]
+    assert isinstance(report, EpochRecord), report
+    return report.as_row() | {"seconds": None}
+
+
+def _failure(result: dict[str, Any]) -> TrainingFailure:
+    report = result["report"]
+    assert isinstance(report, TrainingFailure), report
+    return report
 
 
 def test_the_six_values_and_nothing_else_replace_the_recipes(job: TrialJob) -> None:
@@ -109,31 +116,32 @@ def test_a_reused_process_gives_what_a_fresh_one_gives(start: Start) -> None:
     assert _row(reused.step()) == fresh
 
 
-def test_a_failure_of_our_own_is_a_result_with_its_reason(start: Start) -> None:
+def test_a_failure_of_our_own_is_a_result_with_its_reason(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     # A learning rate beyond all reason makes the weights, then the loss, overflow.
-    result = start(_asked(learning_rate=1e30)).step()
-    assert result["outcome"] == FAILED
-    assert result["reason"].startswith("NonFiniteLossError: The training loss is not finite at step")
+    monkeypatch.setattr(Hyperparameters, "apply", lambda _, recipe: recipe.with_trainer(learning_rate=1e30))
+    result = start(_asked()).step()
+    assert _failure(result).cause == "failure"
+    assert _failure(result).reason.startswith("NonFiniteLossError: The training loss is not finite at step")
     assert "done" not in result
 
 
 def test_a_recipe_that_cannot_be_built_is_a_result_too(start: Start) -> None:
-    assert start(_asked(batch_size=10**6)).step()["reason"].startswith("ConfigError: A batch of 1000000")
+    assert _failure(start(_asked(batch_size=10**6)).step()).reason.startswith("ConfigError: A batch of 1000000")
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome"),
+    ("error", "cause"),
     [
-        (MemoryError(), NO_ROOM),
-        (torch.OutOfMemoryError("CUDA out of memory"), NO_ROOM),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"), NO_ROOM),
-        (RuntimeError("shapes cannot be\nmultiplied"), FAILED),
+        (MemoryError(), "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"), "out of memory"),
+        (RuntimeError("shapes cannot be\nmultiplied"), "failure"),
     ],
 )
-def test_want_of_memory_is_told_from_other_failures(error: Exception, outcome: str) -> None:
-    told = failure_result(error)
-    assert told["outcome"] == outcome
-    assert "\n" not in told["reason"]
+def test_want_of_memory_is_told_from_other_failures(error: Exception, cause: str) -> None:
+    failure = training_failure(error)
+    assert failure.cause == cause
+    assert "\n" not in failure.reason
 
 
 @pytest.mark.parametrize("stop", [1, 2])
@@ -161,8 +169,8 @@ def test_an_attempt_that_was_cut_off_writes_into_nothing_that_a_later_one_reads(
     second.step()
     # The first goes on where nobody hears it, and what it writes differs: as on a GPU, or with other software.
     with torch.no_grad():
-        assert cut_off._trainer is not None
-        for parameter in cut_off._trainer.model.parameters():
+        assert cut_off._training._trainer is not None
+        for parameter in cut_off._training._trainer.model.parameters():
             parameter.mul_(0.5)
     for _ in range(2):
         cut_off.step()
@@ -177,8 +185,8 @@ def test_an_attempt_of_which_nothing_is_kept_is_not_confused_by_an_earlier_one(s
     first_row = _row(second.step())
     late.step()
     with torch.no_grad():
-        assert late._trainer is not None
-        for parameter in late._trainer.model.parameters():
+        assert late._training._trainer is not None
+        for parameter in late._training._trainer.model.parameters():
             parameter.mul_(0.5)
     late.step()
     Path(job.storage.location, "7", "2", "1.pt").unlink()
@@ -194,7 +202,7 @@ def test_a_storage_that_is_down_is_no_reason_to_begin_from_zero(
         raise StorageError("s3://bucket cannot be read", "Wait")
 
     monkeypatch.setattr(Storage, "read", down)
-    assert start(_asked(attempt=2, last_epoch=1)).step()["outcome"] == NO_STORAGE
+    assert _failure(start(_asked(attempt=2, last_epoch=1)).step()).cause == "storage"
 
 
 def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJob, dataset: Dataset) -> None:
@@ -206,8 +214,8 @@ def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJo
             super().setup(config, job=replace(job, software=other), load=lambda: dataset)
 
     result = BoundTrial(_asked()).step()
-    assert result["outcome"] == UNFIT
-    assert "torch" in result["reason"]
+    assert _failure(result).cause == "unfit node"
+    assert "torch" in _failure(result).reason
 
 
 def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, dataset: Dataset) -> None:
@@ -216,7 +224,7 @@ def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, datas
     with pytest.raises(UnfitNodeError, match="does not see what the driver wrote to"):
         replace(job, owner_token=owner_token, storage=Storage(job.storage.location + "-of-another-machine")).prepare()
     job.storage.claim()  # of a driver that came later
-    with pytest.raises(UnfitNodeError, match="Another driver goes on"):
+    with pytest.raises(UnfitNodeError, match="was taken over by another driver"):
         replace(job, owner_token=owner_token).prepare()
 
 
@@ -265,5 +273,5 @@ def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
 def test_storage_that_cannot_be_written_is_no_failure_of_the_trial(start: Start, job: TrialJob) -> None:
     Path(job.storage.location).write_text("in the way")
     result = start(_asked()).step()
-    assert result["outcome"] == NO_STORAGE
-    assert "cannot be written" in result["reason"]
+    assert _failure(result).cause == "storage"
+    assert "cannot be written" in _failure(result).reason

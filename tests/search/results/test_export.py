@@ -12,7 +12,7 @@ from core.errors import ConfigError
 from core.files import write_table
 from search.results import manifest, tables
 from search.results.export import make_preset
-from search.results.folder import CONFIG_FILE, TRIALS_FILE
+from search.results.folder import CONFIG_FILE, TRIALS_FILE, CampaignFolder
 from search.study.trial_record import STOPPED, TrialRecord
 from tests.helpers.trial_records import trial_record
 
@@ -41,15 +41,15 @@ def _campaign(root: Path, records: list[TrialRecord]) -> Path:
     }
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(content))
     write_table(folder / TRIALS_FILE, tables.trials_table(records))
-    manifest.write_manifest(folder)
+    manifest.write_manifest(CampaignFolder(folder))
     return folder
 
 
 def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> None:
     folder = _campaign(tmp_path, [trial_record(0, [0.4]), trial_record(1, [0.5]), trial_record(2, [0.6], STOPPED)])
-    saved = presets.save_preset(make_preset(folder, "mine"), tmp_path / "presets")
+    saved = presets.save_preset(make_preset(CampaignFolder(folder), "mine"), tmp_path / "presets")
     loaded = presets.load_preset(str(saved))
-    row = tables.read_trials(folder).set_index("number").loc[1]
+    row = CampaignFolder(folder).read_trials().set_index("number").loc[1]
     for name in HYPERPARAMETER_NAMES:
         assert getattr(loaded.hyperparameters, name) == row[name]
     assert loaded.provenance is not None
@@ -58,12 +58,12 @@ def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> Non
 
 
 def test_the_preset_carries_the_campaigns_epochs_and_schedule(tmp_path: Path) -> None:
-    made = make_preset(_campaign(tmp_path, [trial_record(0, [0.4])]), "mine")
+    made = make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "mine")
     assert (made.training.epochs, made.training.schedule, made.training.patience) == (18, "cosine", None)
 
 
 def test_the_preset_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
-    made = make_preset(_campaign(tmp_path, [trial_record(0, [0.4])]), "mine")
+    made = make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "mine")
     assert made.provenance is not None
     assert (made.provenance.status, made.provenance.confirmation) == ("not confirmed", None)
     assert "not confirmed" in made.description
@@ -71,7 +71,7 @@ def test_the_preset_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
 
 def test_a_campaign_without_a_winner_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no trial reached full fidelity"):
-        make_preset(_campaign(tmp_path, [trial_record(0, [0.4], STOPPED)]), "mine")
+        make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4], STOPPED)])), "mine")
 
 
 @pytest.mark.parametrize("text", ["config: {}", "- 1", "config: {name: x}\nresolved: {data: 3}"])
@@ -79,12 +79,12 @@ def test_a_damaged_campaign_file_is_refused(tmp_path: Path, text: str) -> None:
     folder = _campaign(tmp_path, [trial_record(0, [0.4])])
     (folder / CONFIG_FILE).write_text(text)
     with pytest.raises(ConfigError, match=r"campaign\.yaml is not what it was"):
-        make_preset(folder, "mine")
-    manifest.write_manifest(folder)
+        make_preset(CampaignFolder(folder), "mine")
+    manifest.write_manifest(CampaignFolder(folder))
     with pytest.raises(ConfigError, match=r"campaign\.yaml|are damaged|Give folder and campaign one name"):
-        make_preset(folder, "mine")
+        make_preset(CampaignFolder(folder), "mine")
 
 
 def test_a_path_is_no_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be the name"):
-        make_preset(_campaign(tmp_path, [trial_record(0, [0.4])]), "../mine")
+        make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "../mine")

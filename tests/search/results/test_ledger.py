@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from core.errors import ConfigError
-from search.results.ledger import LEDGER_FILE, LedgerEntry, append_entry, earlier_overlapping, has_read_test
-from search.results.verdict import read_verdict
+from search.results.folder import LEDGER_FILE, CampaignFolder
+from search.results.ledger import LedgerEntry, append_entry, earlier_overlapping, has_read_test
 
 LOOK = LedgerEntry(
     campaign="a",
@@ -153,7 +153,7 @@ def test_a_verdict_that_is_nested_too_deep_is_refused_in_words(tmp_path: Path) -
     with pytest.raises(ConfigError, match=r"verdict\.json cannot be read"):
         append_entry(tmp_path / LEDGER_FILE, LOOK)
     with pytest.raises(ConfigError, match=r"verdict\.json cannot be read"):
-        read_verdict(tmp_path / "a")
+        CampaignFolder(tmp_path / "a").read_verdict()
 
 
 def _write(task: tuple[Path, int]) -> None:

@@ -6,62 +6,62 @@ import pytest
 
 from core.errors import ConfigError
 from search.results import manifest
-from search.results.folder import CONFIG_FILE, JOURNAL_FILE, MANIFEST_FILE, TRIALS_FILE, VERDICT_FILE
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE, MANIFEST_FILE, TRIALS_FILE, VERDICT_FILE, CampaignFolder
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in (CONFIG_FILE, JOURNAL_FILE, TRIALS_FILE):
         (tmp_path / name).write_text(f"content of {name}")
-    manifest.write_manifest(tmp_path)
+    manifest.write_manifest(CampaignFolder(tmp_path))
     return tmp_path
 
 
 def test_a_folder_that_is_as_it_was_is_fine(folder: Path) -> None:
-    manifest.check_manifest(folder)
+    manifest.check_manifest(CampaignFolder(folder))
     (folder / "notes.txt").write_text("of the user's own")
-    manifest.check_manifest(folder)
+    manifest.check_manifest(CampaignFolder(folder))
 
 
 def test_an_edited_file_is_told(folder: Path) -> None:
     (folder / TRIALS_FILE).write_text("content of trials.parqueT")
     with pytest.raises(ConfigError, match=r"trials\.parquet is not what it was"):
-        manifest.check_manifest(folder)
+        manifest.check_manifest(CampaignFolder(folder))
 
 
 def test_a_truncated_file_is_told(folder: Path) -> None:
     (folder / JOURNAL_FILE).write_text("content of")
     with pytest.raises(ConfigError, match=r"journal\.log is not what it was"):
-        manifest.check_manifest(folder)
+        manifest.check_manifest(CampaignFolder(folder))
 
 
 def test_a_missing_file_is_told(folder: Path) -> None:
     (folder / CONFIG_FILE).unlink()
     with pytest.raises(ConfigError, match=r"campaign\.yaml is missing"):
-        manifest.check_manifest(folder)
+        manifest.check_manifest(CampaignFolder(folder))
 
 
 def test_a_file_that_was_put_in_is_told(folder: Path) -> None:
     (folder / VERDICT_FILE).write_text('{"status": "certified"}')
     with pytest.raises(ConfigError, match=r"verdict\.json is not in the manifest"):
-        manifest.check_manifest(folder)
+        manifest.check_manifest(CampaignFolder(folder))
 
 
 def test_a_folder_without_a_manifest_is_refused(folder: Path) -> None:
     (folder / MANIFEST_FILE).unlink()
     with pytest.raises(ConfigError, match=r"was not concluded\. Resume it"):
-        manifest.check_manifest(folder)
+        manifest.check_manifest(CampaignFolder(folder))
 
 
 def test_a_confirmed_folder_that_lost_its_manifest_is_not_told_to_be_resumed(folder: Path) -> None:
     (folder / MANIFEST_FILE).unlink()
     (folder / VERDICT_FILE).write_text("{}")
-    with pytest.raises(ConfigError, match=r"a verdict but no manifest\. Bring .*manifest\.json back from a copy"):
-        manifest.check_manifest(folder)
+    with pytest.raises(ConfigError, match=r"a verdict but no manifest\. Restore .*manifest\.json from a backup"):
+        manifest.check_manifest(CampaignFolder(folder))
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"sha256": 3}', "{}", "\x00", pytest.param("[" * 100_000, id="deep")])
 def test_a_damaged_manifest_is_told(folder: Path, text: str) -> None:
     (folder / MANIFEST_FILE).write_text(text)
     with pytest.raises(ConfigError, match=r"manifest\.json cannot be read"):
-        manifest.check_manifest(folder)
+        manifest.check_manifest(CampaignFolder(folder))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,12 @@ import pytest
 from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from core.files import write_table
-from search.results import folder, tables
-from search.results.folder import CONFIG_FILE, PREDICTIONS_FILE, RETURNS_FILE, TRIALS_FILE
+from search.results import tables
+from search.results.folder import CONFIG_FILE, PREDICTIONS_FILE, RETURNS_FILE, TRIALS_FILE, CampaignFolder
 from search.storage.filesystem import Storage
 from search.study.asha import decide
 from search.study.trial_record import FAILED, STOPPED
-from tests.helpers import trial_records
-from tests.helpers.trial_records import trial_record
+from tests.helpers.trial_records import epoch_record, trial_record
 
 
 def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
@@ -47,7 +47,7 @@ def test_curves_have_a_row_a_trial_and_epoch() -> None:
 
 def test_a_decision_at_a_rung_stands_beside_its_epoch() -> None:
     stopped = trial_record(0, [0.2, 0.3], STOPPED)
-    stopped.epochs[2].decision = decide(2, 0.3, {5: 0.4, 6: 0.5}, 3).as_row()
+    stopped.epochs[2] = replace(stopped.epochs[2], decision=decide(2, 0.3, {5: 0.4, 6: 0.5}, 3))
     table = tables.curves_table([stopped])
     assert table["action"].tolist()[1:] == ["stop"]
     assert table["action"].isna().tolist() == [True, False]
@@ -57,22 +57,21 @@ def test_a_decision_at_a_rung_stands_beside_its_epoch() -> None:
 def test_where_the_best_epoch_was_run_again_and_differs_the_metrics_are_of_the_training_that_went_on() -> None:
     trial = trial_record(0, [0.5, 0.6])
     # Run again on a GPU, epoch 2 came to 0.7: its first value stands, and the training goes on with what it knows.
-    reported = trial_records.row(3, 0.4) | {"value": 0.7, "best_epoch": 2, "best_metrics": {"macro_f1": 0.7}}
-    trial.epochs[3] = trial.entry(reported)
+    reported = replace(epoch_record(3, 0.4), value=0.7, best_epoch=2, best_metrics={"macro_f1": 0.7})
+    trial.epochs[3] = trial.recordable(reported)
     table = tables.trials_table([trial])
     assert table["val_macro_f1"].tolist() == table["value"].tolist() == [0.7]
 
 
 def test_metrics_that_the_best_epochs_own_row_holds_are_not_kept_twice() -> None:
     trial = trial_record(0, [0.5])
-    reported = trial_records.row(2, 0.4) | {"value": 0.5, "best_epoch": 1, "best_metrics": {"macro_f1": 0.5}}
-    assert "best_metrics" not in trial.entry(reported).row
+    reported = replace(epoch_record(2, 0.4), value=0.5, best_epoch=1, best_metrics={"macro_f1": 0.5})
+    assert "best_metrics" not in trial.recordable(reported).as_row()
 
 
 def test_the_metrics_of_a_trial_are_those_of_its_best_epoch() -> None:
     trial = trial_record(0, [0.5, 0.4])
-    trial.epochs[2].row |= {"value": 0.5, "best_epoch": 1}
-    trial.epochs[2].value = 0.5
+    trial.epochs[2] = replace(trial.epochs[2], value=0.5, best_epoch=1)
     table = tables.trials_table([trial])
     assert table["val_macro_f1"].tolist() == table["value"].tolist() == [0.5]
 
@@ -83,10 +82,10 @@ def test_the_tables_of_full_fidelity_trials_are_joined_by_number(tmp_path: Path)
         for name in (PREDICTIONS_FILE, RETURNS_FILE):
             write_table(tmp_path / "parts" / str(number) / "1" / name, pd.DataFrame({"number": [number] * 2}))
     parts = Storage(str(tmp_path / "parts"))
-    written = tables.gather(tmp_path, parts, logs)
+    written = tables.gather(CampaignFolder(tmp_path), parts, logs)
     assert [path.name for path in written] == ["predictions.parquet", "returns.parquet"]
     assert pd.read_parquet(written[0])["number"].tolist() == [0, 0, 2, 2]
-    assert tables.gather(tmp_path, parts, [logs[2]]) == []
+    assert tables.gather(CampaignFolder(tmp_path), parts, [logs[2]]) == []
 
 
 def test_of_trials_whose_parts_are_gone_the_campaigns_own_table_is_asked(tmp_path: Path) -> None:
@@ -95,15 +94,15 @@ def test_of_trials_whose_parts_are_gone_the_campaigns_own_table_is_asked(tmp_pat
         write_table(tmp_path / "parts" / "1" / "1" / name, pd.DataFrame({"number": [1]}))
     both = [trial_record(0, [0.2]), trial_record(1, [0.3])]
     parts = Storage(str(tmp_path / "parts"))
-    tables.check_parts(tmp_path, parts, both)
-    tables.gather(tmp_path, parts, both)
+    tables.check_parts(CampaignFolder(tmp_path), parts, both)
+    tables.gather(CampaignFolder(tmp_path), parts, both)
     assert pd.read_parquet(tmp_path / PREDICTIONS_FILE)["number"].tolist() == [0, 0, 1]
     for check in (tables.check_parts, tables.gather):
         with pytest.raises(ConfigError, match="of trial 2 is missing"):
-            check(tmp_path, parts, [*both, trial_record(2, [0.1])])
+            check(CampaignFolder(tmp_path), parts, [*both, trial_record(2, [0.1])])
     (tmp_path / PREDICTIONS_FILE).write_bytes(b"torn")
     with pytest.raises(ConfigError, match="of trial 0 cannot be read"):
-        tables.check_parts(tmp_path, parts, both)
+        tables.check_parts(CampaignFolder(tmp_path), parts, both)
 
 
 def test_what_an_attempt_left_that_was_cut_off_is_not_taken(tmp_path: Path) -> None:
@@ -114,13 +113,13 @@ def test_what_an_attempt_left_that_was_cut_off_is_not_taken(tmp_path: Path) -> N
             )
     ended = trial_record(0, [0.2])
     ended.attempts = 2
-    (written, _) = tables.gather(tmp_path, Storage(str(tmp_path / "parts")), [ended])
+    (written, _) = tables.gather(CampaignFolder(tmp_path), Storage(str(tmp_path / "parts")), [ended])
     assert pd.read_parquet(written)["attempt"].tolist() == [2]
 
 
 def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:
     write_table(tmp_path / TRIALS_FILE, tables.trials_table([]))
-    table = tables.read_trials(tmp_path)
+    table = CampaignFolder(tmp_path).read_trials()
     assert len(table) == 0
     assert set(HYPERPARAMETER_NAMES) <= set(table.columns)
     assert tables.winner(table) is None
@@ -157,9 +156,9 @@ def test_a_missing_campaign_is_named_with_those_there_are(tmp_path: Path) -> Non
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / CONFIG_FILE).write_text("config: {}")
     with pytest.raises(ConfigError, match=r"no campaign 'gone'.*other"):
-        folder.campaign_folder(tmp_path, "gone")
+        CampaignFolder.find(tmp_path, "gone")
     with pytest.raises(ConfigError, match="cannot be the name"):
-        folder.campaign_folder(tmp_path, "../other")
+        CampaignFolder.find(tmp_path, "../other")
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "other columns"])
@@ -171,14 +170,14 @@ def test_a_damaged_table_is_refused(tmp_path: Path, damage: str) -> None:
     elif damage == "other columns":
         pd.DataFrame({"number": [1]}).to_parquet(path)
     with pytest.raises(ConfigError, match=r"trials\.parquet cannot be read"):
-        tables.read_trials(tmp_path)
+        CampaignFolder(tmp_path).read_trials()
 
 
 def test_a_journal_that_knows_less_than_the_tables_is_refused(tmp_path: Path) -> None:
     logs = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.3])]
-    tables.check_not_behind(tmp_path, [])  # nothing was written yet
-    tables.write_tables(tmp_path, logs)
-    tables.check_not_behind(tmp_path, [*logs, trial_record(2, [0.1])])
+    tables.check_not_behind(CampaignFolder(tmp_path), [])  # nothing was written yet
+    tables.write_tables(CampaignFolder(tmp_path), logs)
+    tables.check_not_behind(CampaignFolder(tmp_path), [*logs, trial_record(2, [0.1])])
     for less in ([logs[0]], [logs[0], trial_record(1, [])], [logs[0], trial_record(1, [0.31])]):
         with pytest.raises(ConfigError, match="The journal does not know epoch 1 of trial 1"):
-            tables.check_not_behind(tmp_path, less)
+            tables.check_not_behind(CampaignFolder(tmp_path), less)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from core.errors import ConfigError
 from search.storage.filesystem import Storage
 from search.storage.monitor import StorageMonitor
 from search.study.controller import Budget, Controller, Rules
+from search.study.retries import TrainingFailure
 from search.study.space import SpaceConfig
 from search.study.study import CampaignStudy, StudySettings
 from search.study.trial_record import TrialRecord
-from tests.helpers.trial_records import row
+from tests.helpers.trial_records import epoch_record
 from tests.helpers.unsteady_storage import Unsteady, at_once
 
 RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=2)
@@ -56,13 +58,13 @@ def _start(controller: Controller) -> int:
 
 def _run(controller: Controller, number: int, *values: float) -> list[str]:
     first = controller.study.trials[number].last_epoch + 1
-    return [controller.on_result(number, row(epoch, value)) for epoch, value in enumerate(values, start=first)]
+    return [controller.on_report(number, epoch_record(epoch, value)) for epoch, value in enumerate(values, start=first)]
 
 
 def _whole(controller: Controller, value: float) -> TrialRecord:
     number = _start(controller)
     for epoch in range(1, controller.rules.max_epochs + 1):
-        if controller.on_result(number, row(epoch, value)) == "stop":
+        if controller.on_report(number, epoch_record(epoch, value)) == "stop":
             break
     return controller.study.trials[number]
 
@@ -118,10 +120,10 @@ def test_an_epoch_run_again_is_compared_and_counted_once(desk: Desk) -> None:
     again = desk.open()
     assert _start(again) == number
     log = again.study.trials[number]
-    assert again.on_result(number, row(1, 0.5)) == "continue"
+    assert again.on_report(number, epoch_record(1, 0.5)) == "continue"
     assert log.differences == []
     for _ in range(2):  # once is enough
-        assert again.on_result(number, row(1, 0.7)) == "continue"
+        assert again.on_report(number, epoch_record(1, 0.7)) == "continue"
     wanted = [f"trial 0, epoch 1, {name}: 0.5, run again 0.7" for name in ("value", "score")]
     assert log.differences == wanted
     assert log.epochs[1].value == 0.5
@@ -138,7 +140,7 @@ def test_how_much_an_epoch_run_again_may_differ(desk: Desk, tolerance: float, ag
     _run(controller, number, 0.5)
     controller = desk.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, tolerance=tolerance))
     _start(controller)
-    controller.on_result(number, {**row(1, 0.5), "train_loss": again})
+    controller.on_report(number, replace(epoch_record(1, 0.5), train_loss=again))
     assert bool(controller.study.trials[number].differences) == differs
 
 
@@ -146,10 +148,10 @@ def test_a_dead_process_goes_on_up_to_a_bound(desk: Desk) -> None:
     controller = desk.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, attempts=3))
     number = _start(controller)
     for attempt in (2, 3):
-        controller.on_died(number, "killed")
+        controller.on_failure(number, TrainingFailure("death", "killed"))
         assert _start(controller) == number
         assert controller.study.trials[number].attempts == attempt
-    controller.on_died(number, "killed")
+    controller.on_failure(number, TrainingFailure("death", "killed"))
     log = controller.study.trials[number]
     assert (log.outcome, log.reason) == ("failed", "its process died 3 times: killed")
     assert log.deaths == ["killed"] * 3
@@ -160,7 +162,7 @@ def test_the_death_of_the_driver_is_no_death_of_a_trial(desk: Desk) -> None:
     for _ in range(6):
         controller = desk.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, attempts=2))
         assert _start(controller) == 0
-    controller.on_died(0, "killed")
+    controller.on_failure(0, TrainingFailure("death", "killed"))
     assert _start(controller) == 0
     assert (controller.study.trials[0].attempts, controller.study.trials[0].deaths) == (7, ["killed"])
 
@@ -168,7 +170,7 @@ def test_the_death_of_the_driver_is_no_death_of_a_trial(desk: Desk) -> None:
 def test_why_a_trial_was_started_again_is_kept(desk: Desk) -> None:
     controller = desk.open()
     number = _start(controller)
-    controller.on_out_of_memory(number, "no room on the card")
+    controller.on_failure(number, TrainingFailure("out of memory", "no room on the card"))
     wanted = ["out of memory (1 at a time from then on): no room on the card"]
     assert desk.open().study.trials[number].deaths == wanted
 
@@ -176,7 +178,7 @@ def test_why_a_trial_was_started_again_is_kept(desk: Desk) -> None:
 def test_a_full_disk_ends_it_all_and_burns_no_trial(desk: Desk) -> None:
     controller = desk.open()
     first, second = _start(controller), _start(controller)
-    controller.on_storage_error(first, "1.pt cannot be written (No space left on device)")
+    controller.on_failure(first, TrainingFailure("storage", "1.pt cannot be written (No space left on device)"))
     assert _run(controller, second, 0.5) == ["stop"]
     assert controller.next_trial() == "finished"
     assert "Make room, then resume" in str(controller.failure)
@@ -190,19 +192,22 @@ def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(desk: D
     now = 0.0
     said: list[str] = []
     controller = desk.open()
-    controller.watch = StorageMonitor(storage, said.append, lambda: now, patience=60, start=at_once)
+    controller.monitor = StorageMonitor(storage, said.append, lambda: now, patience=60, start=at_once)
     first, second = _start(controller), _start(controller)
     storage.up = False
-    controller.on_storage_error(first, "s3://bucket cannot be written.")
+    controller.on_failure(first, TrainingFailure("storage", "s3://bucket cannot be written."))
     assert controller.next_trial() == "wait"
     now = 10.0
     assert (controller.next_trial(), storage.tried) == ("wait", 1)
     assert (controller.next_trial(), storage.tried) == ("wait", 1)  # it is not tried at every turn
-    controller.on_storage_error(second, "s3://bucket cannot be written.")
+    controller.on_failure(second, TrainingFailure("storage", "s3://bucket cannot be written."))
     storage.up, now = True, 20.0
     assert [_start(controller), _start(controller)] == [first, second]
     assert [(log.attempts, log.deaths) for log in controller.study.trials.values()] == [(2, []), (2, [])]
-    assert said == ["s3://bucket cannot be written. No trial is started until it does.", "The storage answers again."]
+    assert said == [
+        "s3://bucket cannot be written. No training is started until the storage is available again.",
+        "The storage is available again.",
+    ]
 
 
 def test_a_storage_that_hangs_holds_nobody(desk: Desk) -> None:
@@ -214,9 +219,9 @@ def test_a_storage_that_hangs_holds_nobody(desk: Desk) -> None:
 
     now = 0.0
     controller = desk.open()
-    controller.watch = StorageMonitor(Hanging("s3://bucket"), clock=lambda: now)
+    controller.monitor = StorageMonitor(Hanging("s3://bucket"), clock=lambda: now)
     first = _start(controller)
-    controller.on_storage_error(first, "down.")
+    controller.on_failure(first, TrainingFailure("storage", "down."))
     now = 10.0
     assert [controller.next_trial() for _ in range(3)] == ["wait"] * 3
     release.set()
@@ -230,8 +235,8 @@ def test_a_storage_that_hangs_holds_nobody(desk: Desk) -> None:
 def test_a_storage_that_hangs_is_not_waited_for_without_end(desk: Desk) -> None:
     now = 0.0
     controller = desk.open()
-    controller.watch = StorageMonitor(Unsteady(), clock=lambda: now, patience=60, start=lambda _: Future())
-    controller.on_storage_error(_start(controller), "down.")
+    controller.monitor = StorageMonitor(Unsteady(), clock=lambda: now, patience=60, start=lambda _: Future())
+    controller.on_failure(_start(controller), TrainingFailure("storage", "down."))
     now = 10.0
     assert controller.next_trial() == "wait"
     now = 61.0
@@ -243,10 +248,10 @@ def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: 
     storage = Unsteady()
     now = 0.0
     controller = desk.open()
-    controller.watch = StorageMonitor(storage, clock=lambda: now, patience=60, start=at_once)
+    controller.monitor = StorageMonitor(storage, clock=lambda: now, patience=60, start=at_once)
     first = _start(controller)
     storage.up = False
-    controller.on_storage_error(first, "down.")
+    controller.on_failure(first, TrainingFailure("storage", "down."))
     now = 61.0
     assert controller.next_trial() == "finished"
     assert "has not answered for 1 min: s3://bucket/.probe cannot be written. Bring it up, then resume" in str(
@@ -258,20 +263,22 @@ def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(desk: 
 def test_a_storage_that_answers_the_driver_alone_does_not_make_an_endless_loop(desk: Desk) -> None:
     now = 0.0
     controller = desk.open()
-    controller.watch = StorageMonitor(Unsteady(), clock=lambda: now, start=at_once)
+    controller.monitor = StorageMonitor(Unsteady(), clock=lambda: now, start=at_once)
     for _ in range(99):
         if controller.next_trial() == "finished":
             break
-        controller.on_storage_error(0, "s3://bucket/c/0/1/1.pt cannot be written (ACCESS_DENIED).")
+        controller.on_failure(
+            0, TrainingFailure("storage", "s3://bucket/c/0/1/1.pt cannot be written (ACCESS_DENIED).")
+        )
         now += 10.0
-    assert "ACCESS_DENIED). Let every node in, then resume" in str(controller.failure)
+    assert "ACCESS_DENIED). Give every node access to the storage, then resume" in str(controller.failure)
     assert controller.study.trials[0].attempts == controller.rules.attempts + 1
 
 
 def test_a_node_that_cannot_take_part_ends_it_all_and_burns_no_trial(desk: Desk) -> None:
     controller = desk.open()
     first = _start(controller)
-    controller.on_unfit_node("Node two has torch 2.0, here 2.13. Install the same.")
+    controller.on_failure(first, TrainingFailure("unfit node", "Node two has torch 2.0, here 2.13. Install the same."))
     assert controller.next_trial() == "finished"
     assert "Node two has torch 2.0" in str(controller.failure)
     assert _start(desk.open()) == first
@@ -280,8 +287,8 @@ def test_a_node_that_cannot_take_part_ends_it_all_and_burns_no_trial(desk: Desk)
 def test_all_that_runs_goes_on_when_every_process_died(desk: Desk) -> None:
     controller = desk.open()
     numbers = [_start(controller), _start(controller)]
-    controller.on_all_died("killed", no_room=True)
-    assert (list(controller.waiting), controller.live, controller.concurrency) == (numbers, set(), 1)
+    controller.on_all_died(TrainingFailure("out of memory", "killed"))
+    assert (list(controller.waiting), controller.running, controller.concurrency) == (numbers, set(), 1)
 
 
 def test_a_stop_is_heard_when_a_budget_is_spent_already(desk: Desk) -> None:
@@ -297,8 +304,8 @@ def test_a_stop_is_heard_when_a_budget_is_spent_already(desk: Desk) -> None:
 def test_a_failure_of_its_own_is_not_tried_again(desk: Desk) -> None:
     controller = desk.open()
     number = _start(controller)
-    controller.on_failed(number, "NonFiniteLossError: at step 3")
-    controller.on_died(number, "its process ended")  # whatever is told afterwards
+    controller.on_failure(number, TrainingFailure("failure", "NonFiniteLossError: at step 3"))
+    controller.on_failure(number, TrainingFailure("death", "its process ended"))  # whatever is told afterwards
     assert controller.study.trials[number].outcome == "failed"
     assert controller.study.trials[number].reason == "NonFiniteLossError: at step 3"
     assert not controller.waiting
@@ -307,12 +314,12 @@ def test_a_failure_of_its_own_is_not_tried_again(desk: Desk) -> None:
 def test_want_of_memory_lowers_the_concurrency_and_goes_on(desk: Desk) -> None:
     controller = desk.open()
     first, second = _start(controller), _start(controller)
-    controller.on_out_of_memory(second, "no room")
+    controller.on_failure(second, TrainingFailure("out of memory", "no room"))
     assert controller.next_trial() == "wait"
     _run(controller, first, 0.5, 0.5, 0.5, 0.5)
     assert _start(controller) == second
     assert controller.next_trial() == "wait"
-    controller.on_out_of_memory(second, "no room")
+    controller.on_failure(second, TrainingFailure("out of memory", "no room"))
     assert controller.concurrency == 1
 
 
@@ -332,7 +339,7 @@ def test_each_budget_ends_the_campaign_by_its_name(desk: Desk, budget: Budget, e
         desk.now += 600.0
         trials += 1
         for epoch in range(1, 5):
-            if controller.on_result(log.number, row(epoch, 0.5)) == "stop":
+            if controller.on_report(log.number, epoch_record(epoch, 0.5)) == "stop":
                 break
         if trials == 2:  # hours are those of all runs
             controller = desk.open(budget=budget)
@@ -385,7 +392,7 @@ def test_when_the_journal_cannot_be_written_everything_ends_and_the_reason_is_ke
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("grace", [1, 2])
-def test_a_value_that_is_not_finite_is_stoppedat_once(desk: Desk, value: float, grace: int) -> None:
+def test_a_value_that_is_not_finite_is_stopped_at_once(desk: Desk, value: float, grace: int) -> None:
     controller = desk.open(rules=Rules(max_epochs=4, grace=grace, reduction=2, concurrency=1))
     number = _start(controller)
     assert _run(controller, number, value) == ["stop"]
@@ -403,12 +410,12 @@ def test_a_value_that_becomes_undefined_at_the_end_does_not_win(desk: Desk) -> N
 def test_the_late_end_of_an_attempt_does_not_end_the_next_one(desk: Desk) -> None:
     controller = desk.open()
     number = _start(controller)
-    controller.on_died(number, "killed")
+    controller.on_failure(number, TrainingFailure("death", "killed"))
     assert _start(controller) == number
-    controller.on_released(number, attempt=1)  # Ray may tell it late
-    assert controller.live == {number}
-    controller.on_released(number, attempt=2)
-    assert controller.live == set()
+    controller.on_released(number, attempt_id=1)  # Ray may tell it late
+    assert controller.running == {number}
+    controller.on_released(number, attempt_id=2)
+    assert controller.running == set()
 
 
 def test_trials_without_an_improvement_are_counted_by_their_ends_after_a_resume_too(desk: Desk) -> None:

@@ -1,0 +1,187 @@
+"""The cells of a confirmation: how one is trained, and how a finished one is kept so that it is trained once."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import softmax
+
+from core.data.dataset import Dataset
+from core.errors import ConfigError, PresetSearchError
+from core.evaluation.checklist import make_checklist
+from core.evaluation.report import evaluate_rows
+from core.files import reading, write_json, write_table
+from core.training.run import evaluate_training
+from core.training.trainer import Trainer
+from search.confirmation.plan import Cell
+from search.engine.job import TrialJob
+from search.engine.tasks import TrainingTask
+from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, ROW_FILE
+from search.results.predictions import TEST, Source, predictions_table, returns_table
+from search.study.retries import TrainingFailure
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A finished cell.
+
+    Attributes:
+        row: its row of the confirmation table, in plain values.
+        predictions: what it predicted on its held-out rows; empty if its training failed.
+        returns: the returns of the trades that follow the predictions; empty if its training failed.
+    """
+
+    row: dict[str, Any]
+    predictions: pd.DataFrame
+    returns: pd.DataFrame
+
+    def save(self, folder: Path) -> None:
+        """Write the result into a folder of its own, the row last: with it the cell counts as finished.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        if not self.predictions.empty:
+            write_table(folder / PREDICTIONS_FILE, self.predictions)
+            write_table(folder / RETURNS_FILE, self.returns)
+        write_json(folder / ROW_FILE, self.row)
+
+    @classmethod
+    def load(cls, folder: Path) -> CellResult | None:
+        """Read a finished cell; None if it is not finished or its files are damaged: then it is trained again."""
+        try:
+            with reading(folder):
+                row = json.loads((folder / ROW_FILE).read_text(encoding="utf-8"))
+                if row["status"] != "complete":
+                    return cls(row, pd.DataFrame(), pd.DataFrame())
+                return cls(row, pd.read_parquet(folder / PREDICTIONS_FILE), pd.read_parquet(folder / RETURNS_FILE))
+        except ConfigError:
+            return None
+
+    def of_candidate(self, number: int) -> CellResult:
+        """Return the same result as another candidate's: candidates with one recipe share a training."""
+        tables = [table.assign(number=np.int32(number)) for table in (self.predictions, self.returns)]
+        return CellResult({**self.row, "number": number}, *tables)
+
+
+def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResult]:
+    """Train one cell, choose epoch and calibration on its val, predict its held-out rows, and yield the result.
+
+    Args:
+        cell: the candidate, the seed and the split.
+        dataset: the cell's own train, val, and as test its held-out rows.
+        job: where the process trains, and with what.
+    """
+    device = job.prepare()
+    recipe = cell.recipe
+    row: dict[str, Any] = {"number": cell.candidate.number, "seed": cell.seed, "split": cell.split}
+    try:
+        trainer = Trainer(recipe, dataset, device)
+        history = list(trainer)
+        best = trainer.best
+        assert best is not None  # an epoch has run
+        if cell.split == TEST:
+            calibration, findings = evaluate_training(dataset, trainer, history)
+        else:
+            calibration, findings = trainer.evaluate_best().calibration, {}
+        logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
+    except PresetSearchError as error:  # the same training would fail again
+        failed = {**row, "status": "failed", "reason": " ".join(str(error).split())}
+        yield CellResult(failed, pd.DataFrame(), pd.DataFrame())
+        return
+    probabilities = softmax(logits, axis=1)
+    row |= {
+        "status": "complete",
+        "reason": "",
+        "epochs": len(history),
+        "best_epoch": history[-1].best_epoch,
+        "seconds": sum(result.seconds for result in history),
+        "temperature": calibration.temperature,
+        "bias": list(calibration.bias),
+        "val": best.best_metrics,
+        "held_out": evaluate_rows(dataset, dataset.test, probabilities),
+        "train_rows": len(dataset.train),
+        "val_rows": len(dataset.val),
+        "held_out_rows": len(dataset.test),
+    }
+    if findings:
+        row["checklist"] = [line.as_row() for line in make_checklist(recipe, findings)]
+    source = Source(cell.candidate.number, cell.seed, cell.split)
+    tables = [table(source, dataset, dataset.test, probabilities) for table in (predictions_table, returns_table)]
+    yield CellResult(row, *tables)
+
+
+class CellTask(TrainingTask):
+    """The training of one cell, which keeps its result in the campaign's folder."""
+
+    def __init__(
+        self, cell: Cell, job: TrialJob, share: Callable[[], Any], folder: Path, on_finished: Callable[[], None]
+    ) -> None:
+        """Prepare the training of a cell.
+
+        Args:
+            cell: the candidate, the seed and the split.
+            job: where the process trains, and with what.
+            share: returns the engine's handle of the cell's dataset.
+            folder: receives the result.
+            on_finished: called when the result is kept.
+        """
+        super().__init__()
+        self._cell = cell
+        self._job = job
+        self._share = share
+        self._folder = folder
+        self._on_finished = on_finished
+
+    def attempt(self) -> tuple[Callable[..., Iterator[CellResult]], Sequence[Any]]:
+        """Begin another attempt."""
+        return train_cell, (self._cell, self._share(), self._job)
+
+    def on_result(self, result: CellResult) -> None:
+        """Keep the result."""
+        result.save(self._folder)
+
+    def on_finished(self) -> None:
+        """Tell that the cell is finished."""
+        self._on_finished()
+
+    def on_given_up(self, failure: TrainingFailure, error: PresetSearchError | None) -> None:
+        """End the confirmation; what is finished is kept.
+
+        Raises:
+            PresetSearchError: always.
+        """
+        remedy = "Run the same command again: it continues there"
+        if error is not None:
+            raise ConfigError(failure.reason.rstrip("."), remedy)
+        cell = self._cell
+        raise ConfigError(
+            f"The training of {cell.candidate.name}, seed {cell.seed}, {cell.split} failed ({failure.reason})", remedy
+        )
+
+
+def confirmation_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A row a candidate, seed and fold, and one of the final training; figures of what it predicted as `held_out_…`."""
+    nested = ("val", "held_out", "bias", "checklist")
+    flat = []
+    for row in rows:
+        plain = {key: value for key, value in row.items() if key not in nested}
+        for part in ("val", "held_out"):
+            plain |= {f"{part}_{name}": _number(value) for name, value in row.get(part, {}).items()}
+        plain |= {
+            f"bias_{name}": value for name, value in zip(("sell", "hold", "buy"), row.get("bias", []), strict=False)
+        }
+        flat.append(plain)
+    return pd.DataFrame(flat)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

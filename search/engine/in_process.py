@@ -1,0 +1,90 @@
+"""The engine of tests and of debuggers: all trainings run in this process, one epoch at a time, without Ray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from core.data.dataset import Dataset
+from search.cluster.nodes import Node
+from search.cluster.resources import TrialResources
+from search.engine.job import TrialJob, training_failure
+from search.engine.protocol import Finished, Stream
+from search.engine.trial_training import TrialTraining
+from search.storage.filesystem import Storage
+from search.study.controller import Controller
+from search.study.retries import TrainingFailure
+from search.study.trial_record import TrialRecord
+
+_POLL_SECONDS = 0.05
+
+
+class InProcessStream:
+    """The results of one training, which advances only when a result is taken."""
+
+    def __init__(self, results: Iterator[Any]) -> None:
+        """Take the results from a generator."""
+        self._results = results
+
+    def take(self) -> Any | TrainingFailure | Finished:
+        """Run the training up to its next result."""
+        try:
+            return next(self._results, Finished())
+        except Exception as error:  # every error is reported, with its cause
+            return training_failure(error)
+
+
+class InProcessEngine:
+    """Runs trainings in this process: trials take turns, an epoch each, in the order in which they were started."""
+
+    def session(self) -> AbstractContextManager[None]:
+        """Do nothing: this process is there already."""
+        return nullcontext()
+
+    def share(self, dataset: Dataset) -> Dataset:
+        """Return the dataset itself."""
+        return dataset
+
+    def check_nodes(
+        self, nodes: Sequence[Node], resources: TrialResources, dataset: Dataset, storage: Storage | None
+    ) -> None:
+        """Do nothing: there is no other machine."""
+
+    def run_trials(
+        self,
+        job: TrialJob,
+        dataset: Dataset,
+        controller: Controller,
+        scratch: Path,
+        on_step: Callable[[], None],
+        starting: int,
+    ) -> None:
+        """Run the trials in turns, see `Engine.run_trials`."""
+        running: dict[int, tuple[int, TrialTraining]] = {}
+        while True:
+            on_step()
+            trial = controller.next_trial()
+            if isinstance(trial, TrialRecord):
+                running[trial.number] = trial.attempt_id, TrialTraining(job, dataset, trial.assignment)
+                continue
+            if not running:
+                if trial == "finished":
+                    return
+                time.sleep(_POLL_SECONDS)  # for a storage that is not available
+            for number, (attempt_id, training) in list(running.items()):
+                if controller.on_report(number, training.step()) == "stop":
+                    del running[number]
+                    controller.on_released(number, attempt_id)
+
+    def start(
+        self, training: Callable[..., Iterator[Any]], arguments: Sequence[Any], resources: TrialResources
+    ) -> Stream:
+        """Prepare a training; it advances when its results are taken."""
+        return InProcessStream(training(*arguments))
+
+    def wait(self, streams: Sequence[Stream], seconds: float) -> list[Stream]:
+        """Return all streams: each has a result as soon as it is asked for one."""
+        return list(streams)

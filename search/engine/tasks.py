@@ -1,0 +1,141 @@
+"""Runs trainings outside the study, the incumbent and the cells of a confirmation, under the one retry policy."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from core.errors import PresetSearchError
+from search.cluster.resources import TrialResources
+from search.engine.protocol import Engine, Finished, Stream
+from search.storage.filesystem import StorageError
+from search.storage.monitor import StorageMonitor
+from search.study.retries import RetryPolicy, TrainingFailure
+
+POLL_SECONDS = 0.5
+
+
+class TrainingTask(ABC):
+    """One training outside the study, with the reasons why it had to be started again.
+
+    Attributes:
+        deaths: why its process died, one entry for each death.
+        refusals: how often in a row it found no storage.
+    """
+
+    def __init__(self) -> None:
+        self.deaths: list[str] = []
+        self.refusals = 0
+
+    @abstractmethod
+    def attempt(self) -> tuple[Callable[..., Iterator[Any]], Sequence[Any]]:
+        """Begin another attempt: return the generator function to run in a training process, and its arguments."""
+
+    @abstractmethod
+    def on_result(self, result: Any) -> None:
+        """Take in a result that the training yielded."""
+
+    @abstractmethod
+    def on_finished(self) -> None:
+        """Take in that the training ended well."""
+
+    @abstractmethod
+    def on_given_up(self, failure: TrainingFailure, error: PresetSearchError | None) -> None:
+        """Take in that the training is not run again; `error` is set where the whole campaign should end with it."""
+
+
+class TaskRunner:
+    """Starts tasks as there is room, takes their results, and starts again what the retry policy says."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        resources: TrialResources,
+        attempts: int,
+        monitor: StorageMonitor | None = None,
+        max_concurrent: int = 1,
+    ) -> None:
+        """Prepare to run tasks.
+
+        Args:
+            engine: what runs them.
+            resources: what the process of each task is given.
+            attempts: how often the process of a task may die, and how often in a row it may find no storage.
+            monitor: knows whether a remote storage is available; None where files go to this machine's own disk.
+            max_concurrent: how many tasks may run at a time.
+        """
+        self._engine = engine
+        self._resources = resources
+        self._policy = RetryPolicy(attempts, has_remote_storage=monitor is not None)
+        self._monitor = monitor
+        self._max_concurrent = max_concurrent
+        self._waiting: deque[TrainingTask] = deque()
+        self._running: list[tuple[Stream, TrainingTask]] = []
+
+    def add(self, task: TrainingTask) -> None:
+        """Queue a task; it starts with the next `poll` that finds room."""
+        self._waiting.append(task)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no task waits or runs."""
+        return not self._waiting and not self._running
+
+    def poll(self, seconds: float = 0.0) -> None:
+        """Start what can start, then take the results that are there, after waiting up to some seconds for one.
+
+        Raises:
+            PresetSearchError: raised by a task that is given up, see `TrainingTask.on_given_up`.
+        """
+        self._start_waiting()
+        if not self._running:
+            time.sleep(seconds)
+            return
+        ready = self._engine.wait([stream for stream, _ in self._running], seconds)
+        for stream, task in list(self._running):
+            if stream in ready:
+                self._take(stream, task)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._running) < self._max_concurrent:
+            try:
+                if self._monitor is not None and not self._monitor.is_available():
+                    return
+            except StorageError as error:  # not for too long already
+                waiting, self._waiting = self._waiting, deque()
+                for task in waiting:
+                    task.on_given_up(TrainingFailure("storage", str(error)), error)
+                return
+            task = self._waiting.popleft()
+            training, arguments = task.attempt()
+            self._running.append((self._engine.start(training, arguments, self._resources), task))
+
+    def _take(self, stream: Stream, task: TrainingTask) -> None:
+        result = stream.take()
+        if isinstance(result, TrainingFailure):
+            self._running.remove((stream, task))
+            self._retry_or_give_up(task, result)
+        elif isinstance(result, Finished):
+            self._running.remove((stream, task))
+            task.on_finished()
+        else:
+            task.refusals = 0
+            task.on_result(result)
+
+    def _retry_or_give_up(self, task: TrainingTask, failure: TrainingFailure) -> None:
+        if failure.cause in ("death", "out of memory"):
+            task.deaths.append(failure.reason)
+        elif failure.cause == "storage":
+            task.refusals += 1
+        match self._policy.decide(failure.cause, len(task.deaths), task.refusals):
+            case "retry":
+                if failure.cause == "storage" and self._monitor is not None:
+                    self._monitor.report_failure(failure.reason)
+                self._waiting.append(task)
+            case "give up":
+                task.on_given_up(failure, None)
+            case "end campaign":
+                task.on_given_up(failure, self._policy.campaign_error(failure))

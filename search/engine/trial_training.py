@@ -1,0 +1,77 @@
+"""One trial's training inside a process: a step is an epoch, and an error is a report like any other."""
+
+from __future__ import annotations
+
+from core.data.dataset import Dataset
+from core.files import table_bytes
+from core.training.trainer import Trainer
+from search.engine.job import TrialJob, epoch_record, training_failure
+from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
+from search.results.predictions import VAL, Source, predictions_table, returns_table
+from search.storage.checkpoints import Checkpoints
+from search.storage.filesystem import Storage
+from search.study.retries import TrainingFailure
+from search.study.trial_record import EpochRecord, TrialAssignment
+
+
+class TrialTraining:
+    """Trains one trial, from the last epoch that the journal knows and a checkpoint was kept of."""
+
+    def __init__(self, job: TrialJob, dataset: Dataset, assignment: TrialAssignment) -> None:
+        """Take what the trial is made of; the trainer is built in the first step, so that its failure is a report too.
+
+        Args:
+            job: what all trials of the campaign share.
+            dataset: train and val.
+            assignment: the trial, the attempt at it, and where to continue.
+        """
+        self._job = job
+        self._dataset = dataset
+        self._assignment = assignment
+        self._storage: Storage = job.storage.subfolder(str(assignment.number))
+        self._checkpoints = Checkpoints(self._storage, assignment.attempt_id, job.rungs)
+        self._trainer: Trainer | None = None
+
+    def step(self) -> EpochRecord | TrainingFailure:
+        """Train one epoch and keep what outlives this process; any error is returned as a failure."""
+        try:
+            trainer = self._trainer = self._trainer or self._build()
+            record = epoch_record(trainer.run_epoch())
+            self._keep(trainer)
+        except Exception as error:  # every error is reported, with its cause
+            self._trainer = None
+            return training_failure(error)
+        return record
+
+    def _build(self) -> Trainer:
+        assignment, job = self._assignment, self._job
+        device = job.prepare()
+        recipe = job.training_config(assignment.params)
+        return self._checkpoints.restore_trainer(recipe, self._dataset, device, assignment.last_epoch)
+
+    def _keep(self, trainer: Trainer) -> None:
+        """Write the predictions of a finished training, and a checkpoint if one is due."""
+        if trainer.finished:
+            assignment = self._assignment
+            write_outputs(
+                trainer, self._dataset, assignment.number, self._storage.subfolder(str(assignment.attempt_id))
+            )
+        self._checkpoints.save_if_due(trainer)
+
+
+def write_outputs(trainer: Trainer, dataset: Dataset, number: int, storage: Storage) -> None:
+    """Write what the best weights predict on val, and what trading on it would have returned.
+
+    Args:
+        trainer: the finished training.
+        dataset: what it was trained on.
+        number: the trial's number.
+        storage: receives the two tables.
+
+    Raises:
+        StorageError: the tables cannot be written.
+    """
+    source = Source(number, trainer.config.trainer.seed, VAL)
+    probabilities = trainer.best_probabilities()
+    for name, table in ((PREDICTIONS_FILE, predictions_table), (RETURNS_FILE, returns_table)):
+        storage.write(name, table_bytes(table(source, dataset, dataset.val, probabilities)))
