@@ -1,4 +1,4 @@
-"""A trained model with all it needs to read new bars: from a training, to a checkpoint, to predictions.
+"""A trained model with all it needs to predict new bars: made by a training, kept in a checkpoint.
 
 Shapes: N rows, S symbols, F features.
 """
@@ -33,21 +33,22 @@ N = TypeVar("N", int, float)
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Weights, and what their inputs and outputs mean.
+    """Holds the weights of a trained network, and what its inputs and outputs mean.
 
     Attributes:
-        config: the recipe.
+        config: the recipe of the training.
         data: the data settings of the training.
-        weights: the network's.
-        calibration: fitted on val; None if nothing was held out.
-        features: names, in the order of the network's inputs, `[F]`.
-        symbols: those that the scaler knows, `[S]`.
+        weights: the network's weights by parameter name.
+        calibration: calibration fitted on val; None if nothing was held out.
+        features: names of the features, in the order of the network's inputs, `[F]`.
+        symbols: names of the symbols that the network was trained on, `[S]`.
         bar: length of a bar in microseconds.
-        center, scale: of each symbol's features, `[S, F]`.
-        return_scale: of each symbol's forward returns, `[S]`.
+        center, scale: what each symbol's features are scaled by, float64 `[S, F]`.
+        return_scale: unit of each symbol's forecast return, as a log return, float64 `[S]`.
         train, val: start and stop of these splits, in epoch microseconds.
-        findings: what the training found on val; empty if nothing was held out.
-        about: what else the checkpoint tells (preset, version, epoch).
+        findings: measurements of the training on val, see `core.evaluation.checklist.Findings`; empty if nothing was
+            held out.
+        about: what else the checkpoint says about the training, by key (preset, version, epoch).
     """
 
     config: TrainingConfig
@@ -66,9 +67,16 @@ class TrainedModel:
     about: dict[str, Any]
 
     @classmethod
-    def of(cls, dataset: Dataset, config: TrainingConfig, data: DataConfig, **rest: Any) -> TrainedModel:
-        """Take from the dataset what it knows; `rest` is weights, calibration, findings and about."""
-        interval = file_format.interval_text(dataset.bar)  # files may say another than the settings
+    def from_dataset(cls, dataset: Dataset, config: TrainingConfig, data: DataConfig, **results: Any) -> TrainedModel:
+        """Make the model of a training on a dataset, which knows features, symbols, scales and splits.
+
+        Args:
+            dataset: the dataset trained on.
+            config: the recipe of the training.
+            data: the settings that the dataset was made with.
+            results: what the training has made: `weights`, `calibration`, `findings` and `about`.
+        """
+        interval = file_format.interval_text(dataset.bar)  # files may have another than the settings
         return cls(
             config=config,
             data=data.model_copy(update={"interval": interval}),
@@ -80,14 +88,14 @@ class TrainedModel:
             return_scale=dataset.return_scale,
             train=dataset.borders.train,
             val=dataset.borders.val,
-            **rest,
+            **results,
         )
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint whole or not at all.
+        """Write the model to a checkpoint, whole or not at all.
 
         Raises:
-            ConfigError: it cannot be written.
+            ConfigError: the file cannot be written.
         """
         fitted = {name: torch.from_numpy(getattr(self, name)) for name in ("center", "scale", "return_scale")}
         content = {
@@ -108,29 +116,29 @@ class TrainedModel:
 
     @classmethod
     def load(cls, path: Path) -> TrainedModel:
-        """Read a checkpoint. Code in it is never run.
+        """Read a model from a checkpoint; code in it is never run.
 
         Raises:
             ConfigError: the file is missing, damaged, hostile, or no trained model.
         """
         content = checkpoint.load_checkpoint(path)
         try:
-            loaded = _from_content(content, str(path))
-            loaded.build(torch.device("cpu"))  # so that weights that do not fit are found here
-            make_checklist(loaded.config, loaded.findings)
+            trained = _from_content(content, str(path))
+            trained.build(torch.device("cpu"))  # so that weights that do not fit fail here
+            make_checklist(trained.config, trained.findings)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
-            first = (str(error).strip().splitlines() or [""])[0]
-            raise ConfigError(f"{path} holds no whole trained model ({first[:100]})", "Train again") from None
-        return loaded
+            reason = (str(error).strip().splitlines() or [""])[0]
+            raise ConfigError(f"{path} holds no whole trained model ({reason[:100]})", "Train again") from None
+        return trained
 
     def build(self, device: torch.device) -> HybridCNNLSTM:
-        """The network with its weights, ready to predict."""
+        """Build the network on a device, with its weights, ready to predict."""
         model = build_model(self.config.model, len(self.features), self.data.window, 0, device)
         model.load_state_dict(self.weights)
         return model.eval()
 
     def check(self, market: Market) -> None:
-        """Refuse a market that the network cannot read.
+        """Check that a market is one that the network can read.
 
         Raises:
             DataError: its features, symbols or bars are not those of the training.
@@ -138,33 +146,32 @@ class TrainedModel:
         if market.span.bar != self.bar:
             raise DataError(
                 f"The bars last {market.span.bar / 1e6:g} s, the model was trained on {self.bar / 1e6:g} s",
-                "Give bars of that interval",
+                "Use bars of the interval it was trained on",
             )
-        given, wanted = market.feature_names, self.features
-        if given != wanted:
+        if market.feature_names != self.features:
             raise DataError(
-                f"The features are not those of the training: {_difference(given, wanted)}",
-                "Give files with the same columns as the training's, or train again on such as these",
+                f"The features are not those of the training: {_difference(market.feature_names, self.features)}",
+                "Use files with the columns of the training, or train again on files with these",
             )
         unknown = [rows.symbol for rows in market.symbols if rows.symbol not in self.symbols]
         if unknown:
             raise DataError(
                 f"The model was not trained on {', '.join(unknown)}; it knows {', '.join(self.symbols)}",
-                "Leave these symbols out, or train with them",
+                "Drop these symbols, or train a model on them",
             )
 
     def predict(self, market: Market, device: torch.device) -> pd.DataFrame:
-        """Calibrated probabilities at every bar at which a whole window ends.
+        """Predict every bar at which a whole window ends.
 
         Args:
-            market: bars with their features; labels and returns are not looked at.
-            device: where to run.
+            market: bars with their features; labels and returns are not read.
+            device: device to predict on.
 
         Returns:
-            a row a bar and symbol: `timestamp` (bar opening, UTC), `symbol`, `sell`, `hold`, `buy` (probabilities),
-            `call` (what the metrics judge: the class of the largest raw score, before calibration undoes the class
-            weights), `confidence` (probability that the call is right, as its head says), `forecast_return` (log return
-            over the horizon), `split` (train, val, or new: not used in the training).
+            one row per bar and symbol: `timestamp` (bar opening, UTC), `symbol`, `sell`, `hold`, `buy` (calibrated
+            probabilities), `call` (what the metrics judge: the class of the largest raw score, before calibration
+            undoes the class weights), `confidence` (probability that the call is right, as its head predicts),
+            `forecast_return` (log return over the horizon), `split` (train, val, or new: not used in the training).
 
         Raises:
             DataError: the market is not like the training's, or too short for one window.
@@ -175,51 +182,56 @@ class TrainedModel:
         table = pd.concat(tables, ignore_index=True)
         if table.empty:
             raise DataError(
-                f"No window of {self.data.window} bars is whole behind the features' warm-up", "Give more bars"
+                f"No window of {self.data.window} bars is whole after the warm-up of the features", "Use more bars"
             )
         return table.sort_values(["timestamp", "symbol"], ignore_index=True)
 
     def _predict(self, model: HybridCNNLSTM, rows: SymbolData, device: torch.device) -> pd.DataFrame:
-        place = self.symbols.index(rows.symbol)
+        """Predict the bars of one symbol; an empty table if no window is whole."""
+        symbol = self.symbols.index(rows.symbol)
         ends = np.flatnonzero(rows.window_ok)
         if len(ends) == 0:
             return pd.DataFrame()
-        features = torch.from_numpy(scale_features(rows.features, self.center[place], self.scale[place])).to(device)
+        features = torch.from_numpy(scale_features(rows.features, self.center[symbol], self.scale[symbol])).to(device)
         prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.data.window)
         logits, confidence, forecast = (output.numpy() for output in prediction)
         probabilities = self.calibration.apply(logits) if self.calibration else softmax(logits, axis=1)
-        times = rows.timestamps[ends]
+        timestamps = rows.timestamps[ends]
         return pd.DataFrame(
             {
-                "timestamp": pd.to_datetime(times, unit="us", utc=True),
+                "timestamp": pd.to_datetime(timestamps, unit="us", utc=True),
                 "symbol": rows.symbol,
                 **{name.lower(): probabilities[:, k] for k, name in enumerate(CLASSES)},
                 "call": np.array(CLASSES)[logits.argmax(axis=1)],
                 "confidence": expit(confidence),
-                "forecast_return": forecast * self.return_scale[place],
-                "split": np.select([_in(times, self.train), _in(times, self.val)], ["train", "val"], "new"),
+                "forecast_return": forecast * self.return_scale[symbol],
+                "split": np.select(
+                    [_inside(timestamps, self.train), _inside(timestamps, self.val)], ["train", "val"], "new"
+                ),
             }
         )
 
 
-def _in(times: np.ndarray, border: Sequence[int]) -> np.ndarray:
-    return np.asarray((times >= border[0]) & (times < border[1]))
+def _inside(timestamps: np.ndarray, border: Sequence[int]) -> np.ndarray:
+    """Return which instants lie in [start, stop), bool `[N]`."""
+    return np.asarray((timestamps >= border[0]) & (timestamps < border[1]))
 
 
-def _difference(given: Sequence[str], wanted: Sequence[str]) -> str:
-    missing, more = sorted(set(wanted) - set(given)), sorted(set(given) - set(wanted))
-    parts = [f"{what} {', '.join(names)}" for what, names in (("missing", missing), ("not known", more)) if names]
-    return "; ".join(parts) or "they come in another order"
+def _difference(names: Sequence[str], expected: Sequence[str]) -> str:
+    """Describe how names of features differ from the expected ones."""
+    missing, unknown = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
+    parts = [f"{kind} {', '.join(group)}" for kind, group in (("missing", missing), ("unknown", unknown)) if group]
+    return "; ".join(parts) or "they are in another order"
 
 
-def _from_content(content: dict[str, Any], where: str) -> TrainedModel:
-    """The model of a checkpoint's content; whatever is wrong with that raises."""
+def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
+    """Make the model from the content of a checkpoint; whatever is wrong with that raises."""
     features, symbols = tuple(map(str, content["features"])), tuple(map(str, content["symbols"]))
     weights = dict(content["model"])
     if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
         raise ValueError("weights that are not finite")
-    table = (len(symbols), len(features))
-    shapes = {"center": table, "scale": table, "return_scale": table[:1]}
+    by_feature = (len(symbols), len(features))
+    shapes = {"center": by_feature, "scale": by_feature, "return_scale": by_feature[:1]}
     fitted = {name: content["fitted"][name].double().numpy() for name in shapes}
     for name, shape in shapes.items():
         if fitted[name].shape != shape or not np.isfinite(fitted[name]).all():
@@ -227,8 +239,8 @@ def _from_content(content: dict[str, Any], where: str) -> TrainedModel:
         if name != "center" and (fitted[name] <= 0).any():
             raise ValueError(f"a {name} that is not positive")
     return TrainedModel(
-        config=parse(TrainingConfig, content["config"], where),
-        data=parse(DataConfig, content["data"], where),
+        config=parse(TrainingConfig, content["config"], path),
+        data=parse(DataConfig, content["data"], path),
         weights=weights,
         calibration=_calibration(content["calibration"]),
         features=features,

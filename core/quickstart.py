@@ -25,9 +25,15 @@ DAYS = 30.0
 
 
 class OptimizedTraining(NamedTuple):
-    """The four configs of the guide's recommended training.
+    """Holds the four configs of the guide's recommended training.
 
-    Losses and augmentation are not among them: their defaults are `production_small`'s too.
+    Losses and augmentation are not among them: their defaults are those of `production_small`.
+
+    Attributes:
+        model: size and dropout of the model.
+        trainer: the optimisation.
+        data: symbols and days of the store.
+        balance: how unequal classes are compensated.
     """
 
     model: ModelConfig
@@ -37,17 +43,17 @@ class OptimizedTraining(NamedTuple):
 
 
 def setup_optimized_training(symbols: Sequence[str] = SYMBOLS, days: float = DAYS) -> OptimizedTraining:
-    """The guide's recommended settings: preset `production_small`, on the last days of these symbols of the store.
+    """Return the guide's recommended settings: preset `production_small`, on the last days of these symbols.
 
     Args:
-        symbols: for example BTCUSDT.
-        days: how many.
+        symbols: names of the symbols to train on, for example BTCUSDT.
+        days: length of the span in days, up to the last bar that all symbols have.
 
     Raises:
-        ConfigError: a value does not fit.
+        ConfigError: a value is not valid.
     """
     if isinstance(symbols, str):
-        raise ConfigError(f"symbols is the text {symbols!r}", f"Give a list: [{symbols!r}]")
+        raise ConfigError(f"symbols is the text {symbols!r}", f"Use a list: [{symbols!r}]")
     recipe = presets.load_preset("production_small").training_config(
         size=memory.default_size(resolve_device("auto")), metric="macro_f1", seed=0
     )
@@ -64,22 +70,22 @@ def quick_start_training(
     epochs: int | None = None,
     output: Path | None = None,
 ) -> tuple[HybridCNNLSTM, list[EpochResult]]:
-    """Train the recommended model on the last days of these symbols; fetch what the store lacks of them.
+    """Train the recommended model on the last days of these symbols, after fetching the bars that the store lacks.
 
     Args:
-        symbols: for example BTCUSDT.
-        days: how many.
+        symbols: names of the symbols to train on, for example BTCUSDT.
+        days: length of the span, in days.
         store: folder of bar files.
-        offline: fetch nothing.
-        epochs: most epochs, instead of the recipe's 150 (patience 20).
-        output: folder for checkpoint, metrics and curves; not kept if not given.
+        offline: whether to use only what the store has.
+        epochs: maximum number of epochs, instead of the recipe's 150 (patience 20).
+        output: folder for checkpoint, metrics and curves; they are not kept if it is None.
 
     Returns:
-        the model with the weights of its best epoch, ready to predict, and one result an epoch.
+        the model with the weights of its best epoch, on the CPU and ready to predict; and the results of all epochs.
 
     Raises:
         ConfigError: the folder holds another training, or it is not clear what to fetch.
-        DataError: the data cannot be had or used.
+        DataError: the data are missing and cannot be fetched, or cannot be used.
     """
     model, trainer, data, balance = setup_optimized_training(symbols, days)
     data = data.model_copy(update={"store": Path(store), "offline": offline})
@@ -89,10 +95,10 @@ def quick_start_training(
         training.check_output(output, overwrite=False)
     fetch_missing(data)
     with tempfile.TemporaryDirectory() as scratch:
-        outcome = training.train_model(
+        result = training.train_model(
             TrainingConfig(model=model, trainer=trainer, balance=balance),
             data,
             load_dataset(data),
             output or Path(scratch),
         )
-    return outcome.trained.build(torch.device("cpu")), outcome.history
+    return result.trained.build(torch.device("cpu")), result.history

@@ -1,4 +1,4 @@
-"""One training from data to files, as a function; the commands and the search stand on this."""
+"""Runs a whole training from dataset to files; the commands and the search are built on this."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ FINAL_NOTE = "trained on all rows: no held-out figure exists, and the probabilit
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training came to.
+    """Holds the result of a training.
 
     Attributes:
-        history: one result an epoch.
-        best: the epoch whose weights were kept.
-        trained: the model with its best weights.
-        findings: what was found on val; empty if nothing was held out.
-        checklist: the recipe and the findings, held against the guide and our gates.
-        diagnoses: what went wrong, if anything did.
-        interrupted: whether it was stopped by hand.
-        files: what was written.
+        history: the results of all epochs, in their order.
+        best: the result of the epoch whose weights were kept.
+        trained: the model with the weights of that epoch.
+        findings: the measurements on val, see `core.evaluation.checklist.Findings`; empty if nothing was held out.
+        checklist: the recipe and the findings, compared with the guide's bounds and this project's gates.
+        diagnoses: the troubles that the history and the findings show; empty if there are none.
+        interrupted: whether Ctrl-C ended the training early.
+        files: the files written: checkpoint, metrics, curves.
     """
 
     history: list[EpochResult]
@@ -59,15 +59,21 @@ class TrainingResult:
 
 
 def check_output(folder: Path, overwrite: bool) -> None:
-    """Make sure, before training, that its outcome can be written.
+    """Check, before training, that its result can be written.
+
+    Args:
+        folder: folder for the checkpoint, the metrics and the curves; it need not exist.
+        overwrite: whether the result of an earlier training may be replaced.
 
     Raises:
-        ConfigError: the folder holds another outcome or cannot be written.
+        ConfigError: the folder holds the result of another training or cannot be written.
     """
     check_writable(folder)
-    taken = [name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE) if (folder / name).exists()]
-    if taken and not overwrite:
-        raise ConfigError(f"{folder} already holds {' and '.join(taken)}", "Choose another folder, or add --overwrite")
+    existing = [name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE) if (folder / name).exists()]
+    if existing and not overwrite:
+        raise ConfigError(
+            f"{folder} already holds {' and '.join(existing)}", "Choose another folder, or add --overwrite"
+        )
 
 
 def train_model(
@@ -81,50 +87,53 @@ def train_model(
     about: dict[str, Any] | None = None,
     on_epoch: Callable[[EpochResult], None] = lambda _: None,
 ) -> TrainingResult:
-    """Train, and write the best weights, the metrics and the curves.
+    """Train a model, and write its best weights, its metrics and its curves.
 
-    Ctrl-C after the first epoch ends the training early; what it reached is written and marked.
+    Ctrl-C after the first epoch ends the training early; what it reached is written, and marked as interrupted.
 
     Args:
         config: the whole recipe.
         data: the settings that the dataset was made with.
-        dataset: what to train on; its test rows are not read. Without val rows, the last epoch is kept.
-        output: folder for the checkpoint, the metrics and the picture.
-        device: where to train.
-        stop_after: most epochs to run; the schedule stays that of the recipe's epochs.
-        about: what the files should tell beside the metrics (preset).
-        on_epoch: called after each epoch.
+        dataset: the dataset to train on; its test rows are not read. Without val rows, the last epoch is kept.
+        output: folder for the checkpoint, the metrics and the curves.
+        device: device to train on.
+        stop_after: maximum number of epochs to run; the schedule stays that of the recipe's epochs.
+        about: what both files say about the training beside its recipe, by key (preset).
+        on_epoch: called with the result of each epoch.
+
+    Returns:
+        the result, as it was written.
 
     Raises:
         ConfigError: the batch is too large, or the folder cannot be written.
         NonFiniteLossError: the training diverged.
     """
-    seen = dataset.without_test()  # a trade of the last val row would leave at the first price of test
-    trainer = Trainer(config, seen, resolve_device(device))
-    history, interrupted = _run(trainer, stop_after, on_epoch)
-    described = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
-    described |= {"data": describe_data(dataset), "interrupted": interrupted}
-    trained = TrainedModel.of(
+    visible = dataset.without_test()  # a trade of the last val row would leave at the first price of test
+    trainer = Trainer(config, visible, resolve_device(device))
+    history, interrupted = _run_epochs(trainer, stop_after, on_epoch)
+    description = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
+    description |= {"data": describe_data(dataset), "interrupted": interrupted}
+    trained = TrainedModel.from_dataset(
         dataset,
         config,
         data,
         weights=trainer.best_weights,
         calibration=None,
         findings={},
-        about={**described, "epoch": history[-1].best_epoch},
+        about={**description, "epoch": history[-1].best_epoch},
     )
-    trained.save(output / CHECKPOINT_FILE)  # what is measured below takes a while, in which much can happen
-    if len(seen.val):
-        calibration, findings = evaluate_training(seen, trainer, history)
+    trained.save(output / CHECKPOINT_FILE)  # before the evaluation: it takes a while and may be interrupted
+    if len(visible.val):
+        calibration, findings = evaluate_training(visible, trainer, history)
         trained = replace(trained, calibration=calibration, findings=findings)
         trained.save(output / CHECKPOINT_FILE)
-    return _write(output, trained, history, described)
+    return _write_result(output, trained, history, description)
 
 
-def _run(
+def _run_epochs(
     trainer: Trainer, stop_after: int | None, on_epoch: Callable[[EpochResult], None]
 ) -> tuple[list[EpochResult], bool]:
-    """A result an epoch, and whether Ctrl-C ended it; before the first epoch it passes through."""
+    """Run the epochs; return their results, and whether Ctrl-C ended them. Before the first has ended it is raised."""
     history: list[EpochResult] = []
     try:
         for result in islice(trainer, stop_after):
@@ -137,58 +146,68 @@ def _run(
     return history, False
 
 
-def _write(
-    output: Path, trained: TrainedModel, history: list[EpochResult], described: dict[str, Any]
+def _write_result(
+    output: Path, trained: TrainedModel, history: list[EpochResult], description: dict[str, Any]
 ) -> TrainingResult:
-    """Hold the training against checklist and troubleshooting; write the metrics and the picture."""
+    """Make the checklist and the diagnoses of a training; write its metrics and its curves."""
     config, findings, calibration = trained.config, trained.findings, trained.calibration
     lines, diagnoses = make_checklist(config, findings), diagnose(config, history, findings)
     best = history[history[-1].best_epoch - 1]
     files = [output / name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE)]
     content = {
-        **described,
+        **description,
         "epochs": len(history),
         "best_epoch": best.epoch,
         "note": HELD_OUT_NOTE if findings else FINAL_NOTE,
         **findings,
         "calibration": asdict(calibration) if calibration else None,
         "checklist": [line.as_row() for line in lines],
-        "diagnoses": [each.as_row() for each in diagnoses],
+        "diagnoses": [trouble.as_row() for trouble in diagnoses],
         "history": [result.as_row() for result in history],
     }
     write_json(files[1], content)
-    _draw(files[2], config, described["data"], history, findings)
-    return TrainingResult(history, best, trained, findings, lines, diagnoses, described["interrupted"], files)
+    _draw_history(files[2], config, description["data"], history, findings)
+    return TrainingResult(history, best, trained, findings, lines, diagnoses, description["interrupted"], files)
 
 
 def evaluate_training(
     dataset: Dataset, trainer: Trainer, history: list[EpochResult]
 ) -> tuple[Calibration, dict[str, Any]]:
-    """The calibration of the best weights, and what is found of them on val: see `core.evaluation.checklist.Findings`.
+    """Calibrate the best weights of a training on val, and measure what they are worth there.
 
     The trainer's model has its best weights afterwards.
+
+    Args:
+        dataset: the dataset trained on, with val rows.
+        trainer: the trainer, after at least one epoch.
+        history: the results of all its epochs.
+
+    Returns:
+        the calibration; and the measurements by their key in the metrics file, see
+        `core.evaluation.checklist.Findings`.
     """
     assert trainer.best is not None  # an epoch has run
     best = trainer.evaluate_best()
-    whole, by_halves = report.evaluate_baselines(dataset, dataset.val)
-    chosen_elsewhere = cross_fitted_scores(history, trainer.config.trainer.metric) if history[0].halves else {}
+    baselines, baselines_by_halves = report.evaluate_baselines(dataset, dataset.val)
+    cross_fitted = cross_fitted_scores(history, trainer.config.trainer.metric) if history[0].halves else {}
     return best.calibration, {
         "val": trainer.best.best_metrics,
-        "val_cross_fitted": chosen_elsewhere,
-        "val_yardsticks": whole,
-        "val_yardsticks_by_halves": by_halves,
+        "val_cross_fitted": cross_fitted,
+        "val_yardsticks": baselines,
+        "val_yardsticks_by_halves": baselines_by_halves,
         "val_report": report.make_evaluation_report(dataset, dataset.val, softmax(best.val_logits, axis=1)),
         "provable_direction_auc": summary.provable_direction_auc(dataset, dataset.val, CONFIDENCE),
         "gap": {"val_loss": best.val_loss, "train_loss": best.train_loss, "gap": best.gap},
     }
 
 
-def _draw(
+def _draw_history(
     path: Path, config: TrainingConfig, data: dict[str, Any], history: list[EpochResult], findings: dict[str, Any]
 ) -> None:
+    """Draw the curves of a training under a title that names its data."""
     metric = config.trainer.metric
-    start, end = (edge[:10] for edge in data["span"])
-    title = f"{'synthetic data: ' if data['synthetic'] else ''}{', '.join(data['symbols'])} {start} to {end}"
-    yardsticks = findings.get("val_yardsticks", {})
-    ranked = {name: metrics.ranking_score(scores, metric) for name, scores in yardsticks.items()}
-    curves.draw_curves(path, title, metric, history, ranked)
+    first_day, last_day = (instant[:10] for instant in data["span"])
+    title = f"{'synthetic data: ' if data['synthetic'] else ''}{', '.join(data['symbols'])} {first_day} to {last_day}"
+    baselines = findings.get("val_yardsticks", {})
+    baseline_scores = {name: metrics.ranking_score(scores, metric) for name, scores in baselines.items()}
+    curves.draw_curves(path, title, metric, history, baseline_scores)

@@ -1,7 +1,9 @@
-"""Trains one model: an epoch at a time, stoppable and resumable after each.
+"""Trains one model an epoch at a time; the training can be stopped and resumed after each.
 
-The trainer owns every generator it draws from, so it neither reads nor disturbs the process's
-global random state and several trainers can share a process.
+The trainer owns every generator it draws from, so it neither reads nor disturbs the process's global random state, and
+several trainers can share a process.
+
+Shapes: N rows, B rows in a batch; 3 classes (SELL, HOLD, BUY).
 """
 
 from __future__ import annotations
@@ -46,9 +48,9 @@ class BestEpochEvaluation:
 
     Attributes:
         val_logits: raw logits of SELL, HOLD, BUY for the val rows, `[N, 3]`.
-        calibration: fitted to these logits and the labels of val.
+        calibration: calibration fitted to these logits and the labels of val.
         val_loss: plain cross-entropy of the raw logits on val, in nats.
-        train_loss: the same on a fixed sample of train rows, as many as val has.
+        train_loss: plain cross-entropy on a fixed sample of train rows, as many as val has, in nats.
     """
 
     val_logits: np.ndarray
@@ -65,7 +67,14 @@ class BestEpochEvaluation:
 class Trainer:
     """Trains a HybridCNNLSTM on a dataset.
 
-    Iterate over it for one EpochResult an epoch, until the epochs are spent or patience has run out.
+    Iterate over it for the EpochResult of each epoch, until all epochs have run or patience has run out.
+
+    Attributes:
+        model: the network with the weights of the latest epoch, unless `load_best` was called.
+        epoch: number of epochs that have run.
+        steps: number of optimizer steps taken.
+        best: result of the best epoch so far; None before the first epoch has ended.
+        best_weights: the model's weights after that epoch, by parameter name.
     """
 
     def __init__(
@@ -75,17 +84,21 @@ class Trainer:
 
         Args:
             config: the whole recipe.
-            dataset: where windows, labels and splits come from; one without val rows is trained on without a score,
-                and the last epoch counts as the best.
-            device: where everything lies and runs.
+            dataset: holds windows, labels and splits; one without val rows is trained on without a score, and the last
+                epoch counts as the best.
+            device: device that the data lie on and the model runs on.
             dtype: precision of weights and features; float64 is for comparing implementations.
 
         Raises:
-            ConfigError: the batch is larger than the train rows, or the recipe needs val rows and there are none.
+            ConfigError: the batch is larger than the train rows, both kinds of class balance are on, or the recipe
+                needs val rows and there are none.
         """
         dataset.check_batch_size(config.trainer.batch_size)
         if len(dataset.val) == 0 and (config.trainer.schedule == "plateau" or config.trainer.patience is not None):
-            raise ConfigError("Without validation rows there is no score to wait for", "Use another schedule")
+            raise ConfigError(
+                "Without validation rows there is no score to wait for",
+                "Use another schedule than plateau, and no patience",
+            )
         self.config = config
         self.device = device
         self.dtype = dtype
@@ -102,14 +115,13 @@ class Trainer:
             int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(5)
         )
         self.model = build_model(config.model, dataset.features.shape[1], dataset.window, model_seed, device).to(dtype)
-        self._order = torch.Generator(device).manual_seed(draw_seeds[0])
-        self._draws = torch.Generator(device).manual_seed(draw_seeds[1])
-        self._rng = np.random.default_rng(draw_seeds[2])
-        self._augment = Augmenter(config.augment, self._draws, self._rng)
+        self._order_generator = torch.Generator(device).manual_seed(draw_seeds[0])
+        self._augment_generator = torch.Generator(device).manual_seed(draw_seeds[1])
+        self._mixup_rng = np.random.default_rng(draw_seeds[2])
+        self._augment = Augmenter(config.augment, self._augment_generator, self._mixup_rng)
         class_balance.check_balance(config.balance)
         train_labels = dataset.labels[dataset.train]
         self._balance_rng = np.random.default_rng(draw_seeds[3])
-        self._groups = (dataset.train, train_labels) if config.balance.oversample else None
         weights = class_balance.compute_class_weights(train_labels, config.balance.class_weights)
         self._loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
         self._optimizer = make_optimizer(self.model, config.trainer)
@@ -121,23 +133,26 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the epochs are spent or patience has run out."""
+        """Return whether all epochs have run or patience has run out."""
         config = self.config.trainer
         if self.epoch >= config.epochs:
             return True
-        waited = self.epoch - self.best.epoch if self.best else 0
-        return config.patience is not None and waited >= config.patience
+        epochs_since_best = self.epoch - self.best.epoch if self.best else 0
+        return config.patience is not None and epochs_since_best >= config.patience
 
     def __iter__(self) -> Iterator[EpochResult]:
-        """Run the remaining epochs."""
+        """Run the remaining epochs, yielding the result of each."""
         while not self.finished:
             yield self.run_epoch()
 
     def run_epoch(self) -> EpochResult:
         """Train one epoch and evaluate it on val.
 
+        Returns:
+            the result of the epoch, compared with those before it.
+
         Raises:
-            NonFiniteLossError: the loss became NaN or infinite.
+            NonFiniteLossError: the loss or the model's output became NaN or infinite.
         """
         started = time.perf_counter()
         learning_rate = float(self._optimizer.param_groups[0]["lr"])
@@ -175,16 +190,16 @@ class Trainer:
             self._schedule.step()
 
     def _scores(self) -> tuple[dict[str, float], list[dict[str, float]]]:
-        """All metrics of the present weights on val, and some on its halves; none without val rows."""
+        """Compute all metrics of the present weights on val, and some on each half of it; none without val rows."""
         rows = self._dataset.val
         if len(rows) == 0:
             return {}, []
         probabilities = self.probabilities(self._val)
         names = sorted({self.config.trainer.metric, *CROSS_FITTED_METRICS})
-        halves = [self._judge(rows[half], probabilities[half], names) for half in self._val_halves]
-        return self._judge(rows, probabilities), halves
+        halves = [self._evaluate(rows[half], probabilities[half], names) for half in self._val_halves]
+        return self._evaluate(rows, probabilities), halves
 
-    def _judge(
+    def _evaluate(
         self, rows: np.ndarray, probabilities: np.ndarray, names: Sequence[str] = METRIC_NAMES
     ) -> dict[str, float]:
         """Compute the named metrics of predictions for some val rows `[N]`, of probabilities `[N, 3]`."""
@@ -194,19 +209,30 @@ class Trainer:
         return scores
 
     def probabilities(self, rows: Tensor) -> np.ndarray:
-        """Class probabilities, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
+        """Predict class probabilities, float64 `[N, 3]`, for the windows that end at `rows`, `[N]`; see `logits`."""
         return np.asarray(softmax(self.logits(rows), axis=1))
 
     def logits(self, rows: Tensor) -> np.ndarray:
-        """Logits of the direction head, float64 `[N, 3]`, for the windows that end at `rows` `[N]`."""
+        """Predict with the present weights.
+
+        Args:
+            rows: rows of the dataset at which a whole window ends, int64 `[N]`, on the trainer's device.
+
+        Returns:
+            logits of the direction head, float64 `[N, 3]`.
+
+        Raises:
+            NonFiniteLossError: the model's output became NaN or infinite.
+        """
         with autocast(self.device, self.dtype):
             direction = predict_windows(self.model, self._features, rows, self._dataset.window).direction
         logits = np.asarray(direction.numpy())
         if not np.isfinite(logits).all():
-            raise NonFiniteLossError(self.steps, self.epoch + 1, self._described())
+            raise NonFiniteLossError(self.steps, self.epoch + 1, self._recipe_text())
         return logits
 
-    def _described(self) -> str:
+    def _recipe_text(self) -> str:
+        """Return the recipe in one line, for an error message."""
         config = self.config
         parts = (config.trainer, config.model, config.loss, config.augment)
         return ", ".join(f"{key}={value}" for part in parts for key, value in part.model_dump().items())
@@ -216,13 +242,13 @@ class Trainer:
         self.model.load_state_dict(self.best_weights)
 
     def best_probabilities(self) -> np.ndarray:
-        """Class probabilities `[N, 3]` of the best weights on val. The present weights stay as they are."""
-        present = {name: value.clone() for name, value in self.model.state_dict().items()}
+        """Predict class probabilities, `[N, 3]`, of val with the best weights; the model keeps its present weights."""
+        present_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.load_best()
         try:
             return self.probabilities(self._val)
         finally:
-            self.model.load_state_dict(present)
+            self.model.load_state_dict(present_weights)
 
     def evaluate_best(self) -> BestEpochEvaluation:
         """Calibrate the best weights on val, and measure their loss on val and on a fixed sample of train.
@@ -231,18 +257,19 @@ class Trainer:
         """
         self.load_best()
         # Evenly over all of train: symbols lie there one after the other.
-        places = np.linspace(0, len(self._train) - 1, min(len(self._train), len(self._val))).round().astype(np.int64)
-        sample = self._train[torch.from_numpy(places).to(self.device)]
+        indices = np.linspace(0, len(self._train) - 1, min(len(self._train), len(self._val))).round().astype(np.int64)
+        sample = self._train[torch.from_numpy(indices).to(self.device)]
         val_logits, train_logits = self.logits(self._val), self.logits(sample)
         train_labels = self._labels[sample].cpu().numpy()
-        losses = [
-            nll(np.asarray(softmax(logits, axis=1)), labels)
-            for logits, labels in ((val_logits, self._val_labels), (train_logits, train_labels))
-        ]
-        return BestEpochEvaluation(val_logits, fit_calibration(val_logits, self._val_labels), losses[0], losses[1])
+        return BestEpochEvaluation(
+            val_logits=val_logits,
+            calibration=fit_calibration(val_logits, self._val_labels),
+            val_loss=nll(np.asarray(softmax(val_logits, axis=1)), self._val_labels),
+            train_loss=nll(np.asarray(softmax(train_logits, axis=1)), train_labels),
+        )
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the remaining epochs depend on."""
+        """Return everything that the remaining epochs depend on, as tensors and plain values."""
         return {
             "config": self.config.model_dump(mode="json"),
             "model": self.model.state_dict(),
@@ -253,22 +280,25 @@ class Trainer:
             "best": asdict(self.best) if self.best else None,
             "best_weights": self.best_weights,
             "random": {
-                "order": self._order.get_state(),
-                "draws": self._draws.get_state(),
+                "order": self._order_generator.get_state(),
+                "draws": self._augment_generator.get_state(),
                 "dropout": self.model.dropout.generator.get_state(),
-                "rng": self._rng.bit_generator.state,
+                "rng": self._mixup_rng.bit_generator.state,
                 "balance": self._balance_rng.bit_generator.state,
             },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken.
+        """Restore the state after an epoch, so that the next epoch continues from there to the last bit.
+
+        Args:
+            state: what `state_dict` returned, in a training with the same recipe and dataset.
 
         Raises:
-            ConfigError: it was taken from a training with another recipe.
+            ConfigError: the state is of a training with another recipe.
         """
         if state["config"] != self.config.model_dump(mode="json"):
-            raise ConfigError("The state is of a training with another recipe", "Resume it with its own")
+            raise ConfigError("The state is of a training with another recipe", "Resume it with its own recipe")
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
@@ -276,37 +306,40 @@ class Trainer:
         self.steps = state["steps"]
         self.best = EpochResult(**state["best"]) if state["best"] else None
         self.best_weights = state["best_weights"]
-        self._order.set_state(state["random"]["order"])
-        self._draws.set_state(state["random"]["draws"])
+        self._order_generator.set_state(state["random"]["order"])
+        self._augment_generator.set_state(state["random"]["draws"])
         self.model.dropout.generator.set_state(state["random"]["dropout"])
-        self._rng.bit_generator.state = state["random"]["rng"]
+        self._mixup_rng.bit_generator.state = state["random"]["rng"]
         self._balance_rng.bit_generator.state = state["random"]["balance"]
 
     def _train_epoch(self) -> float:
-        """One pass over the train rows in random order; returns the mean loss."""
+        """Train on the train rows once, in random order; return the mean loss of the steps."""
         config = self.config.trainer
         self.model.train()
         rows = self._train_rows()
-        order = rows[torch.randperm(len(rows), generator=self._order, device=self.device)]
+        order = rows[torch.randperm(len(rows), generator=self._order_generator, device=self.device)]
         losses = []
         for batch in torch.split(order, config.batch_size):
-            loss = self._step(batch)
-            losses.append(loss.detach())
-            # Looking at the loss waits for the GPU, so there it is done once an epoch.
+            losses.append(self._step(batch).detach())
+            # Reading the loss waits for the GPU, so there it is done once per epoch.
             if self.device.type == "cpu" and not math.isfinite(losses[-1].item()):
                 break
         total = torch.stack(losses)
         if not bool(total.isfinite().all()):
             step = int((~total.isfinite()).nonzero()[0])
-            raise NonFiniteLossError(step + 1, self.epoch + 1, self._described())
+            raise NonFiniteLossError(step + 1, self.epoch + 1, self._recipe_text())
         return float(total.mean())
 
     def _train_rows(self) -> Tensor:
-        if self._groups is None:
+        """Return the rows of one epoch: those of train, the rarer classes several times if the recipe oversamples."""
+        if not self.config.balance.oversample:
             return self._train
-        return torch.from_numpy(class_balance.oversample(*self._groups, self._balance_rng)).to(self.device)
+        train = self._dataset.train
+        rows = class_balance.oversample(train, self._dataset.labels[train], self._balance_rng)
+        return torch.from_numpy(rows).to(self.device)
 
     def _step(self, rows: Tensor) -> Tensor:
+        """Take one optimizer step on a batch of rows `[B]`; return its loss, a scalar."""
         targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(self.dtype)
         windows = gather_windows(self._features, rows, self._dataset.window)
         batch = self._augment(windows, targets, self._returns[rows])
@@ -337,8 +370,8 @@ def _improves(result: EpochResult, best: EpochResult) -> bool:
 
 
 def _shared_tensor(array: np.ndarray, device: torch.device) -> Tensor:
-    """A tensor over the array's own memory where the device allows; it is only ever read."""
+    """Return a tensor over the array's own memory where the device allows; it must only be read."""
     with warnings.catch_warnings():
-        # Arrays from Ray's object store are read-only, which torch warns of and we respect.
+        # Arrays from shared memory are read-only: torch warns of that, and no tensor here is ever written to.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array).to(device)

@@ -106,7 +106,7 @@ def test_one_symbol_of_several_can_be_predicted_alone(trained: TrainedModel, mar
     ("change", "said"),
     [
         (lambda m: replace(m, feature_names=m.feature_names[:-1]), "missing"),
-        (lambda m: replace(m, feature_names=(*m.feature_names, "more")), "not known more"),
+        (lambda m: replace(m, feature_names=(*m.feature_names, "more")), "unknown more"),
         (lambda m: replace(m, feature_names=m.feature_names[::-1]), "another order"),
         (lambda m: replace(m, symbols=(replace(m.symbols[0], symbol="CCC"),)), "not trained on CCC; it knows AAA, BBB"),
         (lambda m: replace(m, span=replace(m.span, bar=60_000_000)), "last 60 s, the model was trained on 300 s"),
@@ -193,4 +193,4 @@ def test_a_trainers_state_is_no_trained_model(made: Dataset, tmp_path: Path) -> 
 def test_the_interval_is_that_of_the_bars_whatever_the_settings_say(made: Dataset) -> None:
     hourly = replace(made, bar=3_600_000_000)
     rest: dict[str, Any] = {"weights": {}, "calibration": None, "findings": {}, "about": {}}
-    assert TrainedModel.of(hourly, recipe(), CONFIG, **rest).data.interval == "1h"
+    assert TrainedModel.from_dataset(hourly, recipe(), CONFIG, **rest).data.interval == "1h"
