@@ -18,7 +18,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from search.study.asha import rung_epochs
-from tests.helpers.processes import environment, owned
+from tests.helpers.processes import HANG_SECONDS, environment, owned
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All observations, from one Ray session."""
     with owned(tmp_path_factory.mktemp("facts")) as folder:
         command = [sys.executable, "-m", "tests.contracts.facts"]
-        done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=200)
+        done = subprocess.run(command, env=environment(folder), capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -151,7 +151,7 @@ def test_optunas_file_lock_of_a_dead_holder_is_waited_for() -> None:
             "from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock\n"
             "lock = JournalFileSymlinkLock('journal.log'); assert lock.acquire(); os._exit(0)"
         )
-        subprocess.run([sys.executable, "-c", code, folder], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", code, folder], check=True, timeout=HANG_SECONDS)
         code = code.replace("assert lock.acquire(); os._exit(0)", "lock.acquire()").replace(
             "open('journal.log', 'w').close()", ""
         )

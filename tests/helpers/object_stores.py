@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pyarrow import fs
 
+from tests.helpers.processes import HANG_SECONDS
+
 GCS_BUCKET = "bucket"
 S3_BUCKET = "bucket"
 S3_CREDENTIALS = {
@@ -55,7 +57,7 @@ def start_process(command: Sequence[str]) -> Process:
     )
     server = Process(port, process)
     atexit.register(server.stop)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_SECONDS
     while True:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1):

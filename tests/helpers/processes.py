@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+HANG_SECONDS = 1200.0
+"""How long a test waits for what must happen. It tells a hang from slowness, so it is far beyond any slowness."""
 OWNER = "TEST_RAY_OWNER"
 
 
@@ -43,7 +45,7 @@ def trial_processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def left_after(folder: Path, seconds: float) -> list[psutil.Process]:
+def left_after(folder: Path, seconds: float = HANG_SECONDS) -> list[psutil.Process]:
     """What is still there of a test's processes when they have had some time to end: a worker ends with its epoch."""
     deadline = time.monotonic() + seconds
     while (left := processes_of(folder)) and time.monotonic() < deadline:
@@ -58,7 +60,7 @@ def kill(processes: list[psutil.Process]) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(processes, timeout=10)
+    psutil.wait_procs(processes, timeout=HANG_SECONDS)
 
 
 @contextmanager

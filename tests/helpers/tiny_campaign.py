@@ -12,6 +12,7 @@ import yaml
 from search.results.folder import JOURNAL_FILE
 from search.study import study
 from search.study.trial_record import TrialRecord
+from tests.helpers.processes import HANG_SECONDS
 
 NAME = "c"
 CAMPAIGN: dict[str, Any] = {
@@ -48,7 +49,7 @@ def logs(folder: Path) -> list[TrialRecord]:
 
 def wait_for(path: Path, kind: str, count: int, process: subprocess.Popen[Any]) -> None:
     """Wait until a journal has so many entries of a kind."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + HANG_SECONDS
     while not (path.exists() and path.read_text().count(f'"kind":"{kind}"') >= count):
         if time.monotonic() > deadline or process.poll() is not None:
             process.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import tiny_campaign
-from tests.helpers.processes import environment, owned, processes_of
+from tests.helpers.processes import HANG_SECONDS, environment, owned, processes_of
 
 PORT = 6379
 """The fake provider knows no other."""
@@ -71,7 +71,7 @@ def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> N
         f"--autoscaling-config={tmp_path / 'cluster.json'}",
     ]  # fmt: skip
     with owned(tmp_path) as folder:
-        subprocess.run(head, env=environ, check=True, capture_output=True, timeout=100)
+        subprocess.run(head, env=environ, check=True, capture_output=True, timeout=HANG_SECONDS)
         assert _raylets(folder) == 1
         command = [sys.executable, "-m", "search", "run", file, "--address", f"127.0.0.1:{PORT}"]
         most = 0
@@ -81,7 +81,7 @@ def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> N
                 most = max(most, _raylets(folder))
                 time.sleep(0.5)
             assert process.returncode == 0, (folder / "said").read_text()
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + HANG_SECONDS
         while _raylets(folder) > 1 and time.monotonic() < deadline:
             time.sleep(0.5)
         left = _raylets(folder)

@@ -15,7 +15,7 @@ from core.config import DataConfig, SyntheticConfig
 from core.data.dataset import load_dataset
 from core.data.sources import synthetic
 from core.evaluation import metrics
-from tests.helpers.processes import environment, owned
+from tests.helpers.processes import HANG_SECONDS, environment, owned
 
 CAMPAIGN = {
     "trials": 4,
@@ -35,7 +35,7 @@ def _verdict(folder: Path, market: dict[str, Any], seed: int) -> str:
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
     command = [sys.executable, "-m", "search", "run", f"{name}.yaml"]
     done = subprocess.run(
-        command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=1200, check=False
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=HANG_SECONDS, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     status: str = json.loads((folder / "results" / name / "verdict.json").read_text())["status"]

@@ -14,7 +14,7 @@ from search.study import study
 from search.study.asha import rung_epochs
 from search.study.replay import replay_study
 from search.study.trial_record import TrialRecord
-from tests.helpers.processes import environment, kill, owned, processes_of, trial_processes_of
+from tests.helpers.processes import HANG_SECONDS, environment, kill, owned, processes_of, trial_processes_of
 from tests.helpers.stub_campaign import RULES, SETTINGS, value
 
 TRIALS = 60
@@ -67,7 +67,7 @@ def test_twenty_drivers_killed_and_each_trial_is_there_once(tmp_path: Path) -> N
                 if journal.exists():
                     size = journal.stat().st_size
                 # Let it come to write, then a random while.
-                deadline = time.monotonic() + 60
+                deadline = time.monotonic() + HANG_SECONDS
                 while time.monotonic() < deadline and process.poll() is None:
                     if journal.exists() and journal.stat().st_size > size:
                         break
@@ -81,7 +81,7 @@ def test_twenty_drivers_killed_and_each_trial_is_there_once(tmp_path: Path) -> N
             if kills % 2:  # half of the time, what it leaves behind is still there when the next one starts
                 kill(processes_of(folder))
         with _start(folder) as process:
-            told, _ = process.communicate(timeout=300)
+            told, _ = process.communicate(timeout=HANG_SECONDS)
             assert process.returncode == 0, told
         logs = _check(folder)
     assert kills == 20, "the campaign was over too soon: it proves nothing"
@@ -93,14 +93,14 @@ def test_twenty_trial_processes_killed_and_each_trial_is_there_once(tmp_path: Pa
     rng = random.SystemRandom()
     kills = 0
     with owned(tmp_path) as folder, _start(folder) as process:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + HANG_SECONDS
         while process.poll() is None and kills < 20 and time.monotonic() < deadline:
             time.sleep(rng.uniform(0.05, 0.3))
             running = trial_processes_of(folder)
             if running:
                 kill([rng.choice(running)])
                 kills += 1
-        told, _ = process.communicate(timeout=300)
+        told, _ = process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 0, told
         logs = _check(folder)
     assert kills == 20, "the campaign was over too soon: it proves nothing"

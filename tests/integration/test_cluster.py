@@ -19,7 +19,7 @@ from search.config import CampaignConfig, study_settings
 from search.results.folder import PREDICTIONS_FILE
 from search.study.replay import replay_study
 from tests.helpers import tiny_campaign
-from tests.helpers.processes import environment, owned
+from tests.helpers.processes import HANG_SECONDS, environment, owned
 from tests.helpers.ray_nodes import auth, cluster
 from tests.helpers.tiny_campaign import CAMPAIGN
 
@@ -37,7 +37,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _refused(folder: Path, address: str, **changes: Any) -> str:
     process = _run(folder, address, **changes)
-    said, _ = process.communicate(timeout=200)
+    said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 2, said
     assert not (folder / "results" / "c").exists()
     (line,) = [line for line in said.splitlines() if line.startswith("error:")]
@@ -66,7 +66,7 @@ def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path
         tiny_campaign.wait_for(tiny_campaign.journal(folder), "result", 2, process)
         # Only the raylet: what it had started lives on, as on a machine that the network has lost.
         os.kill(_with_a_trial(raylets.pids[1:]), how)
-        said, _ = process.communicate(timeout=280)
+        said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, said
     logs = tiny_campaign.logs(folder)
     assert [log.number for log in logs] == [0, 1, 2]
@@ -143,8 +143,10 @@ def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_pa
         process = _run(folder, raylets.address, concurrency=2, storage=str(storage))
         tiny_campaign.wait_for(tiny_campaign.journal(folder), "ask", 2, process)
         stop = [sys.executable, "-m", "search", "stop", "c"]
-        subprocess.run(stop, cwd=folder, env=_environment(folder), check=True, capture_output=True, timeout=60)
-        said, _ = process.communicate(timeout=100)
+        subprocess.run(
+            stop, cwd=folder, env=_environment(folder), check=True, capture_output=True, timeout=HANG_SECONDS
+        )
+        said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130, said
     assert not tiny_campaign.journal(folder).parent.exists()  # of what was never begun nothing is kept, there or here
     assert not [path for path in storage.rglob("record/*") if path.is_file()]
@@ -165,5 +167,5 @@ with session.join_cluster(sys.argv[1]) as free:
 def test_a_node_whose_gpus_are_all_in_use_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 2, "num_gpus": 1}) as raylets:
         command = [sys.executable, "-c", BUSY, raylets.address]
-        done = subprocess.run(command, env=_environment(folder), capture_output=True, text=True, timeout=200)
+        done = subprocess.run(command, env=_environment(folder), capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.stdout == "[0, 1]\n", done.stderr  # there is no GPU: who looks sees none

@@ -16,7 +16,7 @@ import pytest
 from search.results import manifest
 from search.results.folder import CELLS, CONFIRMATION_FILE, MANIFEST_FILE, ROW_FILE, VERDICT_FILE, CampaignFolder
 from tests.helpers.campaigns import NAME, searched
-from tests.helpers.processes import environment, kill, left_after, owned, processes_of
+from tests.helpers.processes import HANG_SECONDS, environment, kill, left_after, owned, processes_of
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def _start(folder: Path, root: str, in_background: bool = False) -> subprocess.P
 
 def _run(folder: Path, *args: str, code: int = 0) -> str:
     done = subprocess.run(
-        _command(*args), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=200
+        _command(*args), cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=HANG_SECONDS
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -60,7 +60,7 @@ def _done(folder: Path, root: str) -> dict[Path, float]:
 
 
 def _wait(folder: Path, root: str, count: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + HANG_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if len(_done(folder, root)) >= count:
             return
@@ -86,7 +86,7 @@ def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed
         shutil.copy(folder / "killed" / NAME / MANIFEST_FILE, folder)
         _wait(folder, "killed", 12, process)
         shutil.copytree(folder / "killed" / NAME / CELLS, folder / "cells")
-        told, _ = process.communicate(timeout=200)
+        told, _ = process.communicate(timeout=HANG_SECONDS)
         assert process.returncode == 0, told
     _run(folder, "confirm", NAME, "--results", "whole")
     one, other = (folder / root / NAME for root in ("whole", "killed"))
@@ -97,7 +97,7 @@ def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed
     pd.testing.assert_frame_equal(*tables)
     assert len(tables[0]) == 13
     manifest.check_manifest(CampaignFolder(other))
-    assert left_after(folder, seconds=30) == []
+    assert left_after(folder) == []
 
 
 def test_one_killed_between_verdict_and_manifest_is_concluded_by_the_same_command(folder: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_was_trained_is_kept_when_it_is_ended_by_hand(folder: Path, how: st
             assert "was asked to stop" in _run(folder, "stop", NAME, "--results", how)
         else:
             process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
-        told, _ = process.communicate(timeout=60)
+        told, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130, told
     assert f"What was trained is kept. next: preset-search confirm small --results {how}" in told
     assert _done(folder, how)

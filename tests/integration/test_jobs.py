@@ -23,7 +23,7 @@ import yaml
 from search.results import manifest
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
 from search.study.trial_record import COMPLETE, STOPPED
-from tests.helpers.processes import environment, owned
+from tests.helpers.processes import HANG_SECONDS, environment, owned
 
 pytestmark = pytest.mark.slow
 CAMPAIGN = """
@@ -133,7 +133,7 @@ class Cluster:
         """What a command says, which has to end with this exit code."""
         done = subprocess.run(
             self.command(*args), cwd=self.laptop, env=self.environment(**changes), capture_output=True, text=True,
-            timeout=120,
+            timeout=HANG_SECONDS,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert self.token not in done.stdout + done.stderr
@@ -168,7 +168,7 @@ def _head(folder: Path, scratch: Path, token: Path) -> int:
          "--disable-usage-stats", f"--temp-dir={scratch}", "--object-store-memory=100000000", *ports],
         env={**environment(folder), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token),
              "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
-        cwd=folder, capture_output=True, text=True, timeout=120,
+        cwd=folder, capture_output=True, text=True, timeout=HANG_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return dashboard
@@ -210,7 +210,7 @@ def _rest(process: subprocess.Popen[str]) -> str:
     """What a process says until it ends, which it has to do well."""
     assert process.stdout is not None
     told = process.stdout.read()  # `communicate` would lose what was read ahead
-    assert process.wait(timeout=30) == 0, told
+    assert process.wait(timeout=HANG_SECONDS) == 0, told
     return told
 
 
@@ -235,7 +235,7 @@ def told(cluster: Cluster) -> Told:
         process.send_signal(signal.SIGINT)
         left = _rest(process)
     journal = cluster.home / "results" / "tiny" / JOURNAL_FILE
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_SECONDS
     while not (journal.is_file() and '"ended":true' in journal.read_text()):
         assert time.monotonic() < deadline, "no trial ended"
         time.sleep(0.2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from search.study import study
-from tests.helpers.processes import environment, owned
+from tests.helpers.processes import HANG_SECONDS, environment, owned
 from tests.helpers.stub_campaign import CONCURRENCY_FILE, SETTINGS
 
 GREEDY, TRIALS = 3, 8
@@ -24,7 +24,7 @@ def test_a_trial_that_is_killed_for_want_of_memory_goes_on_with_fewer_beside_it(
     with owned(tmp_path) as folder:
         command = [sys.executable, "-m", "tests.helpers.stub_campaign", str(folder), str(TRIALS), str(GREEDY)]
         done = subprocess.run(
-            command, env=environment(folder) | told, capture_output=True, text=True, timeout=120, check=False
+            command, env=environment(folder) | told, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
         )
         assert done.returncode == 0, done.stderr
     logs = study.read_trials(study.load_study(tmp_path / "journal.log", SETTINGS.name))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import tiny_campaign
-from tests.helpers.processes import environment, owned
+from tests.helpers.processes import HANG_SECONDS, environment, owned
 from tests.helpers.ray_nodes import auth
 
 CUT_SECONDS, TRIALS = 60, 8
@@ -69,7 +69,9 @@ def test_a_node_that_is_cut_off_for_a_minute_costs_no_trial(tmp_path: Path) -> N
         head = ["ray", "start", "--head", f"--node-ip-address={HEAD}", "--port=6379", *quiet]
         node = ["ray", "start", f"--address={HEAD}:6379", f"--node-ip-address={NODE}", "--num-cpus=1"]
         for network, command in ((here, head), (there, node)):
-            subprocess.run(_inside(network, *command), env=environ, check=True, capture_output=True, timeout=100)
+            subprocess.run(
+                _inside(network, *command), env=environ, check=True, capture_output=True, timeout=HANG_SECONDS
+            )
         run = [sys.executable, "-m", "search", "run", file, "--address", f"{HEAD}:6379"]
         with (folder / "said").open("w+") as said:
             process = subprocess.Popen(
@@ -79,7 +81,7 @@ def test_a_node_that_is_cut_off_for_a_minute_costs_no_trial(tmp_path: Path) -> N
             subprocess.run(["ip", "-n", here, "link", "set", f"v{here}", "down"], check=True)
             time.sleep(CUT_SECONDS)
             subprocess.run(["ip", "-n", here, "link", "set", f"v{here}", "up"], check=True)
-            process.wait(timeout=900)
+            process.wait(timeout=HANG_SECONDS)
         told = (folder / "said").read_text()
     assert process.returncode == 0, told
     logs = tiny_campaign.logs(tmp_path)

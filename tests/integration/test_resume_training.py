@@ -15,6 +15,7 @@ from core.data.dataset import load_dataset
 from core.models import checkpoint
 from core.training.trainer import Trainer
 from tests.helpers.market import cut, market_config, recipe
+from tests.helpers.processes import HANG_SECONDS
 
 EPOCHS = 6
 CONFIG = recipe(
@@ -49,7 +50,7 @@ def test_the_rest_is_bit_identical_in_a_new_process(tmp_path: Path) -> None:
         if result.epoch == stop:
             checkpoint.save_checkpoint(tmp_path / "state.pt", whole.state_dict())
     command = [sys.executable, "-c", BY_CONTINUING.format(str(tmp_path / "state.pt"))]
-    subprocess.run(command, check=True, timeout=200)
+    subprocess.run(command, check=True, timeout=HANG_SECONDS)
     assert json.loads((tmp_path / "rows.json").read_text()) == rows[stop:], f"interrupted after epoch {stop}"
     end, expected = checkpoint.load_checkpoint(tmp_path / "end.pt"), whole.state_dict()
     for group in ("model", "best_weights"):

@@ -32,7 +32,7 @@ from search.results.folder import (
     CampaignFolder,
 )
 from search.study.trial_record import COMPLETE, STOPPED
-from tests.helpers.processes import environment, kill, left_after, owned, processes_of, trial_processes_of
+from tests.helpers.processes import HANG_SECONDS, environment, kill, left_after, owned, processes_of, trial_processes_of
 
 TINY = """
 name: tiny
@@ -64,7 +64,7 @@ def _run(folder: Path, *args: str, module: str = "search") -> subprocess.Complet
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done
@@ -138,7 +138,7 @@ def test_the_campaigns_settings_are_resolved_on_file(campaign: tuple[Path, str])
 
 def test_nothing_of_rays_is_left_behind(campaign: tuple[Path, str]) -> None:
     assert sorted(path.name for path in campaign[0].parent.iterdir()) == ["tiny"]
-    assert left_after(campaign[0].parents[1], seconds=30) == []
+    assert left_after(campaign[0].parents[1]) == []
 
 
 def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path, str]) -> None:
@@ -189,7 +189,7 @@ def _start(folder: Path, *args: str) -> subprocess.Popen[str]:
 
 def _wait_for_results(journal: Path, count: int, process: subprocess.Popen[str]) -> None:
     """Wait until so many epochs are written down."""
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + HANG_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if journal.is_file() and journal.read_text().count('"kind":"result"') >= count:
             return
@@ -203,11 +203,11 @@ def test_ctrl_c_keeps_what_was_learned_and_the_campaign_goes_on(folder: Path) ->
     with _start(folder, "run", "stopped.yaml") as process:
         _wait_for_results(path / JOURNAL_FILE, 3, process)
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=120)
+        told, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130, told
     assert "next: preset-search resume stopped" in told
     assert json.loads((path / SUMMARY_FILE).read_text())["ended_by"] == "interrupted"
-    assert left_after(folder, seconds=30) == []
+    assert left_after(folder) == []
     before = (path / JOURNAL_FILE).read_bytes()
     assert "Ended by: trials" in _run(folder, "resume", "stopped").stdout
     assert (path / JOURNAL_FILE).read_bytes().startswith(before)
@@ -252,12 +252,12 @@ def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path
             env=environment(folder),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANG_SECONDS,
         )
         assert second.returncode == 2
         assert "is being run by another process" in second.stderr
         assert "was asked to stop" in _run(folder, "stop", "asked").stdout
-        told, _ = process.communicate(timeout=120)
+        told, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, told
     assert "Stopped. next: preset-search resume asked" in told
     _run(folder, "resume", "asked")
@@ -275,7 +275,7 @@ def test_trials_and_an_incumbent_whose_processes_are_killed_go_on(folder: Path) 
         hurt = trial_processes_of(folder)
         kinds = {process.cmdline()[0].split(".")[0].split("::")[1].strip() for process in hurt}
         kill(hurt)
-        told, _ = process.communicate(timeout=200)
+        told, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, told
     trials = CampaignFolder(path).read_trials()
     assert trials["number"].tolist() == list(range(6))

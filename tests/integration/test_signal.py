@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.processes import HANG_SECONDS
+
 
 def _campaign(folder: Path, signal: float) -> dict[str, Any]:
     (folder / "c.yaml").write_text(
         f"name: x\ntrials: 12\nincumbent: quick_experiment\ndata: {{synthetic: {{bars: 8000, signal: {signal}}}}}\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "search", "run", "c.yaml"], cwd=folder, capture_output=True, text=True, timeout=1500
+        [sys.executable, "-m", "search", "run", "c.yaml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     summary: dict[str, Any] = json.loads((folder / "results" / "x" / "summary.json").read_text())

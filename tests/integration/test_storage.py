@@ -16,7 +16,7 @@ from search.storage.filesystem import Storage
 from search.study import study
 from tests.helpers import tiny_campaign
 from tests.helpers.object_stores import S3Server, Tunnel
-from tests.helpers.processes import environment, owned
+from tests.helpers.processes import HANG_SECONDS, environment, owned
 
 pytestmark = pytest.mark.slow
 SOONER = {"grace": 1, "incumbent_epochs": 1}
@@ -47,7 +47,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
                 break
         time.sleep(6)  # long enough to be tried, and found away, once more
         tunnel.open()
-        said, _ = process.communicate(timeout=250)
+        said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, said
     assert "The storage is available again." in said
     logs = tiny_campaign.logs(folder)
@@ -75,7 +75,7 @@ def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> 
     shutil.rmtree(tmp_path / "results")
     with owned(tmp_path) as folder:
         process = _start(folder, "resume", "c", "--storage", str(storage))
-        said, _ = process.communicate(timeout=250)
+        said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, said
     logs = tiny_campaign.logs(tmp_path)
     assert [log.number for log in logs] == [0, 1, 2]
@@ -90,7 +90,7 @@ def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path)
     confirm = ("confirm", "c", "--top", "1", "--seeds", "1", "--folds", "3")
     cells = storage / "c" / "record" / CELLS
     with owned(tmp_path) as folder:
-        said, _ = _start(folder, "run", file).communicate(timeout=250)
+        said, _ = _start(folder, "run", file).communicate(timeout=HANG_SECONDS)
         process = _start(folder, *confirm)
         while not list(cells.glob("*/row.json")):
             assert process.poll() is None, said
@@ -100,10 +100,10 @@ def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path)
     done = len(list(cells.glob("*/row.json")))
     shutil.rmtree(tmp_path / "results")
     with owned(tmp_path) as folder:
-        said, _ = _start(folder, "resume", "c", "--storage", str(storage)).communicate(timeout=250)
+        said, _ = _start(folder, "resume", "c", "--storage", str(storage)).communicate(timeout=HANG_SECONDS)
         assert len(list((folder / "results" / "c" / CELLS).glob("*/row.json"))) == done, said
         process = _start(folder, *confirm)
-        said, _ = process.communicate(timeout=250)
+        said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, said
     for path in (tmp_path / "results" / "c").iterdir():
         assert (storage / "c" / "record" / path.name).read_bytes() == path.read_bytes()
@@ -118,8 +118,8 @@ def test_of_two_drivers_the_one_that_came_later_goes_on(tmp_path: Path) -> None:
         first = _start(folder, "run", file)
         tiny_campaign.wait_for(journal, "result", 2, first)
         second = _start(folder, "resume", "c", "--storage", str(storage), "--results", "elsewhere")
-        lost, _ = first.communicate(timeout=250)
-        said, _ = second.communicate(timeout=250)
+        lost, _ = first.communicate(timeout=HANG_SECONDS)
+        said, _ = second.communicate(timeout=HANG_SECONDS)
     assert first.returncode == 2, lost
     assert "error: Another driver goes on with" in lost
     assert second.returncode == 0, said

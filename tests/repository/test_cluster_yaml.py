@@ -22,6 +22,8 @@ from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingReque
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated.instance_manager_pb2 import Instance, InstanceUpdateEvent
 
+from tests.helpers.processes import HANG_SECONDS
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "cluster.yaml").read_text(encoding="utf-8")
 GPU_TYPES = ["gpu_spot", "gpu_on_demand"]
@@ -47,7 +49,7 @@ def run(command: str, home: Path, **environment: str) -> subprocess.CompletedPro
     """Run a command of the file as Ray would: in bash, with another home."""
     environment = {"HOME": str(home), "PATH": os.environ["PATH"]} | environment
     return subprocess.run(
-        ["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=30, check=False
+        ["bash", "-c", command], env=environment, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
     )
 
 
@@ -214,7 +216,10 @@ def test_nodes_get_what_they_need_and_nothing_else(cluster: dict[str, Any]) -> N
 def test_commands_are_bash(cluster: dict[str, Any], commands: str) -> None:
     for command in cluster[commands]:
         assert (
-            subprocess.run(["bash", "-n", "-c", command], capture_output=True, timeout=30, check=False).returncode == 0
+            subprocess.run(
+                ["bash", "-n", "-c", command], capture_output=True, timeout=HANG_SECONDS, check=False
+            ).returncode
+            == 0
         ), command
 
 

@@ -30,6 +30,7 @@ from search.storage.filesystem import Storage, StorageError
 from search.study import study
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config, searched
+from tests.helpers.processes import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_what_changes_is_copied_while_it_changes(
     journal.write_text("one\n")
     with backup.backed_up(CampaignFolder(own), storage):
         journal.write_text("one\ntwo\n")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_SECONDS
         while storage.read(f"{FOLDER}/{JOURNAL_FILE}") != b"one\ntwo\n":
             assert time.monotonic() < deadline, "it was never copied"
             time.sleep(0.01)
@@ -247,7 +248,7 @@ def test_where_another_driver_has_left_its_mark_nothing_more_is_copied(
     with backup.backed_up(CampaignFolder(own), storage, storage.claim()) as taken:
         assert not taken()
         backup.restore(tmp_path / "elsewhere", NAME, storage)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_SECONDS
         while not taken():
             assert time.monotonic() < deadline, "it was never noticed"
             time.sleep(0.01)

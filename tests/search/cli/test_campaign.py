@@ -11,6 +11,7 @@ import pytest
 from core.errors import ConfigError
 from search.cli.app import main
 from search.config import resolve_config
+from tests.helpers.processes import HANG_SECONDS
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *args: str) -> int:
@@ -157,7 +158,7 @@ def test_without_ray_or_optuna_it_says_what_to_install() -> None:
         "from search.__main__ import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 2
     assert "pip install 'preset-search[search]'" in done.stderr
     assert "Traceback" not in done.stderr

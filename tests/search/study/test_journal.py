@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from core.errors import ConfigError
 from search.study.journal import ACT, LINES, Journal, JournalReader, is_held
+from tests.helpers.processes import HANG_SECONDS
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_the_kernel_releases_what_a_killed_process_held(path: Path) -> None:
         "import os, signal, sys; from pathlib import Path; from search.study.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1])); journal.append_logs([{'a': 1}]); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], timeout=HANG_SECONDS)
     assert done.returncode == -9
     # A lock file of Optuna's own backend, left by another program, is no lock here.
     path.with_name(path.name + ".lock").symlink_to(path)
