@@ -43,8 +43,8 @@ class Bars:
         interval: length of a bar, for example 5m.
         frame: one row per bar, in the order of time, on the grid of the interval and without duplicates; `timestamp`
             is in UTC, all other columns are float64.
-        named: further columns of `frame` that the settings name as features.
-        ignored: further columns of the file that the settings do not name; they are not in `frame`.
+        named: additional columns of `frame` that the settings name as features.
+        ignored: additional columns of the file that the settings do not name; they are not in `frame`.
     """
 
     exchange: str
@@ -70,7 +70,7 @@ def read_bar_file(path: Path, named: Sequence[str] = ()) -> Bars:
 
     Args:
         path: bar or order-book file, see `core.data.file_format`.
-        named: names or globs of further columns to read as features.
+        named: names or globs of additional columns to read as features.
 
     Raises:
         DataError: the file is missing, misnamed or damaged; the message names the file, the row and the remedy.
@@ -90,7 +90,7 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
 
     Args:
         path: bar or order-book file, see `core.data.file_format`.
-        named: names or globs of further columns to read as features.
+        named: names or globs of additional columns to read as features.
 
     Returns:
         The bars, and whether the last of them is known to have closed.
@@ -106,8 +106,8 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
         )
     schema = read_schema(path)
     standard = _standard_columns(path, schema.names)
-    further = [name for name in schema.names if name not in standard]
-    chosen = [name for name in further if matches_any(name, named)]
+    additional = [name for name in schema.names if name not in standard]
+    chosen = [name for name in additional if matches_any(name, named)]
     reserved = sorted({*REQUIRED, *TAKER_FLOW} & set(chosen))
     if reserved:
         raise DataError(
@@ -125,7 +125,7 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
         match["interval"],
         pd.DataFrame(frame.astype(float_types)),
         tuple(chosen),
-        tuple(name for name in further if name not in chosen),
+        tuple(name for name in additional if name not in chosen),
     )
     return bars, (schema.metadata or {}).get(COMPLETE) == b"true"
 
@@ -193,7 +193,7 @@ def check_types(path: Path, frame: pd.DataFrame, timestamp: str, numbers: Sequen
 
     Args:
         path: file that the frame was read from, for the message.
-        frame: table to check.
+        frame: table that was read from the file.
         timestamp: name of the column of timestamps.
         numbers: names of the columns that must hold numbers.
 
@@ -301,11 +301,11 @@ def _cut(bars: Bars, start: int, stop: int) -> Bars:
 
 
 def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> tuple[str, ...]:
-    """Return the further columns that are features of every symbol.
+    """Return the additional columns that are features of every symbol.
 
     Args:
         all_bars: bars of each symbol.
-        patterns: names or globs that the settings give for further features.
+        patterns: names or globs that the settings give for additional features.
 
     Raises:
         ConfigError: a pattern matches no column, or a column that only some symbols have.
@@ -316,7 +316,7 @@ def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> t
             ignored = sorted({column for bars in all_bars for column in bars.ignored})
             raise ConfigError(
                 f"No column of the files matches features: {pattern}",
-                f"Name further columns that the files have: {', '.join(ignored) or 'there are none'}",
+                f"Name additional columns that the files have: {', '.join(ignored) or 'there are none'}",
             )
     for bars in all_bars:
         missing = sorted(set(named) - set(bars.named))

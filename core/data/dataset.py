@@ -33,7 +33,7 @@ CLIP = 10.0
 _MIN_RANGE_SHARE = 0.1
 """An interquartile range below this share of the standard deviation does not measure the scale of a feature."""
 _MAX_CORRELATION = 0.3
-"""A named feature whose absolute rank correlation with the forward return on train is larger must know the future."""
+"""A named feature whose absolute rank correlation with the return on train is larger is taken to know the future."""
 _SPLITS = ("train", "val", "test")
 
 
@@ -205,7 +205,7 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
     # In the dataset, the rows of a symbol follow those of all symbols before it.
     offsets = np.cumsum([0, *lengths[:-1]])
     splits = {
-        name: np.concatenate([own + offset for own, offset in zip(parts, offsets, strict=True)])
+        name: np.concatenate([numbers + offset for numbers, offset in zip(parts, offsets, strict=True)])
         for name, parts in rows.items()
     }
     return Dataset(
@@ -289,7 +289,7 @@ def _check_lookahead(market: Market, data: SymbolData, train: np.ndarray, allowe
 
 @dataclass(frozen=True)
 class _FittedSymbol:
-    """The part of a dataset that comes from one symbol; each attribute is what `Dataset` says of one such part."""
+    """The arrays and fitted values of one symbol, under the names that they have in `Dataset`."""
 
     features: np.ndarray
     labels: np.ndarray

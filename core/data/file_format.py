@@ -4,7 +4,7 @@ A bar file is named `<exchange>_<SYMBOL>_<interval>.parquet`, for example `binan
 columns `timestamp` (UTC, when the bar opens), `open high low close volume`, and, where the exchange records it, the
 taker flow `quote_volume trades taker_buy_base taker_buy_quote`. An order-book file, for example
 `lob_coinbase_BTCUSD_top20_1s_20180424.parquet`, has snapshots `bid_px_1… bid_sz_1… ask_px_1… ask_sz_1…` instead, level
-1 being the best; the mid price is its close. Further columns are read where the settings name them. Gaps are legal.
+1 being the best; the mid price is its close. Additional columns are read where the settings name them. Gaps are legal.
 
 Time has one unit in all of `core.data`: an instant is an integer number of microseconds since 1970 in UTC, a length of
 time is an integer number of microseconds. Other units stay at the edges: pandas timestamps in a frame as it is read,
@@ -34,7 +34,7 @@ REQUIRED = ("timestamp", *PRICES, "volume")
 TAKER_FLOW = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
 SIDES = ("bid", "ask")
 SYNTHETIC_EXCHANGE = "synthetic"
-"""Exchange that the bars of the embedded synthetic market are said to come from."""
+"""Name that stands for the exchange in bars of the embedded synthetic market."""
 COMPLETE = b"preset_search.complete"
 """Schema metadata of a file whose last bar is known to have closed."""
 FILE_NAME = re.compile(

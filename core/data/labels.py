@@ -20,7 +20,7 @@ def forward_returns(close: np.ndarray, horizon: int) -> np.ndarray:
     """Compute the log return from the close of bar t to that of bar t+h.
 
     Args:
-        close: closing prices `[T]`.
+        close: closing price of each bar, `[T]`.
         horizon: h, the number of bars to look ahead.
 
     Returns:
@@ -36,8 +36,8 @@ def volatility(close: np.ndarray, span: int) -> np.ndarray:
     """Compute the root mean square of the last `span` one-bar log returns, which is known at t.
 
     Args:
-        close: closing prices `[T]`.
-        span: number of returns.
+        close: closing price of each bar, `[T]`.
+        span: number of returns to average over.
 
     Returns:
         Volatility of a one-bar return `[T]`; the first `span` are NaN.
@@ -92,9 +92,9 @@ def triple_barrier(
     2018, Advances in Financial Machine Learning, ch. 3.
 
     Args:
-        high: highest prices `[T]`.
-        low: lowest prices `[T]`.
-        close: closing prices `[T]`.
+        high: highest price of each bar, `[T]`.
+        low: lowest price of each bar, `[T]`.
+        close: closing price of each bar, `[T]`.
         horizon: h, the number of bars to look ahead.
         span: number of one-bar returns over which volatility is measured.
         width: distance of the barriers, in units of the volatility of h bars.

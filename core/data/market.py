@@ -104,7 +104,7 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
 
     Args:
         all_bars: bars of each symbol, cut to one span.
-        config: settings of windows, horizon, labels and further features.
+        config: settings of windows, horizon, labels and additional features.
 
     Raises:
         ConfigError: a column that the settings name is missing, or has the name of a feature.
@@ -134,8 +134,8 @@ def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], c
 
     Args:
         bars: bars of the symbol.
-        features: features to compute.
-        named: further columns of the bars that are features as they stand.
+        features: features to compute from the columns.
+        named: additional columns of the bars that are features as they stand.
         config: settings of windows, horizon and labels.
 
     Raises:
@@ -165,8 +165,8 @@ def _segment_arrays(
 
     Args:
         columns: columns of one segment, each `[T]`.
-        features: features to compute.
-        named: further columns that are features as they stand.
+        features: features to compute from the columns.
+        named: additional columns that are features as they stand.
         config: settings of windows, horizon and labels.
     """
     with np.errstate(all="ignore"):  # absurd bars overflow: `_check_finite` refuses what they give

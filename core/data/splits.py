@@ -76,7 +76,7 @@ def fold_borders(span: Span, config: DataConfig, folds: int) -> list[Borders]:
     Args:
         span: span of all data.
         config: settings of window and horizon, which the embargo depends on.
-        folds: number of folds.
+        folds: number of folds, and so of test blocks.
     """
     gap = embargo(span, config)
     first, last = FOLD_SPAN

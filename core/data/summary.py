@@ -1,4 +1,4 @@
-"""Facts about market data that a user should know before trusting anything trained on them."""
+"""Facts about market data that a user should know before trusting a model trained on them."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What one file of bars or order-book snapshots holds, and what is odd or wrong in it.
+    """The contents of one file of bars or order-book snapshots, and what is odd or wrong in them.
 
     Attributes:
-        path: the file.
+        path: file that was examined.
         symbol: symbol in the file name.
         interval: length of a bar, for example 5m.
-        rows: number of bars.
+        rows: number of rows, one for each bar.
         start: opening of the first bar, as text.
         end: opening of the last bar, as text.
         days: time from `start` to `end`, in days.
@@ -90,7 +90,7 @@ def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
 
     Args:
         path: bar or order-book file.
-        named: names or globs of further columns that are features.
+        named: names or globs of additional columns that are features.
 
     Raises:
         DataError: the file is missing, misnamed, not Parquet, or has the wrong columns.
@@ -155,7 +155,7 @@ def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float
     in h for forecasts as persistent as most are; symbols move together and count as one.
 
     Args:
-        dataset: labels and horizon.
+        dataset: dataset with the labels of these rows.
         rows: rows on which direction_auc is measured, `[N]`.
         confidence: one-sided confidence of the interval.
     """

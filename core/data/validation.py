@@ -66,6 +66,7 @@ _CORRECT = "Correct the row"
 
 
 def _checks(frame: pd.DataFrame, bar: int) -> Iterator[_Check]:
+    """Yield every check, with the rows that fail it."""
     opened = column_microseconds(frame["timestamp"])
     step = np.diff(opened, prepend=opened[:1] - 1)
     yield step == 0, "repeats the timestamp before it", "Remove the duplicate"

@@ -15,7 +15,7 @@ from urllib.request import getproxies
 import numpy as np
 
 from core.data.file_format import REQUIRED, TAKER_FLOW, interval_microseconds
-from core.data.sources.store import Span
+from core.data.sources.store import TimeRange
 from core.errors import ConfigError, DataError
 
 Row = tuple[float, ...]
@@ -113,7 +113,7 @@ class Client:
         clock = self.api.fetch_time if self.api.has["fetchTime"] else self.api.milliseconds
         return self._request(lambda: int(clock())) * _MILLISECOND
 
-    def page(self, market: dict[str, Any], interval: str, span: Span) -> tuple[list[Row], int]:
+    def page(self, market: dict[str, Any], interval: str, span: TimeRange) -> tuple[list[Row], int]:
         """Fetch the first bars of a span, as many as the exchange sends at once.
 
         Args:

@@ -36,7 +36,7 @@ from core.data.sources.store import (
     COVERED,
     END_OF_TIME,
     FetchRange,
-    Span,
+    TimeRange,
     covered_metadata,
     missing_ranges,
     read_covered,
@@ -65,7 +65,7 @@ def fetch_ranges(store: Path, interval: str, ranges: Sequence[FetchRange]) -> li
     Args:
         store: folder of bar files.
         interval: length of a bar, for example 5m.
-        ranges: bars to fetch.
+        ranges: symbols and spans to fetch, with their exchanges.
 
     Returns:
         The file of each range.
@@ -106,7 +106,7 @@ class _BarFile:
     def __init__(self, path: Path, offered: Sequence[str], bar: int) -> None:
         self.path = path
         self.bar = bar
-        self.covered: list[Span] = []
+        self.covered: list[TimeRange] = []
         self._offered = list(offered)
         self._columns = self._offered
         self._frame = pd.DataFrame(columns=self._columns)
@@ -142,7 +142,7 @@ class _BarFile:
         """Whether the file has no bar, neither written nor new."""
         return self._frame.empty and not self._new
 
-    def add(self, rows: list[Row], span: Span) -> None:
+    def add(self, rows: list[Row], span: TimeRange) -> None:
         """Add the bars of a span, which are all that the exchange has of it."""
         self._new += rows
         self.covered = _merged([*self.covered, span])
@@ -226,8 +226,8 @@ def _end_text(until: int | None) -> str:
 
 def _fill(
     file: _BarFile,
-    missing: Sequence[Span],
-    page: Callable[[Span], tuple[list[Row], int]],
+    missing: Sequence[TimeRange],
+    page: Callable[[TimeRange], tuple[list[Row], int]],
     on_progress: Callable[[int, int], None],
 ) -> None:
     """Fetch the missing spans of a file, and save it every few pages and however this ends."""
@@ -277,9 +277,9 @@ def _schema(columns: Sequence[str], metadata: dict[bytes, bytes] | None = None) 
     return pa.schema(kinds, metadata=metadata)
 
 
-def _merged(spans: Iterable[Span]) -> list[Span]:
+def _merged(spans: Iterable[TimeRange]) -> list[TimeRange]:
     """Cover the same instants with as few spans as possible, in order."""
-    merged: list[Span] = []
+    merged: list[TimeRange] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
@@ -288,7 +288,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
     return merged
 
 
-def _uncovered(span: Span, covered: Sequence[Span]) -> list[Span]:
+def _uncovered(span: TimeRange, covered: Sequence[TimeRange]) -> list[TimeRange]:
     """Return the parts of a span that none of the `covered` spans, which are in order, contains."""
     start, stop = span
     missing = []

@@ -1,4 +1,4 @@
-"""A store: a folder of bar files that can be topped up from an exchange, and what it lacks of a span."""
+"""A store of bars: a folder of bar files, which of them a config means, and which bars are missing in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_EXCHANGE = "binance"
 COVERED = b"preset_search.covered"
 """Schema metadata of a fetched file: the spans asked for, a JSON list of [start, end) in epoch milliseconds."""
 
-Span = tuple[int, int]
+TimeRange = tuple[int, int]
 """Start and end in microseconds since 1970; the end is not part of it."""
 END_OF_TIME = 2**62
 """An instant in microseconds since 1970, later than any bar."""
@@ -102,10 +102,10 @@ def find_files(store: Path, symbol: str, interval: str, exchange: str | None) ->
 
 
 def missing_ranges(config: DataConfig, now: int) -> list[FetchRange]:
-    """List what a store lacks of the days that a config asks for.
+    """List the bars that a store lacks of the days that a config asks for.
 
     The days end at `until`, or, where every symbol has a file, at the newest instant common to all: a store that holds
-    enough is not topped up just because time has passed. A hole counts as lacking unless the exchange was asked for it
+    enough is not topped up just because time has passed. A hole counts as missing unless the exchange was asked for it
     before, or the file was not made by fetching.
 
     Args:
@@ -144,13 +144,15 @@ class _Held:
     """What a store has of one symbol: its exchange, and the spans of which the exchange has no more bars."""
 
     exchange: str
-    spans: tuple[Span, ...]
+    spans: tuple[TimeRange, ...]
 
     @property
     def end(self) -> int:
+        """End of the last span, in microseconds since 1970."""
         return self.spans[-1][1]
 
     def covers(self, start: int, end: int) -> bool:
+        """Return whether one of the spans contains everything from `start` to `end`."""
         return any(first <= start and end <= last for first, last in self.spans)
 
 
@@ -180,7 +182,7 @@ def _read_held(config: DataConfig, symbol: str) -> _Held | None:
     return _Held(exchange, ((int(opened.min()), int(opened.max()) + bar),))
 
 
-def read_covered(metadata: Mapping[bytes, bytes]) -> list[Span]:
+def read_covered(metadata: Mapping[bytes, bytes]) -> list[TimeRange]:
     """Read from a file's schema metadata which spans were asked for; empty if the file does not say.
 
     Raises:
@@ -189,6 +191,6 @@ def read_covered(metadata: Mapping[bytes, bytes]) -> list[Span]:
     return [(int(start) * 1000, int(end) * 1000) for start, end in json.loads(metadata.get(COVERED, b"[]"))]
 
 
-def covered_metadata(spans: Iterable[Span]) -> dict[bytes, bytes]:
+def covered_metadata(spans: Iterable[TimeRange]) -> dict[bytes, bytes]:
     """Return the schema metadata that say that these spans, on whole milliseconds, were asked for."""
     return {COVERED: json.dumps([(start // 1000, end // 1000) for start, end in spans]).encode()}

@@ -65,7 +65,7 @@ def test_check_names_the_features_asked_for(tmp_path: Path, command: Command) ->
     code, _, error = command("data", "check", "binance_BTCUSDT_5m.parquet", "--features", "none*")
     assert code == 2
     assert (
-        "No column of the files matches features: none*. Name further columns that the files have: funding, other."
+        "No column of the files matches features: none*. Name additional columns that the files have: funding, other."
         in error
     )
 
