@@ -40,8 +40,9 @@ def run_ours(folder: Path, trials: int, sampler: str) -> None:
     from search.cluster.session import ray_session
     from search.engine.ray_engine import run_tuner
     from search.study.controller import Budget, Controller, Rules
+    from search.study.settings import StudySettings
     from search.study.space import SpaceConfig
-    from search.study.study import CampaignStudy, StudySettings
+    from search.study.study import CampaignStudy
 
     settings = StudySettings("bench", SpaceConfig().distributions(), sampler, "complete", seed=0)  # type: ignore[arg-type]
     study = CampaignStudy(folder / "journal.log", settings)

@@ -38,8 +38,9 @@ def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     from search.cluster.session import ray_session
     from search.engine.ray_engine import run_tuner
     from search.study.controller import Budget, Controller, Rules
+    from search.study.settings import StudySettings
     from search.study.space import SpaceConfig
-    from search.study.study import CampaignStudy, StudySettings
+    from search.study.study import CampaignStudy
 
     settings = StudySettings("bench", SpaceConfig().distributions(), "tpe", "complete", seed=0)
     study = CampaignStudy(folder / "journal.log", settings)
@@ -100,8 +101,9 @@ def _epoch(epoch: int, score: float) -> Any:
 
 def ask_times(kind: Any, folder: Path, asks: int) -> float:
     """Mean milliseconds of some asks when the study holds `ASKS` trials."""
+    from search.study.settings import StudySettings
     from search.study.space import SpaceConfig
-    from search.study.study import CampaignStudy, StudySettings
+    from search.study.study import CampaignStudy
     from search.study.trial_record import TrialRecord
 
     settings = StudySettings("bench", SpaceConfig().distributions(), kind, "complete", seed=0)

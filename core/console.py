@@ -5,10 +5,13 @@ Results go to standard output, progress and errors to standard error.
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
@@ -17,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
-from core.errors import PresetSearchError
+from core import logs
+from core.errors import ConfigError, PresetSearchError
 
 # Where the width is unknown (a pipe, a log), tables are not squeezed into 80 columns.
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
@@ -26,6 +30,65 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.st
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 SYNTHETIC_NOTICE = "SYNTHETIC DATA: a made-up market with a planted signal. No figure here says anything of a real one."
+
+
+class _TerminalHandler(logging.Handler):
+    """Prints log lines above whatever progress bar is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        err.print(Text(self.format(record), "dim"))
+
+
+_TERMINAL = _TerminalHandler()
+_TERMINAL.setFormatter(logs.PlainLines())
+
+
+def set_verbosity(verbose: bool, quiet: bool) -> None:
+    """Choose what the terminal shows beside the results.
+
+    Args:
+        verbose: show what is logged, too.
+        quiet: show neither progress nor notices; errors are always shown.
+
+    Raises:
+        ConfigError: both were asked for.
+    """
+    if verbose and quiet:
+        raise ConfigError("--verbose and --quiet exclude each other", "Give one of them")
+    err.quiet = quiet
+    for name in logs.LOGGERS:
+        logger = logging.getLogger(name)
+        logger.removeHandler(_TERMINAL)
+        logger.setLevel(logging.NOTSET)
+        if verbose:
+            logger.addHandler(_TERMINAL)
+            logger.setLevel(logging.DEBUG)
+
+
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what is logged, too.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor notices.")]
+
+
+def with_verbosity(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options `--verbose` and `--quiet`, which it need not know itself."""
+    own = inspect.signature(function)
+    hints = get_type_hints(function, include_extras=True)
+
+    @functools.wraps(function)
+    def command(verbose: bool, quiet: bool, **given: Any) -> None:
+        set_verbosity(verbose, quiet)
+        function(**given)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *(parameter.replace(kind=keyword, annotation=hints[name]) for name, parameter in own.parameters.items()),
+        inspect.Parameter("verbose", keyword, default=False, annotation=VerboseOption),
+        inspect.Parameter("quiet", keyword, default=False, annotation=QuietOption),
+    ]
+    command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
 
 
 class Command(TyperCommand):
@@ -66,6 +129,7 @@ def run(app: typer.Typer) -> None:
     try:
         app()
     except PresetSearchError as error:
+        err.quiet = False
         err.print(Text.assemble(("error:", "bold red"), " ", plain(" ".join(str(error).split()))))
         sys.exit(2)
     except SystemExit as ending:

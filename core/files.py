@@ -13,12 +13,14 @@ import tempfile
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
 from core.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -188,7 +190,7 @@ def reading(path: Path, remedy: str = "Restore it from a backup") -> Iterator[No
         raise ConfigError(f"{path} cannot be read ({' '.join(str(reason).split())[:200]})", remedy) from None
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # the one in C crashes the process on deeply nested input
     """`yaml.SafeLoader` that reads `1e-4` as a number (YAML 1.1 wants `1.0e-4`) and each key once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

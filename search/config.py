@@ -25,10 +25,9 @@ from core.config import (
 )
 from core.errors import ConfigError
 from core.files import read_yaml
-from search.storage.filesystem import resolve_location
-from search.study.samplers import SamplerKind
+from search.storage.location import resolve_location
+from search.study.settings import FidelityPolicy, SamplerKind, StudySettings
 from search.study.space import SpaceConfig
-from search.study.study import FidelityPolicy, StudySettings
 
 
 def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: dict[str, Any]) -> CampaignConfig:

@@ -11,7 +11,7 @@ from core import console
 from core.cli.check import CHECK_EPILOG, check
 from core.cli.predict import PREDICT_EPILOG, predict
 from core.cli.train import TRAIN_EPILOG, train
-from core.console import Command
+from core.console import Command, with_verbosity
 
 
 class _TrainByDefault(TyperGroup):
@@ -26,7 +26,7 @@ class _TrainByDefault(TyperGroup):
 app = typer.Typer(
     cls=_TrainByDefault, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
 )  # fmt: skip
-app.command(cls=Command, epilog=TRAIN_EPILOG)(train)
+app.command(cls=Command, epilog=TRAIN_EPILOG)(with_verbosity(train))
 app.command(cls=Command, epilog=CHECK_EPILOG)(check)
 app.command(cls=Command, epilog=PREDICT_EPILOG)(predict)
 

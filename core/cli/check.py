@@ -11,9 +11,6 @@ from rich.table import Table
 
 from core import console, presets
 from core.cli.options import VERDICT_COLOURS
-from core.evaluation.checklist import make_checklist
-from core.inference import TrainedModel
-from core.training.run import CHECKPOINT_FILE, FINAL_NOTE
 
 CHECK_EPILOG = "Examples:\n\npreset-train check production_small\n\npreset-train check checkpoints/btc/checkpoint.pt"
 
@@ -24,6 +21,10 @@ def check(
     ],
 ) -> None:
     """Hold a preset or a trained model against the production checklist, the guide's targets and our gates."""
+    from core.evaluation.checklist import make_checklist
+    from core.inference import TrainedModel
+    from core.training.run import CHECKPOINT_FILE, FINAL_NOTE
+
     path = Path(what)
     # A name of a preset is one, whatever lies in the working folder; so `load` has it too.
     if path.is_dir() and what not in presets.preset_names():

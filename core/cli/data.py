@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -14,17 +14,13 @@ from rich.table import Table
 from core import console
 from core.cli.data_settings import data_config, data_settings
 from core.cli.options import ConfigOption, DaysOption, FeaturesOption, HorizonOption, UntilOption
-from core.config import DataConfig, parse
+from core.config import DEFAULT_EXCHANGE, DataConfig, parse
 from core.console import Command
-from core.data import summary
-from core.data.dataset import MIN_ROWS, Dataset, fit_dataset, too_few_rows
-from core.data.file_format import DAY, datetime_microseconds
-from core.data.sources.fetch import fetch_ranges
-from core.data.sources.reader import bar_files, read_market
-from core.data.sources.store import DEFAULT_EXCHANGE, FetchRange
-from core.data.splits import main_borders
-from core.data.summary import FileReport
 from core.errors import DataError
+
+if TYPE_CHECKING:
+    from core.data.dataset import Dataset
+    from core.data.summary import FileReport
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check and fetch market data.")
 
@@ -51,6 +47,11 @@ def check(
     features: FeaturesOption = None,
 ) -> None:
     """Report what the files contain, what is wrong with them, and what their span can prove."""
+    from core.data import summary
+    from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
+    from core.data.sources.reader import bar_files, read_market
+    from core.data.splits import main_borders
+
     settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
     config = data_config(settings, config_file)
     paths = bar_files(config)
@@ -84,6 +85,10 @@ def fetch(
     store: Annotated[Path, typer.Option("--store", help="Folder of bar files.")] = Path("data"),
 ) -> None:
     """Fetch bars from an exchange into the store: only what is missing; run again after an interruption to continue."""
+    from core.data.file_format import DAY, datetime_microseconds
+    from core.data.sources.fetch import fetch_ranges
+    from core.data.sources.store import FetchRange
+
     settings = data_settings(symbols=symbols, days=days, interval=interval, until=until, exchange=exchange, store=store)
     config = parse(DataConfig, settings, "command line")
     end = datetime_microseconds(config.until or datetime.now(UTC))
@@ -119,6 +124,8 @@ def _files_table(reports: list[FileReport]) -> Table:
 
 def _print_span(dataset: Dataset) -> None:
     """Print rows, class shares, what can be proved and what is doubtful of the span that a campaign would use."""
+    from core.data import summary
+
     table = Table(
         title=f"Dataset: {summary.span_days(dataset):.1f} days, {dataset.span[0]} to {dataset.span[1]}",
         title_justify="left",

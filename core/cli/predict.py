@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import pandas as pd
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -27,13 +26,13 @@ from core.cli.options import (
 )
 from core.config import SOURCES, DataConfig, Device
 from core.console import SYNTHETIC_NOTICE
-from core.data.sources.fetch import fetch_missing
-from core.data.sources.reader import read_market
 from core.errors import ConfigError
 from core.files import check_writable, writing
-from core.inference import TrainedModel
-from core.training.device import resolve_device
-from core.training.run import CHECKPOINT_FILE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.inference import TrainedModel
 
 PREDICT_EPILOG = (
     "Examples:\n\n"
@@ -58,6 +57,12 @@ def predict(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Calibrated probabilities of SELL, HOLD and BUY at every bar, from bars like those of the training."""
+    from core.data.sources.fetch import fetch_missing
+    from core.data.sources.reader import read_market
+    from core.inference import TrainedModel
+    from core.training.device import resolve_device
+    from core.training.run import CHECKPOINT_FILE
+
     where = resolve_device(cast(Device, choice(device, Device, "--device")))
     if output.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"{output} is neither .parquet nor .csv", "Name such a file")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
-import torch
 import typer
 from rich.markup import escape
 
@@ -31,19 +30,17 @@ from core.cli.options import (
 )
 from core.config import BalanceConfig, ClassWeights, DataConfig, Device, ModelSize, RankingMetric, TrainingConfig
 from core.console import INTERRUPTED, SYNTHETIC_NOTICE, Row
-from core.data import dataset, summary
-from core.data.dataset import Dataset
-from core.data.sources.fetch import fetch_missing
 from core.errors import ConfigError
-from core.evaluation.checklist import ChecklistLine, has_skill
-from core.evaluation.history import EpochResult
 from core.files import reserved
-from core.models.memory import default_size, estimate_memory
 from core.presets import Preset
-from core.training import class_balance
-from core.training import run as training
-from core.training.device import resolve_device
-from core.training.run import TrainingResult
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.data.dataset import Dataset
+    from core.evaluation.checklist import ChecklistLine
+    from core.evaluation.history import EpochResult
+    from core.training.run import TrainingResult
 
 TRAIN_EPILOG = (
     "Examples:\n\n"
@@ -105,6 +102,12 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")] = False,
 ) -> None:  # fmt: skip
     """Train a model from a preset; write its checkpoint, its metrics and its curves."""
+    from core.data.sources.fetch import fetch_missing
+    from core.models.memory import default_size
+    from core.training import class_balance
+    from core.training import run as training
+    from core.training.device import resolve_device
+
     chosen = presets.load_preset(preset_name)
     where = resolve_device(cast(Device, choice(device, Device, "--device")))
     size = cast(ModelSize, choice(model, ModelSize, "--model")) if model else default_size(where)
@@ -150,6 +153,9 @@ def _final(job: _Job, epochs: int | None) -> _Job:
 
 def _train(job: _Job, output_dir: Path) -> TrainingResult:
     """Load the data, say what is to be done, and do it behind a progress bar."""
+    from core.data import dataset, summary
+    from core.training import run as training
+
     config = job.config
     made = dataset.load_dataset(job.data) if job.final_epochs is None else dataset.load_whole_dataset(job.data)
     made.check_batch_size(config.trainer.batch_size)
@@ -186,6 +192,10 @@ def _described(made: Dataset) -> str:
 
 
 def _machine(config: TrainingConfig, made: Dataset, device: torch.device) -> str:
+    import torch
+
+    from core.models.memory import estimate_memory
+
     memory = estimate_memory(config.model, len(made.feature_names), made.window, config.trainer.batch_size)
     return (
         f"model {config.model.size}, {device} ({torch.get_num_threads()} threads), "
@@ -216,6 +226,8 @@ def _report(name: str, outcome: TrainingResult) -> None:
 
 
 def _print_gates(lines: list[ChecklistLine]) -> None:
+    from core.evaluation.checklist import has_skill
+
     if has_skill(lines):
         console.out.print("Gates: all passed on validation rows.")
         return

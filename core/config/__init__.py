@@ -2,6 +2,7 @@
 
 from core.config.base import Config, Name, check_name, is_name, parse
 from core.config.data import (
+    DEFAULT_EXCHANGE,
     SOURCES,
     DataConfig,
     LabelConfig,
@@ -26,6 +27,7 @@ from core.config.training import (
 )
 
 __all__ = [
+    "DEFAULT_EXCHANGE",
     "HYPERPARAMETER_NAMES",
     "SOURCES",
     "AugmentConfig",

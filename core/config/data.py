@@ -31,6 +31,8 @@ def _instant(value: object) -> object:
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
+DEFAULT_EXCHANGE = "binance"
+"""The exchange that bars are fetched from, if no other is named."""
 
 
 class SyntheticConfig(Config):

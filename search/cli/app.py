@@ -6,7 +6,7 @@ import typer
 
 from core import console
 from core.cli import data
-from core.console import Command
+from core.console import Command, with_verbosity
 from search.cli import campaign, cluster, confirm, presets, study
 from search.cli.dispatch import dispatchable
 
@@ -19,13 +19,13 @@ def about() -> None:
 
 
 # In the order in which --help lists them.
-app.command(cls=Command, epilog=campaign.RUN_EPILOG)(campaign.run)
-app.command(cls=Command, epilog=campaign.RESUME_EPILOG)(dispatchable(long=True)(campaign.resume))
+app.command(cls=Command, epilog=campaign.RUN_EPILOG)(with_verbosity(campaign.run))
+app.command(cls=Command, epilog=campaign.RESUME_EPILOG)(with_verbosity(dispatchable(long=True)(campaign.resume)))
 app.command(cls=Command, epilog=cluster.STATUS_EPILOG)(dispatchable()(cluster.status))
 app.command(cls=Command, epilog=campaign.STOP_EPILOG)(dispatchable()(campaign.stop))
-app.command(cls=Command, epilog=confirm.CONFIRM_EPILOG)(dispatchable(long=True)(confirm.confirm))
+app.command(cls=Command, epilog=confirm.CONFIRM_EPILOG)(with_verbosity(dispatchable(long=True)(confirm.confirm)))
 app.command(cls=Command, epilog=presets.EXPORT_EPILOG)(presets.export)
-app.command(cls=Command, epilog=confirm.VERIFY_EPILOG)(confirm.verify)
+app.command(cls=Command, epilog=confirm.VERIFY_EPILOG)(with_verbosity(confirm.verify))
 app.command(cls=Command, epilog=presets.REGENERATE_EPILOG)(presets.regenerate)
 app.command(cls=Command, epilog=study.REPLAY_EPILOG)(study.replay)
 app.command(cls=Command, epilog=cluster.LAUNCH_EPILOG)(cluster.launch)

@@ -26,10 +26,7 @@ from core.cli.options import (
 )
 from core.config import check_name
 from core.console import INTERRUPTED, SYNTHETIC_NOTICE, Row
-from core.data import summary
-from core.data.sources.fetch import fetch_missing
 from core.errors import ConfigError
-from core.evaluation import metrics
 from search.cli.confirm import confirm_and_show
 from search.cli.options import (
     CampaignFile,
@@ -56,7 +53,7 @@ from search.cli.options import (
 from search.cluster.address import is_job_server
 from search.config import resolve_config
 from search.results.folder import ROOT, CampaignFolder
-from search.storage.filesystem import Storage, resolve_location
+from search.storage.location import resolve_location
 from search.study.trial_record import COMPLETE, FAILED
 
 RUN_EPILOG = (
@@ -111,6 +108,8 @@ def run(
     Without data it searches the embedded synthetic market. Bars are read from files, or from the
     store, to which what is missing is fetched from the exchange first.
     """
+    from core.data.sources.fetch import fetch_missing
+
     if is_job_server(address):
         raise ConfigError(
             "`run` runs on this machine", f"For the cluster: preset-search launch campaign.yaml --address {address}"
@@ -156,6 +155,7 @@ def resume(
     from search.campaign.run import resume_campaign
     from search.cluster import session
     from search.engine.ray_engine import RayEngine
+    from search.storage.filesystem import Storage
 
     if storage is not None:
         folder = backup.restore(root, check_name(name, "campaign"), Storage(resolve_location(storage)).subfolder(name))
@@ -179,6 +179,8 @@ def stop(name: NameArgument, root: RootOption = ROOT) -> None:
 
 def _announce(plan: Any) -> None:
     """Say what is about to run."""
+    from core.data import summary
+
     config, dataset = plan.config, plan.dataset
     if dataset.is_synthetic:
         console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
@@ -210,6 +212,8 @@ def _table(plan: Any, outcome: Any) -> Table:
 
 def _report(plan: Any, outcome: Any, root: Path) -> None:
     """Print the closing table, the paths and the next command."""
+    from core.evaluation import metrics
+
     config, best, incumbent = plan.config, outcome.winner, outcome.incumbent
     console.out.print(_table(plan, outcome))
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))

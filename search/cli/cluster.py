@@ -25,7 +25,6 @@ from search.cli.dispatch import (
 )
 from search.cli.options import NameArgument, RootOption
 from search.config import resolve_config
-from search.remote import archive, download, upload
 from search.remote.jobs import (
     DEFAULT_ADDRESS,
     Head,
@@ -67,6 +66,8 @@ def launch(
     and the presets that it names travel along. Data do not: their paths are the head's, seen from the folder that holds
     its results.
     """
+    from search.remote import upload
+
     config = resolve_config(campaign_file, {}, {})
     head = Head(python, remote)
     with tempfile.TemporaryDirectory(prefix="preset-search-") as scratch:
@@ -112,6 +113,8 @@ def fetch_results(
     Checkpoints stay there. What comes is checked against its manifest before anything is put in place; a folder of that
     name is replaced only by more of the same campaign. A campaign that runs has no manifest yet: what there is comes.
     """
+    from search.remote import archive, download
+
     check_name(name, "campaign")
     head = Head(python, remote)
     client = connect(address)
@@ -133,6 +136,8 @@ def fetch_results(
 
 def pack_results(name: NameArgument, root: RootOption = ROOT) -> None:
     """Print a campaign's results, for `fetch-results` to read."""
+    from search.remote import archive
+
     folder = CampaignFolder.find(root, name)
     for line in archive.encode_lines(archive.pack(folder.path, ledger.of_campaign(folder.ledger, name))):
         typer.echo(line)
@@ -140,6 +145,8 @@ def pack_results(name: NameArgument, root: RootOption = ROOT) -> None:
 
 def take_presets(folder: Annotated[Path, typer.Argument(help="Of what travelled.")]) -> None:
     """Put the presets that travelled with a campaign where it looks for them."""
+    from search.remote import upload
+
     upload.install_presets(folder, Path())
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -18,9 +18,11 @@ from core.cli.options import ConfigOption, DataOption, ExchangeOption, OfflineOp
 from core.config import merge_sources
 from core.console import INTERRUPTED, Row
 from search.cli.options import NameArgument, RayAddressOption, RootOption
-from search.cluster.nodes import Node
 from search.results import manifest
 from search.results.folder import ROOT, VERDICT_FILE, CampaignFolder
+
+if TYPE_CHECKING:
+    from search.cluster.nodes import Node
 
 CONFIRM_EPILOG = (
     "Examples:\n\npreset-search confirm btc-eth-30d\n\n"

@@ -14,9 +14,7 @@ from core.console import Command
 from core.errors import ConfigError
 from core.presets import SHIPPED, USER_FOLDER, Preset, load_preset, preset_names, preset_yaml, save_preset
 from search.cli.options import NameArgument, RootOption
-from search.results.export import NothingToExportError, make_preset
 from search.results.folder import ROOT, CampaignFolder
-from search.results.regenerate import concluded_campaigns, presets_by_campaign, regenerate_campaign
 
 NOT_CERTIFIED = 1
 """Exit code where a certified preset was asked for, or a file is not what its campaign gives."""
@@ -42,6 +40,8 @@ def export(
     presets: FolderOption = USER_FOLDER,
 ) -> None:
     """Write a campaign's winner as a preset file, which says what may be claimed of it."""
+    from search.results.export import make_preset
+
     made = make_preset(CampaignFolder.find(root, name), preset_name)
     assert made.provenance is not None
     path = save_preset(made, presets)
@@ -75,6 +75,9 @@ def regenerate(
     `--check` compares the files that are there, the shipped presets with them unless `--presets` names a folder; a
     campaign without a file is told, too.
     """
+    from search.results.export import NothingToExportError
+    from search.results.regenerate import concluded_campaigns, presets_by_campaign, regenerate_campaign
+
     if bool(names) == every:
         raise ConfigError("Say which campaigns", "Name them, or give --all")
     folders = [presets or USER_FOLDER]

@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.study.journal import ACT, JournalReader
 from search.study.samplers import make_sampler
-from search.study.study import StudySettings, load_study
+from search.study.settings import StudySettings
+from search.study.study import load_study
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
-SamplerKind = Literal["tpe", "random", "gp"]
+from search.study.settings import SamplerKind
+
 STARTUP_TRIALS = 10
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from pydantic import Field, ValidationError, model_validator
 
 from core.config import HYPERPARAMETER_NAMES, Config, Hyperparameters
 from core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 
 class Range(Config):
@@ -40,6 +42,8 @@ class Range(Config):
 
     def distribution(self) -> BaseDistribution:
         """The range in Optuna's terms."""
+        from optuna.distributions import FloatDistribution
+
         return FloatDistribution(self.low, self.high, log=self.log)
 
 
@@ -59,6 +63,8 @@ class Choice(Config):
 
     def distribution(self) -> BaseDistribution:
         """The choice in Optuna's terms."""
+        from optuna.distributions import CategoricalDistribution
+
         return CategoricalDistribution(self.values)
 
 

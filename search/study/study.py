@@ -12,47 +12,26 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import distribution_to_json
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from core.errors import ConfigError
 from search.study.journal import Journal, JournalReader
-from search.study.samplers import SamplerKind, make_sampler, sampler_keywords
+from search.study.samplers import make_sampler, sampler_keywords
+from search.study.settings import FidelityPolicy, StudySettings
 from search.study.trial_record import EpochRecord, TrialRecord, TrialStatus
 
-FidelityPolicy = Literal["complete", "pruned", "full_only"]
 _EPOCH, _OUTCOME, _REASON, _ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
 _DEATHS, _DIFFERENCES = "deaths", "differences"
 _ORIGIN, _TOLD, _GENERATION = "origin", "told_from", "generation"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # the campaign reports itself
-
-
-@dataclass(frozen=True)
-class StudySettings:
-    """What a study's proposals depend on.
-
-    Attributes:
-        name: the study's, equal to its campaign's.
-        distributions: of each parameter.
-        sampler: which.
-        policy: what the sampler is told of a stopped trial: `complete` (its last value, Ray's way), `pruned` (its
-            values up to there, Optuna's), `full_only` (nothing).
-        seed: the campaign's.
-    """
-
-    name: str
-    distributions: Mapping[str, BaseDistribution]
-    sampler: SamplerKind
-    policy: FidelityPolicy
-    seed: int
 
 
 class CampaignStudy:

@@ -18,8 +18,9 @@ from search.engine.protocol import Engine, Finished
 from search.storage.filesystem import Storage, StorageError
 from search.study.controller import Budget, Controller, Rules
 from search.study.retries import TrainingFailure
+from search.study.settings import StudySettings
 from search.study.space import SpaceConfig
-from search.study.study import CampaignStudy, StudySettings
+from search.study.study import CampaignStudy
 
 RESOURCES = TrialResources("cpu", 1, 0.0, 1)
 SETTINGS = StudySettings("c", SpaceConfig().distributions(), "random", "complete", seed=3)

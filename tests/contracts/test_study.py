@@ -15,9 +15,9 @@ from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from search.study.controller import Budget, Controller, Rules
 from search.study.replay import replay_study
-from search.study.samplers import SamplerKind
+from search.study.settings import FidelityPolicy, SamplerKind, StudySettings
 from search.study.space import Range, SpaceConfig
-from search.study.study import CampaignStudy, FidelityPolicy, StudySettings, copy_study, load_study, read_trials
+from search.study.study import CampaignStudy, copy_study, load_study, read_trials
 from search.study.trial_record import TrialRecord
 from tests.helpers.trial_records import epoch_record, params
 

@@ -20,8 +20,9 @@ from ray import tune
 from search.cluster.session import ray_session
 from search.engine.ray_engine import run_tuner
 from search.study.controller import Budget, Controller, Rules
+from search.study.settings import StudySettings
 from search.study.space import SpaceConfig
-from search.study.study import CampaignStudy, StudySettings
+from search.study.study import CampaignStudy
 from tests.helpers.trial_records import epoch_record
 
 SETTINGS = StudySettings("stub", SpaceConfig().distributions(), "tpe", "complete", seed=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from core.config import DataConfig
+from core.config import DEFAULT_EXCHANGE, DataConfig
 from core.data.file_format import (
     COMPLETE,
     DAY,
@@ -21,7 +21,6 @@ from core.data.file_format import (
 )
 from core.errors import ConfigError, DataError
 
-DEFAULT_EXCHANGE = "binance"
 COVERED = b"preset_search.covered"
 """Schema metadata of a fetched file: the spans asked for, a JSON list of [start, end) in epoch milliseconds."""
 

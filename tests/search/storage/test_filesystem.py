@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import ConfigError
-from search.storage.filesystem import Storage, StorageError, resolve_location
+from search.storage.filesystem import Storage, StorageError
+from search.storage.location import resolve_location
 from tests.helpers.object_stores import GcsServer, S3Server
 
 
