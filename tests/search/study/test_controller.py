@@ -16,8 +16,9 @@ from search.storage.filesystem import Storage
 from search.storage.monitor import StorageMonitor
 from search.study.controller import Budget, Controller, Rules
 from search.study.retries import TrainingFailure
+from search.study.settings import StudySettings
 from search.study.space import SpaceConfig
-from search.study.study import CampaignStudy, StudySettings
+from search.study.study import CampaignStudy
 from search.study.trial_record import TrialRecord
 from tests.helpers.trial_records import epoch_record
 from tests.helpers.unsteady_storage import Unsteady, at_once

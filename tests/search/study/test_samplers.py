@@ -6,7 +6,8 @@ from typing import Any, get_args
 import optuna
 import pytest
 
-from search.study.samplers import SamplerKind, make_sampler, sampler_keywords
+from search.study.samplers import make_sampler, sampler_keywords
+from search.study.settings import SamplerKind
 
 # Removed, deprecated, or a hook that is not a setting.
 UNSAID = {
