@@ -5,13 +5,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-slow presets test-gpu lint bench wheel clean
+.PHONY: help demo test test-fast test-slow presets test-gpu lint bench wheel clean
 
 help:
 	@echo "make demo       search, confirm, export and train on the embedded synthetic market (4 minutes)"
-	@echo "make test       all tests but the slow ones"
-	@echo "make test-slow  the slow ones"
-	@echo "make presets    presets, the shipped with them, are what their campaigns in results/ give, byte for byte"
+	@echo "make test       all tests but the slow ones (8 minutes on 2 idle cores)"
+	@echo "make test-fast  unit and property tests, for while you work (2 minutes)"
+	@echo "make test-slow  the slow tests: whole campaigns, clusters, chaos (over an hour)"
+	@echo "make presets    check that all preset files are what their campaigns in results/ give, byte for byte"
 	@echo "make test-gpu   core alone on a CUDA device, in the environment at hand (no Ray needed)"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make bench      the benchmarks that README quotes"
@@ -35,6 +36,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile --no-loadscope-reorder \
 		tests/integration tests/search/statistics tests
+
+# Unit and property tests. What starts Ray or other servers, or takes seconds by itself, is left to `make test`.
+test-fast: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu and not costly" -n 2 --dist loadfile \
+		--ignore tests/integration tests
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 3600

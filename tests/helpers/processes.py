@@ -16,8 +16,11 @@ OWNER = "TEST_RAY_OWNER"
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment by which the processes of a test are known: Ray's inherit it."""
-    return {**os.environ, OWNER: str(folder)}
+    """The environment by which the processes of a test are known: Ray's inherit it.
+
+    Ray's workers run at niceness 15 by default: beside other work on the machine, tests would wait for them.
+    """
+    return {**os.environ, OWNER: str(folder), "RAY_worker_niceness": "0"}
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:

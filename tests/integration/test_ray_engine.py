@@ -20,8 +20,10 @@ __all__ = ["small_dataset"]
 @pytest.fixture(scope="module", autouse=True)
 def _ray() -> Iterator[None]:
     """One local cluster for all tests here: starting one takes seconds."""
-    with ray_session():
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        with ray_session():
+            yield
 
 
 class TestRayEngine(EngineContract):
