@@ -31,7 +31,11 @@ _EPOCH, _OUTCOME, _REASON, _ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
 _DEATHS, _DIFFERENCES = "deaths", "differences"
 _ORIGIN, _TOLD, _GENERATION = "origin", "told_from", "generation"
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # the campaign reports itself
+
+def _open_storage(backend: Journal | JournalReader) -> JournalStorage:
+    """Open Optuna's view of a journal, and keep Optuna quiet below warnings: the campaign reports its own progress."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return JournalStorage(backend)
 
 
 class CampaignStudy:
@@ -70,7 +74,7 @@ class CampaignStudy:
         self._journal = Journal(path)
         self._elapsed_before = self._journal.last("at", 0.0)
         try:
-            self._storage = JournalStorage(self._journal)
+            self._storage = _open_storage(self._journal)
             self._study = self._open()
             self._study_id = self._storage.get_study_id_from_name(settings.name)
             self.generation = int(self._study.user_attrs.get(_GENERATION, 0))
@@ -284,7 +288,7 @@ def take_over(path: Path, name: str) -> None:
     """
     journal = Journal(path)
     try:
-        study = optuna.load_study(storage=JournalStorage(journal), study_name=name)
+        study = optuna.load_study(storage=_open_storage(journal), study_name=name)
         with journal.together({"kind": "take over"}):
             study.set_user_attr(_GENERATION, int(study.user_attrs.get(_GENERATION, 0)) + 1)
     except (KeyError, TypeError, ValueError) as error:
@@ -300,7 +304,7 @@ def load_study(path: Path, name: str) -> optuna.Study:
         ConfigError: the journal is missing, damaged, or another campaign's.
     """
     try:
-        return optuna.load_study(storage=JournalStorage(JournalReader.open(path)), study_name=name)
+        return optuna.load_study(storage=_open_storage(JournalReader.open(path)), study_name=name)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is no journal of campaign {name} ({error!r})", "Restore it from a copy") from None
 
@@ -315,7 +319,7 @@ def copy_study(path: Path, name: str, url: str) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            own = JournalStorage(JournalReader.open(path))
+            own = _open_storage(JournalReader.open(path))
             optuna.copy_study(from_study_name=name, from_storage=own, to_storage=url)
     except Exception as error:  # each storage fails in its own way; a URL may hold a password, so it is not repeated
         told = type(error).__name__
