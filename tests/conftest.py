@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest.register_assert_rewrite("tests.contracts.engine")
+
 # pytest-xdist says 80 columns, which would squeeze every table; `core.console` reads it when it is imported.
 os.environ.pop("COLUMNS", None)
 

@@ -36,7 +36,8 @@ from search.study.retries import Cause, TrainingFailure
 def _train(training: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
     """Yield what a training yields; an error of our own is the last result, because Ray would retry or hide it."""
     try:
-        yield from training(*arguments)
+        for result in training(*arguments):  # not `yield from`: Ray sends values into generators
+            yield result  # noqa: UP028
     except Exception as error:  # every error is reported, with its cause
         yield training_failure(error)
 
