@@ -70,25 +70,47 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor notices.")]
 
 
-def with_verbosity(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options `--verbose` and `--quiet`, which it need not know itself."""
-    own = inspect.signature(function)
+def keyword_parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return a function's parameters as keyword-only ones, with their annotations evaluated."""
     hints = get_type_hints(function, include_extras=True)
-
-    @functools.wraps(function)
-    def command(verbose: bool, quiet: bool, **given: Any) -> None:
-        set_verbosity(verbose, quiet)
-        function(**given)
-
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        *(parameter.replace(kind=keyword, annotation=hints[name]) for name, parameter in own.parameters.items()),
-        inspect.Parameter("verbose", keyword, default=False, annotation=VerboseOption),
-        inspect.Parameter("quiet", keyword, default=False, annotation=QuietOption),
+    return [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[name])
+        for name, parameter in inspect.signature(function).parameters.items()
     ]
-    command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+
+
+def option_parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    """Return the parameter of one more option of a command."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def with_parameters(
+    command: Callable[..., None], function: Callable[..., None], parameters: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Return `command` under the name and the help text of `function`, with the options that the parameters declare.
+
+    Typer reads the options of a command from its signature.
+
+    Args:
+        command: the function to be called with the values of all parameters, by keyword.
+        function: the function that `command` wraps.
+        parameters: keyword-only parameters with evaluated annotations, in the order of `--help`.
+    """
+    functools.update_wrapper(command, function)
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def with_verbosity(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options `--verbose` and `--quiet`, which it need not know itself."""
+
+    def command(verbose: bool, quiet: bool, **values: Any) -> None:
+        set_verbosity(verbose, quiet)
+        function(**values)
+
+    options = [option_parameter("verbose", VerboseOption, False), option_parameter("quiet", QuietOption, False)]
+    return with_parameters(command, function, [*keyword_parameters(function), *options])
 
 
 class Command(TyperCommand):

@@ -10,20 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import console
-from core.cli.data_settings import data_config, data_settings
-from core.cli.options import (
-    ConfigOption,
-    DataOption,
-    DaysOption,
-    DeviceOption,
-    ExchangeOption,
-    OfflineOption,
-    StoreOption,
-    SymbolsOption,
-    SyntheticOption,
-    UntilOption,
-    choice,
-)
+from core.cli.data_settings import data_config
+from core.cli.options import ConfigOption, DeviceOption, choice, with_data_options
 from core.config import SOURCES, DataConfig, Device
 from core.console import SYNTHETIC_NOTICE
 from core.errors import ConfigError
@@ -41,17 +29,12 @@ PREDICT_EPILOG = (
 )
 
 
+@with_data_options("data", "symbols", "days", "until", "store", "exchange", "offline", "synthetic")
 def predict(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint.pt that preset-train wrote, or its folder.")],
     config_file: ConfigOption = None,
-    data: DataOption = None,
-    symbols: SymbolsOption = None,
-    days: DaysOption = None,
-    until: UntilOption = None,
-    store: StoreOption = None,
-    exchange: ExchangeOption = None,
-    offline: OfflineOption = False,
-    synthetic: SyntheticOption = False,
+    *,
+    source: dict[str, Any],
     output: Annotated[Path, typer.Option("--output", help="A .parquet or .csv file.")] = Path("predictions.parquet"),
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
@@ -70,11 +53,7 @@ def predict(
         raise ConfigError(f"{output} already exists", "Choose another --output, or add --overwrite")
     check_writable(output.parent)
     trained = TrainedModel.load(checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint)
-    settings = data_settings(
-        data=data, symbols=symbols, days=days, until=until, store=store, exchange=exchange, offline=offline,
-        synthetic=synthetic,
-    )  # fmt: skip
-    asked = _like_training(trained, settings, config_file)
+    asked = _like_training(trained, source, config_file)
     fetch_missing(asked)
     market = read_market(asked, labelled=False)
     if market.is_synthetic:

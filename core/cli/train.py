@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.markup import escape
 
 from core import console, presets
-from core.cli.data_settings import data_config, data_settings
-from core.cli.options import (
-    ConfigOption,
-    DataOption,
-    DaysOption,
-    DeviceOption,
-    ExchangeOption,
-    FeaturesOption,
-    HorizonOption,
-    IntervalOption,
-    OfflineOption,
-    StoreOption,
-    SymbolsOption,
-    SyntheticOption,
-    UntilOption,
-    WindowOption,
-    choice,
-)
+from core.cli.data_settings import data_config
+from core.cli.options import ConfigOption, DeviceOption, choice, with_data_options
 from core.config import BalanceConfig, ClassWeights, DataConfig, Device, ModelSize, RankingMetric, TrainingConfig
 from core.console import INTERRUPTED, SYNTHETIC_NOTICE, Row
 from core.errors import ConfigError
@@ -64,22 +48,13 @@ class _Job:
     final_epochs: int | None
 
 
+@with_data_options()
 def train(
     preset_name: Annotated[str, typer.Option("--preset", help="Name of a preset, or path of a .yaml file.")],
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where checkpoint.pt, metrics.json, curves.png go.")],
     config_file: ConfigOption = None,
-    data: DataOption = None,
-    symbols: SymbolsOption = None,
-    days: DaysOption = None,
-    until: UntilOption = None,
-    interval: IntervalOption = None,
-    store: StoreOption = None,
-    exchange: ExchangeOption = None,
-    window: WindowOption = None,
-    horizon: HorizonOption = None,
-    features: FeaturesOption = None,
-    offline: OfflineOption = False,
-    synthetic: SyntheticOption = False,
+    *,
+    source: dict[str, Any],
     model: Annotated[str | None, typer.Option(help="quick, small or large. Default: quick; small on a GPU.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs, instead of the preset's.", min=1)] = None,
     metric: Annotated[str, typer.Option(help="Validation metric that chooses the epoch.")] = "macro_f1",
@@ -111,10 +86,6 @@ def train(
     chosen = presets.load_preset(preset_name)
     where = resolve_device(cast(Device, choice(device, Device, "--device")))
     size = cast(ModelSize, choice(model, ModelSize, "--model")) if model else default_size(where)
-    settings = data_settings(
-        data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
-        window=window, horizon=horizon, features=features, offline=offline, synthetic=synthetic,
-    )  # fmt: skip
     ranked_by = cast(RankingMetric, choice(metric, RankingMetric, "--metric"))
     recipe = chosen.training_config(size=size, metric=ranked_by, seed=seed)
     recipe = recipe.with_trainer(deterministic=deterministic, warmup_steps=warmup_steps)
@@ -122,7 +93,7 @@ def train(
     compensation = BalanceConfig(class_weights=kind, oversample=oversample, allow_double=allow_double)
     class_balance.check_balance(compensation)
     recipe = recipe.model_copy(update={"balance": compensation})
-    job = _Job(chosen, recipe, data_config(settings, config_file), where, None)
+    job = _Job(chosen, recipe, data_config(source, config_file), where, None)
     job = _final(job, epochs) if final else _limited(job, epochs)
     training.check_output(output_dir, overwrite)
     fetch_missing(job.data)

@@ -10,20 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import console
-from core.cli.data_settings import data_settings
-from core.cli.options import (
-    DataOption,
-    DaysOption,
-    ExchangeOption,
-    FeaturesOption,
-    HorizonOption,
-    IntervalOption,
-    OfflineOption,
-    StoreOption,
-    SymbolsOption,
-    UntilOption,
-    WindowOption,
-)
+from core.cli.options import with_data_options
 from core.config import check_name
 from core.console import INTERRUPTED, SYNTHETIC_NOTICE, Row
 from core.errors import ConfigError
@@ -73,21 +60,12 @@ STOP_EPILOG = "Example:\n\npreset-search stop btc-eth-30d"
 BASELINE_LABELS = {"majority": "majority class", "bayes": "best possible: recipe known"}
 
 
+@with_data_options(synthetic=SyntheticOption)
 def run(
     campaign_file: CampaignFile = None,
     name: NameOption = None,
-    data: DataOption = None,
-    symbols: SymbolsOption = None,
-    days: DaysOption = None,
-    until: UntilOption = None,
-    interval: IntervalOption = None,
-    store: StoreOption = None,
-    exchange: ExchangeOption = None,
-    window: WindowOption = None,
-    horizon: HorizonOption = None,
-    features: FeaturesOption = None,
-    offline: OfflineOption = False,
-    synthetic: SyntheticOption = False,
+    *,
+    source: dict[str, Any],
     trials: TrialsOption = None,
     hours: HoursOption = None,
     sampler: SamplerOption = None,
@@ -119,10 +97,6 @@ def run(
     from search.cluster import session
     from search.engine.ray_engine import RayEngine
 
-    source = data_settings(
-        data=data, symbols=symbols, days=days, until=until, interval=interval, store=store, exchange=exchange,
-        window=window, horizon=horizon, features=features, offline=offline, synthetic=synthetic,
-    )  # fmt: skip
     flags: dict[str, Any] = {
         "name": name, "trials": trials, "hours": hours, "sampler": sampler, "policy": policy,
         "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
@@ -46,43 +45,35 @@ def dispatchable(long: bool = False) -> Callable[[Callable[..., None]], Callable
         long: whether it works for long: then it is the campaign's job, which can be detached from and attached to.
     """
 
-    def wrap(function: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(function)
-        hints = get_type_hints(function, include_extras=True)
-        further: dict[str, tuple[Any, Any]] = {
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        options: dict[str, tuple[Any, Any]] = {
             "address": (JobServerOption, None), "python": (PythonOption, Head.python),
             "remote": (RemoteOption, Head.results), "detach": (DetachOption, False),
         }  # fmt: skip
         if not long:
-            del further["detach"]
-        added = {name: each for name, each in further.items() if name not in own.parameters}
+            del options["detach"]
+        own_parameters = console.keyword_parameters(function)
+        own_names = {parameter.name for parameter in own_parameters}
+        added = {name: option for name, option in options.items() if name not in own_names}
 
-        @functools.wraps(function)
-        def command(ctx: typer.Context, **given: Any) -> None:
-            address = given["address"]
+        def command(ctx: typer.Context, **values: Any) -> None:
+            address = values["address"]
             if is_job_server(address):
-                _dispatch(ctx, given, long, takes_address="address" not in added)
+                _dispatch(ctx, values, long, takes_address="address" not in added)
                 return
             if "address" in added and address is not None:
                 raise ConfigError(
                     f"--address {address!r} is not the address of a job server", f"Give one like {DEFAULT_ADDRESS}"
                 )
-            function(**{name: value for name, value in given.items() if name not in added})
+            function(**{name: value for name, value in values.items() if name not in added})
 
-        keyword = inspect.Parameter.KEYWORD_ONLY
-        parameters = [
-            inspect.Parameter("ctx", keyword, annotation=typer.Context),
-            *(each.replace(kind=keyword, annotation=hints[name]) for name, each in own.parameters.items()),
-            *(
-                inspect.Parameter(name, keyword, default=usual, annotation=hint)
-                for name, (hint, usual) in added.items()
-            ),
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        added_parameters = [
+            console.option_parameter(name, annotation, default) for name, (annotation, default) in added.items()
         ]
-        command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in parameters}
-        return command
+        return console.with_parameters(command, function, [context, *own_parameters, *added_parameters])
 
-    return wrap
+    return decorate
 
 
 def _dispatch(ctx: typer.Context, given: dict[str, Any], long: bool, takes_address: bool) -> None:
