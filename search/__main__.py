@@ -1,4 +1,4 @@
-"""The way in, which works without Ray and Optuna as far as to say that they are missing."""
+"""The entry point of `preset-search`, which works without Ray and Optuna as far as to say that they are missing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import sys
 
 
 def main() -> None:
-    """Entry point of `preset-search`."""
+    """Run `preset-search`; say what to install where a command needs a package that is missing."""
     try:
         from search.cli.app import main as run
+
+        run()
     except ModuleNotFoundError as error:
         if error.name not in ("ray", "optuna"):
             raise
-        sys.exit(_missing(error.name))
-    run()
-
-
-def _missing(name: str) -> int:
-    print(f"error: {name} is not installed. Install it: pip install 'preset-search[search]'.", file=sys.stderr)  # noqa: T201
-    return 2
+        message = f"error: {error.name} is not installed. Install it: pip install 'preset-search[search]'."
+        print(message, file=sys.stderr)  # noqa: T201 - where a package is missing, the less is imported the better
+        sys.exit(2)
 
 
 if __name__ == "__main__":

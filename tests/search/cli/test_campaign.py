@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -146,22 +147,36 @@ def test_few_epochs_need_no_word_on_the_first_rung() -> None:
     assert resolve_config(None, {}, {"name": "x", "max_epochs": 9}).grace == 2
 
 
-def test_without_ray_or_optuna_it_says_what_to_install() -> None:
+def _run_without(missing: tuple[str, ...], line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     code = (
-        "import sys\n"
+        "import json, sys\n"
+        "missing, sys.argv = json.loads(sys.argv[1])\n"
         "class Block:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in ('ray', 'optuna'):\n"
+        "        if name.split('.')[0] in missing:\n"
         "            raise ModuleNotFoundError(name, name=name.split('.')[0])\n"
         "sys.meta_path.insert(0, Block())\n"
-        "sys.argv = ['preset-search', '--help']\n"
         "from search.__main__ import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
+    arguments = json.dumps([missing, ["preset-search", *line.split()]])
+    return subprocess.run(
+        [sys.executable, "-c", code, arguments], capture_output=True, text=True, timeout=HANG_SECONDS, cwd=folder
+    )
+
+
+@pytest.mark.parametrize("missing", ["ray", "optuna"])
+def test_without_ray_or_optuna_a_command_that_needs_them_says_what_to_install(missing: str, tmp_path: Path) -> None:
+    done = _run_without((missing,), "run --name try", tmp_path)
     assert done.returncode == 2
-    assert "pip install 'preset-search[search]'" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr == f"error: {missing} is not installed. Install it: pip install 'preset-search[search]'.\n"
+    assert _files(tmp_path) == []
+
+
+@pytest.mark.parametrize("line", ["--help", "presets show production_small"])
+def test_a_command_that_needs_neither_ray_nor_optuna_works_without_them(line: str, tmp_path: Path) -> None:
+    done = _run_without(("ray", "optuna"), line, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_flag_confirm_keeps_what_the_file_says_of_it(tmp_path: Path) -> None:
