@@ -65,6 +65,25 @@ def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Ma
         assert set(found["split"]) == {"val"}
 
 
+def test_confidence_and_forecast_are_the_heads_in_plain_units(
+    trained: TrainedModel, market: Market, made: Dataset
+) -> None:
+    table = trained.predict(market, CPU)
+    model = trained.build(CPU)
+    assert made.return_scale[0] != made.return_scale[1]
+    for symbol, name in enumerate(made.symbol_names):
+        rows = made.val[made.symbols[made.val] == symbol]
+        windows = torch.from_numpy(made.features[rows[:, None] + np.arange(1 - made.window, 1)])
+        with torch.inference_mode():
+            _, confidence, forecast = model(windows)
+        predicted = table[table["symbol"] == name].set_index("timestamp")
+        predicted = predicted.loc[pd.to_datetime(made.timestamps[rows], unit="us", utc=True)]
+        np.testing.assert_allclose(predicted["confidence"], 1 / (1 + np.exp(-confidence.numpy())), atol=1e-6)
+        expected = forecast.numpy() * made.return_scale[symbol]
+        np.testing.assert_allclose(predicted["forecast_return"], expected, atol=1e-6 * made.return_scale[symbol])
+        assert np.abs(predicted["forecast_return"]).max() < 0.1  # a log return, no scaled one
+
+
 def test_every_bar_with_a_whole_window_is_predicted_and_no_other(trained: TrainedModel, market: Market) -> None:
     table = trained.predict(market, CPU)
     assert len(table) == sum(int(rows.window_ok.sum()) for rows in market.symbols)

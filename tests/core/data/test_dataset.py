@@ -254,6 +254,23 @@ def test_without_test_the_description_is_the_same(two: Dataset) -> None:
     assert all(getattr(visible, name) == getattr(two, name) for name in described)
 
 
+def _with_column(values: np.ndarray, horizon: int) -> Dataset:
+    """A dataset whose bars have a column that the settings name as a feature, `[T]`."""
+    bars = random_bars(5000)
+    bars = replace(bars, frame=bars.frame.assign(signal=values), named=("signal",))
+    return prepare([bars], market_config().model_copy(update={"features": ("signal",), "horizon": horizon}))
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 6])
+def test_a_named_feature_may_know_no_bar_of_the_horizon_however_long_it_is(horizon: int) -> None:
+    move = np.diff(np.log(random_bars(5000).frame["close"].to_numpy()), prepend=np.log(100.0))
+    for bars_ahead in {1, horizon}:
+        with pytest.raises(DataError, match="Feature signal of BTCUSDT has rank correlation"):
+            _with_column(np.roll(move, -bars_ahead), horizon)
+    # The move up to the bar itself is known when it closes.
+    assert _with_column(move, horizon).feature_names[-1] == "signal"
+
+
 @pytest.mark.parametrize(
     ("bars", "split"), [(600, "train"), (3000, "val"), (60, "train"), (4, "train")], ids=["600", "3000", "60", "4"]
 )

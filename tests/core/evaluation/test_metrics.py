@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from core.config import RankingMetric
 from core.data.labels import BUY, HOLD, SELL
 from core.evaluation import metrics
 from core.evaluation.calibration import cross_fitted_nll, logits_of
+from core.evaluation.metric_names import METRIC_NAMES, PREDICTION_METRICS
 from core.evaluation.metrics import direction_auc
 
 
@@ -21,6 +24,17 @@ def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 def _example(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     return rng.integers(0, 3, count).astype(np.int8), rng.dirichlet([1, 1, 1], count)
+
+
+def test_the_named_metrics_are_the_ones_computed_and_any_ranking_metric_is_among_them() -> None:
+    assert tuple(evaluate(*_example(0))) == PREDICTION_METRICS
+    assert set(get_args(RankingMetric)) <= set(METRIC_NAMES)
+
+
+def test_the_columns_of_the_metrics_keep_their_order() -> None:
+    assert ", ".join(METRIC_NAMES) == (
+        "accuracy, balanced_accuracy, macro_f1, mcc, auc, direction_auc, nll, ece, top_share, net_sharpe"
+    )
 
 
 @settings(max_examples=20)

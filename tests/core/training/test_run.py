@@ -15,7 +15,7 @@ from core.data import summary
 from core.data.dataset import Dataset, load_dataset, load_whole_dataset
 from core.errors import ConfigError, NonFiniteLossError
 from core.evaluation import baselines, metrics
-from core.evaluation.checklist import has_skill
+from core.evaluation.checklist import has_skill, make_checklist
 from core.evaluation.history import EpochResult
 from core.inference import TrainedModel
 from core.models import checkpoint, memory
@@ -208,6 +208,46 @@ def test_a_training_does_not_know_the_first_price_of_test(dataset: Dataset, tmp_
     training.train_model(recipe(epochs=1), market_config(), dataset, tmp_path, device="cpu")
     assert len(seen[0].test) == 0
     assert seen[0].timestamps.max() < dataset.borders.val[1]
+
+
+@pytest.mark.parametrize("val_rows", [200, 0])
+def test_ctrl_c_within_an_epoch_keeps_the_epochs_before_it(
+    short: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val_rows: int
+) -> None:
+    dataset = replace(short, val=short.val[:val_rows])
+    whole = _train(dataset, tmp_path / "whole", stop_after=1)
+    step, steps = Trainer._step, 0
+
+    def interrupted(trainer: Trainer, rows: torch.Tensor) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == 4:  # two steps per epoch
+            raise KeyboardInterrupt
+        return step(trainer, rows)
+
+    monkeypatch.setattr(Trainer, "_step", interrupted)
+    stopped = _train(dataset, tmp_path / "stopped")
+    assert stopped.interrupted
+    assert [result.epoch for result in stopped.history] == [1]
+    assert stopped.findings == whole.findings
+    assert stopped.trained.calibration == whole.trained.calibration
+    kept = TrainedModel.load(tmp_path / "stopped" / "checkpoint.pt")
+    assert all(torch.equal(kept.weights[name], value) for name, value in whole.trained.weights.items())
+
+
+def test_the_gates_judge_each_half_of_val_at_the_epoch_that_the_other_chose(short: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=2), short, torch.device("cpu"))
+    halves = [
+        [{"macro_f1": 0.9, "direction_auc": 0.85}, {"macro_f1": 0.1, "direction_auc": 0.5}],
+        [{"macro_f1": 0.2, "direction_auc": 0.4}, {"macro_f1": 0.8, "direction_auc": 0.95}],
+    ]
+    history = [replace(result, halves=scores) for result, scores in zip(trainer, halves, strict=True)]
+    _, findings = training.evaluate_training(short, trainer, history)
+    # The earlier half chooses epoch 1, the later one epoch 2.
+    assert findings["val_cross_fitted"] == pytest.approx({"macro_f1": (0.2 + 0.1) / 2, "direction_auc": 0.45})
+    gates = [line for line in make_checklist(recipe(), findings) if line.kind == "gate"]
+    assert [line.value for line in gates[:2]] == ["0.1500", "0.4500"]
+    assert [line.verdict for line in gates[:2]] == ["fail", "fail"]
 
 
 def test_what_was_trained_is_kept_if_measuring_it_is_interrupted(

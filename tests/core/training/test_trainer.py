@@ -13,13 +13,16 @@ import torch
 
 from core.config import AugmentConfig, BalanceConfig, RankingMetric, Schedule, TrainingConfig
 from core.data.dataset import Dataset
+from core.data.labels import CLASSES, HOLD
 from core.errors import ConfigError, NonFiniteLossError
 from core.evaluation import baselines, calibration, metrics
+from core.evaluation.backtest import run_backtest
 from core.evaluation.history import EpochResult, cross_fitted_scores
 from core.models import checkpoint
+from core.models.windows import gather_windows
 from core.training.device import resolve_device
 from core.training.trainer import Trainer
-from tests.helpers.market import cut, recipe
+from tests.helpers.market import NO_AUGMENTATION, cut, recipe
 
 CPU = torch.device("cpu")
 EVERYTHING = AugmentConfig(mixup_alpha=0.4, time_mask=0.3, noise_std=0.05, feature_dropout=0.1)
@@ -57,6 +60,68 @@ def test_it_learns_the_planted_signal(dataset: Dataset) -> None:
 def test_it_learns_with_every_augmentation(dataset: Dataset) -> None:
     results = list(Trainer(recipe(EVERYTHING, epochs=4), dataset, CPU))
     assert results[-1].best_metrics["direction_auc"] > 0.8
+
+
+def test_the_model_trains_on_augmented_windows_and_is_evaluated_on_plain_ones(short: Dataset) -> None:
+    windows: dict[bool, list[torch.Tensor]] = {True: [], False: []}
+    trainer = Trainer(recipe(EVERYTHING), short, CPU)
+    trainer.model.register_forward_pre_hook(lambda model, inputs: windows[model.training].append(inputs[0]))
+    trainer.run_epoch()
+    features = torch.from_numpy(short.features.copy())
+    train, val = (gather_windows(features, torch.from_numpy(rows), short.window) for rows in (short.train, short.val))
+    augmented = torch.cat(windows[True])
+    assert augmented.shape == train.shape
+    # Noise alone leaves no value as it was.
+    plain = {window.numpy().tobytes() for window in train}
+    assert not plain & {window.numpy().tobytes() for window in augmented}
+    assert torch.equal(torch.cat(windows[False]), val)
+
+
+def test_the_loss_is_given_the_targets_and_returns_of_the_blended_windows(short: Dataset) -> None:
+    # The last bar of each window carries the return and the class of its row, so a blend carries theirs.
+    features = short.features.copy()
+    features[:, 0] = short.returns
+    features[:, 1:4] = np.eye(len(CLASSES))[short.labels]
+    config = recipe(NO_AUGMENTATION.model_copy(update={"mixup_alpha": 1.0}))
+    trainer = Trainer(config, replace(short, features=features), CPU)
+    windows: list[torch.Tensor] = []
+    losses: list[tuple[torch.Tensor, ...]] = []
+    trainer.model.register_forward_pre_hook(lambda model, inputs: windows.append(inputs[0]) if model.training else None)
+    trainer._loss.register_forward_pre_hook(lambda _, inputs: losses.append(inputs))
+    trainer.run_epoch()
+    assert len(windows) == len(losses) == 3
+    for blended, (_, _, _, targets, returns, mixed) in zip(windows, losses, strict=True):
+        torch.testing.assert_close(blended[:, -1, 0], returns)
+        torch.testing.assert_close(blended[:, -1, 1:4], targets)
+        assert mixed.float().mean() > 0.5
+        assert (targets.max(dim=1).values[mixed] < 1).any()
+
+
+def test_each_epoch_trains_on_every_row_once_in_another_random_order(
+    short: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = Trainer(recipe(), short, CPU)
+    batches: list[list[int]] = []
+    step = trainer._step
+
+    def recorded(rows: torch.Tensor) -> torch.Tensor:
+        batches.append(rows.tolist())
+        return step(rows)
+
+    monkeypatch.setattr(trainer, "_step", recorded)
+    orders = []
+    for _ in range(2):
+        batches.clear()
+        trainer.run_epoch()
+        assert [len(batch) for batch in batches] == [64, 64, 32]
+        # Not only the batches are in random order: each holds rows from all of train.
+        assert all(max(batch) - min(batch) > 100 for batch in batches)
+        orders.append([row for batch in batches for row in batch])
+    train = short.train.tolist()
+    assert sorted(orders[0]) == sorted(orders[1]) == train
+    assert orders[0] != orders[1]
+    for order in orders:
+        assert abs(np.corrcoef(np.arange(len(train)), order)[0, 1]) < 0.3
 
 
 @pytest.mark.parametrize("schedule", get_args(Schedule))
@@ -221,6 +286,89 @@ def test_any_ranking_metric_can_choose_the_epoch(short: Dataset, metric: Ranking
     scores = [sign * result.metrics[metric] for result in results]
     assert [result.score for result in results] == scores
     assert results[-1].value == max(scores)
+
+
+def test_the_net_sharpe_is_that_of_following_the_calls_at_cost(short: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=1), short, CPU)
+    result = trainer.run_epoch()
+    calls = trainer.probabilities(torch.from_numpy(short.val)).argmax(axis=1)
+    assert 0 < (calls != HOLD).sum() < len(calls)
+    sharpe = run_backtest(short, short.val, calls, cost_bp=10.0).sharpe
+    assert result.metrics["net_sharpe"] == sharpe
+    assert run_backtest(short, short.val, calls, cost_bp=0.0).sharpe != sharpe
+    assert run_backtest(short, short.val, len(CLASSES) - 1 - calls, cost_bp=10.0).sharpe != sharpe
+
+
+class _Interruption:
+    """Raises KeyboardInterrupt at a batch of the model, in training or in evaluation mode."""
+
+    def __init__(self, training: bool, batch: int) -> None:
+        self.training = training
+        self.batches_left = batch
+
+    def __call__(self, model: torch.nn.Module, _: Any) -> None:
+        self.batches_left -= model.training == self.training
+        if self.batches_left == 0:
+            raise KeyboardInterrupt
+
+
+def _interrupt_second_epoch(trainer: Trainer, moment: str, monkeypatch: pytest.MonkeyPatch) -> EpochResult:
+    """Run one epoch, then begin another that is interrupted; return the result of the first."""
+    first = trainer.run_epoch()
+    with monkeypatch.context() as patch:
+        if moment == "copying the weights":
+            patch.setattr("copy.deepcopy", _interrupt)
+        else:
+            interruption = _Interruption(training=moment == "training", batch=2 if moment == "training" else 1)
+            handle = trainer.model.register_forward_pre_hook(interruption)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run_epoch()
+    if moment != "copying the weights":
+        handle.remove()
+    return first
+
+
+def _interrupt(_: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+MOMENTS = ["training", "evaluation", "copying the weights"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_interrupted_epoch_changes_neither_the_count_nor_the_best_one(
+    short: Dataset, monkeypatch: pytest.MonkeyPatch, scripted: Scripted, moment: str
+) -> None:
+    scripted([0.2, 0.5, 0.2])
+    config = recipe(deterministic=True, dropout=0.3)
+    trainer, untouched = (Trainer(config, short, CPU) for _ in range(2))
+    first = _interrupt_second_epoch(trainer, moment, monkeypatch)
+    assert trainer.epoch == first.epoch == 1
+    assert trainer.best == first
+    assert not torch.are_deterministic_algorithms_enabled()
+    untouched.run_epoch()
+    assert all(torch.equal(trainer.best_weights[name], value) for name, value in untouched.best_weights.items())
+    evaluation, expected = trainer.evaluate_best(), untouched.evaluate_best()
+    assert np.array_equal(evaluation.val_logits, expected.val_logits)
+    assert (evaluation.calibration, evaluation.gap) == (expected.calibration, expected.gap)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_an_interrupted_trainer_can_be_set_back_to_its_last_epoch(
+    short: Dataset, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    config = recipe(EVERYTHING, dropout=0.3, warmup_steps=20, metric="direction_auc")
+    whole = Trainer(config, short, CPU)
+    expected = list(whole)
+    assert [result.best_epoch for result in expected[:2]] == [1, 2]  # or nothing would be copied
+    single = Trainer(config, short, CPU)
+    single.run_epoch()
+    state = checkpoint.checkpoint_bytes(single.state_dict())
+    trainer = Trainer(config, short, CPU)
+    _interrupt_second_epoch(trainer, moment, monkeypatch)
+    trainer.load_state_dict(checkpoint.checkpoint_from_bytes(state, "state"))
+    assert _rows(list(trainer)) == _rows(expected[1:])
+    assert _same_weights(trainer, whole)
 
 
 def _rates(dataset: Dataset, **trainer: Any) -> list[float]:

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.data.dataset import Dataset
+from core.data.labels import BUY, HOLD, SELL
+from core.evaluation import metrics
+from core.evaluation.metric_names import PREDICTION_METRICS
+from core.evaluation.report import evaluate_rows, make_evaluation_report
+from tests.helpers.market import HORIZON
+
+MOVE = 0.01
+
+
+@pytest.fixture
+def rising_and_falling(dataset: Dataset) -> Dataset:
+    """A dataset in which the price moves by 1 % over every trade of val, up at even rows and down at odd ones."""
+    trade_returns = np.zeros_like(dataset.trade_returns)
+    trade_returns[dataset.val] = np.log1p(np.where(dataset.val % 2 == 0, MOVE, -MOVE))
+    return replace(dataset, trade_returns=trade_returns)
+
+
+def _probabilities(calls: np.ndarray) -> np.ndarray:
+    return np.eye(3)[calls] * 0.8 + 0.2 / 3
+
+
+def _few_calls(dataset: Dataset, call_at_rise: int, call_at_fall: int) -> np.ndarray:
+    """Probabilities that call every fortieth row of val, rises and falls in turn."""
+    rows = dataset.val
+    calls = np.full(len(rows), HOLD)
+    chosen = np.arange(0, len(rows), 41)
+    calls[chosen] = np.where(rows[chosen] % 2 == 0, call_at_rise, call_at_fall)
+    return _probabilities(calls)
+
+
+def test_the_backtest_buys_where_the_model_calls_buy_and_pays_the_cost(rising_and_falling: Dataset) -> None:
+    probabilities = _few_calls(rising_and_falling, BUY, SELL)
+    backtest = make_evaluation_report(rising_and_falling, rising_and_falling.val, probabilities)["backtest"]
+    trades = int((probabilities.argmax(axis=1) != HOLD).sum())
+    assert backtest["trades"] == trades
+    assert backtest["gross_return"] == pytest.approx(trades * MOVE, rel=0.05)
+    # Ten basis points per round trip.
+    assert backtest["net_return"] == pytest.approx(trades * (MOVE - 0.001), rel=0.05)
+
+
+def test_calls_in_the_wrong_direction_lose_in_the_backtest(rising_and_falling: Dataset) -> None:
+    probabilities = _few_calls(rising_and_falling, SELL, BUY)
+    backtest = make_evaluation_report(rising_and_falling, rising_and_falling.val, probabilities)["backtest"]
+    assert backtest["net_return"] < backtest["gross_return"] < 0
+
+
+def test_the_cost_of_the_backtest_can_be_set(rising_and_falling: Dataset) -> None:
+    probabilities = _few_calls(rising_and_falling, BUY, SELL)
+    free, cheap, dear = (
+        make_evaluation_report(rising_and_falling, rising_and_falling.val, probabilities, cost_bp)["backtest"]
+        for cost_bp in (0.0, 10.0, 30.0)
+    )
+    assert free["net_return"] == free["gross_return"] == dear["gross_return"]
+    default = make_evaluation_report(rising_and_falling, rising_and_falling.val, probabilities)["backtest"]
+    assert default == cheap
+    assert dear["net_return"] < cheap["net_return"] < free["net_return"]
+
+
+def test_the_report_holds_the_figures_of_its_rows(dataset: Dataset) -> None:
+    rows = dataset.val[::HORIZON]
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], len(rows))
+    report = make_evaluation_report(dataset, rows, probabilities)
+    assert report["metrics"] == evaluate_rows(dataset, rows, probabilities)
+    assert report["per_class"] == metrics.per_class_scores(dataset.labels[rows], probabilities)
+    assert report["selective"] == metrics.selective_accuracy(dataset.returns[rows], probabilities)
+
+
+def test_rows_are_evaluated_on_their_own_labels_and_timestamps(dataset: Dataset) -> None:
+    rows = dataset.val[5:400:3]
+    probabilities = np.random.default_rng(1).dirichlet([1, 1, 1], len(rows))
+    expected = metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows])
+    assert evaluate_rows(dataset, rows, probabilities) == expected
+    assert tuple(expected) == PREDICTION_METRICS
+    few = evaluate_rows(dataset, rows, probabilities, ["nll", "macro_f1"])
+    assert few == {name: expected[name] for name in ("nll", "macro_f1")}
