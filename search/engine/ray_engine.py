@@ -36,8 +36,9 @@ from search.study.retries import Cause, TrainingFailure
 def _train(training: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
     """Yield what a training yields; an error of our own is the last result, because Ray would retry or hide it."""
     try:
-        for result in training(*arguments):  # not `yield from`: Ray sends values into generators
-            yield result  # noqa: UP028
+        # `yield from` would pass on what Ray sends into generators, which a plain iterator does not take.
+        for result in training(*arguments):  # noqa: UP028
+            yield result
     except Exception as error:  # every error is reported, with its cause
         yield training_failure(error)
 
