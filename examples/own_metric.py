@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.labels import HOLD
-from search.results.folder import CampaignFolder
+from search.results import CampaignFolder
 from search.results.predictions import INCUMBENT, probabilities_of
 from search.statistics.bootstrap import Interval, block_length, confidence_interval, resample
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.results.folder import CampaignFolder
+from search.results import CampaignFolder
 
 SHOWN = ["number", "status", "epochs", "value", "val_direction_auc", "learning_rate", "batch_size"]
 

@@ -18,6 +18,7 @@ from core.presets import load_preset
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MAX_LINES = 60
+pytestmark = pytest.mark.costly
 
 
 def _run(name: str, *arguments: str, folder: Path) -> str:
