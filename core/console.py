@@ -173,6 +173,16 @@ def progress_bar() -> Progress:
     )
 
 
+def market_title(title: str, is_synthetic: bool) -> str:
+    """Return a table's title, which names the synthetic market: the notice above the table may be hidden.
+
+    Args:
+        title: the title for real market data.
+        is_synthetic: whether the figures are those of the synthetic market.
+    """
+    return f"{title} of the SYNTHETIC market" if is_synthetic else title
+
+
 Row = tuple[str, Mapping[str, float | None], Sequence[str]]
 
 

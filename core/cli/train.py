@@ -1,8 +1,8 @@
-"""`preset-train`: train one model from a preset; check what came of it; predict with it."""
+"""`preset-train train`: train one model from a preset, and report how good it is on validation rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -39,102 +39,158 @@ TRAIN_EPILOG = (
 
 @dataclass(frozen=True)
 class _Job:
-    """A training as the command line asks for it."""
+    """A training as the command line asks for it.
+
+    Attributes:
+        preset: the preset that gives the recipe.
+        config: the recipe, with the options of the command line applied.
+        data: the data settings.
+        device: where to train.
+        final_epochs: number of epochs to train on all rows without validation; None trains with validation.
+    """
 
     preset: Preset
     config: TrainingConfig
     data: DataConfig
     device: torch.device
-    final_epochs: int | None
+    final_epochs: int | None = None
 
 
 @with_data_options()
 def train(
-    preset_name: Annotated[str, typer.Option("--preset", help="Name of a preset, or path of a .yaml file.")],
-    output_dir: Annotated[Path, typer.Option("--output-dir", help="Where checkpoint.pt, metrics.json, curves.png go.")],
+    preset_name: Annotated[str, typer.Option("--preset", help="Name of a preset, or path to its .yaml file.")],
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", help="Folder for checkpoint.pt, metrics.json and curves.png.")
+    ],
     config_file: ConfigOption = None,
     *,
     source: dict[str, Any],
-    model: Annotated[str | None, typer.Option(help="quick, small or large. Default: quick; small on a GPU.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most epochs, instead of the preset's.", min=1)] = None,
-    metric: Annotated[str, typer.Option(help="Validation metric that chooses the epoch.")] = "macro_f1",
-    seed: Annotated[int, typer.Option(help="Seed of everything random.", min=0, max=2**32 - 1)] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="Model size: quick, small or large. Default: quick; small on a GPU.")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Maximum number of epochs; with --final, the exact one. Default: the preset's.", min=1),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="Validation metric that selects the best epoch.")] = "macro_f1",
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)] = 0,
     device: DeviceOption = "auto",
-    deterministic: Annotated[bool, typer.Option("--deterministic", help="Repeat exactly on a GPU too.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Make the training repeatable on a GPU too; slower.")
+    ] = False,
     weights: Annotated[
-        str, typer.Option("--class-weights", help="balanced, sqrt, effective or none.")
+        str, typer.Option("--class-weights", help="How rare classes are weighted: balanced, sqrt, effective or none.")
     ] = "balanced",
     oversample: Annotated[
-        bool, typer.Option("--oversample", help="Draw rows of rarer classes more often; with --class-weights none.")
+        bool,
+        typer.Option("--oversample", help="Draw rows of rare classes more often; use it with --class-weights none."),
     ] = False,
     allow_double: Annotated[
         bool, typer.Option("--allow-double", help="Allow class weights and oversampling together.")
     ] = False,
-    warmup_steps: Annotated[int, typer.Option(help="Steps over which the learning rate rises.", min=0)] = 0,
+    warmup_steps: Annotated[
+        int, typer.Option(help="Optimizer steps over which the learning rate rises from 0.", min=0)
+    ] = 0,
     final: Annotated[
-        bool, typer.Option("--final", help="Train on all rows, for use now: nothing is held out or measured.")
+        bool, typer.Option("--final", help="Train on all rows, for production: nothing is held out or measured.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")] = False,
-) -> None:  # fmt: skip
-    """Train a model from a preset; write its checkpoint, its metrics and its curves."""
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the files of an earlier training in --output-dir.")
+    ] = False,
+) -> None:
+    """Train a model from a preset; write its checkpoint, its metrics and its training curves."""
     from core.data.sources.fetch import fetch_missing
     from core.models.memory import default_size
     from core.training import class_balance
     from core.training import run as training
     from core.training.device import resolve_device
 
-    chosen = presets.load_preset(preset_name)
-    where = resolve_device(cast(Device, choice(device, Device, "--device")))
-    size = cast(ModelSize, choice(model, ModelSize, "--model")) if model else default_size(where)
-    ranked_by = cast(RankingMetric, choice(metric, RankingMetric, "--metric"))
-    recipe = chosen.training_config(size=size, metric=ranked_by, seed=seed)
+    preset = presets.load_preset(preset_name)
+    torch_device = resolve_device(cast(Device, choice(device, Device, "--device")))
+    size = cast(ModelSize, choice(model, ModelSize, "--model")) if model else default_size(torch_device)
+    ranking_metric = cast(RankingMetric, choice(metric, RankingMetric, "--metric"))
+    recipe = preset.training_config(size=size, metric=ranking_metric, seed=seed)
     recipe = recipe.with_trainer(deterministic=deterministic, warmup_steps=warmup_steps)
-    kind = cast(ClassWeights, choice(weights, ClassWeights, "--class-weights"))
-    compensation = BalanceConfig(class_weights=kind, oversample=oversample, allow_double=allow_double)
-    class_balance.check_balance(compensation)
-    recipe = recipe.model_copy(update={"balance": compensation})
-    job = _Job(chosen, recipe, data_config(source, config_file), where, None)
-    job = _final(job, epochs) if final else _limited(job, epochs)
+    class_weights = cast(ClassWeights, choice(weights, ClassWeights, "--class-weights"))
+    balance = BalanceConfig(class_weights=class_weights, oversample=oversample, allow_double=allow_double)
+    class_balance.check_balance(balance)
+    recipe = recipe.model_copy(update={"balance": balance})
+    job = _Job(preset, recipe, data_config(source, config_file), torch_device)
+    job = _final_job(job, epochs) if final else _limited_job(job, epochs)
     training.check_output(output_dir, overwrite)
     fetch_missing(job.data)
     with reserved(output_dir):
-        outcome = _train(job, output_dir)
-    _report(chosen.name, outcome)
-    if outcome.interrupted:
+        dataset = _load_dataset(job)
+        result = _train(job, dataset, output_dir)
+    _report(preset.name, dataset, result)
+    if result.interrupted:
         raise typer.Exit(INTERRUPTED)
 
 
-def _limited(job: _Job, epochs: int | None) -> _Job:
-    if epochs is None:
-        return job
-    return _Job(job.preset, job.config.with_trainer(epochs=epochs), job.data, job.device, None)
+def _limited_job(job: _Job, epochs: int | None) -> _Job:
+    """Return the job with another maximum number of epochs, if one is given."""
+    return job if epochs is None else replace(job, config=job.config.with_trainer(epochs=epochs))
 
 
-def _final(job: _Job, epochs: int | None) -> _Job:
-    """The same training without validation: as many epochs as were confirmed, on the schedule of the recipe."""
-    wanted = epochs or job.preset.training.final_epochs
-    if wanted is None:
+def _final_job(job: _Job, epochs: int | None) -> _Job:
+    """Return the job without validation: it trains the confirmed number of epochs, on the schedule of the recipe.
+
+    Raises:
+        ConfigError: neither the preset nor the command line gives a number of epochs.
+    """
+    final_epochs = epochs or job.preset.training.final_epochs
+    if final_epochs is None:
         raise ConfigError(
-            f"Preset {job.preset.name} has no confirmed number of epochs, and --final holds nothing out to choose one",
-            "Confirm it, or give the best epoch of an ordinary training as --epochs",
+            f"Preset {job.preset.name} has no confirmed number of epochs, and --final holds out no rows to select one",
+            "Confirm the campaign, or give the best epoch of an ordinary training as --epochs",
         )
-    config = job.config.with_trainer(epochs=max(wanted, job.config.trainer.epochs), patience=None)
-    return _Job(job.preset, config, job.data, job.device, wanted)
+    config = job.config.with_trainer(epochs=max(final_epochs, job.config.trainer.epochs), patience=None)
+    return replace(job, config=config, final_epochs=final_epochs)
 
 
-def _train(job: _Job, output_dir: Path) -> TrainingResult:
-    """Load the data, say what is to be done, and do it behind a progress bar."""
-    from core.data import dataset, summary
+def _load_dataset(job: _Job) -> Dataset:
+    """Load the data of a job, and announce the training with all that is doubtful about its data."""
+    from core.data import dataset as datasets
+    from core.data import summary
+
+    dataset = datasets.load_dataset(job.data) if job.final_epochs is None else datasets.load_whole_dataset(job.data)
+    dataset.check_batch_size(job.config.trainer.batch_size)
+    if dataset.is_synthetic:
+        console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
+    for sentence in summary.advice(dataset):
+        console.err.print(f"[bold yellow]advice:[/] {escape(sentence)}")
+    console.err.print(
+        f"{job.preset.name} on {escape(_describe_dataset(dataset))}; {_describe_model(job.config, dataset, job.device)}"
+    )
+    return dataset
+
+
+def _describe_dataset(dataset: Dataset) -> str:
+    windows = (
+        f"{len(dataset.train)} train and {len(dataset.val)} val windows"
+        if len(dataset.val)
+        else f"all {len(dataset.train)} windows"
+    )
+    return f"{', '.join(dataset.symbol_names)}, {dataset.span[0]} to {dataset.span[1]}: {windows}"
+
+
+def _describe_model(config: TrainingConfig, dataset: Dataset, device: torch.device) -> str:
+    import torch
+
+    from core.models.memory import estimate_memory
+
+    memory = estimate_memory(config.model, len(dataset.feature_names), dataset.window, config.trainer.batch_size)
+    return (
+        f"model {config.model.size}, {device} ({torch.get_num_threads()} threads), "
+        f"about {memory.total / 2**20:.0f} MiB per training step"
+    )
+
+
+def _train(job: _Job, dataset: Dataset, output_dir: Path) -> TrainingResult:
+    """Train behind a progress bar that shows the score of each epoch."""
     from core.training import run as training
 
     config = job.config
-    made = dataset.load_dataset(job.data) if job.final_epochs is None else dataset.load_whole_dataset(job.data)
-    made.check_batch_size(config.trainer.batch_size)
-    if made.is_synthetic:
-        console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
-    for sentence in summary.advice(made):
-        console.err.print(f"[bold yellow]advice:[/] {escape(sentence)}")
-    console.err.print(f"{job.preset.name} on {escape(_described(made))}; {_machine(config, made, job.device)}")
     about = {
         "preset": job.preset.model_dump(mode="json"),
         "data_config": job.data.model_dump(mode="json", exclude_none=True),
@@ -142,66 +198,58 @@ def _train(job: _Job, output_dir: Path) -> TrainingResult:
     with console.progress_bar() as bar:
         task = bar.add_task("epoch", total=job.final_epochs or config.trainer.epochs)
 
-        def show(result: EpochResult) -> None:
-            told = f"{config.trainer.metric} {result.score:.4f}, best {result.value:.4f} at {result.best_epoch}"
-            told = told if result.metrics else f"training loss {result.train_loss:.4f}"
-            bar.update(task, completed=result.epoch, description=f"epoch  {told}")
+        def show(epoch: EpochResult) -> None:
+            scores = f"{config.trainer.metric} {epoch.score:.4f}, best {epoch.value:.4f} at {epoch.best_epoch}"
+            text = scores if epoch.metrics else f"training loss {epoch.train_loss:.4f}"
+            bar.update(task, completed=epoch.epoch, description=f"epoch  {text}")
 
         return training.train_model(
-            config, job.data, made, output_dir,
+            config, job.data, dataset, output_dir,
             device=cast(Device, job.device.type), stop_after=job.final_epochs, about=about, on_epoch=show,
         )  # fmt: skip
 
 
-def _described(made: Dataset) -> str:
-    windows = (
-        f"{len(made.train)} train and {len(made.val)} val windows"
-        if len(made.val)
-        else f"all {len(made.train)} windows"
-    )
-    return f"{', '.join(made.symbol_names)}, {made.span[0]} to {made.span[1]}: {windows}"
+def _report(name: str, dataset: Dataset, result: TrainingResult) -> None:
+    """Print the validation metrics, the failed gates, the diagnoses, and the files that were written.
 
-
-def _machine(config: TrainingConfig, made: Dataset, device: torch.device) -> str:
-    import torch
-
-    from core.models.memory import estimate_memory
-
-    memory = estimate_memory(config.model, len(made.feature_names), made.window, config.trainer.batch_size)
-    return (
-        f"model {config.model.size}, {device} ({torch.get_num_threads()} threads), "
-        f"about {memory.total / 2**20:.0f} MiB a training step"
-    )
-
-
-def _report(name: str, outcome: TrainingResult) -> None:
-    """Print the closing table, what fails, and what was written."""
-    best, findings = outcome.best, outcome.findings
+    Args:
+        name: name of the preset.
+        dataset: the dataset that the model was trained on.
+        result: the result of the training.
+    """
+    best, findings = result.best, result.findings
     if findings:
-        rows: list[Row] = [(name, findings["val"], [f"{best.epoch} of {len(outcome.history)}"])]
-        rows += [(yardstick, scores, [""]) for yardstick, scores in findings["val_yardsticks"].items()]
-        console.out.print(console.metrics_table("Validation window", rows, ["best epoch"]))
-        console.out.print("The epoch was chosen on these rows, so its figures are optimistic. Test was not read.")
-        _print_gates(outcome.checklist)
+        rows: list[Row] = [(name, findings["val"], [f"{best.epoch} of {len(result.history)}"])]
+        rows += [(baseline, metrics, [""]) for baseline, metrics in findings["val_yardsticks"].items()]
+        title = console.market_title("Validation window", dataset.is_synthetic)
+        console.out.print(console.metrics_table(title, rows, ["best epoch"]))
+        console.out.print(
+            "The best epoch was selected on these rows, so its figures are optimistic. The test rows were not read."
+        )
+        _print_gates(result.checklist)
     else:
         console.out.print(
-            f"Trained on all rows for {len(outcome.history)} epochs. No held-out figure exists, and the probabilities "
+            f"Trained on all rows for {len(result.history)} epochs. No held-out figure exists, and the probabilities "
             "are not calibrated."
         )
-    for diagnosis in outcome.diagnoses:
+    for diagnosis in result.diagnoses:
         console.out.print(f"[bold yellow]diagnosis:[/] {escape(str(diagnosis))}")
-    if outcome.interrupted:
-        console.out.print(f"Interrupted after epoch {len(outcome.history)}: the best epoch up to there was kept.")
-    for path in outcome.files:
+    if result.interrupted:
+        console.out.print(f"Interrupted after epoch {len(result.history)}: the best epoch so far was kept.")
+    for path in result.files:
         console.out.print(f"wrote {escape(str(path))}")
 
 
-def _print_gates(lines: list[ChecklistLine]) -> None:
+def _print_gates(checklist: list[ChecklistLine]) -> None:
+    """Print which gates failed on validation rows, or that all passed."""
     from core.evaluation.checklist import has_skill
 
-    if has_skill(lines):
+    if has_skill(checklist):
         console.out.print("Gates: all passed on validation rows.")
         return
-    failed = [line for line in lines if line.kind == "gate" and line.verdict != "pass"]
-    told = "; ".join(f"{line.name}: {line.value or 'not measured'}, should be {line.bound}" for line in failed)
-    console.out.print(f"[bold red]No skill shown.[/] Gates failed: {escape(told)}.")
+    failed = "; ".join(
+        f"{line.name}: {line.value or 'not measured'}, should be {line.bound}"
+        for line in checklist
+        if line.kind == "gate" and line.verdict != "pass"
+    )
+    console.out.print(f"[bold red]No skill shown.[/] Gates failed: {escape(failed)}.")

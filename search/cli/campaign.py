@@ -180,7 +180,7 @@ def _table(plan: Any, outcome: Any) -> Table:
         name = f"incumbent: {plan.config.incumbent}"
         rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
     rows.extend((BASELINE_LABELS[name], scores, [""]) for name, scores in outcome.yardsticks.items())
-    title = f"Validation window{' of the SYNTHETIC market' if plan.dataset.is_synthetic else ''}"
+    title = console.market_title("Validation window", plan.dataset.is_synthetic)
     return console.metrics_table(title, rows, ["best epoch"])
 
 

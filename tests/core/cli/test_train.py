@@ -71,12 +71,18 @@ def test_a_training_on_synthetic_data_writes_its_files_and_says_what_they_are(ru
     assert Path("out/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_figures_of_the_synthetic_market_are_marked_even_where_the_notice_is_hidden(run: Run) -> None:
+    assert run(f"{SYNTHETIC} --epochs 1 --quiet") == 0
+    assert run.err == ""
+    assert "Validation window of the SYNTHETIC market" in run.out
+
+
 def test_bars_of_several_symbols_come_from_the_store(run: Run, tmp_path: Path) -> None:
     for seed, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
         random_bars(4100, seed, symbol).frame.to_parquet(tmp_path / f"binance_{symbol}_5m.parquet")
     line = "--preset quick_experiment --symbols BTCUSDT ETHUSDT --store . --days 14 --window 8 --horizon 2"
     assert run(f"{line} --epochs 1 --output-dir out") == 0
-    assert "SYNTHETIC" not in run.err
+    assert "SYNTHETIC" not in run.err + run.out
     report = json.loads(Path("out/metrics.json").read_text())
     assert report["data"]["symbols"] == ["BTCUSDT", "ETHUSDT"]
     assert (report["data"]["window"], report["data"]["horizon"]) == (8, 2)
@@ -200,7 +206,7 @@ def test_the_same_command_gives_the_same_model(run: Run) -> None:
 def test_the_curves_and_the_gates_are_told(run: Run) -> None:
     assert run(f"{SYNTHETIC} --epochs 1 --metric mcc --deterministic") == 0
     assert "No skill shown. Gates failed" in run.out
-    assert "MiB a training step" in run.err
+    assert "MiB per training step" in run.err
     report = json.loads(Path("out/metrics.json").read_text())
     assert report["training"]["trainer"]["metric"] == "mcc"
     assert report["training"]["trainer"]["deterministic"] is True
