@@ -103,7 +103,7 @@ def _diagnose_overfitting(
         "Overfitting",
         "; ".join(numbers),
         f"Raise dropout (now {config.model.dropout:g}), weight decay ({config.trainer.weight_decay:g}) and label "
-        f"smoothing ({config.loss.label_smoothing:g}), or take preset conservative; more days help most",
+        f"smoothing ({config.loss.label_smoothing:g}), or use preset conservative; more days help most",
     )
 
 

@@ -107,7 +107,7 @@ class Augmenter:
         Args:
             config: strength of each augmentation; 0 switches it off.
             generator: random generator of everything but mixup's weights, on the device of the batches.
-            rng: random generator of mixup's weights: torch draws from a Beta distribution without one of its own.
+            rng: random generator of mixup's weights, because torch's Beta distribution takes none.
         """
         self.config = config
         self.generator = generator

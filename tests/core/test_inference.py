@@ -28,14 +28,14 @@ CONFIG = market_config(bars=2500, symbols=("AAA", "BBB"))
 
 
 @pytest.fixture(scope="module")
-def made() -> Dataset:
+def dataset() -> Dataset:
     return load_dataset(CONFIG)
 
 
 @pytest.fixture(scope="module")
-def folder(made: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("trained")
-    training.train_model(recipe(epochs=1), CONFIG, made, output, device="cpu")
+    training.train_model(recipe(epochs=1), CONFIG, dataset, output, device="cpu")
     return output
 
 
@@ -49,38 +49,38 @@ def market() -> Market:
     return read_market(CONFIG)
 
 
-def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Market, made: Dataset) -> None:
+def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Market, dataset: Dataset) -> None:
     table = trained.predict(market, CPU)
-    trainer = Trainer(recipe(epochs=1), made, CPU)
+    trainer = Trainer(recipe(epochs=1), dataset, CPU)
     trainer.model.load_state_dict(trained.weights)
     assert trained.calibration is not None
-    for symbol, name in enumerate(made.symbol_names):
-        rows = made.val[made.symbols[made.val] == symbol]
+    for symbol, name in enumerate(dataset.symbol_names):
+        rows = dataset.val[dataset.symbols[dataset.val] == symbol]
         expected = trainer.logits(torch.from_numpy(rows))
-        mine = table[table["symbol"] == name].set_index("timestamp")
-        found = mine.loc[pd.to_datetime(made.timestamps[rows], unit="us", utc=True)]
-        probabilities = found[["sell", "hold", "buy"]].to_numpy()
+        symbol_table = table[table["symbol"] == name].set_index("timestamp")
+        predicted = symbol_table.loc[pd.to_datetime(dataset.timestamps[rows], unit="us", utc=True)]
+        probabilities = predicted[["sell", "hold", "buy"]].to_numpy()
         np.testing.assert_allclose(probabilities, trained.calibration.apply(expected), atol=1e-6)
-        assert found["call"].tolist() == np.array(CLASSES)[expected.argmax(axis=1)].tolist()
-        assert set(found["split"]) == {"val"}
+        assert predicted["call"].tolist() == np.array(CLASSES)[expected.argmax(axis=1)].tolist()
+        assert set(predicted["split"]) == {"val"}
 
 
 def test_confidence_and_forecast_are_the_heads_in_plain_units(
-    trained: TrainedModel, market: Market, made: Dataset
+    trained: TrainedModel, market: Market, dataset: Dataset
 ) -> None:
     table = trained.predict(market, CPU)
     model = trained.build(CPU)
-    assert made.return_scale[0] != made.return_scale[1]
-    for symbol, name in enumerate(made.symbol_names):
-        rows = made.val[made.symbols[made.val] == symbol]
-        windows = torch.from_numpy(made.features[rows[:, None] + np.arange(1 - made.window, 1)])
+    assert dataset.return_scale[0] != dataset.return_scale[1]
+    for symbol, name in enumerate(dataset.symbol_names):
+        rows = dataset.val[dataset.symbols[dataset.val] == symbol]
+        windows = torch.from_numpy(dataset.features[rows[:, None] + np.arange(1 - dataset.window, 1)])
         with torch.inference_mode():
             _, confidence, forecast = model(windows)
         predicted = table[table["symbol"] == name].set_index("timestamp")
-        predicted = predicted.loc[pd.to_datetime(made.timestamps[rows], unit="us", utc=True)]
+        predicted = predicted.loc[pd.to_datetime(dataset.timestamps[rows], unit="us", utc=True)]
         np.testing.assert_allclose(predicted["confidence"], 1 / (1 + np.exp(-confidence.numpy())), atol=1e-6)
-        expected = forecast.numpy() * made.return_scale[symbol]
-        np.testing.assert_allclose(predicted["forecast_return"], expected, atol=1e-6 * made.return_scale[symbol])
+        expected = forecast.numpy() * dataset.return_scale[symbol]
+        np.testing.assert_allclose(predicted["forecast_return"], expected, atol=1e-6 * dataset.return_scale[symbol])
         assert np.abs(predicted["forecast_return"]).max() < 0.1  # a log return, no scaled one
 
 
@@ -91,7 +91,7 @@ def test_every_bar_with_a_whole_window_is_predicted_and_no_other(trained: Traine
     assert table["confidence"].between(0, 1).all()
     assert np.isfinite(table["forecast_return"]).all()
     assert table["timestamp"].is_monotonic_increasing
-    # The last bars, whose future is not known, are the ones of use.
+    # The last bars, whose future is unknown, are the ones to predict.
     assert table["timestamp"].iloc[-1] == pd.Timestamp(market.span.stop - market.span.bar, unit="us", tz="UTC")
     assert table["split"].iloc[-1] == "new"
 
@@ -100,9 +100,9 @@ def test_a_prediction_needs_nothing_but_bars_up_to_it(trained: TrainedModel) -> 
     whole = read_market(CONFIG)
     cut = read_market(CONFIG.model_copy(update={"until": pd.Timestamp("2024-01-06", tz="UTC").to_pydatetime()}))
     late, early = trained.predict(whole, CPU), trained.predict(cut, CPU)
-    both = early.merge(late, on=["timestamp", "symbol"], suffixes=("", "_late"))
-    assert len(both) == len(early) > 500
-    np.testing.assert_allclose(both["buy"], both["buy_late"], atol=1e-6)
+    common = early.merge(late, on=["timestamp", "symbol"], suffixes=("", "_late"))
+    assert len(common) == len(early) > 500
+    np.testing.assert_allclose(common["buy"], common["buy_late"], atol=1e-6)
 
 
 def test_without_calibration_the_probabilities_are_the_networks_own(trained: TrainedModel, market: Market) -> None:
@@ -116,13 +116,13 @@ def test_without_calibration_the_probabilities_are_the_networks_own(trained: Tra
 
 def test_one_symbol_of_several_can_be_predicted_alone(trained: TrainedModel, market: Market) -> None:
     alone = replace(market, symbols=market.symbols[1:])
-    table, both = trained.predict(alone, CPU), trained.predict(market, CPU)
-    mine = both[both["symbol"] == "BBB"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(table, mine, check_exact=False, atol=1e-6)
+    table, whole = trained.predict(alone, CPU), trained.predict(market, CPU)
+    expected = whole[whole["symbol"] == "BBB"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(table, expected, check_exact=False, atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda m: replace(m, feature_names=m.feature_names[:-1]), "missing"),
         (lambda m: replace(m, feature_names=(*m.feature_names, "more")), "unknown more"),
@@ -133,9 +133,9 @@ def test_one_symbol_of_several_can_be_predicted_alone(trained: TrainedModel, mar
     ids=["a feature less", "a feature more", "another order", "another symbol", "another interval"],
 )
 def test_data_unlike_the_trainings_are_refused(
-    trained: TrainedModel, market: Market, change: Callable[[Market], Market], said: str
+    trained: TrainedModel, market: Market, change: Callable[[Market], Market], message: str
 ) -> None:
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         trained.predict(change(market), CPU)
 
 
@@ -145,13 +145,13 @@ def test_bars_too_few_for_one_window_are_refused(trained: TrainedModel) -> None:
         trained.predict(short, CPU)
 
 
-def test_a_checkpoint_keeps_everything(folder: Path, trained: TrainedModel, made: Dataset, tmp_path: Path) -> None:
+def test_a_checkpoint_keeps_everything(folder: Path, trained: TrainedModel, dataset: Dataset, tmp_path: Path) -> None:
     trained.save(tmp_path / "again.pt")
-    again = TrainedModel.load(tmp_path / "again.pt")
+    loaded = TrainedModel.load(tmp_path / "again.pt")
     for name in ("config", "data", "calibration", "features", "symbols", "bar", "train", "val", "findings", "about"):
-        assert getattr(again, name) == getattr(trained, name), name
+        assert getattr(loaded, name) == getattr(trained, name), name
     for name in ("center", "scale", "return_scale"):
-        assert np.array_equal(getattr(again, name), getattr(made, name)), name
+        assert np.array_equal(getattr(loaded, name), getattr(dataset, name)), name
     assert trained.data == CONFIG
     assert trained.findings["val"]["macro_f1"] > 0
 
@@ -183,12 +183,12 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "a bias that is no number": _damaged(lambda c: c["calibration"].update(bias=[float("nan"), 0.0, 0.0])),
     "a bar without end": _damaged(lambda c: c.update(bar=float("inf"))),
     "a border without end": _damaged(lambda c: c.update(train=[0, float("inf")])),
-    "yardsticks that are none": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves=[1])),
-    "a yardstick that is none": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves={"x": {}})),
+    "baselines that are no mapping": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves=[1])),
+    "a baseline that is no number": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves={"x": {}})),
     "two biases": _damaged(lambda c: c["calibration"].update(bias=[1.0, 2.0])),
     "three borders": _damaged(lambda c: c.update(train=[1, 2, 3])),
     "a list for findings": _damaged(lambda c: c.update(findings=[1])),
-    "a text for a model": _damaged(lambda c: c.update(model="here")),
+    "a text for a model": _damaged(lambda c: c.update(model="weights")),
 }
 
 
@@ -203,13 +203,13 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(folder: Path, tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
-def test_a_trainers_state_is_no_trained_model(made: Dataset, tmp_path: Path) -> None:
-    checkpoint.save_checkpoint(tmp_path / "state.pt", Trainer(recipe(), made, CPU).state_dict())
+def test_a_trainers_state_is_no_trained_model(dataset: Dataset, tmp_path: Path) -> None:
+    checkpoint.save_checkpoint(tmp_path / "state.pt", Trainer(recipe(), dataset, CPU).state_dict())
     with pytest.raises(ConfigError, match="no whole trained model"):
         TrainedModel.load(tmp_path / "state.pt")
 
 
-def test_the_interval_is_that_of_the_bars_whatever_the_settings_say(made: Dataset) -> None:
-    hourly = replace(made, bar=3_600_000_000)
-    rest: dict[str, Any] = {"weights": {}, "calibration": None, "findings": {}, "about": {}}
-    assert TrainedModel.from_dataset(hourly, recipe(), CONFIG, **rest).data.interval == "1h"
+def test_the_interval_is_that_of_the_bars_whatever_the_settings_say(dataset: Dataset) -> None:
+    hourly = replace(dataset, bar=3_600_000_000)
+    results: dict[str, Any] = {"weights": {}, "calibration": None, "findings": {}, "about": {}}
+    assert TrainedModel.from_dataset(hourly, recipe(), CONFIG, **results).data.interval == "1h"

@@ -62,15 +62,15 @@ def test_a_taken_folder_is_refused_before_training(store: Path, tmp_path: Path) 
         quick_start_training(["BTCUSDT"], days=15, store=store, offline=True, output=tmp_path)
 
 
-def test_a_store_without_the_bars_is_told(tmp_path: Path) -> None:
+def test_a_store_without_the_bars_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no 5m bars of BTCUSDT"):
         quick_start_training(["BTCUSDT"], store=tmp_path, offline=True)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [({"epochs": 0}, "'epochs'"), ({"days": -1}, "'days'"), ({"symbols": "BTCUSDT"}, "is the text 'BTCUSDT'")],
 )
-def test_a_value_that_does_not_fit_is_told(store: Path, changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_a_value_that_does_not_fit_is_reported(store: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         quick_start_training(**{"symbols": ["BTCUSDT"], "days": 15, "store": str(store), "offline": True, **changes})

@@ -1,6 +1,6 @@
-"""The losses of twenty training steps, kept: a change of numbers is a change that someone has to mean.
+"""Compares the losses of twenty training steps with recorded ones: numbers must not change unintentionally.
 
-After such a change: `python -m tests.golden.test_loss_curve` writes the file anew.
+After an intended change, record them again: `python -m tests.golden.test_loss_curve`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEPS, BATCH = 20, 32
 
 
 def losses() -> list[float]:
-    """Losses in float64 of steps whose every number follows from integers: weights, order, data."""
+    """Return the losses in float64 of steps whose weights, order and data all follow from integers."""
     config = TrainingConfig(
         model=ModelConfig(size="quick", dropout=0.0),
         augment=AugmentConfig(mixup_alpha=0.0, time_mask=0.0, noise_std=0.0, feature_dropout=0.0),
@@ -40,7 +40,7 @@ def losses() -> list[float]:
     return [trainer._step(torch.from_numpy(batch)).item() for batch in np.split(rows, STEPS)]
 
 
-def test_the_losses_are_the_ones_that_were_kept() -> None:
+def test_the_losses_are_the_recorded_ones() -> None:
     np.testing.assert_allclose(losses(), json.loads(GOLDEN.read_text()), rtol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Training on a GPU, with core alone: neither Ray nor Optuna need be installed there."""
+"""Tests training on a GPU with core alone: neither Ray nor Optuna needs to be installed there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.market import market_config, recipe
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device"),
 ]
 
 CUDA = torch.device("cuda")
@@ -70,7 +70,7 @@ def test_results_are_finite_and_the_loss_falls(on_gpu: tuple[Trainer, list[Epoch
     assert results[1].train_loss < results[0].train_loss
 
 
-# The devices draw other random numbers, so only the picture is the same.
+# The devices draw other random numbers, so the results are alike, not the same.
 def test_the_gpu_learns_what_the_cpu_learns(
     on_gpu: tuple[Trainer, list[EpochResult]], on_cpu: tuple[Trainer, list[EpochResult]]
 ) -> None:
@@ -120,7 +120,7 @@ def test_training_leaves_the_gpus_own_random_state_alone(market: Dataset) -> Non
 
 
 def _peak(size: ModelSize, batch: int) -> tuple[int, int]:
-    """Bytes that a training step holds at most on the GPU, and the estimate, both without the weights' own."""
+    """Return the bytes a training step occupies at its peak on the GPU, and their estimate, without the weights."""
     config = ModelConfig(size=size)
     model = build_model(config, 16, 60, 0, CUDA).train()
     windows = torch.zeros(batch, 60, 16, device=CUDA)
@@ -134,11 +134,11 @@ def _peak(size: ModelSize, batch: int) -> tuple[int, int]:
 
 @pytest.mark.parametrize("size", ["quick", "small", "large"])
 def test_the_estimate_of_memory_is_what_the_gpu_holds(size: ModelSize) -> None:
-    held, estimated = _peak(size, 256)
-    assert 0.5 < held / estimated < 2.0
+    occupied, estimated = _peak(size, 256)
+    assert 0.5 < occupied / estimated < 2.0
 
 
 def test_a_deterministic_training_repeats_to_the_last_bit(market: Dataset) -> None:
     config = CONFIG.with_trainer(deterministic=True, epochs=1)
-    first, again = ([r.as_row() | {"seconds": None} for r in Trainer(config, market, CUDA)] for _ in range(2))
-    assert first == again
+    first, second = ([r.as_row() | {"seconds": None} for r in Trainer(config, market, CUDA)] for _ in range(2))
+    assert first == second

@@ -1,4 +1,4 @@
-"""The whole training step against one written independently, from torch's own modules and the papers' formulas."""
+"""Compares the training step with one written independently, from torch's own modules and the papers' formulas."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _config(size: ModelSize, **loss: float) -> TrainingConfig:
 
 
 def _plain_loop(config: TrainingConfig, dataset: Dataset, start: nn.Module, batches: list[np.ndarray]) -> list[float]:
-    """Losses of a training loop that shares no line with `core`'s; the network starts with the same weights."""
+    """Return the losses of a training loop that shares no line with `core`, from the same initial weights."""
     model = StockHybrid(config.model, dataset.features.shape[1], dataset.window).double().train()
     model.load_from(start)  # type: ignore[arg-type]
     matrices = [p for p in model.parameters() if p.dim() > 1]
@@ -93,9 +93,9 @@ def test_twenty_steps_are_those_of_a_plain_loop(dataset: Dataset, size: ModelSiz
     rng = np.random.default_rng(0)
     batches = np.split(rng.permutation(dataset.train[: STEPS * BATCH]), STEPS)
     expected = _plain_loop(config, cut(dataset, train=STEPS * BATCH), trainer.model, batches)
-    found = [trainer._step(torch.from_numpy(rows)).item() for rows in batches]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert found[-1] < found[0]
+    losses = [trainer._step(torch.from_numpy(rows)).item() for rows in batches]
+    np.testing.assert_allclose(losses, expected, rtol=1e-6)
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("size", ["quick", "small", "large"])
@@ -108,5 +108,5 @@ def test_the_network_is_the_one_from_torchs_own_modules(size: ModelSize, window:
     stock = StockHybrid(config, 7, window).double().eval()
     stock.load_from(ours)
     windows = torch.randn(5, window, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    for mine, theirs in zip(ours(windows), stock(windows), strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+    for output, reference in zip(ours(windows), stock(windows), strict=True):
+        torch.testing.assert_close(output, reference, rtol=1e-12, atol=1e-12)

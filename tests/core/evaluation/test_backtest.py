@@ -13,21 +13,21 @@ from tests.helpers.market import HORIZON, market_config, prepare, random_bars
 
 @pytest.fixture(scope="module")
 def flat() -> Dataset:
-    made = prepare([random_bars(5000)], market_config())
-    return replace(made, trade_returns=np.zeros_like(made.trade_returns))
+    dataset = prepare([random_bars(5000)], market_config())
+    return replace(dataset, trade_returns=np.zeros_like(dataset.trade_returns))
 
 
 def test_a_trade_enters_at_the_next_open_and_leaves_h_bars_later() -> None:
     bars = random_bars(5000)
-    made = prepare([bars], market_config())
+    dataset = prepare([bars], market_config())
     opens = bars.frame["open"].to_numpy()
-    row = int(made.val[10])
-    assert made.trade_returns[row] == pytest.approx(np.log(opens[row + 1 + HORIZON] / opens[row + 1]), abs=1e-7)
-    calls = np.where(made.val == row, BUY, HOLD)
+    row = int(dataset.val[10])
+    assert dataset.trade_returns[row] == pytest.approx(np.log(opens[row + 1 + HORIZON] / opens[row + 1]), abs=1e-7)
+    calls = np.where(dataset.val == row, BUY, HOLD)
     gross = opens[row + 1 + HORIZON] / opens[row + 1] - 1
-    found = run_backtest(made, made.val, calls, cost_bp=0)
-    assert (found.trades, found.net_return) == (1, pytest.approx(gross, rel=1e-4))
-    short = run_backtest(made, made.val, np.where(made.val == row, SELL, HOLD), cost_bp=10)
+    result = run_backtest(dataset, dataset.val, calls, cost_bp=0)
+    assert (result.trades, result.net_return) == (1, pytest.approx(gross, rel=1e-4))
+    short = run_backtest(dataset, dataset.val, np.where(dataset.val == row, SELL, HOLD), cost_bp=10)
     assert short.net_return == pytest.approx(-gross - 0.001, rel=1e-4)
     assert short.gross_return == pytest.approx(-gross, rel=1e-4)
 
@@ -40,18 +40,18 @@ def test_calls_made_while_a_position_is_open_are_passed_over() -> None:
 
 
 def test_no_call_earns_and_loses_nothing(flat: Dataset) -> None:
-    found = run_backtest(flat, flat.val, np.full(len(flat.val), HOLD))
-    assert (found.net_return, found.trades, found.turnover, found.drawdown) == (0.0, 0, 0.0, 0.0)
-    assert np.isnan(found.sharpe)
+    result = run_backtest(flat, flat.val, np.full(len(flat.val), HOLD))
+    assert (result.net_return, result.trades, result.turnover, result.drawdown) == (0.0, 0, 0.0, 0.0)
+    assert np.isnan(result.sharpe)
 
 
 def test_costs_are_paid_on_every_round_trip(flat: Dataset) -> None:
-    found = run_backtest(flat, flat.val, np.full(len(flat.val), BUY), cost_bp=10)
-    assert found.trades == -(-len(flat.val) // HORIZON)
-    assert found.gross_return == 0.0
-    assert found.net_return == pytest.approx(-0.001 * found.trades, rel=0.2)
-    assert found.drawdown == pytest.approx(-found.net_return)
-    assert found.sharpe < 0
+    result = run_backtest(flat, flat.val, np.full(len(flat.val), BUY), cost_bp=10)
+    assert result.trades == -(-len(flat.val) // HORIZON)
+    assert result.gross_return == 0.0
+    assert result.net_return == pytest.approx(-0.001 * result.trades, rel=0.2)
+    assert result.drawdown == pytest.approx(-result.net_return)
+    assert result.sharpe < 0
 
 
 def test_symbols_share_the_capital() -> None:
@@ -66,24 +66,24 @@ def test_symbols_share_the_capital() -> None:
 
 def test_holding_is_from_the_first_row_to_the_last() -> None:
     bars = random_bars(5000)
-    made = prepare([bars], market_config())
+    dataset = prepare([bars], market_config())
     close = bars.frame["close"].to_numpy()
-    found = run_backtest(made, made.val, np.full(len(made.val), HOLD))
-    assert found.buy_and_hold == pytest.approx(close[made.val[-1]] / close[made.val[0]] - 1)
+    result = run_backtest(dataset, dataset.val, np.full(len(dataset.val), HOLD))
+    assert result.buy_and_hold == pytest.approx(close[dataset.val[-1]] / close[dataset.val[0]] - 1)
 
 
-def _paid(made: Dataset, returns: list[float], every: int) -> tuple[Dataset, np.ndarray]:
-    """A dataset whose trades at every so many val rows earn these returns, and the calls that take them."""
-    earned = np.zeros_like(made.trade_returns)
-    rows = made.val[::every][: len(returns)]
+def _paid(dataset: Dataset, returns: list[float], spacing: int) -> tuple[Dataset, np.ndarray]:
+    """Return a dataset whose trades at every n-th val row earn these returns, and the calls that make them."""
+    earned = np.zeros_like(dataset.trade_returns)
+    rows = dataset.val[::spacing][: len(returns)]
     earned[rows] = np.log1p(returns)
-    return replace(made, trade_returns=earned), np.where(np.isin(made.val, rows), BUY, HOLD)
+    return replace(dataset, trade_returns=earned), np.where(np.isin(dataset.val, rows), BUY, HOLD)
 
 
 def test_sharpe_turnover_and_drawdown_are_those_of_the_textbook(flat: Dataset) -> None:
     returns = [0.02, -0.03, 0.01, -0.02, 0.04]
-    paid, calls = _paid(flat, returns, every=100)
-    found = run_backtest(paid, paid.val, calls, cost_bp=0)
+    paid, calls = _paid(flat, returns, spacing=100)
+    result = run_backtest(paid, paid.val, calls, cost_bp=0)
     ends = paid.timestamps[paid.val[calls == BUY]] + (HORIZON + 1) * paid.bar
     first, last = int(paid.timestamps[paid.val[0]]), int(paid.timestamps[paid.val[-1]])
     day = 86_400_000_000
@@ -95,17 +95,17 @@ def test_sharpe_turnover_and_drawdown_are_those_of_the_textbook(flat: Dataset) -
     )
     curve = np.cumprod(1 + daily)
     peaks = np.maximum.accumulate(np.concatenate([[1.0], curve]))[1:]
-    assert found.sharpe == pytest.approx(daily.mean() / daily.std(ddof=1) * np.sqrt(365), rel=1e-5)
-    assert found.drawdown == pytest.approx((1 - curve / peaks).max(), rel=1e-5)
-    assert found.drawdown > 1.01 * max(1 - curve[-1], 0.0)  # the fall in between, not the one at the end
-    assert found.turnover == pytest.approx(2 * len(returns) / len(daily))
-    assert found.net_return == pytest.approx(curve[-1] - 1, rel=1e-5)
+    assert result.sharpe == pytest.approx(daily.mean() / daily.std(ddof=1) * np.sqrt(365), rel=1e-5)
+    assert result.drawdown == pytest.approx((1 - curve / peaks).max(), rel=1e-5)
+    assert result.drawdown > 1.01 * max(1 - curve[-1], 0.0)  # the fall in between, not the one at the end
+    assert result.turnover == pytest.approx(2 * len(returns) / len(daily))
+    assert result.net_return == pytest.approx(curve[-1] - 1, rel=1e-5)
 
 
 def test_a_trade_whose_end_is_not_known_is_not_made(flat: Dataset) -> None:
     unknown = replace(flat, trade_returns=np.full_like(flat.trade_returns, np.nan))
-    found = run_backtest(unknown, unknown.val, np.full(len(unknown.val), BUY))
-    assert (found.trades, found.net_return) == (0, 0.0)
+    result = run_backtest(unknown, unknown.val, np.full(len(unknown.val), BUY))
+    assert (result.trades, result.net_return) == (0, 0.0)
 
 
 def test_each_row_has_the_gain_of_the_trade_it_leads_to() -> None:

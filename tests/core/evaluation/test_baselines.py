@@ -41,46 +41,46 @@ MARKET = SyntheticConfig(bars=9000, symbols=("AAA", "BBB"), signal=0.8, seed=3)
 # A cut span shifts rows against the bars that the recipe made.
 @pytest.mark.parametrize("days", [None, 20.0])
 def test_one_who_knows_the_recipe_beats_the_majority_for_each_symbol(days: float | None) -> None:
-    made = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON, days=days))
+    dataset = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON, days=days))
     for symbol in range(2):
-        rows = made.val[made.symbols[made.val] == symbol]
-        knows = evaluate(made.labels[rows], baselines.bayes(made, MARKET, rows), made.timestamps[rows])
-        naive = evaluate(made.labels[rows], baselines.majority(made, rows), made.timestamps[rows])
-        assert knows["nll"] < naive["nll"] - 0.2
-        assert knows["direction_auc"] > 0.9
+        rows = dataset.val[dataset.symbols[dataset.val] == symbol]
+        bayes = evaluate(dataset.labels[rows], baselines.bayes(dataset, MARKET, rows), dataset.timestamps[rows])
+        majority = evaluate(dataset.labels[rows], baselines.majority(dataset, rows), dataset.timestamps[rows])
+        assert bayes["nll"] < majority["nll"] - 0.2
+        assert bayes["direction_auc"] > 0.9
 
 
 def test_persistence_repeats_the_last_label_that_is_complete() -> None:
-    made = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
-    called = baselines.persistence(made, made.val).argmax(axis=1)
-    assert called.tolist() == made.labels[made.val - HORIZON].tolist()
+    dataset = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
+    calls = baselines.persistence(dataset, dataset.val).argmax(axis=1)
+    assert calls.tolist() == dataset.labels[dataset.val - HORIZON].tolist()
     # Not that of the bar before, whose future is still open.
-    assert (called != made.labels[made.val - 1]).any()
+    assert (calls != dataset.labels[dataset.val - 1]).any()
 
 
 def test_persistence_does_not_look_across_a_gap_or_a_symbol() -> None:
     market = MARKET.model_copy(update={"gaps": 12})
-    made = load_dataset(DataConfig(synthetic=market, window=2, horizon=HORIZON))
-    before = baselines._last_complete_labels(made, made.train)
-    for row, label in zip(made.train[:400], before[:400], strict=True):
-        reach = made.timestamps[row] - made.timestamps[row - HORIZON]
-        if reach != HORIZON * made.bar:
+    dataset = load_dataset(DataConfig(synthetic=market, window=2, horizon=HORIZON))
+    labels = baselines._last_complete_labels(dataset, dataset.train)
+    for row, label in zip(dataset.train[:400], labels[:400], strict=True):
+        distance = dataset.timestamps[row] - dataset.timestamps[row - HORIZON]
+        if distance != HORIZON * dataset.bar:
             assert label == HOLD
 
 
-def test_every_yardstick_gives_probabilities_and_learns_from_train_alone() -> None:
-    made = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
-    other = made.labels.copy()
-    other[made.val] = 0
+def test_every_baseline_gives_probabilities_and_learns_from_train_alone() -> None:
+    dataset = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
+    other_labels = dataset.labels.copy()
+    other_labels[dataset.val] = 0
     for name, predict in BASELINES.items():
-        found = predict(made, made.val)
-        assert found.shape == (len(made.val), 3), name
-        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-6)
+        probabilities = predict(dataset, dataset.val)
+        assert probabilities.shape == (len(dataset.val), 3), name
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
         if name != "persistence":
-            np.testing.assert_array_equal(found, predict(replace(made, labels=other), made.val))
+            np.testing.assert_array_equal(probabilities, predict(replace(dataset, labels=other_labels), dataset.val))
 
 
 def test_the_learners_find_the_planted_signal() -> None:
-    made = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
+    dataset = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
     for predict in (baselines.logistic_regression, baselines.gradient_boosting):
-        assert direction_auc(made.labels[made.val], predict(made, made.val)) > 0.7
+        assert direction_auc(dataset.labels[dataset.val], predict(dataset, dataset.val)) > 0.7

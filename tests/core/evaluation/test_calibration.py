@@ -11,8 +11,8 @@ from core.evaluation import calibration
 from core.evaluation.calibration import Calibration, cross_fitted_nll, fit_calibration, logits_of, nll
 
 
-def _drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Logits, and labels drawn from the probabilities that they give."""
+def _sample(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return logits, and labels drawn from the probabilities that they mean."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (count, 3))
     cumulated = softmax(logits, axis=1).cumsum(axis=1)
@@ -20,39 +20,39 @@ def _drawn(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 @settings(max_examples=15)
-@given(temperature=st.floats(0.3, 3), first=st.floats(-1, 1), second=st.floats(-1, 1))
-def test_a_known_distortion_is_undone(temperature: float, first: float, second: float) -> None:
-    logits, labels = _drawn(20_000)
-    shift = np.array([first, second, -first - second])
-    found = fit_calibration((logits - shift) * temperature, labels)
-    assert found.temperature == pytest.approx(temperature, rel=0.15)
-    np.testing.assert_allclose(found.bias, shift, atol=0.15)
+@given(temperature=st.floats(0.3, 3), sell=st.floats(-1, 1), hold=st.floats(-1, 1))
+def test_a_known_distortion_is_undone(temperature: float, sell: float, hold: float) -> None:
+    logits, labels = _sample(20_000)
+    shift = np.array([sell, hold, -sell - hold])
+    fitted = fit_calibration((logits - shift) * temperature, labels)
+    assert fitted.temperature == pytest.approx(temperature, rel=0.15)
+    np.testing.assert_allclose(fitted.bias, shift, atol=0.15)
 
 
 def test_honest_logits_are_left_as_they_are() -> None:
-    found = fit_calibration(*_drawn(50_000))
-    assert found.temperature == pytest.approx(1, abs=0.03)
-    np.testing.assert_allclose(found.bias, 0, atol=0.03)
+    fitted = fit_calibration(*_sample(50_000))
+    assert fitted.temperature == pytest.approx(1, abs=0.03)
+    np.testing.assert_allclose(fitted.bias, 0, atol=0.03)
 
 
 def test_the_identity_calibrates_nothing() -> None:
-    logits, _ = _drawn(10)
+    logits, _ = _sample(10)
     np.testing.assert_allclose(Calibration().apply(logits), softmax(logits, axis=1))
 
 
 def test_a_class_without_a_row_sends_nothing_to_infinity() -> None:
-    logits, labels = _drawn(500)
-    found = fit_calibration(logits, np.minimum(labels, 1))
-    assert np.isfinite([found.temperature, *found.bias]).all()
+    logits, labels = _sample(500)
+    fitted = fit_calibration(logits, np.minimum(labels, 1))
+    assert np.isfinite([fitted.temperature, *fitted.bias]).all()
 
 
 def test_no_half_is_judged_by_its_own_calibration() -> None:
-    # Labels that the logits know in the first half and contradict in the second.
+    # The logits agree with the labels in the first half and contradict them in the second.
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 2000)
     logits = np.where(np.arange(2000)[:, None] < 1000, np.eye(3)[labels] * 4, -np.eye(3)[labels] * 4)
-    own = nll(fit_calibration(logits, labels).apply(logits), labels)
-    assert cross_fitted_nll(logits, labels, np.arange(2000)) > own + 0.5
+    in_sample = nll(fit_calibration(logits, labels).apply(logits), labels)
+    assert cross_fitted_nll(logits, labels, np.arange(2000)) > in_sample + 0.5
     shuffled = rng.permutation(2000)
     assert cross_fitted_nll(logits[shuffled], labels[shuffled], shuffled) == pytest.approx(
         cross_fitted_nll(logits, labels, np.arange(2000))
@@ -60,7 +60,7 @@ def test_no_half_is_judged_by_its_own_calibration() -> None:
 
 
 def test_a_shifted_prior_costs_nothing_after_calibration() -> None:
-    logits, labels = _drawn(6000)
+    logits, labels = _sample(6000)
     weighted = logits + np.array([1.5, -1.0, 0.5])  # what class weights do
     assert nll(softmax(weighted, axis=1), labels) > nll(softmax(logits, axis=1), labels) + 0.2
     times = np.arange(6000)
@@ -72,20 +72,22 @@ def test_one_row_and_one_instant_are_no_error() -> None:
     assert np.isfinite(cross_fitted_nll(np.zeros((4, 3)), np.array([1, 0, 2, 1]), np.zeros(4)))
 
 
-def test_probabilities_and_logits_are_two_ways_to_say_it() -> None:
-    logits, _ = _drawn(50)
+def test_probabilities_and_logits_mean_the_same() -> None:
+    logits, _ = _sample(50)
     probabilities = softmax(logits, axis=1)
     np.testing.assert_allclose(softmax(logits_of(probabilities), axis=1), probabilities)
     assert np.isfinite(logits_of(np.eye(3))).all()
 
 
 def test_the_slope_is_the_slope(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = {}
-    monkeypatch.setattr(calibration, "minimize", lambda loss, start, **rest: seen.update(loss=loss) or _Found())
-    fit_calibration(*_drawn(200))
+    captured = {}
+    monkeypatch.setattr(
+        calibration, "minimize", lambda loss, start, **options: captured.update(loss=loss) or _Minimum()
+    )
+    fit_calibration(*_sample(200))
     for point in (np.zeros(3), np.array([0.3, -0.5, 0.8])):
-        assert check_grad(lambda x: seen["loss"](x)[0], lambda x: seen["loss"](x)[1], point) < 1e-5
+        assert check_grad(lambda x: captured["loss"](x)[0], lambda x: captured["loss"](x)[1], point) < 1e-5
 
 
-class _Found:
+class _Minimum:
     x = np.zeros(3)

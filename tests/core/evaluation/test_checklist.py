@@ -89,7 +89,7 @@ def test_each_bound_on_a_figure_is_held(path: str, value: float, failed: str) ->
     ("path", "value", "failed"),
     [
         ("val.accuracy", 0.549, "val accuracy"),
-        ("val.accuracy", 0.63, "val accuracy"),  # above what is honest
+        ("val.accuracy", 0.63, "val accuracy"),  # above the range
         ("val.macro_f1", 0.51, "val macro-F1"),
         ("val.macro_f1", 0.59, "val macro-F1"),
         ("gap.val_loss", 0.7, "val loss (cross-entropy, nats)"),
@@ -127,5 +127,5 @@ def test_without_findings_nothing_measured_is_judged() -> None:
     assert not any("nan" in line.value + line.bound for line in lines)
 
 
-def test_the_gate_names_the_yardstick_to_beat() -> None:
+def test_the_gate_names_the_baseline_to_beat() -> None:
     assert "0.4100 (logistic regression)" in gate_lines(GOOD)[0].bound

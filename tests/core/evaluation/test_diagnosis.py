@@ -25,59 +25,59 @@ def _history(losses: list[float], scores: list[float]) -> list[EpochResult]:
 LEARNING = _history([1.0 - 0.01 * k for k in range(25)], [0.4 + 0.001 * k for k in range(25)])
 
 
-def _found(history: list[EpochResult] = LEARNING, **findings: dict[str, float]) -> list[Diagnosis]:
+def _diagnose(history: list[EpochResult] = LEARNING, **findings: dict[str, float]) -> list[Diagnosis]:
     changed = {name: {**values, **findings.get(name, {})} for name, values in FINE.items()}
     return diagnose(TrainingConfig(), history, changed)
 
 
 def test_a_training_that_went_well_has_no_diagnosis() -> None:
-    assert _found() == []
+    assert _diagnose() == []
 
 
-def test_a_loss_that_does_not_fall_is_told_with_its_numbers() -> None:
+def test_a_loss_that_does_not_fall_is_reported_with_its_numbers() -> None:
     flat = [1.0 - 0.0005 * k for k in range(20)]
-    (found,) = _found(_history(flat, [0.4] * 20))
-    assert "not fallen after 20 epochs" in found.what
-    assert "1.0000 in the first of 20 epochs, 0.9905 at its lowest" in found.numbers
-    assert "learning rate" in found.remedy
-    assert _found(_history(flat[:19], [0.4] * 19)) == []  # too early to tell
+    (diagnosis,) = _diagnose(_history(flat, [0.4] * 20))
+    assert "not fallen after 20 epochs" in diagnosis.what
+    assert "1.0000 in the first of 20 epochs, 0.9905 at its lowest" in diagnosis.numbers
+    assert "learning rate" in diagnosis.remedy
+    assert _diagnose(_history(flat[:19], [0.4] * 19)) == []  # too early to say
 
 
 def test_a_gap_between_train_and_val_is_overfitting() -> None:
-    (found,) = _found(gap={"gap": 0.15, "val_loss": 1.1, "train_loss": 0.95})
-    assert found.what == "Overfitting"
-    assert "0.9500 on train, 1.1000 on val" in found.numbers
-    assert "dropout" in found.remedy
+    (diagnosis,) = _diagnose(gap={"gap": 0.15, "val_loss": 1.1, "train_loss": 0.95})
+    assert diagnosis.what == "Overfitting"
+    assert "0.9500 on train, 1.1000 on val" in diagnosis.numbers
+    assert "dropout" in diagnosis.remedy
 
 
 def test_a_score_that_falls_while_the_loss_falls_is_overfitting() -> None:
     falling = _history([1.0, 0.9, 0.8, 0.7], [0.4, 0.5, 0.48, 0.46])
-    (found,) = _found(falling)
-    assert "fell from 0.5000 at epoch 2 to 0.4600 at epoch 4" in found.numbers
+    (diagnosis,) = _diagnose(falling)
+    assert "fell from 0.5000 at epoch 2 to 0.4600 at epoch 4" in diagnosis.numbers
     # Where the loss rises too, it is no overfitting.
-    assert _found(_history([1.0, 0.7, 0.8, 0.9], [0.4, 0.5, 0.48, 0.46])) == []
-    assert _found(_history([1.0, 0.9, 0.8], [0.4, 0.5, 0.48])) == []
+    assert _diagnose(_history([1.0, 0.7, 0.8, 0.9], [0.4, 0.5, 0.48, 0.46])) == []
+    assert _diagnose(_history([1.0, 0.9, 0.8], [0.4, 0.5, 0.48])) == []
 
 
 def test_balanced_accuracy_of_guessing_is_chance() -> None:
-    (found,) = _found(val={"balanced_accuracy": 0.35})
-    assert found.what == "Stuck at chance"
-    assert "0.3500" in found.numbers
-    assert "0.3333" in found.numbers
-    assert _found(val={"balanced_accuracy": 0.36}) == []
+    (diagnosis,) = _diagnose(val={"balanced_accuracy": 0.35})
+    assert diagnosis.what == "Stuck at chance"
+    assert "0.3500" in diagnosis.numbers
+    assert "0.3333" in diagnosis.numbers
+    assert _diagnose(val={"balanced_accuracy": 0.36}) == []
 
 
 def test_one_class_called_all_the_time_is_a_collapse() -> None:
-    (found,) = _found(val={"top_share": 0.91})
-    assert found.what == "Mode collapse"
-    assert "91.0%" in found.numbers
+    (diagnosis,) = _diagnose(val={"top_share": 0.91})
+    assert diagnosis.what == "Mode collapse"
+    assert "91.0%" in diagnosis.numbers
 
 
-def test_several_troubles_are_all_told() -> None:
-    assert len(_found(val={"top_share": 1.0, "balanced_accuracy": 1 / 3})) == 2
+def test_several_troubles_are_all_reported() -> None:
+    assert len(_diagnose(val={"top_share": 1.0, "balanced_accuracy": 1 / 3})) == 2
 
 
-def test_without_held_out_rows_only_the_loss_is_looked_at() -> None:
+def test_without_held_out_rows_only_the_loss_is_judged() -> None:
     assert diagnose(TrainingConfig(), LEARNING, {}) == []
     assert len(diagnose(TrainingConfig(), _history([1.0] * 20, [0.4] * 20), {})) == 1
 

@@ -41,17 +41,17 @@ def test_the_columns_of_the_metrics_keep_their_order() -> None:
 @given(seed=st.integers(0, 1000))
 def test_metrics_are_scikit_learns(seed: int) -> None:
     labels, probabilities = _example(seed)
-    called = probabilities.argmax(axis=1)
+    calls = probabilities.argmax(axis=1)
     moves = labels != HOLD
-    lean = probabilities[:, BUY] - probabilities[:, SELL]
+    direction = probabilities[:, BUY] - probabilities[:, SELL]
     assert evaluate(labels, probabilities) == pytest.approx(
         {
-            "accuracy": sk.accuracy_score(labels, called),
-            "balanced_accuracy": sk.balanced_accuracy_score(labels, called),
-            "macro_f1": sk.f1_score(labels, called, average="macro"),
-            "mcc": sk.matthews_corrcoef(labels, called),
+            "accuracy": sk.accuracy_score(labels, calls),
+            "balanced_accuracy": sk.balanced_accuracy_score(labels, calls),
+            "macro_f1": sk.f1_score(labels, calls, average="macro"),
+            "mcc": sk.matthews_corrcoef(labels, calls),
             "auc": sk.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
-            "direction_auc": sk.roc_auc_score(labels[moves] == BUY, lean[moves]),
+            "direction_auc": sk.roc_auc_score(labels[moves] == BUY, direction[moves]),
             "nll": cross_fitted_nll(logits_of(probabilities), labels, np.arange(len(labels))),
             "ece": metrics.expected_calibration_error(labels, probabilities),
             "top_share": np.bincount(probabilities.argmax(axis=1)).max() / len(labels),
@@ -92,8 +92,8 @@ def test_a_class_never_called_still_counts_in_macro_f1() -> None:
 
 def test_a_class_that_does_not_occur_is_left_out_of_balanced_accuracy() -> None:
     labels = np.array([SELL, SELL, HOLD, HOLD])
-    called = np.array([SELL, BUY, HOLD, HOLD])
-    assert evaluate(labels, np.eye(3)[called])["balanced_accuracy"] == pytest.approx(0.75)
+    calls = np.array([SELL, BUY, HOLD, HOLD])
+    assert evaluate(labels, np.eye(3)[calls])["balanced_accuracy"] == pytest.approx(0.75)
 
 
 def test_skill_at_volatility_is_none_at_direction() -> None:
@@ -107,9 +107,9 @@ def test_skill_at_volatility_is_none_at_direction() -> None:
 def test_skill_at_direction_is_seen_whatever_hold_gets() -> None:
     labels, _ = _example(0)
     rng = np.random.default_rng(1)
-    lean = np.select([labels == SELL, labels == BUY], [-1.0, 1.0], rng.choice([-1.0, 1.0], len(labels)))
+    direction = np.select([labels == SELL, labels == BUY], [-1.0, 1.0], rng.choice([-1.0, 1.0], len(labels)))
     hold = rng.random(len(labels))
-    knows_where = np.stack([(1 - hold) * (1 - lean) / 2, hold, (1 - hold) * (1 + lean) / 2], axis=1)
+    knows_where = np.stack([(1 - hold) * (1 - direction) / 2, hold, (1 - hold) * (1 + direction) / 2], axis=1)
     assert direction_auc(labels, knows_where) == 1.0
 
 
@@ -149,15 +149,15 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
 
 def test_the_share_of_the_class_called_most_shows_a_collapse() -> None:
     labels, _ = _example(0, 10)
-    called = np.array([HOLD] * 9 + [BUY])
-    assert evaluate(labels, np.eye(3)[called])["top_share"] == pytest.approx(0.9)
+    calls = np.array([HOLD] * 9 + [BUY])
+    assert evaluate(labels, np.eye(3)[calls])["top_share"] == pytest.approx(0.9)
 
 
 def test_the_table_of_classes_is_scikit_learns() -> None:
     labels, probabilities = _example(3)
-    called = probabilities.argmax(axis=1)
+    calls = probabilities.argmax(axis=1)
     table = metrics.per_class_scores(labels, probabilities)
-    report = sk.classification_report(labels, called, output_dict=True)
+    report = sk.classification_report(labels, calls, output_dict=True)
     for code, name in enumerate(("SELL", "HOLD", "BUY")):
         assert table[name]["precision"] == pytest.approx(report[str(code)]["precision"])
         assert table[name]["recall"] == pytest.approx(report[str(code)]["recall"])
@@ -166,16 +166,16 @@ def test_the_table_of_classes_is_scikit_learns() -> None:
 
 
 def test_selective_figures_take_the_surest_calls_and_no_hold() -> None:
-    # Ten calls, surest first; the surest two are right, then every other one.
+    # Ten calls, the most certain first; the first two are right, then every other one.
     strength = np.linspace(0.9, 0.51, 10)
     probabilities = np.stack([np.zeros(10), 1 - strength, strength], axis=1)
     probabilities = np.concatenate([probabilities, np.tile([0.1, 0.8, 0.1], (30, 1))])
     returns = np.concatenate([[1, 1, -1, 1, -1, 1, -1, 1, -1, 1], -np.ones(30)])
-    probabilities[-1] = [0.9, 0.05, 0.05]  # a sure SELL, and right
-    found = metrics.selective_accuracy(returns, probabilities)
-    assert found == {"top 10%": 1.0, "top 25%": 1.0, "top 50%": pytest.approx(4 / 6)}
+    probabilities[-1] = [0.9, 0.05, 0.05]  # a certain SELL, and right
+    accuracies = metrics.selective_accuracy(returns, probabilities)
+    assert accuracies == {"top 10%": 1.0, "top 25%": 1.0, "top 50%": pytest.approx(4 / 6)}
 
 
 def test_without_a_call_there_is_no_selective_figure() -> None:
-    found = metrics.selective_accuracy(np.ones(5), np.tile([0.1, 0.8, 0.1], (5, 1)))
-    assert all(math.isnan(value) for value in found.values())
+    accuracies = metrics.selective_accuracy(np.ones(5), np.tile([0.1, 0.8, 0.1], (5, 1)))
+    assert all(math.isnan(value) for value in accuracies.values())

@@ -45,7 +45,7 @@ class _Attack:
 
 @pytest.mark.parametrize("how", ["torch", "legacy torch", "pickle"])
 def test_code_in_a_checkpoint_is_refused_and_never_run(tmp_path: Path, how: str) -> None:
-    path, target = tmp_path / "checkpoint.pt", tmp_path / "made by the attack"
+    path, target = tmp_path / "checkpoint.pt", tmp_path / "attacked"
     content = {"format_version": FORMAT_VERSION, "model": _Attack(target)}
     if how == "pickle":
         path.write_bytes(pickle.dumps(content, protocol=2))
@@ -64,16 +64,16 @@ def _good(folder: Path) -> bytes:
     return (folder / "good.pt").read_bytes()
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
-def test_a_file_cut_short_is_refused(tmp_path: Path, kept: float) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_file_cut_short_is_refused(tmp_path: Path, share: float) -> None:
     whole = _good(tmp_path)
     path = tmp_path / "checkpoint.pt"
-    path.write_bytes(whole[: int(kept * len(whole))])
+    path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(ConfigError, match="is not a checkpoint of this program"):
         checkpoint.load_checkpoint(path)
 
 
-# Ways in which the reader fails differ from byte to byte.
+# The reader fails in other ways from byte to byte.
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=200)
 @given(content=st.binary(max_size=60))
@@ -125,7 +125,7 @@ def _files_of_at_most_20_kb() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_files_of_at_most_20_kb")
-def test_a_full_disk_is_an_error_in_words_and_keeps_the_old_checkpoint(tmp_path: Path) -> None:
+def test_a_full_disk_is_a_readable_error_and_keeps_the_old_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     checkpoint.save_checkpoint(path, {"epoch": 1})
     with pytest.raises(ConfigError, match="cannot be written"):

@@ -22,11 +22,11 @@ def _windows(batch: int = 4, window: int = 16) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("size", "fewest", "most"), [("quick", 0.05e6, 0.15e6), ("small", 0.7e6, 1.3e6), ("large", 3e6, 5e6)]
+    ("size", "minimum", "maximum"), [("quick", 0.05e6, 0.15e6), ("small", 0.7e6, 1.3e6), ("large", 3e6, 5e6)]
 )
-def test_each_size_has_the_parameters_it_promises(size: ModelSize, fewest: float, most: float) -> None:
+def test_each_size_has_the_parameters_it_promises(size: ModelSize, minimum: float, maximum: float) -> None:
     model = build_model(ModelConfig(size=size), 16, 60, 0, CPU)
-    assert fewest < count_parameters(model) < most
+    assert minimum < count_parameters(model) < maximum
 
 
 def test_only_trainable_values_are_counted() -> None:
@@ -56,8 +56,8 @@ def test_a_single_sample_keeps_its_batch_dimension() -> None:
 def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before() -> None:
     first = _build().state_dict()
     torch.manual_seed(99)
-    again, other = _build().state_dict(), _build(seed=1).state_dict()
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    same, other = _build().state_dict(), _build(seed=1).state_dict()
+    assert all(torch.equal(first[name], same[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
@@ -78,10 +78,10 @@ def test_building_on_the_cpu_seeds_no_gpu(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_dropout_follows_the_seed_and_evaluation_has_none() -> None:
     windows = _windows()
-    first, again = _build(), _build()
-    drawn = first(windows).direction
-    assert torch.equal(drawn, again(windows).direction)
-    assert not torch.equal(drawn, first(windows).direction)
+    first, same = _build(), _build()
+    output = first(windows).direction
+    assert torch.equal(output, same(windows).direction)
+    assert not torch.equal(output, first(windows).direction)
     first.eval()
     assert torch.equal(first(windows).direction, first(windows).direction)
 
@@ -100,8 +100,8 @@ def test_the_forget_gates_start_open() -> None:
 
 def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch() -> None:
     model, windows = _build().eval(), _windows(8)
-    for alone, together in zip(model(windows[[3]]), model(windows), strict=True):
-        torch.testing.assert_close(alone[0], together[3])
+    for single, batched in zip(model(windows[[3]]), model(windows), strict=True):
+        torch.testing.assert_close(single[0], batched[3])
 
 
 def test_every_bar_and_feature_reaches_every_head() -> None:
@@ -116,5 +116,5 @@ def test_every_parameter_learns() -> None:
     model = _build()
     direction, confidence, forecast = model(_windows())
     (direction.pow(2).sum() + confidence.sum() + forecast.sum()).backward()
-    resting = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert resting == []
+    without_gradient = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without_gradient == []

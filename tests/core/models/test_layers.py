@@ -52,8 +52,8 @@ def test_dropout_draws_from_its_own_generator_alone() -> None:
     torch.manual_seed(1)
     first = Dropout(0.5, _generator())(torch.ones(100))
     untouched = torch.manual_seed(2).get_state()
-    again = Dropout(0.5, _generator())(torch.ones(100))
-    assert torch.equal(first, again)
+    second = Dropout(0.5, _generator())(torch.ones(100))
+    assert torch.equal(first, second)
     assert torch.equal(torch.get_rng_state(), untouched)
     assert not torch.equal(first, Dropout(0.5, _generator(3))(torch.ones(100)))
 
@@ -113,50 +113,50 @@ def _pool(steps: int = 6) -> AttentionPool:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         pool = AttentionPool(8, 2, steps)
-    # Positions start almost at zero; here they are to matter.
+    # Positions start almost at zero, where a fault in them would not show.
     nn.init.normal_(pool.positions, generator=_generator())
     return pool
 
 
-def _pooled_by_hand(pool: AttentionPool, values: Tensor, positions: Tensor) -> Tensor:
+def _pooled_by_formula(pool: AttentionPool, values: Tensor, positions: Tensor) -> Tensor:
     width = 8 // pool.heads
     heads = []
     for head in range(pool.heads):
-        mine = slice(head * width, (head + 1) * width)
+        columns = slice(head * width, (head + 1) * width)
         keys, content = pool.key(values + positions), pool.value(values + positions)
-        query = pool.query(values[:, -1])[:, mine]
-        weights = ((keys[..., mine] @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(width)).softmax(-1)
-        heads.append((weights.unsqueeze(-1) * content[..., mine]).sum(1))
+        query = pool.query(values[:, -1])[:, columns]
+        weights = ((keys[..., columns] @ query.unsqueeze(-1)).squeeze(-1) / math.sqrt(width)).softmax(-1)
+        heads.append((weights.unsqueeze(-1) * content[..., columns]).sum(1))
     return torch.as_tensor(pool.out(torch.cat(heads, dim=-1)))
 
 
 def test_the_last_step_looks_over_the_whole_window() -> None:
     pool, values = _pool(), _random(3, 6, 8)
-    torch.testing.assert_close(pool(values), _pooled_by_hand(pool, values, pool.positions))
+    torch.testing.assert_close(pool(values), _pooled_by_formula(pool, values, pool.positions))
 
 
 def test_positions_are_counted_back_from_the_last_step() -> None:
     pool, values = _pool(), _random(3, 4, 8)
-    torch.testing.assert_close(pool(values), _pooled_by_hand(pool, values, pool.positions[-4:]))
+    torch.testing.assert_close(pool(values), _pooled_by_formula(pool, values, pool.positions[-4:]))
 
 
 def test_a_longer_window_than_was_learned_shares_the_first_position() -> None:
     pool, values = _pool(), _random(3, 9, 8)
     positions = torch.cat([pool.positions[:1]] * 3 + [pool.positions])
-    torch.testing.assert_close(pool(values), _pooled_by_hand(pool, values, positions))
+    torch.testing.assert_close(pool(values), _pooled_by_formula(pool, values, positions))
 
 
 @pytest.mark.parametrize("length", [1, 4, 9])
 def test_pooling_is_torchs_own_attention_of_the_last_step(length: int) -> None:
     pool = _pool(9).double()
-    theirs = nn.MultiheadAttention(8, 2, batch_first=True).double()
+    reference = nn.MultiheadAttention(8, 2, batch_first=True).double()
     parts = [pool.query, pool.key, pool.value]
-    theirs.in_proj_weight.data = torch.cat([part.weight for part in parts])
-    theirs.in_proj_bias.data = torch.cat([pool.query.bias, torch.randn(8, generator=_generator()), pool.value.bias])
-    theirs.out_proj.load_state_dict(pool.out.state_dict())
+    reference.in_proj_weight.data = torch.cat([part.weight for part in parts])
+    reference.in_proj_bias.data = torch.cat([pool.query.bias, torch.randn(8, generator=_generator()), pool.value.bias])
+    reference.out_proj.load_state_dict(pool.out.state_dict())
     values = _random(3, length, 8).double()
     placed = values + pool.positions[-length:]
-    torch.testing.assert_close(pool(values), theirs(values[:, -1:], placed, placed)[0][:, 0])
+    torch.testing.assert_close(pool(values), reference(values[:, -1:], placed, placed)[0][:, 0])
 
 
 def test_every_step_reaches_the_context() -> None:

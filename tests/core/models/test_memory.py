@@ -12,17 +12,17 @@ from core.models.memory import estimate_memory
 
 
 def _profiled_peak(size: ModelSize, batch: int) -> int:
-    """Bytes that one forward and backward hold at most, as torch's own profiler counts them."""
+    """Return the bytes that forward and backward hold at their peak, as torch's profiler counts them."""
     model = build_model(ModelConfig(size=size), 16, 60, 0, torch.device("cpu")).train()
     windows = torch.zeros(batch, 60, 16)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         heads = model(windows)
         (heads.direction.sum() + heads.confidence.sum() + heads.forecast.sum()).backward()
-    held = peak = 0
-    for event in seen.profiler.kineto_results.events():  # type: ignore[union-attr]
+    occupied = peak = 0
+    for event in profiled.profiler.kineto_results.events():  # type: ignore[union-attr]
         if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
+            occupied += event.nbytes()
+            peak = max(peak, occupied)
     return peak
 
 
@@ -38,7 +38,7 @@ def test_the_estimate_is_what_the_profiler_sees(size: ModelSize) -> None:
 def test_activations_grow_with_batch_and_window_and_state_with_neither(size: ModelSize) -> None:
     config = ModelConfig(size=size)
     one, batch, window = (estimate_memory(config, 16, *sizes) for sizes in ((60, 64), (60, 256), (240, 64)))
-    # What is kept once a batch, whatever its size, is little.
+    # Little is kept per batch, whatever its size.
     assert 3.7 * one.activations < batch.activations <= 4 * one.activations
     assert window.activations == pytest.approx(4 * one.activations, rel=0.1)
     parameters = count_parameters(build_model(config, 16, 60, 0, torch.device("cpu")))

@@ -51,9 +51,9 @@ def test_no_more_than_a_batch_is_predicted_at_a_time(model: HybridCNNLSTM) -> No
 def test_predictions_are_in_float64_without_dropout_or_gradient(model: HybridCNNLSTM) -> None:
     features, rows = _features(50), torch.arange(WINDOW - 1, 50)
     model.train()
-    first, again = (predict_windows(model, features, rows, WINDOW) for _ in range(2))
+    first, second = (predict_windows(model, features, rows, WINDOW) for _ in range(2))
     assert not model.training
-    for output, repeated in zip(first, again, strict=True):
+    for output, repeated in zip(first, second, strict=True):
         assert torch.equal(output, repeated)
         assert output.dtype == torch.float64
         assert not output.requires_grad

@@ -114,7 +114,7 @@ def test_each_part_can_be_switched_on_alone(name: str) -> None:
 
 def test_mixup_alone_blends_windows_targets_and_returns_with_the_same_partner() -> None:
     windows, targets, returns = _batch()
-    # The last feature carries what targets and returns are made of.
+    # The first bar carries the targets and the return of its sample.
     windows[:, 0, :3], windows[:, 0, 3] = targets, returns
     batch = _augmenter(NO_AUGMENTATION.model_copy(update={"mixup_alpha": 1.0}))(windows, targets, returns)
     torch.testing.assert_close(batch.windows[:, 0, :3], batch.targets)
@@ -125,22 +125,22 @@ def test_mixup_alone_blends_windows_targets_and_returns_with_the_same_partner() 
 @pytest.mark.parametrize("alpha", [0.2, 1.0])
 def test_rows_of_which_another_sample_makes_up_more_than_a_tenth_are_marked_as_mixed(alpha: float) -> None:
     windows, targets, returns = _batch()
-    # Each sample carries its own number, so that its share of a blend can be told from the next one's.
+    # Each sample carries its own number, so that its share of a blend can be read off.
     windows[:, 0, 0] = torch.arange(64)
     augmenter = _augmenter(NO_AUGMENTATION.model_copy(update={"mixup_alpha": alpha}))
-    marked, nearly = 0, 0
+    marked, unmarked = 0, 0
     for _ in range(20):
         batch = augmenter(windows, targets, returns)
         pure = ~batch.mixed
-        # What is left unmarked is within a tenth of one of the samples.
+        # Each unmarked sample is within a tenth of one of the samples.
         distance = (batch.windows[pure].flatten(1)[:, None] - windows.flatten(1)[None]).norm(dim=-1)
-        apart = (windows.flatten(1)[:, None] - windows.flatten(1)[None]).norm(dim=-1)
-        assert (distance.min(dim=1).values <= 0.101 * apart.max()).all()
+        distances = (windows.flatten(1)[:, None] - windows.flatten(1)[None]).norm(dim=-1)
+        assert (distance.min(dim=1).values <= 0.101 * distances.max()).all()
         assert (batch.windows[batch.mixed] != windows[batch.mixed]).any(-1).any(-1).all()
         marked += int(batch.mixed.sum())
-        nearly += int(pure.sum())
+        unmarked += int(pure.sum())
     # Of Beta(1, 1) four fifths lie between a tenth and nine tenths, of Beta(0.2, 0.2) three tenths.
-    assert marked / (marked + nearly) == pytest.approx({1.0: 0.79, 0.2: 0.31}[alpha], abs=0.05)
+    assert marked / (marked + unmarked) == pytest.approx({1.0: 0.79, 0.2: 0.31}[alpha], abs=0.05)
 
 
 def test_the_injected_generators_alone_decide() -> None:
@@ -150,10 +150,10 @@ def test_the_injected_generators_alone_decide() -> None:
     first = _augmenter(everything)(windows, targets, returns)
     torch.manual_seed(2)
     untouched = torch.get_rng_state()
-    again = _augmenter(everything)(windows, targets, returns)
+    second = _augmenter(everything)(windows, targets, returns)
     other = _augmenter(everything, seed=1)(windows, targets, returns)
     for name in ("windows", "targets", "returns", "mixed"):
-        assert torch.equal(getattr(first, name), getattr(again, name))
+        assert torch.equal(getattr(first, name), getattr(second, name))
         assert not torch.equal(getattr(first, name), getattr(other, name))
     assert torch.equal(torch.get_rng_state(), untouched)
 

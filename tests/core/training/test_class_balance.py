@@ -53,9 +53,9 @@ def test_effective_numbers_follow_the_formula() -> None:
 def test_oversampling_makes_all_classes_equal_and_keeps_every_row() -> None:
     rows = np.arange(100, 200)
     labels = np.repeat([0, 1, 2], [10, 70, 20])
-    drawn = class_balance.oversample(rows, labels, np.random.default_rng(0))
-    assert np.bincount(labels[drawn - 100]).tolist() == [70, 70, 70]
-    assert set(drawn) == set(rows)
+    sampled = class_balance.oversample(rows, labels, np.random.default_rng(0))
+    assert np.bincount(labels[sampled - 100]).tolist() == [70, 70, 70]
+    assert set(sampled) == set(rows)
     assert class_balance.oversample(rows, np.ones(100, dtype=int), np.random.default_rng(0)).tolist() == rows.tolist()
 
 

@@ -115,8 +115,8 @@ def test_the_three_losses_are_weighted_and_added() -> None:
     confidence = functional.binary_cross_entropy_with_logits(parts["confidence"], right)
     forecast = functional.huber_loss(parts["forecast"], parts["returns"])
     config = {"focal_gamma": 2.0, "label_smoothing": 0.1}
-    made = _loss(**config, direction_weight=0.7, confidence_weight=0.2, return_weight=0.4)(**parts)
-    torch.testing.assert_close(made, 0.7 * direction + 0.2 * confidence + 0.4 * forecast)
+    loss = _loss(**config, direction_weight=0.7, confidence_weight=0.2, return_weight=0.4)(**parts)
+    torch.testing.assert_close(loss, 0.7 * direction + 0.2 * confidence + 0.4 * forecast)
 
 
 def test_mixed_rows_teach_no_confidence() -> None:
@@ -127,7 +127,7 @@ def test_mixed_rows_teach_no_confidence() -> None:
     gradient = parts["confidence"].grad
     assert gradient is not None
     assert (gradient == 0).tolist() == [False, True, False, False, True, False]
-    # The others count as a batch of their own.
+    # The other rows count as a whole batch.
     kept = {name: value[~parts["mixed"]].detach() for name, value in parts.items()}
     kept["confidence"].requires_grad_()
     _loss()(**kept).backward()

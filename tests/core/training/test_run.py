@@ -45,25 +45,25 @@ def _report(folder: Path) -> dict[str, Any]:
 
 
 def test_both_files_are_written_and_named(short: Dataset, tmp_path: Path) -> None:
-    seen: list[EpochResult] = []
-    outcome = _train(short, tmp_path / "new", on_epoch=seen.append)
-    assert outcome.files == [tmp_path / "new" / name for name in FILES]
+    reported: list[EpochResult] = []
+    result = _train(short, tmp_path / "new", on_epoch=reported.append)
+    assert result.files == [tmp_path / "new" / name for name in FILES]
     assert {path.name for path in (tmp_path / "new").iterdir()} == set(FILES)
-    assert outcome.history == seen
-    assert [result.epoch for result in seen] == [1, 2, 3]
-    assert not outcome.interrupted
+    assert result.history == reported
+    assert [entry.epoch for entry in reported] == [1, 2, 3]
+    assert not result.interrupted
 
 
 def test_the_metrics_file_tells_all_that_a_reader_needs(short: Dataset, tmp_path: Path) -> None:
-    outcome = _train(short, tmp_path, about={"preset": {"name": "mine"}})
+    result = _train(short, tmp_path, about={"preset": {"name": "mine"}})
     report = _report(tmp_path)
     assert report["version"] == __version__
     assert report["preset"] == {"name": "mine"}
-    assert parse(TrainingConfig, report["training"], "here") == recipe()
-    assert report["best_epoch"] == outcome.best.epoch
-    assert report["val"] == outcome.best.metrics == outcome.findings["val"]
+    assert parse(TrainingConfig, report["training"], "metrics.json") == recipe()
+    assert report["best_epoch"] == result.best.epoch
+    assert report["val"] == result.best.metrics == result.findings["val"]
     assert set(report["val_yardsticks"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
-    assert report["checklist"] == [line.as_row() for line in outcome.checklist]
+    assert report["checklist"] == [line.as_row() for line in result.checklist]
     assert report["provable_direction_auc"] > 0.5
     assert report["epochs"] == len(report["history"]) == 3
     assert report["interrupted"] is False
@@ -74,11 +74,11 @@ def test_the_metrics_file_tells_all_that_a_reader_needs(short: Dataset, tmp_path
 
 
 def test_the_majority_beside_it_is_of_the_same_rows(short: Dataset, tmp_path: Path) -> None:
-    outcome = _train(short, tmp_path)
+    result = _train(short, tmp_path)
     expected = metrics.evaluate(
         short.labels[short.val], baselines.majority(short, short.val), short.timestamps[short.val]
     )
-    assert outcome.findings["val_yardsticks"]["majority"] == expected == _report(tmp_path)["val_yardsticks"]["majority"]
+    assert result.findings["val_yardsticks"]["majority"] == expected == _report(tmp_path)["val_yardsticks"]["majority"]
 
 
 def test_what_is_not_defined_is_null_in_the_metrics_file(short: Dataset, tmp_path: Path) -> None:
@@ -89,22 +89,22 @@ def test_what_is_not_defined_is_null_in_the_metrics_file(short: Dataset, tmp_pat
 
 
 def test_the_checkpoint_holds_the_model_that_was_measured(short: Dataset, tmp_path: Path) -> None:
-    outcome = _train(short, tmp_path)
+    result = _train(short, tmp_path)
     model = TrainedModel.load(tmp_path / "checkpoint.pt").build(torch.device("cpu"))
     windows = torch.from_numpy(short.features[short.val[:, None] + np.arange(1 - short.window, 1)])
     with torch.inference_mode():
         probabilities = model(windows).direction.double().softmax(-1).numpy()
     measured = metrics.evaluate(short.labels[short.val], probabilities, short.timestamps[short.val])
-    assert measured == pytest.approx({name: outcome.best.metrics[name] for name in measured})
+    assert measured == pytest.approx({name: result.best.metrics[name] for name in measured})
 
 
 def test_a_training_on_all_rows_says_that_nothing_was_held_out(tmp_path: Path) -> None:
     config = market_config(bars=1500)
     whole = load_whole_dataset(config)
     assert len(whole.val) == len(whole.test) == 0
-    outcome = training.train_model(recipe(epochs=9), config, whole, tmp_path, device="cpu", stop_after=2)
-    assert [result.epoch for result in outcome.history] == [1, 2]
-    assert outcome.best.epoch == 2
+    result = training.train_model(recipe(epochs=9), config, whole, tmp_path, device="cpu", stop_after=2)
+    assert [entry.epoch for entry in result.history] == [1, 2]
+    assert result.best.epoch == 2
     report = _report(tmp_path)
     assert "no held-out figure exists" in report["note"]
     assert not {"val", "val_yardsticks", "gap"} & set(report)
@@ -115,10 +115,10 @@ def test_a_training_on_all_rows_says_that_nothing_was_held_out(tmp_path: Path) -
 def test_the_last_epoch_is_the_one_kept_where_nothing_is_held_out(tmp_path: Path) -> None:
     config = market_config(bars=1500)
     whole = load_whole_dataset(config)
-    outcome = training.train_model(recipe(epochs=3), config, whole, tmp_path, device="cpu")
+    result = training.train_model(recipe(epochs=3), config, whole, tmp_path, device="cpu")
     trainer = Trainer(recipe(epochs=3), whole, torch.device("cpu"))
     list(trainer)
-    assert all(torch.equal(outcome.trained.weights[name], value) for name, value in trainer.model.state_dict().items())
+    assert all(torch.equal(result.trained.weights[name], value) for name, value in trainer.model.state_dict().items())
 
 
 @pytest.mark.parametrize("changes", [{"patience": 3}, {"schedule": "plateau"}])
@@ -140,9 +140,9 @@ class _Interrupt:
 
 
 def test_an_interrupted_training_keeps_what_it_reached_and_says_so(short: Dataset, tmp_path: Path) -> None:
-    outcome = _train(short, tmp_path, on_epoch=_Interrupt(1))
-    assert outcome.interrupted
-    assert [result.epoch for result in outcome.history] == [1]
+    result = _train(short, tmp_path, on_epoch=_Interrupt(1))
+    assert result.interrupted
+    assert [entry.epoch for entry in result.history] == [1]
     report = _report(tmp_path)
     assert report["interrupted"] is True
     assert report["epochs"] == 1
@@ -171,7 +171,7 @@ def test_a_training_that_fails_leaves_earlier_files_alone(short: Dataset, tmp_pa
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_an_earlier_outcome_is_not_replaced_unasked(tmp_path: Path, name: str) -> None:
+def test_an_earlier_result_is_not_replaced_unless_asked(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("x")
     with pytest.raises(ConfigError, match=f"already holds {name}") as caught:
         training.check_output(tmp_path, overwrite=False)
@@ -179,7 +179,7 @@ def test_an_earlier_outcome_is_not_replaced_unasked(tmp_path: Path, name: str) -
     training.check_output(tmp_path, overwrite=True)
 
 
-def test_other_files_are_no_outcome(tmp_path: Path) -> None:
+def test_other_files_are_no_result(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     training.check_output(tmp_path, overwrite=False)
 
@@ -197,17 +197,17 @@ def test_the_default_size_suits_the_device(device: str, size: str) -> None:
 
 
 def test_a_training_does_not_know_the_first_price_of_test(dataset: Dataset, tmp_path: Path, monkeypatch: Any) -> None:
-    seen: list[Dataset] = []
-    make = Trainer.__init__
+    datasets: list[Dataset] = []
+    construct = Trainer.__init__
 
-    def spying(trainer: Trainer, config: Any, given: Dataset, *rest: Any) -> None:
-        seen.append(given)
-        make(trainer, config, given, *rest)
+    def recorded(trainer: Trainer, config: Any, received: Dataset, *options: Any) -> None:
+        datasets.append(received)
+        construct(trainer, config, received, *options)
 
-    monkeypatch.setattr(Trainer, "__init__", spying)
+    monkeypatch.setattr(Trainer, "__init__", recorded)
     training.train_model(recipe(epochs=1), market_config(), dataset, tmp_path, device="cpu")
-    assert len(seen[0].test) == 0
-    assert seen[0].timestamps.max() < dataset.borders.val[1]
+    assert len(datasets[0].test) == 0
+    assert datasets[0].timestamps.max() < dataset.borders.val[1]
 
 
 @pytest.mark.parametrize("val_rows", [200, 0])
@@ -265,13 +265,13 @@ def test_what_was_trained_is_kept_if_measuring_it_is_interrupted(
 def test_labels_of_one_class_are_trained_on_and_show_no_skill(tmp_path: Path) -> None:
     labels = LabelConfig(kind="fixed", fixed=(-0.9, 0.9))
     data = market_config().model_copy(update={"labels": labels})
-    outcome = training.train_model(recipe(epochs=1), data, load_dataset(data), tmp_path, device="cpu")
-    assert not has_skill(outcome.checklist)
+    result = training.train_model(recipe(epochs=1), data, load_dataset(data), tmp_path, device="cpu")
+    assert not has_skill(result.checklist)
 
 
-def test_yardsticks_are_judged_on_the_same_halves_as_the_model(short: Dataset, tmp_path: Path) -> None:
-    found = _train(short, tmp_path).findings["val_yardsticks_by_halves"]
+def test_baselines_are_judged_on_the_same_halves_as_the_model(short: Dataset, tmp_path: Path) -> None:
+    by_halves = _train(short, tmp_path).findings["val_yardsticks_by_halves"]
     halves = metrics.split_halves(short.timestamps[short.val])
     probabilities = baselines.persistence(short, short.val)
     expected = [metrics.macro_f1(short.labels[short.val[half]], probabilities[half]) for half in halves]
-    assert found["persistence"] == pytest.approx(np.mean(expected))
+    assert by_halves["persistence"] == pytest.approx(np.mean(expected))

@@ -31,12 +31,12 @@ Scripted = Callable[[Sequence[float]], None]
 
 @pytest.fixture(scope="module")
 def short(dataset: Dataset) -> Dataset:
-    """Enough for three batches an epoch."""
+    """Return a dataset of three batches per epoch."""
     return cut(dataset, train=160, val=200)
 
 
 def _rows(results: Sequence[EpochResult]) -> list[dict[str, Any]]:
-    """What must repeat exactly: everything but the time it took."""
+    """Return what must repeat exactly: everything but the time it took."""
     return [result.as_row() | {"seconds": None} for result in results]
 
 
@@ -155,7 +155,7 @@ def test_the_learning_rate_is_restored_after_a_plateau(short: Dataset, tmp_path:
     checkpoint.save_checkpoint(tmp_path / "state.pt", first.state_dict())
     second = Trainer(config, tiny, CPU)
     second.load_state_dict(checkpoint.load_checkpoint(tmp_path / "state.pt"))
-    # Half after seven epochs, and again six later: the count of bad epochs survives too.
+    # Half after seven epochs, and again six later: the count of epochs without improvement is restored too.
     assert [second.run_epoch().learning_rate for _ in range(6)] == [5e-4] * 5 + [2.5e-4]
 
 
@@ -169,15 +169,15 @@ def test_the_seed_decides_everything(short: Dataset) -> None:
 
 def test_trainers_share_a_process_without_touching_each_other(short: Dataset) -> None:
     configs = [recipe(EVERYTHING, seed=seed) for seed in (1, 2)]
-    alone = [_rows(list(Trainer(config, short, CPU))) for config in configs]
+    separate = [_rows(list(Trainer(config, short, CPU))) for config in configs]
     untouched = torch.get_rng_state()
-    together = [Trainer(config, short, CPU) for config in configs]
-    in_turn = [[trainer.run_epoch() for trainer in together] for _ in range(3)]
-    assert [_rows(results) for results in zip(*in_turn, strict=True)] == alone
+    trainers = [Trainer(config, short, CPU) for config in configs]
+    in_turn = [[trainer.run_epoch() for trainer in trainers] for _ in range(3)]
+    assert [_rows(results) for results in zip(*in_turn, strict=True)] == separate
     assert torch.equal(torch.get_rng_state(), untouched)
 
 
-def test_training_never_looks_at_test(dataset: Dataset) -> None:
+def test_training_never_reads_test(dataset: Dataset) -> None:
     small = cut(dataset, 128)
     features, labels = small.features.copy(), small.labels.copy()
     late = small.timestamps >= small.borders.val[1]
@@ -191,11 +191,11 @@ def test_val_chooses_the_epoch_and_teaches_nothing(dataset: Dataset) -> None:
     small = cut(dataset, 128)
     labels = small.labels.copy()
     labels[small.val] = labels[small.val][::-1]
-    other, own = (Trainer(recipe(), each, CPU) for each in (replace(small, labels=labels), small))
-    changed, original = list(other), list(own)
+    on_changed, on_original = (Trainer(recipe(), data, CPU) for data in (replace(small, labels=labels), small))
+    changed, original = list(on_changed), list(on_original)
     assert [result.train_loss for result in changed] == [result.train_loss for result in original]
     assert [result.score for result in changed] != [result.score for result in original]
-    assert _same_weights(other, own)
+    assert _same_weights(on_changed, on_original)
 
 
 def test_evaluation_can_be_repeated(short: Dataset) -> None:
@@ -210,7 +210,7 @@ def test_evaluation_can_be_repeated(short: Dataset) -> None:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    """Makes the ranking metric of each epoch what the test says."""
+    """Return a function that sets the ranking metric of each epoch."""
 
     def script(scores: Sequence[float]) -> None:
         upcoming: Iterator[float] = iter(scores)
@@ -399,9 +399,9 @@ def test_a_plateau_halves_the_learning_rate(short: Dataset, scripted: Scripted) 
 
 
 def _poisoned(dataset: Dataset) -> tuple[Dataset, int]:
-    """A dataset that is safe until the row returned is made infinite: one window only begins there."""
-    own = replace(dataset, features=dataset.features.copy(), train=dataset.train[:64])
-    return own, int(own.train[0]) - own.window + 1
+    """Return a dataset, and a row of it at which a single train window begins."""
+    poisoned = replace(dataset, features=dataset.features.copy(), train=dataset.train[:64])
+    return poisoned, int(poisoned.train[0]) - poisoned.window + 1
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_at_once(short: Dataset) -> None:
@@ -444,7 +444,7 @@ def test_weight_decay_spares_biases_and_norms(short: Dataset) -> None:
     assert len(decayed["params"]) + len(spared["params"]) == len(list(trainer.model.parameters()))
 
 
-def test_gradients_are_clipped_to_the_norm_asked_for(short: Dataset) -> None:
+def test_gradients_are_clipped_to_the_given_norm(short: Dataset) -> None:
     trainer = Trainer(recipe(clip_norm=1e-3), short, CPU)
     trainer.run_epoch()
     norm = torch.stack([p.grad.norm() for p in trainer.model.parameters()]).norm()
@@ -457,9 +457,9 @@ def test_a_result_is_plain_values(short: Dataset) -> None:
     assert row["seconds"] > 0
 
 
-@pytest.mark.parametrize(("there", "device"), [(True, "cuda"), (False, "cpu")])
-def test_auto_takes_the_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, there: bool, device: str) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+@pytest.mark.parametrize(("available", "device"), [(True, "cuda"), (False, "cpu")])
+def test_auto_takes_the_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, available: bool, device: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     assert resolve_device("auto") == torch.device(device)
     assert resolve_device("cpu") == CPU
 
@@ -493,13 +493,13 @@ def test_oversampling_trains_on_more_rows_and_refuses_to_compensate_twice(datase
 def test_the_best_weights_are_the_ones_evaluated(dataset: Dataset) -> None:
     trainer = Trainer(recipe(epochs=4, learning_rate=3e-3), cut(dataset, train=600), torch.device("cpu"))
     assert list(trainer)
-    found = trainer.evaluate_best()
+    evaluation = trainer.evaluate_best()
     assert trainer.best is not None
-    calls = found.val_logits.argmax(axis=1)
+    calls = evaluation.val_logits.argmax(axis=1)
     labels = dataset.labels[dataset.val[:128]]
     assert np.mean(calls == labels) == pytest.approx(trainer.best.metrics["accuracy"])
-    assert found.gap == found.val_loss - found.train_loss
-    assert found.calibration.temperature > 0
+    assert evaluation.gap == evaluation.val_loss - evaluation.train_loss
+    assert evaluation.calibration.temperature > 0
 
 
 def _result(epoch: int, early: float, late: float, auc: tuple[float, float]) -> EpochResult:
@@ -510,8 +510,8 @@ def _result(epoch: int, early: float, late: float, auc: tuple[float, float]) -> 
 def test_each_half_of_val_is_judged_at_the_epoch_that_the_other_chose() -> None:
     history = [_result(1, 0.6, 0.1, (0.9, 0.5)), _result(2, 0.3, 0.2, (0.7, 0.6)), _result(3, 0.1, 0.5, (0.4, 0.8))]
     # The early half chose epoch 1, the late one epoch 3.
-    found = cross_fitted_scores(history, "macro_f1")
-    assert found == {"macro_f1": pytest.approx((0.1 + 0.1) / 2), "direction_auc": pytest.approx((0.4 + 0.5) / 2)}
+    scores = cross_fitted_scores(history, "macro_f1")
+    assert scores == {"macro_f1": pytest.approx((0.1 + 0.1) / 2), "direction_auc": pytest.approx((0.4 + 0.5) / 2)}
 
 
 def test_an_undefined_score_chooses_no_epoch() -> None:
@@ -533,11 +533,11 @@ def test_halves_are_halves_in_time_and_judged_as_the_whole_is(short: Dataset) ->
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_deterministic_training_is_the_same_training(short: Dataset, deterministic: bool) -> None:
-    seen: list[bool] = []
+    modes: list[bool] = []
     trainer = Trainer(recipe(epochs=1, deterministic=deterministic), short, CPU)
-    trainer.model.stem.register_forward_pre_hook(lambda *_: seen.append(torch.are_deterministic_algorithms_enabled()))
+    trainer.model.stem.register_forward_pre_hook(lambda *_: modes.append(torch.are_deterministic_algorithms_enabled()))
     (result,) = list(trainer)
-    assert set(seen) == {deterministic}
+    assert set(modes) == {deterministic}
     assert not torch.are_deterministic_algorithms_enabled()
     (plain,) = list(Trainer(recipe(epochs=1), short, CPU))
     assert _rows([result]) == _rows([plain])
@@ -563,18 +563,18 @@ def test_the_calibration_is_fitted_on_val(dataset: Dataset) -> None:
 
 
 def test_the_gap_is_measured_evenly_over_all_of_train(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> None:
-    asked: list[np.ndarray] = []
+    requests: list[np.ndarray] = []
     logits = Trainer.logits
 
-    def seen(trainer: Trainer, rows: torch.Tensor) -> np.ndarray:
-        asked.append(rows.numpy())
+    def recorded(trainer: Trainer, rows: torch.Tensor) -> np.ndarray:
+        requests.append(rows.numpy())
         return logits(trainer, rows)
 
     trainer = Trainer(recipe(epochs=1), cut(dataset, train=1000, val=500), CPU)
     trainer.run_epoch()
-    monkeypatch.setattr(Trainer, "logits", seen)
+    monkeypatch.setattr(Trainer, "logits", recorded)
     trainer.evaluate_best()
-    sample = asked[1]
+    sample = requests[1]
     assert len(sample) == 500
     assert (sample[0], sample[-1]) == (dataset.train[0], dataset.train[999])
     assert np.diff(np.searchsorted(dataset.train, sample)).max() <= 3
