@@ -13,7 +13,7 @@ from core.errors import ConfigError
 from core.files import write_bytes
 from search.results import ledger
 from search.results.folder import CELLS, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, RESTORED_FILE, CampaignFolder
-from search.results.ledger import LedgerEntry
+from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import LISTED
 from search.storage.filesystem import Storage, StorageError
 from search.study import study
@@ -181,7 +181,7 @@ def backup_ledger(folder: CampaignFolder, storage: Storage) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    told = ledger.of_campaign(folder.ledger, folder.name)
+    told = ledger.lines_of_campaign(folder.ledger, folder.name)
     storage.write(f"{FOLDER}/{LEDGER_FILE}", told.encode())
 
 
@@ -190,7 +190,7 @@ def _looks(storage: Storage, name: str) -> list[LedgerEntry]:
         told = storage.read(f"{FOLDER}/{LEDGER_FILE}").decode()
     except FileNotFoundError:
         return []
-    return ledger.read_lines(told, name)
+    return ledger.parse_lines(told, name)
 
 
 def _delete_unknown_attempts(journal: Path, name: str, storage: Storage) -> None:

@@ -105,7 +105,7 @@ def _phase(folder: CampaignFolder, name: str, held: bool, trials: list[TrialReco
         return "ended by a crash", resume
     verdict = folder.read_verdict()
     if verdict is not None and (manifest_lists(folder, VERDICT_FILE) or not folder.cells.exists()):
-        return f"confirmed: {verdict['status']}", (f"export {name} --as {folder.default_preset_name}",)
+        return f"confirmed: {verdict.status}", (f"export {name} --as {folder.default_preset_name}",)
     if folder.cells.exists():
         return f"confirmation interrupted, {finished} trainings done", confirm
     end_reason = _end_reason(folder)

@@ -139,7 +139,7 @@ def pack_results(name: NameArgument, root: RootOption = ROOT) -> None:
     from search.remote import archive
 
     folder = CampaignFolder.find(root, name)
-    for line in archive.encode_lines(archive.pack(folder.path, ledger.of_campaign(folder.ledger, name))):
+    for line in archive.encode_lines(archive.pack(folder.path, ledger.lines_of_campaign(folder.ledger, name))):
         typer.echo(line)
 
 

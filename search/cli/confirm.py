@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -23,6 +22,7 @@ from search.results.folder import ROOT, VERDICT_FILE, CampaignFolder
 
 if TYPE_CHECKING:
     from search.cluster.nodes import Node
+    from search.results.verdict import Estimate, Verdict
 
 CONFIRM_EPILOG = (
     "Examples:\n\npreset-search confirm btc-eth-30d\n\n"
@@ -65,7 +65,7 @@ def confirm(
         confirm_and_show(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent, nodes)
 
 
-def _closed(folder: CampaignFolder) -> dict[str, Any] | None:
+def _closed(folder: CampaignFolder) -> Verdict | None:
     """The verdict of a campaign that has one for good; None if one is to be made, or was not written to the end.
 
     The manifest is written last: once it lists the verdict, trainings that were left behind make no other.
@@ -110,30 +110,35 @@ def confirm_and_show(
         console.out.print(f"wrote {escape(str(path))}")
 
 
-def show_verdict(verdict: dict[str, Any]) -> None:
-    """Print a verdict."""
-    synthetic = " of the SYNTHETIC market" if verdict["data"]["synthetic"] else ""
-    metric = verdict["ranking_metric"]
+def show_verdict(verdict: Verdict) -> None:
+    """Print a verdict.
+
+    Args:
+        verdict: the verdict of a confirmation, fresh or read from its file.
+    """
+    synthetic = " of the SYNTHETIC market" if verdict.data["synthetic"] else ""
+    metric = verdict.ranking_metric
     table = Table("", metric, "central 95 %", f"{metric} less the incumbent's", title=f"Out of fold{synthetic}")
-    for candidate in verdict["candidates"]:
-        figure = candidate["out_of_fold"][metric]
-        won = " (winner)" if candidate["trial"] == verdict["winner"]["trial"] else ""
-        table.add_row(f"trial #{candidate['trial']}{won}", *_figure(figure), " ".join(_figure(candidate["lead"])))
-    table.add_row(f"incumbent: {verdict['incumbent']['preset']}", *_figure(verdict["incumbent"]["out_of_fold"][metric]))
+    for candidate in verdict.candidates:
+        mark = " (winner)" if candidate.trial == verdict.winner.trial else ""
+        lead = " ".join(_format_estimate(candidate.lead))
+        table.add_row(f"trial #{candidate.trial}{mark}", *_format_estimate(candidate.out_of_fold[metric]), lead)
+    incumbent = verdict.incumbent
+    table.add_row(f"incumbent: {incumbent.preset}", *_format_estimate(incumbent.out_of_fold[metric]))
     console.out.print(table)
-    if test := verdict.get("test"):
-        rows: list[Row] = [("winner, trained once more", test["metrics"], [])]
-        rows += [(each, scores, []) for each, scores in test["baselines"].items()]
+    if verdict.test:
+        rows: list[Row] = [("winner, trained once more", verdict.test.metrics, [])]
+        rows += [(name, metrics, []) for name, metrics in verdict.test.baselines.items()]
         console.out.print(console.metrics_table(f"The one reading of test{synthetic}", rows, []))
     gates = Table("gate", "found", "bound", "")
-    for gate in verdict["gates"]:
-        gates.add_row(escape(gate["name"]), _found(gate["value"]), gate["bound"], gate["verdict"])
+    for gate in verdict.gates:
+        gates.add_row(escape(gate.name), _format_value(gate.value), gate.bound, gate.verdict)
     console.out.print(gates)
-    for line in _beside(verdict):
+    for line in _conclusion(verdict):
         console.out.print(line)
 
 
-def _found(value: float | bool | None) -> str:
+def _format_value(value: float | bool | None) -> str:
     if value is None:
         return "not measured"
     if isinstance(value, bool):
@@ -141,28 +146,29 @@ def _found(value: float | bool | None) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def _figure(figure: dict[str, Any]) -> tuple[str, str]:
-    ends = "" if figure["low"] is None else f"[{figure['low']:.4f}, {figure['high']:.4f}]"
-    return _found(figure["value"]), escape(ends)
+def _format_estimate(estimate: Estimate) -> tuple[str, str]:
+    """Return a figure and its interval as texts; the interval is empty where there is none."""
+    interval = "" if estimate.low is None else f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+    return _format_value(estimate.value), escape(interval)
 
 
-def _beside(verdict: dict[str, Any]) -> list[str]:
-    lines = [f"[bold]{verdict['status'].capitalize()}.[/] Recommended: {verdict['recommended']}."]
-    if verdict["status"] != "certified":
-        failed = [gate["name"] for gate in verdict["gates"] if gate["verdict"] != "pass"]
-        lines += [f"Not certified because of: {escape('; '.join(failed) or verdict.get('reason', 'a dry run'))}."]
-    if beside := verdict.get("tradable"):
-        ratio = beside["deflated_sharpe"]
-        told = "not defined" if ratio is None or math.isnan(ratio) else f"{ratio:.3f}"
-        chance = verdict["overfitting"]["probability"]
+def _conclusion(verdict: Verdict) -> list[str]:
+    """Return the lines below the tables: what may be claimed of the winner, and what limits the claim."""
+    lines = [f"[bold]{verdict.status.capitalize()}.[/] Recommended: {verdict.recommended}."]
+    if verdict.status != "certified":
+        reasons = "; ".join(verdict.failed_gates) or verdict.reason or "a dry run"
+        lines += [f"Not certified because of: {escape(reasons)}."]
+    if tradable := verdict.tradable:
+        ratio = "not defined" if tradable.deflated_sharpe is None else f"{tradable.deflated_sharpe:.3f}"
         lines += [
-            f"Tradable net of costs: {beside['verdict']} (Deflated Sharpe Ratio {told}, {beside['bound']} needed).",
-            f"Probability of overfitting: {chance if isinstance(chance, str) else f'{chance:.2f}'}.",
+            f"Tradable net of costs: {tradable.verdict} (Deflated Sharpe Ratio {ratio}, {tradable.bound} needed)."
         ]
-    for look in verdict.get("earlier_looks", []):
-        lines += [
-            f"{escape(look['campaign'])} had seen some of this test span before, as its {' and '.join(look['saw'])}."
-        ]
+    if overfitting := verdict.overfitting:
+        probability = overfitting.probability
+        text = probability if isinstance(probability, str) else f"{probability:.2f}"
+        lines += [f"Probability of overfitting: {text}."]
+    for entry in verdict.earlier_entries:
+        lines += [f"{escape(entry.campaign)} had read some of this test span before, as its {' and '.join(entry.saw)}."]
     return lines
 
 

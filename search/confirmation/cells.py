@@ -25,7 +25,7 @@ from search.confirmation.plan import Cell
 from search.engine.job import TrialJob
 from search.engine.tasks import TrainingTask
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, ROW_FILE
-from search.results.predictions import TEST, Source, predictions_table, returns_table
+from search.results.predictions import TEST, Source, make_predictions_table, make_returns_table
 from search.study.retries import TrainingFailure
 
 
@@ -115,8 +115,11 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
     if findings:
         row["checklist"] = [line.as_row() for line in make_checklist(recipe, findings)]
     source = Source(cell.candidate.number, cell.seed, cell.split)
-    tables = [table(source, dataset, dataset.test, probabilities) for table in (predictions_table, returns_table)]
-    yield CellResult(row, *tables)
+    yield CellResult(
+        row,
+        make_predictions_table(source, dataset, dataset.test, probabilities),
+        make_returns_table(source, dataset, dataset.test, probabilities),
+    )
 
 
 class CellTask(TrainingTask):

@@ -1,31 +1,47 @@
-"""From the trained cells of a confirmation to its verdict: joins their tables and asks `search.statistics`."""
+"""Makes the verdict of a confirmation from its trained cells: chooses the winner, then judges its reading of test."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from core.data import file_format
-from core.data.dataset import Dataset
 from core.errors import ConfigError
-from core.evaluation import calibration
 from core.evaluation.baselines import BASELINES
-from core.evaluation.calibration import Calibration
+from core.evaluation.calibration import fit_calibration, logits_of
 from core.evaluation.report import evaluate_rows
+from search.confirmation.cell_predictions import predictions_by_seed, predictions_from_tables, predictions_of_cell
 from search.confirmation.cells import CellResult
 from search.confirmation.plan import Candidate, ConfirmationPlan
+from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import VAL, probabilities_of
-from search.statistics.bootstrap import DRAWS, LEVEL, block_length
+from search.results.verdict import (
+    SCHEMA_VERSION,
+    BaselineLead,
+    CandidateFigures,
+    Estimate,
+    FinalTraining,
+    GateResult,
+    Incumbent,
+    Method,
+    Overfitting,
+    RankingLead,
+    TestReading,
+    Tradability,
+    Verdict,
+    Winner,
+)
+from search.statistics.bootstrap import DRAWS, LEVEL, Interval, block_length
 from search.statistics.certification import (
     CERTAIN_SHARPE,
     CandidateScore,
     FinalTestResult,
+    Gate,
     best_candidate,
     certification_gates,
     score_candidates,
@@ -36,258 +52,297 @@ from search.statistics.sharpe import deflated_sharpe, sharpe_ratio
 from search.statistics.weighted_metrics import Predictions
 from search.study.trial_record import COMPLETE
 
-SCHEMA_VERSION = 1
-CERTIFIED, NOT_CERTIFIED = "certified", "not certified"
-_GATING = ("majority", "persistence", "logistic regression")
+_GATING_BASELINES = ("majority", "persistence", "logistic regression")
+"""Baselines that the model must beat on test; the others are reported beside them."""
+_SELECTION_STREAM, _TEST_STREAM = 0, 1
+"""Streams of random numbers: the draws on test do not depend on how many were needed to choose the winner."""
+_LOCATION_SETTINGS = {"files", "store", "offline", "until", "days", "symbols", "table", "exchange"}
+"""Data settings that say where the bars lie and which they are, not how they are used."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The winner of a confirmation, and how all stood.
+    """The winner of a confirmation, with the figures that chose it.
 
     Attributes:
-        candidate: the winner.
-        standings: by name, of the candidates all of whose cells ended well.
-        incumbent: figures of the incumbent.
-        trained: all cells.
+        winner: the candidate with the best lower bound.
+        scores: by name, the scores of the candidates all of whose cells are complete.
+        incumbent: the incumbent's figures by metric.
+        cells: the results of all cells.
     """
 
-    candidate: Candidate
-    standings: dict[str, CandidateScore]
-    incumbent: dict[str, Any]
-    trained: Sequence[CellResult]
+    winner: Candidate
+    scores: dict[str, CandidateScore]
+    incumbent: dict[str, Interval]
+    cells: Sequence[CellResult]
+
+    @property
+    def winner_cells(self) -> list[CellResult]:
+        """The results of the winner's cells."""
+        return _cells_of(self.winner, self.cells)
 
 
-def select_winner(plan: ConfirmationPlan, trained: Sequence[CellResult]) -> Selection:
-    """The candidate with the best lower bound on the rows out of fold.
+def select_winner(plan: ConfirmationPlan, cells: Sequence[CellResult]) -> Selection:
+    """Choose the candidate whose ranking metric has the best lower bound on the out-of-fold rows.
+
+    A candidate with a failed cell cannot win.
+
+    Args:
+        plan: the confirmation.
+        cells: the results of all its cells.
 
     Raises:
         ConfigError: every candidate failed, or the incumbent did.
     """
-    by_name = {}
+    predictions = {}
     for candidate in plan.candidates:
-        own = [each for each in trained if each.row["number"] == candidate.number]
-        if all(each.row["status"] == COMPLETE for each in own):
-            by_name[candidate.name] = [
-                _joined([each for each in own if each.row["seed"] == seed], plan.dataset) for seed in plan.seeds
-            ]
-    incumbent = by_name.pop("incumbent", None)
-    if incumbent is None or not by_name:
-        failed = next(each.row for each in trained if each.row["status"] != COMPLETE)
-        who, remedy = "every candidate", f"Search on: resume {plan.campaign.config.name} with more --trials"
-        if incumbent is None:
-            who, remedy = "the incumbent", "Confirm it with another --incumbent: what else was trained is kept"
-        raise ConfigError(f"The confirmation of {who} failed ({failed['reason']})", remedy)
-    metric = plan.campaign.config.metric
-    block = block_length(plan.dataset.horizon, plan.dataset.bar)
-    found, reference = score_candidates(by_name, incumbent, metric, block, _draws(plan, 0))
-    name = best_candidate(found, metric)
-    winner = next(candidate for candidate in plan.candidates if candidate.name == name)
-    return Selection(winner, found, {key: each.as_row() for key, each in reference.items()}, trained)
+        candidate_cells = _cells_of(candidate, cells)
+        if all(cell.row["status"] == COMPLETE for cell in candidate_cells):
+            predictions[candidate.name] = predictions_by_seed(candidate_cells, plan.seeds, plan.dataset)
+    incumbent = predictions.pop("incumbent", None)
+    name, metric = plan.campaign.config.name, plan.campaign.config.metric
+    reason = next((cell.row["reason"] for cell in cells if cell.row["status"] != COMPLETE), "")
+    if incumbent is None:
+        raise ConfigError(
+            f"The confirmation of the incumbent failed ({reason})",
+            "Confirm the campaign with another --incumbent: the other trainings are kept",
+        )
+    if not predictions:
+        raise ConfigError(
+            f"The confirmation of every candidate failed ({reason})",
+            f"Continue the search: resume {name} with more --trials",
+        )
+    draws = _random_generator(plan, _SELECTION_STREAM)
+    scores, incumbent_figures = score_candidates(predictions, incumbent, metric, _block_length(plan), draws)
+    best = best_candidate(scores, metric)
+    winner = next(candidate for candidate in plan.candidates if candidate.name == best)
+    return Selection(winner, scores, incumbent_figures, cells)
 
 
-def _draws(plan: ConfirmationPlan, purpose: int) -> np.random.Generator:
-    return np.random.default_rng([plan.campaign.config.seed, purpose])
+def _cells_of(candidate: Candidate, cells: Sequence[CellResult]) -> list[CellResult]:
+    return [cell for cell in cells if cell.row["number"] == candidate.number]
 
 
-def _joined(parts: Sequence[CellResult], dataset: Dataset) -> Predictions:
-    """One seed's predictions of all folds."""
-    each = [_predictions(part, dataset) for part in parts]
-    names = ("instants", "labels", "probabilities", "losses", "gains")
-    joined = {name: np.concatenate([getattr(part, name) for part in each]) for name in names}
-    return Predictions(**joined, bar=dataset.bar)
+def _random_generator(plan: ConfirmationPlan, stream: int) -> np.random.Generator:
+    return np.random.default_rng([plan.campaign.config.seed, stream])
 
 
-def _predictions(trained: CellResult, dataset: Dataset) -> Predictions:
-    """A cell's predictions; losses after its own calibration, which its own val gave."""
-    own = Calibration(trained.row["temperature"], tuple(trained.row["bias"]))
-    return _from_tables(trained.predictions, trained.returns, own, dataset)
-
-
-def _from_tables(table: pd.DataFrame, returns: pd.DataFrame, own: Calibration, dataset: Dataset) -> Predictions:
-    probabilities = probabilities_of(table)
-    instants, labels = microseconds(table), table["label"].to_numpy(dtype=np.int64)
-    calibrated = own.apply(calibration.logits_of(probabilities))
-    losses = -np.log(np.maximum(calibrated[np.arange(len(labels)), labels], 1e-12))
-    gains = np.zeros(len(labels))
-    entered = microseconds(returns) - (dataset.horizon + 1) * dataset.bar
-    order = np.argsort(instants, kind="stable")
-    gains[order[np.searchsorted(instants[order], entered)]] = returns["net_return"].to_numpy()
-    return Predictions(instants, labels, probabilities, losses, gains, dataset.bar)
-
-
-def microseconds(table: pd.DataFrame) -> np.ndarray:
-    """The timestamps of a table, `[N]`."""
-    naive = table["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None)
-    return np.asarray(naive.to_numpy("datetime64[us]").astype(np.int64))
+def _block_length(plan: ConfirmationPlan) -> int:
+    """Return the length of a block of the bootstrap, in bars."""
+    return block_length(plan.dataset.horizon, plan.dataset.bar)
 
 
 def make_verdict(
-    plan: ConfirmationPlan, chosen: Selection, final: CellResult, earlier: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
-    """The content of `verdict.json`.
+    plan: ConfirmationPlan,
+    selection: Selection,
+    final: CellResult,
+    ledger_entry: LedgerEntry | None,
+    earlier: Sequence[OverlappingEntry],
+) -> Verdict:
+    """Make the verdict of a confirmation.
 
     Args:
         plan: the confirmation.
-        chosen: its winner.
-        final: the final training, with its predictions of test.
-        earlier: what earlier confirmations saw of this test span.
+        selection: its winner.
+        final: the result of the final training, with its predictions of test.
+        ledger_entry: the entry of this confirmation in the ledger; None on the synthetic market.
+        earlier: entries of earlier confirmations that have read some of this test span.
     """
-    config, dataset = plan.campaign.config, plan.dataset
-    readings = sum("test" in look["saw"] for look in earlier)
-    content: dict[str, Any] = {
+    facts = {**_describe_campaign(plan), **_describe_selection(plan, selection)}
+    facts |= {"final": _describe_final(final), "ledger_entry": ledger_entry}
+    if final.row["status"] != COMPLETE:
+        reason = f"the final training failed: {final.row['reason']}"
+        return Verdict(**facts, status="not certified", gates=(), reason=reason)
+    result, test = _read_test(plan, final)
+    gates = _evaluate_gates(plan, selection, final, result, earlier)
+    is_certified = all(gate.passed for gate in gates) and not plan.campaign.config.dry_run
+    trials = _trial_predictions(plan)
+    return Verdict(
+        **facts,
+        status="certified" if is_certified else "not certified",
+        gates=tuple(GateResult(**gate.as_row()) for gate in gates),
+        test=test,
+        checklist=tuple(final.row["checklist"]),
+        tradable=_judge_tradability(plan, selection, trials),
+        overfitting=_judge_overfitting(plan, trials),
+        earlier_entries=tuple(earlier),
+    )
+
+
+def _describe_campaign(plan: ConfirmationPlan) -> dict[str, Any]:
+    """Return the fields of the verdict that describe campaign, data and method."""
+    campaign, config = plan.campaign, plan.campaign.config
+    settings = config.data.model_dump(mode="json", exclude=_LOCATION_SETTINGS, exclude_none=True)
+    return {
         "schema_version": SCHEMA_VERSION,
         "campaign": config.name,
-        "status": NOT_CERTIFIED,
         "dry_run": config.dry_run,
         "ranking_metric": config.metric,
         "model": config.model,
-        "recipe": plan.campaign.base.model_dump(mode="json"),
-        "data": {**plan.campaign.folder.read_record().data, "settings": _settings(plan)},
-        "method": {
-            "interval": f"central {LEVEL:.0%} of {DRAWS} draws of blocks of time and of seeds",
-            "deflated_sharpe": "median of the seeds, each of its own returns",
-            "block_bars": block_length(dataset.horizon, dataset.bar),
-            "seeds": plan.seeds,
-            "folds": plan.settings.folds,
-            "versions": {name: version(name) for name in ("preset-search", "torch")},
-        },
-        **_confirmed(plan, chosen),
-        "final": _final(final),
-    }
-    if final.row["status"] != COMPLETE:
-        return {**content, "gates": [], "reason": f"the final training failed: {final.row['reason']}"}
-    reading, test = _test(plan, final)
-    rows = [each.row for each in chosen.trained if each.row["number"] == chosen.candidate.number] + [final.row]
-    decided = certification_gates(
-        reading,
-        all_finite=all(_finite(row) for row in rows),
-        all_epochs_run=all(row["epochs"] == config.max_epochs for row in rows),
-        top_share=max(row["held_out"]["top_share"] for row in rows),
-        earlier_readings=readings,
-    )
-    certified = all(gate.passed for gate in decided) and not config.dry_run
-    return {
-        **content,
-        "status": CERTIFIED if certified else NOT_CERTIFIED,
-        "gates": [gate.as_row() for gate in decided],
-        "test": test,
-        "checklist": final.row["checklist"],
-        **_beside(plan, chosen),
-        "earlier_looks": list(earlier),
+        "recipe": campaign.base.model_dump(mode="json"),
+        "data": {**campaign.folder.read_record().data, "settings": settings},
+        "method": Method(
+            interval=f"central {LEVEL:.0%} of {DRAWS} draws of blocks of time and of seeds",
+            deflated_sharpe="median of the seeds, each of its own returns",
+            block_bars=_block_length(plan),
+            seeds=tuple(plan.seeds),
+            folds=plan.settings.folds,
+            versions={name: version(name) for name in ("preset-search", "torch")},
+        ),
     }
 
 
-def _settings(plan: ConfirmationPlan) -> dict[str, Any]:
-    """The data settings that do not say where recorded bars lie, nor which."""
-    place = {"files", "store", "offline", "until", "days", "symbols", "table", "exchange"}
-    return plan.campaign.config.data.model_dump(mode="json", exclude=place, exclude_none=True)
-
-
-def _confirmed(plan: ConfirmationPlan, chosen: Selection) -> dict[str, Any]:
-    """How the candidates stood, who won, and whether that is better than the incumbent."""
-    metric = plan.campaign.config.metric
-    winner = chosen.standings[chosen.candidate.name]
-    own = [each.row["best_epoch"] for each in chosen.trained if each.row["number"] == chosen.candidate.number]
+def _describe_selection(plan: ConfirmationPlan, selection: Selection) -> dict[str, Any]:
+    """Return the fields of the verdict that say how the candidates compared, who won, and which preset to use."""
+    winner, score = selection.winner, selection.scores[selection.winner.name]
+    best_epochs = [cell.row["best_epoch"] for cell in selection.winner_cells]
     return {
-        "winner": {
-            "trial": chosen.candidate.number,
-            "hyperparameters": chosen.candidate.hyperparameters,
-            "out_of_fold": _rows(winner.figures),
-            "final_epochs": int(np.median(own)),
-        },
-        "incumbent": {"preset": plan.incumbent, "out_of_fold": chosen.incumbent},
-        "candidates": [
-            {
-                "trial": candidate.number,
-                "hyperparameters": candidate.hyperparameters,
-                "out_of_fold": _rows(chosen.standings[candidate.name].figures),
-                "lead": chosen.standings[candidate.name].lead.as_row(),
-            }
+        "winner": Winner(
+            trial=winner.number,
+            hyperparameters=winner.hyperparameters,
+            out_of_fold=_estimates(score.figures),
+            final_epochs=int(np.median(best_epochs)),
+        ),
+        "incumbent": Incumbent(preset=plan.incumbent, out_of_fold=_estimates(selection.incumbent)),
+        "candidates": tuple(
+            CandidateFigures(
+                trial=candidate.number,
+                hyperparameters=candidate.hyperparameters,
+                out_of_fold=_estimates(selection.scores[candidate.name].figures),
+                lead=_estimate(selection.scores[candidate.name].lead),
+            )
             for candidate in plan.candidates
-            if candidate.name in chosen.standings
-        ],
-        "lead": {"metric": metric, **winner.lead.as_row()},
-        "recommended": "winner" if winner.lead.low > 0 else "incumbent",
+            if candidate.name in selection.scores
+        ),
+        "lead": RankingLead(metric=plan.campaign.config.metric, **score.lead.as_row()),
+        "recommended": "winner" if score.lead.low > 0 else "incumbent",
     }
 
 
-def _rows(figures: dict[str, Any]) -> dict[str, Any]:
-    return {name: figure.as_row() for name, figure in figures.items()}
+def _estimate(interval: Interval) -> Estimate:
+    return Estimate(**interval.as_row())
 
 
-def _final(final: CellResult) -> dict[str, Any]:
-    kept = ("seed", "status", "reason", "epochs", "best_epoch", "temperature", "bias", "val")
-    return {name: final.row[name] for name in kept if name in final.row}
+def _estimates(figures: Mapping[str, Interval]) -> dict[str, Estimate]:
+    return {name: _estimate(interval) for name, interval in figures.items()}
 
 
-def _test(plan: ConfirmationPlan, final: CellResult) -> tuple[FinalTestResult, dict[str, Any]]:
-    """The one reading of test: figures with intervals, beside those of the baselines."""
+def _describe_final(final: CellResult) -> FinalTraining:
+    return FinalTraining(**{name: final.row[name] for name in FinalTraining.model_fields if name in final.row})
+
+
+def _read_test(plan: ConfirmationPlan, final: CellResult) -> tuple[FinalTestResult, TestReading]:
+    """Compare the final model with the baselines on test; return the figures that gates decide on, and the record."""
     dataset = plan.dataset
-    model = _predictions(final, dataset)
+    model = predictions_of_cell(final, dataset)
     probabilities = {name: predict(dataset, dataset.test) for name, predict in BASELINES.items()}
-    others = {name: Predictions(model.instants, model.labels, probabilities[name]) for name in _GATING}
-    block = block_length(dataset.horizon, dataset.bar)
-    reading = score_final_test(model, others, block, _draws(plan, 1))
-    return reading, {
-        "span": [file_format.iso(edge) for edge in dataset.borders.test],
-        "rows": len(dataset.test),
-        "macro_f1": reading.macro_f1.as_row(),
-        "direction_auc": reading.direction_auc.as_row(),
-        "lead": {"over": reading.best_baseline, **reading.lead.as_row()},
-        "metrics": final.row["held_out"],
-        "calibrated_nll": float(model.losses.mean()),
-        "baselines": {name: evaluate_rows(dataset, dataset.test, found) for name, found in probabilities.items()},
-    }
-
-
-def _finite(row: dict[str, Any]) -> bool:
-    return row["status"] == COMPLETE and all(
-        row["held_out"][name] is not None and math.isfinite(row["held_out"][name]) for name in ("macro_f1", "nll")
+    gating = {name: Predictions(model.instants, model.labels, probabilities[name]) for name in _GATING_BASELINES}
+    result = score_final_test(model, gating, _block_length(plan), _random_generator(plan, _TEST_STREAM))
+    start, end = dataset.borders.test
+    return result, TestReading(
+        span=(file_format.iso(start), file_format.iso(end)),
+        rows=len(dataset.test),
+        macro_f1=_estimate(result.macro_f1),
+        direction_auc=_estimate(result.direction_auc),
+        lead=BaselineLead(baseline=result.best_baseline, **result.lead.as_row()),
+        metrics=final.row["held_out"],
+        calibrated_nll=float(model.losses.mean()),
+        baselines={name: evaluate_rows(dataset, dataset.test, values) for name, values in probabilities.items()},
     )
 
 
-def _beside(plan: ConfirmationPlan, chosen: Selection) -> dict[str, Any]:
-    """What stands beside the verdict and decides nothing: Deflated Sharpe and the probability of overfitting.
+def _evaluate_gates(
+    plan: ConfirmationPlan,
+    selection: Selection,
+    final: CellResult,
+    result: FinalTestResult,
+    earlier: Sequence[OverlappingEntry],
+) -> list[Gate]:
+    """Evaluate the gates on all trainings of the winner, the final one included."""
+    rows = [cell.row for cell in [*selection.winner_cells, final]]
+    return certification_gates(
+        result,
+        all_finite=all(_is_finite(row) for row in rows),
+        all_epochs_run=all(row["epochs"] == plan.campaign.config.max_epochs for row in rows),
+        top_share=max(row["held_out"]["top_share"] for row in rows),
+        earlier_readings=sum("test" in entry.saw for entry in earlier),
+    )
 
-    The Deflated Sharpe Ratio is the median of those of the seeds, each of its own returns: a preset is one training,
-    and the mean of several varies less than any of them.
-    """
-    folder, dataset, metric = plan.campaign.folder, plan.dataset, plan.campaign.config.metric
+
+def _is_finite(row: dict[str, Any]) -> bool:
+    """Return whether a training is complete and its held-out macro-F1 and NLL are finite."""
+    if row["status"] != COMPLETE:
+        return False
+    values = [row["held_out"][name] for name in ("macro_f1", "nll")]
+    return all(value is not None and math.isfinite(value) for value in values)
+
+
+def _trial_predictions(plan: ConfirmationPlan) -> list[Predictions]:
+    """Return the predictions of val by every full-fidelity trial of the search, each calibrated on val itself."""
+    folder = plan.campaign.folder
     predictions, returns = folder.read_predictions(), folder.read_returns()
     predictions, returns = predictions[predictions["split"] == VAL], returns[returns["split"] == VAL]
     trials = []
     for number, table in predictions.groupby("number"):
-        logits = calibration.logits_of(probabilities_of(table))
-        fitted = calibration.fit_calibration(logits, table["label"].to_numpy(dtype=np.int64))
-        trials.append(_from_tables(table, returns[returns["number"] == number], fitted, dataset))
-    probability = overfitting_probability(metric, trials)
+        labels = table["label"].to_numpy(dtype=np.int64)
+        calibration = fit_calibration(logits_of(probabilities_of(table)), labels)
+        trial_returns = returns[returns["number"] == number]
+        trials.append(predictions_from_tables(table, trial_returns, calibration, plan.dataset))
+    return trials
+
+
+def _judge_tradability(plan: ConfirmationPlan, selection: Selection, trials: Sequence[Predictions]) -> Tradability:
+    """Judge by the Deflated Sharpe Ratio whether the winner's out-of-fold returns, net of costs, are more than luck.
+
+    The ratio is the median of those of the seeds, each computed from its own returns: a preset is one training, and
+    the mean of several varies less than any of them.
+
+    Args:
+        plan: the confirmation.
+        selection: its winner.
+        trials: predictions of the full-fidelity trials, whose Sharpe ratios say how much trials differ.
+    """
+    dataset = plan.dataset
     period = (dataset.horizon + 1) * dataset.bar
-    won = [each for each in chosen.trained if each.row["number"] == chosen.candidate.number]
-    joined = [_joined([each for each in won if each.row["seed"] == seed], dataset) for seed in plan.seeds]
-    own = [_by_period(each, period) for each in joined]
-    others = np.array([sharpe_ratio(_by_period(trial, period)) for trial in trials])
-    tried = len(folder.read_trials())
-    deflated = float(np.median([deflated_sharpe(returns, others, tried) for returns in own]))
-    return {
-        "tradable": {
-            "verdict": "yes" if deflated > CERTAIN_SHARPE else "no",
-            "deflated_sharpe": deflated,
-            "bound": CERTAIN_SHARPE,
-            "periods": len(own[0]),
-            "bars_a_period": dataset.horizon + 1,
-            "sharpe_a_period": float(np.median([sharpe_ratio(returns) for returns in own])),
-            "trials": tried,
-        },
-        "overfitting": {
-            "probability": "n/a" if math.isnan(probability) else probability,
-            "trials": len(trials),
-            "least_trials": MIN_TRIALS,
-        },
-    }
+    seeds = predictions_by_seed(selection.winner_cells, plan.seeds, dataset)
+    returns_by_seed = [_returns_by_period(predictions, period) for predictions in seeds]
+    trial_sharpes = np.array([sharpe_ratio(_returns_by_period(trial, period)) for trial in trials])
+    trial_count = len(plan.campaign.folder.read_trials())
+    ratios = [deflated_sharpe(returns, trial_sharpes, trial_count) for returns in returns_by_seed]
+    deflated = float(np.median(ratios))
+    return Tradability(
+        verdict="yes" if deflated > CERTAIN_SHARPE else "no",
+        deflated_sharpe=deflated,
+        bound=CERTAIN_SHARPE,
+        periods=len(returns_by_seed[0]),
+        bars_per_period=dataset.horizon + 1,
+        sharpe_per_period=float(np.median([sharpe_ratio(returns) for returns in returns_by_seed])),
+        trials=trial_count,
+    )
 
 
-def _by_period(predictions: Predictions, period: int) -> np.ndarray:
-    """Net returns by stretch of time, as long as a trade lasts, `[P]`; those without a trade are 0."""
-    place = predictions.instants // period
-    return np.bincount(place - place.min(), weights=predictions.gains)
+def _returns_by_period(predictions: Predictions, period: int) -> np.ndarray:
+    """Add up the gains of each period of time.
+
+    Args:
+        predictions: rows with their gains.
+        period: length of a period in microseconds, that of a trade.
+
+    Returns:
+        net returns from the first period with a row to the last, `[P]`; 0 where no trade was made.
+    """
+    periods = predictions.instants // period
+    return np.bincount(periods - periods.min(), weights=predictions.gains)
+
+
+def _judge_overfitting(plan: ConfirmationPlan, trials: Sequence[Predictions]) -> Overfitting:
+    """Compute the probability that the best trial on some of val is no better than the median trial on the rest.
+
+    Args:
+        plan: the confirmation.
+        trials: predictions of the full-fidelity trials.
+    """
+    probability = overfitting_probability(plan.campaign.config.metric, trials)
+    return Overfitting(
+        probability="n/a" if math.isnan(probability) else probability, trials=len(trials), min_trials=MIN_TRIALS
+    )

@@ -22,7 +22,7 @@ from search.cluster.nodes import Node
 from search.config import ConfirmConfig
 from search.results import manifest, tables
 from search.results.folder import ROW_FILE
-from search.results.ledger import LedgerEntry
+from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
 from search.study.trial_record import COMPLETE

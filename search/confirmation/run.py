@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
 from search.results import ledger, manifest
 from search.results.predictions import TEST, VAL
+from search.results.verdict import Verdict
 from search.storage.filesystem import Storage
 from search.storage.monitor import StorageMonitor
 from search.study.journal import Journal
@@ -34,7 +35,7 @@ from search.study.journal import Journal
 _LOG = logging.getLogger(__name__)
 
 
-def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> dict[str, Any]:
+def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
     """Train all cells that are not finished yet, choose the winner, read test once, write the verdict.
 
     Args:
@@ -61,7 +62,7 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> dict[str, Any]:
             _LOG.info("confirmation started", extra={"cells": len(plan.cells), "missing": plan.missing})
             out_of_fold = run.train(plan.cells, "confirmation")
             selection = select_winner(plan, out_of_fold)
-            final_cell = Cell(selection.candidate, plan.seeds[0], TEST)
+            final_cell = Cell(selection.winner, plan.seeds[0], TEST)
             entry = plan.entry_for(final_cell)
             run.check()
             entries = ledger.append_entry(folder.ledger, entry) if entry else []
@@ -69,12 +70,9 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> dict[str, Any]:
                 run.back_up_ledger()
             final = run.train([final_cell], "final training")
             earlier = ledger.earlier_overlapping(entries, entry) if entry else []
-            verdict = {
-                **make_verdict(plan, selection, final[0], earlier),
-                "look": asdict(entry) if entry else None,
-            }
+            verdict = make_verdict(plan, selection, final[0], entry, earlier)
             _write_results(plan, [*out_of_fold, *final], verdict)
-            _LOG.info("verdict", extra={"status": verdict["status"], "winner": verdict["winner"]["trial"]})
+            _LOG.info("verdict", extra={"status": verdict.status, "winner": verdict.winner.trial})
     return verdict
 
 
@@ -178,7 +176,7 @@ def _locked(journal_path: Path) -> Iterator[None]:
         journal.close()
 
 
-def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdict: dict[str, Any]) -> None:
+def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdict: Verdict) -> None:
     folder = plan.campaign.folder
     write_table(folder.confirmation_table, confirmation_table([result.row for result in results]))
     for path, recorded, tables in (
@@ -186,6 +184,6 @@ def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdic
         (folder.returns, folder.read_returns(), [result.returns for result in results]),
     ):
         write_table(path, pd.concat([recorded[recorded["split"] == VAL], *tables], ignore_index=True))
-    write_json(folder.verdict, verdict)
+    write_json(folder.verdict, verdict.as_row())
     manifest.write_manifest(folder)
     shutil.rmtree(folder.cells, ignore_errors=True)

@@ -7,7 +7,7 @@ from core.files import table_bytes
 from core.training.trainer import Trainer
 from search.engine.job import TrialJob, epoch_record, training_failure
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
-from search.results.predictions import VAL, Source, predictions_table, returns_table
+from search.results.predictions import VAL, Source, make_predictions_table, make_returns_table
 from search.storage.checkpoints import Checkpoints
 from search.storage.filesystem import Storage
 from search.study.retries import TrainingFailure
@@ -73,5 +73,5 @@ def write_outputs(trainer: Trainer, dataset: Dataset, number: int, storage: Stor
     """
     source = Source(number, trainer.config.trainer.seed, VAL)
     probabilities = trainer.best_probabilities()
-    for name, table in ((PREDICTIONS_FILE, predictions_table), (RETURNS_FILE, returns_table)):
+    for name, table in ((PREDICTIONS_FILE, make_predictions_table), (RETURNS_FILE, make_returns_table)):
         storage.write(name, table_bytes(table(source, dataset, dataset.val, probabilities)))

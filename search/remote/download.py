@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from core.errors import ConfigError
 from core.files import writing
 from search.results import ledger, manifest
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
-from search.results.ledger import LedgerEntry
+from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import LISTED
+from search.results.verdict import parse_ledger_entry
 from search.study import journal
 
 _MOVE_AWAY = "Move that folder away, or name another with --results"
@@ -107,22 +108,22 @@ def _append_to_ledger(path: Path, entries: list[LedgerEntry]) -> int:
     if not entries:
         return 0
     campaign = entries[0].campaign
-    count_before = ledger.of_campaign(path, campaign).count("\n")
+    count_before = ledger.lines_of_campaign(path, campaign).count("\n")
     for entry in entries:
         ledger.append_entry(path, entry)
-    return ledger.of_campaign(path, campaign).count("\n") - count_before
+    return ledger.lines_of_campaign(path, campaign).count("\n") - count_before
 
 
 def _ledger_entries(files: Mapping[str, bytes], name: str) -> list[LedgerEntry]:
     """Return the campaign's entries in the fetched ledger and in the fetched verdict, each once."""
     try:
         lines = files.get(LEDGER_FILE, b"").decode()
-        verdict_entry = json.loads(files[VERDICT_FILE])["look"] if VERDICT_FILE in files else None
+        verdict_entry = parse_ledger_entry(files[VERDICT_FILE]) if VERDICT_FILE in files else None
         if verdict_entry is not None:
-            lines += json.dumps(verdict_entry) + "\n"
+            lines += json.dumps(asdict(verdict_entry)) + "\n"
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"The received results are damaged ({error!r})", _FETCH_AGAIN) from None
-    return list({entry.key: entry for entry in ledger.read_lines(lines, name)}.values())
+    return list({entry.key: entry for entry in ledger.parse_lines(lines, name)}.values())
 
 
 def _check_fetched(fetched: Path, name: str) -> None:

@@ -21,6 +21,7 @@ from core.presets import (
 )
 from search.results import manifest, tables
 from search.results.folder import CampaignFolder, RecordedCampaign
+from search.results.verdict import BaselineLead, Estimate, RankingLead, TestReading, Verdict
 
 _DIGITS = 6
 
@@ -54,7 +55,7 @@ def make_preset(folder: CampaignFolder, name: str) -> Preset:
             f"{folder.path} holds campaign {record.name!r}", "Give the folder the campaign's name"
         )
     with reading(folder.path):
-        number = verdict["winner"]["trial"] if verdict else trials[0]["number"]
+        number = verdict.winner.trial if verdict else trials[0]["number"]
         row = {trial["number"]: trial for trial in trials}[number]
         return _assemble(name, row, record, verdict)
 
@@ -63,22 +64,22 @@ def _assemble(
     name: str,
     row: Mapping[str, Any],
     record: RecordedCampaign,
-    verdict: Mapping[str, Any] | None,
+    verdict: Verdict | None,
 ) -> Preset:
     recipe, data = record.base_recipe, record.data
-    status: Status = verdict["status"] if verdict else "not confirmed"
-    what = "synthetic data" if data["synthetic"] else ", ".join(data["symbols"])
-    settings = verdict["data"]["settings"] if verdict else {}
-    kept = ("synthetic", "symbols", "span", "fingerprint", "window", "horizon", "bar")
+    status: Status = verdict.status if verdict else "not confirmed"
+    market = "synthetic data" if data["synthetic"] else ", ".join(data["symbols"])
+    settings = verdict.data["settings"] if verdict else {}
+    recorded_data = ("synthetic", "symbols", "span", "fingerprint", "window", "horizon", "bar")
     return Preset(
         name=name,
-        description=f"Winner of campaign {record.name} on {what}; {status}.",
+        description=f"Winner of campaign {record.name} on {market}; {status}.",
         hyperparameters=Hyperparameters(**{key: row[key] for key in HYPERPARAMETER_NAMES}),
         training=PresetTraining(
             schedule=recipe["trainer"]["schedule"],
             epochs=recipe["trainer"]["epochs"],
             patience=recipe["trainer"]["patience"],
-            final_epochs=verdict["winner"]["final_epochs"] if verdict else None,
+            final_epochs=verdict.winner.final_epochs if verdict else None,
             label_smoothing=recipe["loss"]["label_smoothing"],
             augmentation=PresetAugmentation(**{key: recipe["augment"][key] for key in PresetAugmentation.model_fields}),
         ),
@@ -93,43 +94,46 @@ def _assemble(
             val_value=round(row["value"], _DIGITS),
             model=cast(ModelSize, record.model),
             seed=record.seed,
-            data=parse(PresetData, {**{key: data[key] for key in kept}, "settings": settings}, record.name),
+            data=parse(PresetData, {**{key: data[key] for key in recorded_data}, "settings": settings}, record.name),
             versions=dict(record.versions),
-            confirmation=_confirmation(verdict) if verdict else None,
+            confirmation=_summarize_confirmation(verdict) if verdict else None,
         ),
     )
 
 
-def _confirmation(verdict: Mapping[str, Any]) -> Confirmation:
-    test, tradable = verdict.get("test"), verdict.get("tradable", {})
-    overfitting = verdict.get("overfitting", {}).get("probability")
+def _summarize_confirmation(verdict: Verdict) -> Confirmation:
+    tradable, overfitting = verdict.tradable, verdict.overfitting
+    probability = overfitting.probability if overfitting else None
     return Confirmation(
-        out_of_fold=_figure(verdict["winner"]["out_of_fold"][verdict["ranking_metric"]]),
-        seeds=tuple(verdict["method"]["seeds"]),
-        folds=verdict["method"]["folds"],
-        incumbent=verdict["incumbent"]["preset"],
-        lead=_figure(verdict["lead"]),
-        recommended=verdict["recommended"],
-        final_seed=verdict["final"]["seed"],
-        test=Headline(
-            **{key: _figure(test[key]) for key in ("macro_f1", "direction_auc", "lead")},
-            best_baseline=test["lead"]["over"],
-            rows=test["rows"],
-        )
-        if test
-        else None,
-        failed_gates=tuple(gate["name"] for gate in verdict["gates"] if gate["verdict"] != "pass"),
-        earlier_readings=sum("test" in look["saw"] for look in verdict.get("earlier_looks", [])),
-        tradable=tradable.get("verdict"),
-        deflated_sharpe=_rounded(tradable.get("deflated_sharpe")),
-        overfitting=_rounded(overfitting if isinstance(overfitting, float) else None),
+        out_of_fold=_round_figure(verdict.winner.out_of_fold[verdict.ranking_metric]),
+        seeds=verdict.method.seeds,
+        folds=verdict.method.folds,
+        incumbent=verdict.incumbent.preset,
+        lead=_round_figure(verdict.lead),
+        recommended=verdict.recommended,
+        final_seed=verdict.final.seed,
+        test=_make_headline(verdict.test) if verdict.test else None,
+        failed_gates=verdict.failed_gates,
+        earlier_readings=verdict.earlier_readings,
+        tradable=tradable.verdict if tradable else None,
+        deflated_sharpe=_round(tradable.deflated_sharpe if tradable else None),
+        overfitting=_round(probability if isinstance(probability, float) else None),
     )
 
 
-def _figure(row: Mapping[str, Any]) -> Figure:
-    value, low, high = (_rounded(row[key]) for key in ("value", "low", "high"))
-    return Figure(value=value, low=low, high=high)
+def _make_headline(test: TestReading) -> Headline:
+    return Headline(
+        macro_f1=_round_figure(test.macro_f1),
+        direction_auc=_round_figure(test.direction_auc),
+        lead=_round_figure(test.lead),
+        best_baseline=test.lead.baseline,
+        rows=test.rows,
+    )
 
 
-def _rounded(value: float | None) -> float | None:
+def _round_figure(figure: Estimate | RankingLead | BaselineLead) -> Figure:
+    return Figure(value=_round(figure.value), low=_round(figure.low), high=_round(figure.high))
+
+
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, _DIGITS)

@@ -1,7 +1,7 @@
-"""The ledger: which stretches of time confirmations have looked at, a line each, over all campaigns of a folder.
+"""The ledger: which data the confirmations of all campaigns in a folder have read, one line for each.
 
 A test span can be read once. Whoever reads it again, with another campaign, knows more than the figures say. The
-synthetic market is not written down: it can be made anew at will.
+synthetic market is not recorded: it can be made anew at will.
 """
 
 from __future__ import annotations
@@ -9,81 +9,48 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from core.errors import ConfigError
+from core.files import reading
 from search.results.folder import LEDGER_FILE, VERDICT_FILE
+from search.results.ledger_entry import LedgerEntry, OverlappingEntry
+from search.results.verdict import parse_ledger_entry
 
-_RESTORE = "Restore it from a copy: it says which data were looked at"
+_REMEDY = "Restore it from a backup: it records which data were read"
 
 
-@dataclass(frozen=True)
-class LedgerEntry:
-    """What one confirmation looks at; times in ISO 8601.
+def earlier_overlapping(entries: list[LedgerEntry], entry: LedgerEntry) -> list[OverlappingEntry]:
+    """Return the entries of earlier confirmations that have read some of the test span of an entry.
 
-    Attributes:
-        campaign: its name.
-        started: when the campaign was, which tells two of one name apart.
-        exchange: where the bars are from; empty where it is not known.
-        symbols: which.
-        interval: length of a bar.
-        val: start and end of the span that chose the winner.
-        test: start and end of the span that is read once.
-        trials: how many the search asked for.
-        reads: hash of the training that is read on test: another one is another reading.
+    Args:
+        entries: all entries of the ledger, in the order in which they were written.
+        entry: the entry whose test span is compared; entries after it do not count.
     """
-
-    campaign: str
-    started: str
-    exchange: str
-    symbols: list[str]
-    interval: str
-    val: list[str]
-    test: list[str]
-    trials: int
-    reads: str
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What makes two looks the same: gone on with after an interruption, one reads what it would have read."""
-        return self.campaign, self.started, self.reads
-
-    def overlaps(self, other: LedgerEntry) -> dict[str, bool]:
-        """Whether the other's val or test shares time with this one's test, for a symbol that both have.
-
-        Neither the exchange nor the interval makes it another market: prices move together.
-        """
-        shared = bool(set(self.symbols) & set(other.symbols))
-        return {
-            "val": shared and _overlap(self.test, other.val),
-            "test": shared and _overlap(self.test, other.test),
-        }
+    overlapping = []
+    for earlier in entries:
+        if earlier.key == entry.key:
+            break  # what follows was written later
+        saw = [span for span, overlaps in entry.overlaps(earlier).items() if overlaps]
+        if saw:
+            overlapping.append(OverlappingEntry(**asdict(earlier), saw=saw))
+    return overlapping
 
 
-def _overlap(one: list[str], other: list[str]) -> bool:
-    return one[0] < other[1] and other[0] < one[1]
+def append_entry(path: Path, entry: LedgerEntry) -> list[LedgerEntry]:
+    """Append an entry before its data are read, unless the ledger has it already.
 
+    Args:
+        path: the ledger file, which is created if it does not exist; a line that a crash cut off is removed.
+        entry: the entry to append.
 
-def earlier_overlapping(looks: list[LedgerEntry], mine: LedgerEntry) -> list[dict[str, Any]]:
-    """Of the looks before this one, those that saw something of its test span; with what they saw of it."""
-    found = []
-    for look in looks:
-        if look.key == mine.key:
-            break  # what follows came later
-        overlap = mine.overlaps(look)
-        if any(overlap.values()):
-            found.append({**asdict(look), "saw": [part for part, seen in overlap.items() if seen]})
-    return found
-
-
-def append_entry(path: Path, mine: LedgerEntry) -> list[LedgerEntry]:
-    """Write down a look, once, before it is taken; returns all there are.
+    Returns:
+        all entries of the ledger, this one included.
 
     Raises:
-        ConfigError: the ledger is damaged, lacks a look that a verdict beside it tells of or tells otherwise of it,
-            or cannot be written.
+        ConfigError: the ledger is damaged, lacks the entry of a verdict beside it or contradicts it, or cannot be
+            written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,69 +58,90 @@ def append_entry(path: Path, mine: LedgerEntry) -> list[LedgerEntry]:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             content = _without_torn_line(file.read())
-            looks = _parse(path, content)
-            _check_whole(path, looks)
-            if mine.key in [look.key for look in looks]:
-                _check_line(path, looks, mine, path.parent / mine.campaign)
+            entries = _parse(path, content)
+            _check_against_verdicts(path, entries)
+            if entry.key in [other.key for other in entries]:
+                _check_recorded(path, entries, entry, path.parent / entry.campaign)
             else:
                 file.truncate(len(content))
-                end = b"" if not content or content.endswith(b"\n") else b"\n"
-                file.write(end + json.dumps(asdict(mine)).encode() + b"\n")
+                line_end = b"" if not content or content.endswith(b"\n") else b"\n"
+                file.write(line_end + json.dumps(asdict(entry)).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-                looks.append(mine)
+                entries.append(entry)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror})", "Check the folder's permissions") from None
-    return looks
+    return entries
 
 
 def has_read_test(path: Path, campaign: str, started: str) -> bool:
-    """Whether a campaign has looked at its test span.
+    """Return whether a campaign has read its test span.
+
+    Args:
+        path: the ledger file; it need not exist.
+        campaign: name of the campaign.
+        started: when the campaign was started, in ISO 8601.
 
     Raises:
         ConfigError: the ledger is damaged.
     """
-    looks = _parse(path, _without_torn_line(path.read_bytes())) if path.is_file() else []
-    return any((look.campaign, look.started) == (campaign, started) for look in looks)
+    return any((entry.campaign, entry.started) == (campaign, started) for entry in _read(path))
 
 
-def of_campaign(path: Path, campaign: str) -> str:
-    """The lines of a campaign, as another ledger takes them in.
+def lines_of_campaign(path: Path, campaign: str) -> str:
+    """Return the lines of a campaign, which `parse_lines` reads on another machine.
+
+    Args:
+        path: the ledger file; it need not exist.
+        campaign: name of the campaign.
 
     Raises:
         ConfigError: the ledger is damaged.
     """
-    looks = _parse(path, _without_torn_line(path.read_bytes())) if path.is_file() else []
-    return "".join(json.dumps(asdict(look)) + "\n" for look in looks if look.campaign == campaign)
+    return "".join(json.dumps(asdict(entry)) + "\n" for entry in _read(path) if entry.campaign == campaign)
 
 
-def read_lines(text: str, campaign: str) -> list[LedgerEntry]:
-    """The looks that lines from elsewhere tell of.
+def parse_lines(text: str, campaign: str) -> list[LedgerEntry]:
+    """Return the entries of lines that came from another machine, which are not trusted.
+
+    Args:
+        text: the lines, from `lines_of_campaign`.
+        campaign: name of the campaign that all entries must belong to.
 
     Raises:
-        ConfigError: they are damaged, or tell of another campaign.
+        ConfigError: a line is damaged, or belongs to another campaign.
     """
-    looks = _parse(Path(LEDGER_FILE), text.encode())
-    for look in looks:
-        spans = (look.symbols, look.val, look.test)
-        texts = [look.campaign, look.started, look.exchange, look.interval, look.reads]
-        whole = all(isinstance(span, list) for span in spans) and all(isinstance(each, str) for each in texts)
-        if not whole or not all(isinstance(each, str) for span in spans for each in span):
-            raise ConfigError("A line of the ledger that came is no look", _RESTORE)
-        if look.campaign != campaign or len(look.val) != 2 or len(look.test) != 2:
-            raise ConfigError(f"A line of the ledger that came is not of campaign {campaign}", _RESTORE)
-    return looks
+    entries = _parse(Path(LEDGER_FILE), text.encode())
+    for entry in entries:
+        if not _has_valid_types(entry):
+            raise ConfigError("A received line of the ledger is not a ledger entry", _REMEDY)
+        if entry.campaign != campaign or len(entry.val) != 2 or len(entry.test) != 2:
+            raise ConfigError(f"A received line of the ledger is not of campaign {campaign}", _REMEDY)
+    return entries
+
+
+def _has_valid_types(entry: LedgerEntry) -> bool:
+    """Return whether all texts of an entry are strings, and its symbols and spans lists of strings."""
+    lists = (entry.symbols, entry.val, entry.test)
+    texts = [entry.campaign, entry.started, entry.exchange, entry.interval, entry.reads]
+    return all(isinstance(items, list) for items in lists) and all(
+        isinstance(text, str) for text in [*texts, *(item for items in lists for item in items)]
+    )
+
+
+def _read(path: Path) -> list[LedgerEntry]:
+    return _parse(path, _without_torn_line(path.read_bytes())) if path.is_file() else []
 
 
 def _without_torn_line(content: bytes) -> bytes:
-    """All but what a crash left of a last line: that look was never taken, for its line is on disk before."""
+    """Return the content without a last line that a crash cut off: its data were not read, for it is written before."""
     head, separator, last = content.rpartition(b"\n")
     try:
         if last:
             json.loads(last)
     except ValueError:
         return head + separator
-    except RecursionError:  # no crash writes such a line: it is damage
+    except RecursionError:  # no crash leaves such a line: it is damage
         return content
     return content
 
@@ -162,24 +150,29 @@ def _parse(path: Path, content: bytes) -> list[LedgerEntry]:
     try:
         return [LedgerEntry(**json.loads(line)) for line in content.splitlines()]
     except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{path} is damaged ({error})", _RESTORE) from None
+        raise ConfigError(f"{path} is damaged ({error})", _REMEDY) from None
 
 
-def _check_whole(path: Path, looks: list[LedgerEntry]) -> None:
-    """Refuse a ledger that lost or changed a line: the verdicts beside it say what was looked at, too."""
+def _check_against_verdicts(path: Path, entries: list[LedgerEntry]) -> None:
+    """Check that the ledger has lost or changed no line: each verdict beside it records its own entry, too."""
     for verdict in sorted(path.parent.glob(f"*/{VERDICT_FILE}")):
-        try:
-            told = json.loads(verdict.read_text(encoding="utf-8"))["look"]
-            own = None if told is None else LedgerEntry(**told)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ConfigError(f"{verdict} cannot be read ({error!r})", "Bring it back from a copy") from None
-        if own is not None:
-            _check_line(path, looks, own, verdict)
+        with reading(verdict):
+            entry = parse_ledger_entry(verdict.read_bytes())
+        if entry is not None:
+            _check_recorded(path, entries, entry, verdict)
 
 
-def _check_line(path: Path, looks: list[LedgerEntry], own: LedgerEntry, where: Path) -> None:
-    lines = [look for look in looks if look.key == own.key]
-    if not lines:
-        raise ConfigError(f"{path} does not tell of {own.campaign}, which {where} does", _RESTORE)
-    if any(line != own for line in lines):
-        raise ConfigError(f"{path} tells otherwise of {own.campaign} than {where} does", _RESTORE)
+def _check_recorded(path: Path, entries: list[LedgerEntry], entry: LedgerEntry, source: Path) -> None:
+    """Check that the ledger holds an entry as it is.
+
+    Args:
+        path: the ledger file, for the message.
+        entries: all entries of the ledger.
+        entry: the entry that it must hold.
+        source: the file or folder that the entry comes from, for the message.
+    """
+    recorded = [other for other in entries if other.key == entry.key]
+    if not recorded:
+        raise ConfigError(f"{path} lacks the entry of {entry.campaign} that {source} records", _REMEDY)
+    if any(other != entry for other in recorded):
+        raise ConfigError(f"{path} contradicts {source} about the entry of {entry.campaign}", _REMEDY)

@@ -1,28 +1,328 @@
-"""The verdict of a confirmation."""
+"""The verdict of a confirmation, `verdict.json`: who won, what was read on test, and what may be claimed of it.
+
+The file is the one record of a confirmation that presets are made from. Its keys are the names of the attributes, or
+their aliases where an attribute has one.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from core.errors import ConfigError
 from core.files import reading
+from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 
-Verdict = dict[str, Any]
+SCHEMA_VERSION = 1
+_REMEDY = "Restore it from a backup"
+
+
+def _none_if_undefined(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_none_if_undefined)]
+"""A figure; None where it is not defined, as JSON has no NaN."""
+
+
+class _Part(BaseModel):
+    """Base of all parts of a verdict: immutable; keys that this version does not know are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, use_attribute_docstrings=True)
+
+
+class Estimate(_Part):
+    """A figure and its central 95 % interval."""
+
+    value: Number
+    """The figure on the data itself; None where it is not defined."""
+    low: Number
+    """Lower end of the interval; None where there are too few rows for one."""
+    high: Number
+    """Upper end of the interval; None where `low` is."""
+
+
+class RankingLead(_Part):
+    """By how much the winner is better than the incumbent, out of fold."""
+
+    metric: str
+    """The ranking metric, in which the lead is measured."""
+    value: Number
+    """The winner's metric less the incumbent's."""
+    low: Number
+    """Lower end of the interval; above 0, the lead is no luck."""
+    high: Number
+    """Upper end of the interval."""
+
+
+class BaselineLead(_Part):
+    """By how much the final model is better than the best baseline, on test."""
+
+    baseline: str = Field(alias="over")
+    """Name of the baseline with the highest macro-F1."""
+    value: Number
+    """The model's macro-F1 less that of the baseline."""
+    low: Number
+    """Lower end of the interval, in which each draw has its own best baseline."""
+    high: Number
+    """Upper end of the interval."""
+
+
+class Method(_Part):
+    """How the figures were computed."""
+
+    interval: str
+    """In words, how the intervals were computed."""
+    deflated_sharpe: str | None = None
+    """In words, how the Deflated Sharpe Ratio was computed; None in verdicts of early versions."""
+    block_bars: int
+    """Length of a block of the bootstrap, in bars."""
+    seeds: tuple[int, ...]
+    """Seeds of the trainings of each candidate."""
+    folds: int
+    """Number of blocks of time, each predicted by trainings on what came before it."""
+    versions: dict[str, str]
+    """Version of each program that matters, by name."""
+
+
+class Winner(_Part):
+    """The candidate with the best lower bound out of fold."""
+
+    trial: int
+    """Number of the trial that it comes from."""
+    hyperparameters: dict[str, Any]
+    """Its six hyperparameters, by name."""
+    out_of_fold: dict[str, Estimate]
+    """Its metrics over all folds, averaged over the seeds, by name."""
+    final_epochs: int
+    """Median of the epochs at which its trainings were best: how long to train on all data."""
+
+
+class Incumbent(_Part):
+    """The preset that the winner was to beat."""
+
+    preset: str
+    """Name of the preset."""
+    out_of_fold: dict[str, Estimate]
+    """Its metrics over all folds, averaged over the seeds, by name."""
+
+
+class CandidateFigures(_Part):
+    """A candidate, and how it compared with the incumbent."""
+
+    trial: int
+    """Number of the trial that it comes from."""
+    hyperparameters: dict[str, Any]
+    """Its six hyperparameters, by name."""
+    out_of_fold: dict[str, Estimate]
+    """Its metrics over all folds, averaged over the seeds, by name."""
+    lead: Estimate
+    """Its ranking metric less the incumbent's, on the same draws."""
+
+
+class FinalTraining(_Part):
+    """The training of the winner on the whole train span; the fields with a default are missing where it failed."""
+
+    seed: int
+    """Seed of the training."""
+    status: str
+    """`complete` or `failed`."""
+    reason: str
+    """Why the training failed; empty if it did not."""
+    epochs: int | None = None
+    """Number of epochs that were run."""
+    best_epoch: int | None = None
+    """The epoch that was best on val, whose weights predict test."""
+    temperature: float | None = None
+    """Temperature of the calibration, fitted on val."""
+    bias: tuple[float, ...] = ()
+    """Biases of the calibration for SELL, HOLD, BUY."""
+    val: dict[str, Number] = Field(default_factory=dict)
+    """Metrics on val at the best epoch, by name."""
+
+
+class GateResult(_Part):
+    """A condition of certification, and whether the winner meets it."""
+
+    name: str
+    """What the gate checks."""
+    value: Annotated[bool | int | float | None, BeforeValidator(_none_if_undefined)]
+    """The value that was measured; None where it is not defined."""
+    bound: str
+    """The condition on the value, in words."""
+    verdict: Literal["pass", "fail"]
+    """Whether the value meets the condition."""
+
+
+class TestReading(_Part):
+    """The one reading of test, by the final training."""
+
+    __test__ = False  # pytest takes it for a class of tests otherwise
+
+    span: tuple[str, str]
+    """Start and end of the test span, in ISO 8601."""
+    rows: int
+    """Number of test rows."""
+    macro_f1: Estimate
+    """Mean F1 of the three classes."""
+    direction_auc: Estimate
+    """AUC of p_BUY - p_SELL among the rows that are not HOLD."""
+    lead: BaselineLead
+    """Macro-F1 of the model less that of the best baseline."""
+    metrics: dict[str, Number]
+    """All metrics of the model, by name."""
+    calibrated_nll: Number
+    """Mean cross-entropy of the calibrated probabilities, in nats."""
+    baselines: dict[str, dict[str, Number]]
+    """All metrics of each baseline, by the baseline's name and the metric's."""
+
+
+class Tradability(_Part):
+    """Whether the winner's returns net of costs are more than luck; reported beside the gates, and decides nothing."""
+
+    verdict: Literal["yes", "no"]
+    """`yes` if the Deflated Sharpe Ratio is above the bound."""
+    deflated_sharpe: Number
+    """Deflated Sharpe Ratio, a probability; None where it is not defined."""
+    bound: float
+    """The Deflated Sharpe Ratio that counts as tradable."""
+    periods: int
+    """Number of periods whose returns were judged."""
+    bars_per_period: int = Field(alias="bars_a_period")
+    """Length of a period in bars: as long as a trade lasts."""
+    sharpe_per_period: Number = Field(alias="sharpe_a_period")
+    """Sharpe ratio of one period, not annualised."""
+    trials: int
+    """Number of trials that the ratio is deflated for, those that were stopped early included."""
+
+
+class Overfitting(_Part):
+    """Whether choosing by the ranking metric was worthless; reported beside the gates, and decides nothing."""
+
+    probability: float | Literal["n/a"]
+    """Probability of backtest overfitting; `n/a` with fewer trials than `min_trials`."""
+    trials: int
+    """Number of full-fidelity trials, which it is computed from."""
+    min_trials: int = Field(alias="least_trials")
+    """Fewest trials that it is computed from."""
+
+
+class Verdict(_Part):
+    """The verdict of a confirmation.
+
+    Where the final training failed, nothing was read on test: then there is a `reason`, there are no gates, and all
+    that depends on the reading is missing.
+    """
+
+    schema_version: int
+    """Version of the file's format, `SCHEMA_VERSION`."""
+    campaign: str
+    """Name of the campaign that was confirmed."""
+    status: Literal["certified", "not certified"]
+    """What may be claimed of the winner: certified if it passes every gate, and never after a dry run."""
+    dry_run: bool
+    """Whether the campaign was a dry run."""
+    ranking_metric: str
+    """The metric that ranked trials and candidates."""
+    model: str
+    """Size of the network."""
+    recipe: dict[str, Any]
+    """Recipe of a trial, before its hyperparameters are applied."""
+    data: dict[str, Any]
+    """Description of the data as in `campaign.yaml`, and as `settings` how bars became windows, labels and splits."""
+    method: Method
+    """How the figures were computed."""
+    winner: Winner
+    """The candidate that won."""
+    incumbent: Incumbent
+    """The preset that the winner was to beat."""
+    candidates: tuple[CandidateFigures, ...]
+    """All candidates whose trainings succeeded, the winner among them, in the order of the search's ranking."""
+    lead: RankingLead
+    """The winner's ranking metric less the incumbent's."""
+    recommended: Literal["winner", "incumbent"]
+    """Which of the two to use: the winner if the lower end of its lead is above 0."""
+    final: FinalTraining
+    """The final training, whose predictions of test were read."""
+    gates: tuple[GateResult, ...]
+    """The conditions of certification; none where test was not read."""
+    reason: str | None = None
+    """Why test was not read; None where it was."""
+    test: TestReading | None = None
+    """What was read on test; None if the final training failed."""
+    checklist: tuple[dict[str, str], ...] = ()
+    """The production checklist of the final training, as rows of `core.evaluation.checklist.ChecklistLine`."""
+    tradable: Tradability | None = None
+    """Whether the returns are more than luck; None where test was not read."""
+    overfitting: Overfitting | None = None
+    """Whether choosing among the trials was worthless; None where test was not read."""
+    earlier_entries: tuple[OverlappingEntry, ...] = Field(default=(), alias="earlier_looks")
+    """Ledger entries of earlier confirmations that had read some of this test span."""
+    ledger_entry: LedgerEntry | None = Field(default=None, alias="look")
+    """The ledger entry of this confirmation; None on the synthetic market."""
+
+    @property
+    def failed_gates(self) -> tuple[str, ...]:
+        """Names of the gates that the winner did not pass."""
+        return tuple(gate.name for gate in self.gates if gate.verdict != "pass")
+
+    @property
+    def earlier_readings(self) -> int:
+        """How many earlier confirmations had read some of this test span as their test."""
+        return sum("test" in entry.saw for entry in self.earlier_entries)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return plain values with the keys of the file, for JSON; what was not set is left out."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 def read_verdict(path: Path) -> Verdict | None:
-    """Read a verdict; None if there is no such file.
+    """Read the verdict of a confirmation.
+
+    Args:
+        path: the verdict file of a campaign.
+
+    Returns:
+        the verdict; None if there is no such file.
 
     Raises:
         ConfigError: the file is damaged, or of a version that this program does not know.
     """
     if not path.is_file():
         return None
-    with reading(path):
+    with reading(path, _REMEDY):
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
-    if version != 1:
+    if version != SCHEMA_VERSION:
         raise ConfigError(f"{path} has schema version {version}", "Upgrade preset-search")
-    return dict(content)
+    try:
+        return Verdict.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise ConfigError(f"{path} cannot be read ({place}: {problem['msg']})", _REMEDY) from None
+
+
+def parse_ledger_entry(content: str | bytes) -> LedgerEntry | None:
+    """Return the ledger entry that the content of a verdict file records, whatever else the file holds.
+
+    The entry counts even where the verdict is of another version: what was read stays read.
+
+    Args:
+        content: the JSON of the verdict.
+
+    Returns:
+        the entry; None for a confirmation on the synthetic market.
+
+    Raises:
+        ValueError: the content is no JSON.
+        KeyError: it records no entry.
+        TypeError: it is no verdict, or the entry lacks a field or has one too many.
+        RecursionError: it is nested too deeply.
+    """
+    entry = json.loads(content)["look"]
+    return None if entry is None else LedgerEntry(**entry)

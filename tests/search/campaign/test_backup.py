@@ -24,7 +24,7 @@ from search.results.folder import (
     TRIALS_FILE,
     CampaignFolder,
 )
-from search.results.ledger import LedgerEntry
+from search.results.ledger_entry import LedgerEntry
 from search.results.tables import check_not_behind
 from search.storage.filesystem import Storage, StorageError
 from search.study import study

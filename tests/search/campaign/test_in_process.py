@@ -90,8 +90,8 @@ def test_interrupted_anywhere_it_resumes_to_the_same_tables(
 
 def test_it_is_confirmed_and_its_verdict_is_final(whole: CampaignFolder) -> None:
     verdict = run_confirmation(plan_confirmation(NAME, whole.path.parent), InProcessEngine())
-    assert verdict["status"] in ("certified", "not certified")
-    assert whole.read_verdict() == json.loads(json.dumps(verdict))
+    assert verdict.status in ("certified", "not certified")
+    assert whole.read_verdict() == verdict
     assert not whole.cells.exists()
 
 

@@ -25,6 +25,9 @@ from search.study.journal import Journal
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config, searched
 
+COMMITTED = Path(__file__).parents[3] / "results" / "btc-eth-5m-30d"
+"""A campaign with a verdict."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -102,7 +105,8 @@ def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interru
     assert _held(root).phase == "being confirmed, 1 trainings done"
     assert campaign_status(root, NAME).phase == "confirmation interrupted, 1 trainings done"
     assert campaign_status(root, NAME).following == (f"confirm {NAME}",)
-    (folder / VERDICT_FILE).write_text('{"schema_version": 1, "status": "certified"}')
+    verdict = json.loads((COMMITTED / VERDICT_FILE).read_text())
+    (folder / VERDICT_FILE).write_text(json.dumps({**verdict, "status": "certified"}))
     assert campaign_status(root, NAME).phase.startswith("confirmation interrupted")  # not all of it was written
     unlisted = (folder / MANIFEST_FILE).read_bytes()
     manifest.write_manifest(CampaignFolder(folder))

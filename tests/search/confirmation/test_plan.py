@@ -22,7 +22,7 @@ from search.confirmation.plan import Cell, ConfirmationPlan, begin, plan_confirm
 from search.engine.in_process import InProcessEngine
 from search.results import ledger, manifest
 from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FILE, CampaignFolder
-from search.results.ledger import LedgerEntry
+from search.results.ledger_entry import LedgerEntry
 from search.results.predictions import INCUMBENT, TEST
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, searched

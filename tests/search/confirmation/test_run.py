@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +24,7 @@ from search.cli.app import app
 from search.confirmation import certify
 from search.confirmation import run as confirmation
 from search.confirmation.cells import CellResult, confirmation_table, train_cell
-from search.confirmation.certify import make_verdict, microseconds, select_winner
+from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation
 from search.confirmation.verify import Verification
 from search.engine.job import TrialJob
@@ -33,10 +32,22 @@ from search.results import ledger, manifest
 from search.results import tables as tables_module
 from search.results.export import make_preset
 from search.results.folder import CELLS, CONFIG_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
-from search.results.ledger import LedgerEntry
-from search.results.predictions import INCUMBENT, TEST, probabilities_of
+from search.results.ledger_entry import LedgerEntry, OverlappingEntry
+from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, searched
+
+ENTRY = LedgerEntry(
+    campaign=NAME,
+    started="2024-05-01T00:00:00+00:00",
+    exchange="binance",
+    symbols=["BTCUSDT"],
+    interval="5m",
+    val=["2024-03-01T00:00:00+00:00", "2024-04-01T00:00:00+00:00"],
+    test=["2024-04-01T00:00:00+00:00", "2024-05-01T00:00:00+00:00"],
+    trials=3,
+    reads="winner",
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +76,7 @@ def trained(plan: ConfirmationPlan) -> list[CellResult]:
 
 @pytest.fixture(scope="module")
 def final(plan: ConfirmationPlan, trained: list[CellResult]) -> CellResult:
-    return _train(plan, Cell(select_winner(plan, trained).candidate, plan.seeds[0], TEST))
+    return _train(plan, Cell(select_winner(plan, trained).winner, plan.seeds[0], TEST))
 
 
 @pytest.fixture
@@ -75,8 +86,8 @@ def confirmed(root: Path, plan: ConfirmationPlan, trained: list[CellResult], fin
     shutil.copytree(root, copied)
     campaign = replace(plan.campaign, folder=CampaignFolder(copied / NAME))
     own = replace(plan, campaign=campaign)
-    chosen = select_winner(own, trained)
-    confirmation._write_results(own, [*trained, final], {**make_verdict(own, chosen, final, []), "look": None})
+    verdict = make_verdict(own, select_winner(own, trained), final, None, [])
+    confirmation._write_results(own, [*trained, final], verdict)
     return copied
 
 
@@ -122,7 +133,7 @@ def test_a_cell_predicts_its_block_with_what_its_own_val_chose(
         fold = plan.dataset_of(cell)
         assert each.row["status"] == COMPLETE
         assert each.predictions["label"].tolist() == fold.labels[fold.test].tolist()
-        assert microseconds(each.predictions).tolist() == fold.timestamps[fold.test].tolist()
+        assert timestamps_of(each.predictions).tolist() == fold.timestamps[fold.test].tolist()
         found = metrics.macro_f1(fold.labels[fold.test], probabilities_of(each.predictions))
         assert each.row["held_out"]["macro_f1"] == pytest.approx(found)
         assert (each.row["train_rows"], each.row["val_rows"]) == (len(fold.train), len(fold.val))
@@ -148,9 +159,9 @@ def test_a_candidate_that_failed_once_is_out(plan: ConfirmationPlan, trained: li
         else each
         for each in trained
     ]
-    chosen = select_winner(plan, broken)
-    assert chosen.candidate.number == plan.candidates[1].number
-    assert list(chosen.standings) == [plan.candidates[1].name]
+    selection = select_winner(plan, broken)
+    assert selection.winner.number == plan.candidates[1].number
+    assert list(selection.scores) == [plan.candidates[1].name]
 
 
 @pytest.mark.parametrize(
@@ -173,8 +184,8 @@ def test_without_anyone_to_compare_there_is_no_verdict(
 def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: ConfirmationPlan, final: CellResult) -> None:
     verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
-    assert verdict["status"] in ("certified", "not certified")
-    assert [gate["name"].split(",")[0].split(" (")[0] for gate in verdict["gates"]] == [
+    assert verdict.status in ("certified", "not certified")
+    assert [gate.name.split(",")[0].split(" (")[0] for gate in verdict.gates] == [
         "all figures finite",
         "trained to the end",
         "largest share of one class",
@@ -183,15 +194,17 @@ def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: Confirm
         "direction AUC on test less 0.5",
     ]
     labels = final.predictions["label"].to_numpy()
-    assert verdict["test"]["macro_f1"]["value"] == pytest.approx(
-        metrics.macro_f1(labels, probabilities_of(final.predictions))
-    )
-    assert verdict["test"]["rows"] == len(plan.dataset.test)
-    assert set(verdict["test"]["baselines"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
-    assert verdict["overfitting"]["probability"] == "n/a"  # of two full-fidelity trials
-    assert verdict["tradable"]["trials"] == 3
-    assert {line["kind"] for line in verdict["checklist"]} >= {"gate", "guide target"}
-    assert verdict["recommended"] == ("winner" if verdict["lead"]["low"] > 0 else "incumbent")
+    assert verdict.test is not None
+    assert verdict.tradable is not None
+    assert verdict.overfitting is not None
+    assert verdict.lead.low is not None
+    assert verdict.test.macro_f1.value == pytest.approx(metrics.macro_f1(labels, probabilities_of(final.predictions)))
+    assert verdict.test.rows == len(plan.dataset.test)
+    assert set(verdict.test.baselines) == {"majority", "persistence", "logistic regression", "gradient boosting"}
+    assert verdict.overfitting.probability == "n/a"  # of two full-fidelity trials
+    assert verdict.tradable.trials == 3
+    assert {line["kind"] for line in verdict.checklist} >= {"gate", "guide target"}
+    assert verdict.recommended == ("winner" if verdict.lead.low > 0 else "incumbent")
 
 
 def test_the_deflated_sharpe_is_of_one_training_and_not_of_the_mean_of_the_seeds(
@@ -204,50 +217,61 @@ def test_the_deflated_sharpe_is_of_one_training_and_not_of_the_mean_of_the_seeds
         return [0.2, 0.9][len(judged) - 1]
 
     monkeypatch.setattr(certify, "deflated_sharpe", deflated)
-    chosen = select_winner(plan, trained)
+    selection = select_winner(plan, trained)
     period = (plan.dataset.horizon + 1) * plan.dataset.bar
     ratios = []
     for seed in plan.seeds:
-        own = [each for each in trained if (each.row["number"], each.row["seed"]) == (chosen.candidate.number, seed)]
-        times = np.concatenate([microseconds(each.predictions) for each in own]) // period
-        gains = np.zeros(times.max() - times.min() + 1)
-        for each in own:
-            entered = microseconds(each.returns) - period
-            np.add.at(gains, entered // period - times.min(), each.returns["net_return"].to_numpy())
+        wanted = selection.winner.number, seed
+        cells = [cell for cell in trained if (cell.row["number"], cell.row["seed"]) == wanted]
+        assert len(cells) == plan.settings.folds
+        periods = np.concatenate([timestamps_of(cell.predictions) for cell in cells]) // period
+        gains = np.zeros(periods.max() - periods.min() + 1)
+        for cell in cells:
+            call_instants = timestamps_of(cell.returns) - period
+            np.add.at(gains, call_instants // period - periods.min(), cell.returns["net_return"].to_numpy())
         ratios.append(gains.mean() / gains.std())
-    verdict = make_verdict(plan, chosen, final, [])
+    verdict = make_verdict(plan, selection, final, None, [])
+    assert verdict.tradable is not None
     assert len(set(ratios)) == len(plan.seeds) == 2
     assert [returns.mean() / returns.std() for returns in judged] == pytest.approx(ratios, rel=1e-9)
-    assert verdict["tradable"]["sharpe_a_period"] == pytest.approx(np.median(ratios), rel=1e-9)
-    assert verdict["tradable"]["deflated_sharpe"] == pytest.approx(0.55)
-    assert "median of the seeds" in verdict["method"]["deflated_sharpe"]
+    assert verdict.tradable.sharpe_per_period == pytest.approx(np.median(ratios), rel=1e-9)
+    assert verdict.tradable.deflated_sharpe == pytest.approx(0.55)
+    assert verdict.method.deflated_sharpe is not None
+    assert "median of the seeds" in verdict.method.deflated_sharpe
 
 
 def test_earlier_readings_are_frozen_into_the_verdict(
     plan: ConfirmationPlan, trained: list[CellResult], final: CellResult
 ) -> None:
-    looks: list[dict[str, Any]] = [
-        {"campaign": "before", "saw": ["val", "test"]},
-        {"campaign": "other", "saw": ["val"]},
+    earlier = [
+        OverlappingEntry(**{**asdict(ENTRY), "campaign": "before"}, saw=["val", "test"]),
+        OverlappingEntry(**{**asdict(ENTRY), "campaign": "other"}, saw=["val"]),
     ]
-    verdict = make_verdict(plan, select_winner(plan, trained), final, looks)
-    assert verdict["earlier_looks"] == looks
-    gate = next(gate for gate in verdict["gates"] if "earlier" in gate["name"])
-    assert (gate["value"], gate["verdict"], verdict["status"]) == (1, "fail", "not certified")
+    verdict = make_verdict(plan, select_winner(plan, trained), final, ENTRY, earlier)
+    row = verdict.as_row()
+    assert row["earlier_looks"] == tuple(asdict(entry) for entry in earlier)
+    assert row["look"] == asdict(ENTRY)
+    gate = next(gate for gate in verdict.gates if "earlier" in gate.name)
+    assert (gate.value, gate.verdict, verdict.status) == (1, "fail", "not certified")
 
 
 def test_a_final_training_that_failed_is_a_verdict_too(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
     row = {"number": 1, "seed": 1, "split": TEST, "status": "failed", "reason": "diverged"}
-    verdict = make_verdict(plan, select_winner(plan, trained), CellResult(row, pd.DataFrame(), pd.DataFrame()), [])
-    assert (verdict["status"], verdict["reason"]) == ("not certified", "the final training failed: diverged")
+    failed = CellResult(row, pd.DataFrame(), pd.DataFrame())
+    verdict = make_verdict(plan, select_winner(plan, trained), failed, None, [])
+    assert (verdict.status, verdict.reason) == ("not certified", "the final training failed: diverged")
+    content = verdict.as_row()
+    assert list(content)[-4:] == ["final", "gates", "reason", "look"]  # nothing of a test that was not read
+    assert content["final"] == {"seed": 1, "status": "failed", "reason": "diverged"}
+    confirm.show_verdict(verdict)
 
 
 def test_a_dry_run_is_never_certified(plan: ConfirmationPlan, trained: list[CellResult], final: CellResult) -> None:
     dry = plan.campaign.config.model_copy(update={"dry_run": True})
     verdict = make_verdict(
-        replace(plan, campaign=replace(plan.campaign, config=dry)), select_winner(plan, trained), final, []
+        replace(plan, campaign=replace(plan.campaign, config=dry)), select_winner(plan, trained), final, None, []
     )
-    assert verdict["status"] == "not certified"
+    assert verdict.status == "not certified"
 
 
 def test_a_verdict_that_the_manifest_lists_is_not_made_again_for_trainings_left_behind(confirmed: Path) -> None:
@@ -301,43 +325,30 @@ def test_the_preset_is_made_of_the_verdict_alone(confirmed: Path) -> None:
     record = made.provenance.confirmation
     assert record is not None
     assert record.test is not None
-    assert made.provenance.status == verdict["status"]
-    assert made.provenance.trial == verdict["winner"]["trial"]
-    assert record.test.macro_f1.value == round(verdict["test"]["macro_f1"]["value"], 6)
-    assert made.training.final_epochs == verdict["winner"]["final_epochs"]
-    assert record.failed_gates == tuple(gate["name"] for gate in verdict["gates"] if gate["verdict"] == "fail")
+    assert verdict.test is not None
+    assert verdict.test.macro_f1.value is not None
+    assert made.provenance.status == verdict.status
+    assert made.provenance.trial == verdict.winner.trial
+    assert record.test.macro_f1.value == round(verdict.test.macro_f1.value, 6)
+    assert made.training.final_epochs == verdict.winner.final_epochs
+    assert record.failed_gates == tuple(gate.name for gate in verdict.gates if gate.verdict == "fail")
     text = preset_yaml(made)
     assert preset_yaml(Preset.model_validate_json(made.model_dump_json())) == text
 
 
-LOOK = LedgerEntry(
-    campaign=NAME,
-    started="2024-05-01T00:00:00+00:00",
-    exchange="binance",
-    symbols=["BTCUSDT"],
-    interval="5m",
-    val=["2024-03-01T00:00:00+00:00", "2024-04-01T00:00:00+00:00"],
-    test=["2024-04-01T00:00:00+00:00", "2024-05-01T00:00:00+00:00"],
-    trials=3,
-    reads="winner",
-)
-
-
-def _conclude(folder: Path, look: LedgerEntry, earlier: list[dict[str, Any]]) -> None:
-    """Give a confirmed campaign the verdict of one on recorded bars, written down in the ledger."""
-    ledger.append_entry(folder.parent / LEDGER_FILE, look)
+def _conclude(folder: Path, entry: LedgerEntry, earlier: list[OverlappingEntry]) -> None:
+    """Give a confirmed campaign the verdict of one on recorded bars, with its entry in the ledger."""
+    ledger.append_entry(folder.parent / LEDGER_FILE, entry)
     verdict = CampaignFolder(folder).read_verdict()
     assert verdict is not None
-    write_json(
-        folder / VERDICT_FILE,
-        {**verdict, "campaign": folder.name, "look": asdict(look), "earlier_looks": earlier},
-    )
+    changes = {"campaign": folder.name, "ledger_entry": entry, "earlier_entries": tuple(earlier)}
+    write_json(folder / VERDICT_FILE, verdict.model_copy(update=changes).as_row())
     manifest.write_manifest(CampaignFolder(folder))
 
 
 def test_a_confirmed_preset_has_the_same_bytes_in_another_process_and_after_later_campaigns(confirmed: Path) -> None:
     presets = confirmed.parent / "presets"
-    _conclude(confirmed / NAME, LOOK, [])
+    _conclude(confirmed / NAME, ENTRY, [])
     before = save_preset(make_preset(CampaignFolder(confirmed / NAME), "mine"), presets).read_bytes()
     assert b"\n    earlier_readings: 0\n" in before
 
@@ -346,8 +357,8 @@ def test_a_confirmed_preset_has_the_same_bytes_in_another_process_and_after_late
     content["config"]["name"] = "later"
     content["resolved"]["started"] = "2024-06-01T00:00:00+00:00"
     (confirmed / "later" / CONFIG_FILE).write_text(to_yaml(content))
-    later = replace(LOOK, campaign="later", started="2024-06-01T00:00:00+00:00")
-    _conclude(confirmed / "later", later, ledger.earlier_overlapping([LOOK, later], later))
+    later = replace(ENTRY, campaign="later", started="2024-06-01T00:00:00+00:00")
+    _conclude(confirmed / "later", later, ledger.earlier_overlapping([ENTRY, later], later))
     made = make_preset(CampaignFolder(confirmed / "later"), "another").provenance
     assert made is not None
     assert made.confirmation is not None
@@ -380,10 +391,11 @@ def test_a_test_span_without_buy_or_sell_gives_a_preset_all_the_same(
         campaign=replace(plan.campaign, folder=CampaignFolder(confirmed / NAME)),
     )
     read = CellResult(final.row, final.predictions.assign(label=1), final.returns)
-    confirmation._write_results(own, [*trained, read], make_verdict(own, select_winner(own, trained), read, []))
+    confirmation._write_results(own, [*trained, read], make_verdict(own, select_winner(own, trained), read, None, []))
     verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
-    assert verdict["test"]["direction_auc"]["value"] is None
+    assert verdict.test is not None
+    assert verdict.test.direction_auc.value is None
     confirm.show_verdict(verdict)
     saved = save_preset(make_preset(CampaignFolder(confirmed / NAME), "mine"), confirmed / "presets")
     loaded = load_preset(str(saved)).provenance

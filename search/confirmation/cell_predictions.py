@@ -1,0 +1,77 @@
+"""Turns the tables of cells and trials into the `Predictions` that `search.statistics` computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from core.data.dataset import Dataset
+from core.evaluation.calibration import Calibration, logits_of
+from search.confirmation.cells import CellResult
+from search.results.predictions import probabilities_of, timestamps_of
+from search.statistics.weighted_metrics import Predictions
+
+_MIN_PROBABILITY = 1e-12
+"""A probability of 0 would make the loss of a row infinite."""
+
+
+def predictions_by_seed(cells: Sequence[CellResult], seeds: Sequence[int], dataset: Dataset) -> list[Predictions]:
+    """Return the out-of-fold predictions of one candidate, the rows of all folds joined, for each seed.
+
+    Args:
+        cells: the candidate's cells, all of which are complete.
+        seeds: the seeds, in the order of the result.
+        dataset: gives the horizon and the length of a bar.
+    """
+    return [
+        _join_folds([predictions_of_cell(cell, dataset) for cell in cells if cell.row["seed"] == seed], dataset.bar)
+        for seed in seeds
+    ]
+
+
+def _join_folds(folds: Sequence[Predictions], bar: int) -> Predictions:
+    names = ("instants", "labels", "probabilities", "losses", "gains")
+    columns = {name: np.concatenate([getattr(predictions, name) for predictions in folds]) for name in names}
+    return Predictions(**columns, bar=bar)
+
+
+def predictions_of_cell(cell: CellResult, dataset: Dataset) -> Predictions:
+    """Return the predictions of a complete cell, with the losses that its own calibration, fitted on its val, gives.
+
+    Args:
+        cell: the result of the cell.
+        dataset: gives the horizon and the length of a bar.
+    """
+    calibration = Calibration(cell.row["temperature"], tuple(cell.row["bias"]))
+    return predictions_from_tables(cell.predictions, cell.returns, calibration, dataset)
+
+
+def predictions_from_tables(
+    predictions: pd.DataFrame, returns: pd.DataFrame, calibration: Calibration, dataset: Dataset
+) -> Predictions:
+    """Return the predictions of one training for one split, with the loss and the gain of each row.
+
+    The returns table adds up the trades of all symbols that end at an instant, so it cannot tell what each row earned.
+    The whole sum becomes the gain of the first row of the instant at which those trades were called, and the other rows
+    of that instant get 0. Every statistic of gains adds up all rows of an instant, so it is the same as if each row had
+    its own.
+
+    Args:
+        predictions: rows from `make_predictions_table`, N of them.
+        returns: rows of the same training and split from `make_returns_table`.
+        calibration: gives the probabilities that the losses are computed from.
+        dataset: gives the horizon and the length of a bar.
+    """
+    instants = timestamps_of(predictions)
+    labels = predictions["label"].to_numpy(dtype=np.int64)
+    probabilities = probabilities_of(predictions)
+    calibrated = calibration.apply(logits_of(probabilities))
+    losses = -np.log(np.maximum(calibrated[np.arange(len(labels)), labels], _MIN_PROBABILITY))
+    # A call of bar t is entered at bar t + 1 and left `horizon` bars later.
+    call_instants = timestamps_of(returns) - (dataset.horizon + 1) * dataset.bar
+    distinct_instants, first_rows = np.unique(instants, return_index=True)
+    gains = np.zeros(len(labels))
+    gains[first_rows[np.searchsorted(distinct_instants, call_instants)]] = returns["net_return"].to_numpy()
+    return Predictions(instants, labels, probabilities, losses, gains, dataset.bar)

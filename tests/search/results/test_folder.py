@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from core.errors import ConfigError
+from search.results.folder import ROW_FILE, CampaignFolder
+
+COMMITTED = Path(__file__).parents[3] / "results"
+NAME = "btc-eth-5m-30d"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> CampaignFolder:
+    shutil.copytree(COMMITTED / NAME, tmp_path / NAME)
+    return CampaignFolder.find(tmp_path, NAME)
+
+
+def test_everything_of_a_committed_campaign_can_be_read(folder: CampaignFolder) -> None:
+    trials = folder.read_journal()
+    assert len(trials) == len(folder.read_trials()) == 64
+    assert folder.read_config().name == folder.read_record().name == folder.name == NAME
+    assert folder.read_record().metric == "macro_f1"
+    assert folder.read_record().device is None  # the version that ran it did not record one
+    assert set(folder.read_predictions()["split"]) == set(folder.read_returns()["split"]) >= {"val", "test"}
+    assert folder.read_incumbent_rows()[0]["epoch"] == 1
+    assert folder.read_end_reason() == "trials"
+    assert folder.read_verdict() is not None
+    assert folder.is_concluded
+
+
+def test_what_is_not_there_is_named_with_what_is(folder: CampaignFolder, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"no campaign 'other' in .*There are: {NAME}"):
+        CampaignFolder.find(tmp_path, "other")
+    with pytest.raises(ConfigError, match="There are: none; start with run"):
+        CampaignFolder.find(tmp_path / "nowhere", "other")
+    for name in ("../x", "", "a/b", ".hidden"):
+        with pytest.raises(ConfigError, match="cannot be the name of a campaign"):
+            CampaignFolder.find(tmp_path, name)
+
+
+READERS: dict[str, tuple[str, Callable[[CampaignFolder], object]]] = {
+    "config": ("campaign.yaml", CampaignFolder.read_config),
+    "record": ("campaign.yaml", CampaignFolder.read_record),
+    "journal": ("journal.log", CampaignFolder.read_journal),
+    "trials": ("trials.parquet", CampaignFolder.read_trials),
+    "predictions": ("predictions.parquet", CampaignFolder.read_predictions),
+    "returns": ("returns.parquet", CampaignFolder.read_returns),
+    "incumbent": ("incumbent.json", CampaignFolder.read_incumbent_rows),
+    "end reason": ("summary.json", CampaignFolder.read_end_reason),
+    "verdict": ("verdict.json", CampaignFolder.read_verdict),
+}
+DAMAGE: dict[str, bytes] = {
+    "empty": b"",
+    "torn": b'{"a": [1, 2',
+    "a list": b"[1, 2]\n",
+    "a number": b"3\n",
+    "null": b"null\n",
+    "nested too deep": b"[" * 100_000,
+    "bytes": bytes(range(256)) * 10,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_damaged_file_is_one_error_that_names_it(folder: CampaignFolder, reader: str, damage: str) -> None:
+    name, read = READERS[reader]
+    (folder.path / name).write_bytes(DAMAGE[damage])
+    with pytest.raises(ConfigError) as caught:
+        read(folder)
+    assert str(folder.path / name) in str(caught.value) or f"{NAME}'s journal" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reader", set(READERS) - {"verdict"})
+def test_a_missing_file_is_one_error_that_names_it(folder: CampaignFolder, reader: str) -> None:
+    name, read = READERS[reader]
+    (folder.path / name).unlink()
+    with pytest.raises(ConfigError, match=name.replace(".", r"\.")):
+        read(folder)
+
+
+def test_a_campaign_that_was_not_confirmed_has_no_verdict(folder: CampaignFolder) -> None:
+    folder.verdict.unlink()
+    assert folder.read_verdict() is None
+
+
+def test_a_setting_of_another_version_hinders_resuming_and_nothing_else(folder: CampaignFolder) -> None:
+    content = yaml.safe_load(folder.config_file.read_text())
+    content["config"]["of_tomorrow"] = 1
+    folder.config_file.write_text(yaml.safe_dump(content))
+    assert folder.read_record().name == NAME
+    with pytest.raises(ConfigError, match="of_tomorrow"):
+        folder.read_config()
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [("my-campaign", "my_campaign"), (NAME, "my_btc_eth_5m_30d"), ("x" * 64, "x" * 64)]
+)
+def test_a_campaigns_preset_is_never_named_as_a_shipped_one(name: str, preset: str) -> None:
+    assert CampaignFolder(Path("results") / name).default_preset_name == preset
+
+
+def test_finished_cells_are_counted_by_their_rows(folder: CampaignFolder) -> None:
+    for cell, file in (("a", ROW_FILE), ("b", ROW_FILE), ("c", "predictions.parquet")):
+        (folder.cells / cell).mkdir(parents=True)
+        (folder.cells / cell / file).touch()
+    assert folder.finished_cells() == 2
