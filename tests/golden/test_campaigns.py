@@ -1,6 +1,6 @@
 """Campaigns that earlier versions began are resumed by this one: recorded folders, which are never written anew.
 
-`begun` was run and stopped by the version before the modules moved into packages; its checkpoints were left out, so that
+`begun` was run and stopped by the version before the modules moved into packages. Its checkpoints were left out, so
 open trials start again from their first epoch.
 """
 

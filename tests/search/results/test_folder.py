@@ -34,9 +34,9 @@ def test_everything_of_a_committed_campaign_can_be_read(folder: CampaignFolder) 
 
 
 def test_what_is_not_there_is_named_with_what_is(folder: CampaignFolder, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=rf"no campaign 'other' in .*There are: {NAME}"):
+    with pytest.raises(ConfigError, match=rf"no campaign 'other' in .*Name one of: {NAME}"):
         CampaignFolder.find(tmp_path, "other")
-    with pytest.raises(ConfigError, match="There are: none; start with run"):
+    with pytest.raises(ConfigError, match="Start one with: preset-search run"):
         CampaignFolder.find(tmp_path / "nowhere", "other")
     for name in ("../x", "", "a/b", ".hidden"):
         with pytest.raises(ConfigError, match="cannot be the name of a campaign"):
