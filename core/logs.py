@@ -1,4 +1,4 @@
-"""How this program's loggers are written: as JSON lines to a file, as plain lines to a terminal; never with secrets."""
+"""Formats of this program's log: JSON lines for files, plain lines for terminals; neither contains secrets."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 LOGGERS = ("core", "search")
-"""Roots of all loggers of this program; whatever other libraries log is left to them."""
+"""Roots of all loggers of this program; the loggers of other libraries are left alone."""
 _STANDARD_FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
 _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
-_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s]+(?=@)")
 _MIN_SECRET_LENGTH = 6
-"""Shorter values of the environment, such as `1`, would blot out half of the log."""
+"""Minimum length in characters; hiding shorter values, such as `1`, would make the log unreadable."""
 
 
 def without_secrets(text: str) -> str:
@@ -29,6 +29,20 @@ def without_secrets(text: str) -> str:
     return text
 
 
+def _redact(value: Any) -> Any:
+    """Return a value in plain JSON types, without secrets in any text that it holds.
+
+    Secrets must be hidden before the value becomes a line: JSON escapes quotes, so a secret with one no longer matches.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {without_secrets(str(key)): _redact(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_redact(item) for item in value]
+    return without_secrets(str(value))
+
+
 def _extra_fields(record: logging.LogRecord) -> dict[str, Any]:
     """Return the fields that were given as `extra`."""
     return {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
@@ -38,7 +52,7 @@ class JsonLines(logging.Formatter):
     """Formats a record as one JSON object: time, level, logger, message, and the fields given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the record as one line of JSON."""
         content = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -48,21 +62,25 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             content["traceback"] = self.formatException(record.exc_info)
-        return without_secrets(json.dumps(content, default=str, ensure_ascii=False))
+        return json.dumps(_redact(content), ensure_ascii=False)
 
 
 class PlainLines(logging.Formatter):
     """Formats a record for a terminal: level, message, and the fields given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
-        fields = " ".join(f"{name}={value}" for name, value in _extra_fields(record).items())
-        return without_secrets(f"{record.levelname.lower()}: {record.getMessage()}  {fields}".rstrip())
+        """Return the record as one line of text."""
+        fields = " ".join(f"{name}={_redact(value)}" for name, value in _extra_fields(record).items())
+        return f"{record.levelname.lower()}: {without_secrets(record.getMessage())}  {fields}".rstrip()
 
 
 @contextmanager
 def handling(handler: logging.Handler) -> Iterator[None]:
-    """Hand all that this program logs to a handler while the block lasts."""
+    """Pass all that this program logs to a handler while the block lasts.
+
+    Args:
+        handler: the handler, with its formatter; levels and handlers of the loggers are restored afterwards.
+    """
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

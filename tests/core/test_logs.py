@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from core import logs
+from core.logs import JsonLines, PlainLines, handling, without_secrets
+
+
+class Collector(logging.Handler):
+    """Keeps the records that it is handed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+def _record(message: str = "trial %s started", *args: object, **extra: Any) -> logging.LogRecord:
+    logger = logging.getLogger("search.test")
+    return logger.makeRecord(logger.name, logging.INFO, "file.py", 1, message, args, None, extra=extra)
+
+
+def test_a_json_line_holds_time_level_logger_message_and_fields() -> None:
+    line = JsonLines().format(_record("trial %s started", 3, params={"dropout": 0.5}, path=Path("a/b"), seeds=(1, 2)))
+    content = json.loads(line)
+    assert datetime.fromisoformat(content.pop("time")).utcoffset() is not None
+    assert content == {
+        "level": "info",
+        "logger": "search.test",
+        "message": "trial 3 started",
+        "params": {"dropout": 0.5},
+        "path": "a/b",
+        "seeds": [1, 2],
+    }
+
+
+def test_a_json_line_is_one_line_whatever_the_message() -> None:
+    line = JsonLines().format(_record("first\nsecond\r\u2028naïve", reason="a\nb"))
+    assert len(line.split("\n")) == 1
+    assert json.loads(line)["message"] == "first\nsecond\r\u2028naïve"
+    assert "naïve" in line
+
+
+def test_the_traceback_of_an_error_is_kept() -> None:
+    logger = logging.getLogger("search.test")
+    try:
+        raise ZeroDivisionError("by nought")
+    except ZeroDivisionError as error:
+        info = (type(error), error, error.__traceback__)
+    line = JsonLines().format(logger.makeRecord("search.test", logging.ERROR, "file.py", 1, "failed", (), info))
+    assert "ZeroDivisionError: by nought" in json.loads(line)["traceback"]
+
+
+def test_a_plain_line_holds_level_message_and_fields() -> None:
+    assert PlainLines().format(_record("trial started", trial=3, attempt=1)) == "info: trial started  trial=3 attempt=1"
+    assert PlainLines().format(_record("stop requested")) == "info: stop requested"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://key:secret@bucket/x", "s3://***@bucket/x"),
+        ("from mysql://me:p@ss@host/db to file:///tmp", "from mysql://***@host/db to file:///tmp"),
+        ("http://127.0.0.1:8265/x@y", "http://127.0.0.1:8265/x@y"),
+        ("me@example.org wrote https://host/path", "me@example.org wrote https://host/path"),
+    ],
+)
+def test_credentials_in_urls_are_hidden(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hidden"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "abcdef", True),
+        ("RAY_AUTH_TOKEN", "abcdef", True),
+        ("db_password", "abcdef", True),
+        ("SOME_APIKEY", "abcdef", True),
+        ("SOME_API_KEY", "abcdef", True),
+        ("GOOGLE_APPLICATION_CREDENTIALS", "abcdef", True),
+        ("HOME", "abcdef", False),
+        ("AWS_SECRET_ACCESS_KEY", "abcde", False),
+    ],
+)
+def test_values_of_secret_environment_variables_are_hidden(
+    name: str, value: str, hidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert without_secrets(f"the key {value} was refused") == f"the key {'***' if hidden else value} was refused"
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.items() for part in item for text in _texts(part)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+secrets = st.text(st.characters(exclude_characters="\0*", exclude_categories=["Cs"]), min_size=6, max_size=20)
+
+
+@given(secret=secrets, around=st.text(max_size=5))
+@example(secret='with"quote', around="")
+@example(secret="with'both\"quotes", around="")
+@example(secret="back\\slash", around="")
+def test_a_secret_of_any_characters_reaches_no_log(secret: str, around: str) -> None:
+    text = f"{around}{secret}{around}"
+    record = _record("%s", text, reason=text, nested={"list": [text], text: 1}, error=OSError(text))
+    with mock.patch.dict(os.environ, {"TEST_SECRET": secret}):
+        line, plain = JsonLines().format(record), PlainLines().format(record)
+    texts = _texts(json.loads(line))
+    assert sum("***" in shown for shown in texts) == 5
+    assert not any(secret in shown for shown in texts)
+    assert secret not in plain
+    assert repr(secret)[1:-1] not in plain
+
+
+def _state() -> list[tuple[int, list[logging.Handler]]]:
+    return [(logger.level, list(logger.handlers)) for logger in map(logging.getLogger, logs.LOGGERS)]
+
+
+def test_a_handler_gets_all_of_this_program_and_nothing_of_others_while_the_block_lasts() -> None:
+    collector = Collector()
+    loggers = [logging.getLogger(name) for name in ("core.data", "search.study", "other")]
+    with handling(collector):
+        for logger in loggers:
+            logger.debug("inside")
+    for logger in loggers:
+        logger.error("outside")
+    assert [(record.name, record.msg) for record in collector.records] == [
+        ("core.data", "inside"),
+        ("search.study", "inside"),
+    ]
+
+
+def test_levels_and_handlers_are_restored_after_an_error_too() -> None:
+    logger, first = logging.getLogger("search"), Collector()
+    before = _state()
+    logger.setLevel(logging.ERROR)
+    logger.addHandler(first)
+    changed = _state()
+    try:
+        with pytest.raises(ZeroDivisionError), handling(Collector()):
+            raise ZeroDivisionError
+        assert _state() == changed
+        assert changed != before
+    finally:
+        logger.setLevel(before[1][0])
+        logger.removeHandler(first)
