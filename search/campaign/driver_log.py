@@ -1,13 +1,13 @@
-"""The driver's log, `driver.log` in the campaign's folder: one JSON object a line, for people and for their tools.
+"""The driver's log, `driver.log` in the campaign's folder: one JSON object per line, for people and for their tools.
 
-It is no record: the journal is. A log that cannot be written is no reason to end a campaign.
+The record of a campaign is its journal, not its log: a log that cannot be written does not end a campaign.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from core.logs import JsonLines, handling
@@ -16,18 +16,23 @@ _LOG = logging.getLogger(__name__)
 
 
 class _LenientFileHandler(logging.FileHandler):
-    """Gives up a line that cannot be written."""
+    """Writes log lines to a file, and drops those that cannot be written."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Do nothing."""
+        """Drop a line that could not be written."""
+
+    def close(self) -> None:
+        """Close the file, and drop what a full disk did not take until then."""
+        with suppress(OSError):
+            super().close()
 
 
 @contextmanager
 def driver_log(path: Path) -> Iterator[None]:
-    """Append what this program logs to a file while the block lasts.
+    """Append all that this program logs to a file while the block lasts.
 
     Args:
-        path: the log file.
+        path: the log file; where it cannot be opened, nothing is written.
     """
     handler: logging.Handler
     try:
