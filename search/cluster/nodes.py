@@ -168,7 +168,7 @@ def check_machine(expected: Software, is_new: bool = False) -> None:
     if not is_new:
         node = replace(node, free_disk=MIN_FREE_DISK)
     for problem in find_problems(node, cuda=False, data=0, expected=expected):
-        raise UnfitNodeError(f"Node {problem.node} {problem.what}", f"{problem.remedy}, then resume the campaign")
+        raise UnfitNodeError(f"Node {problem.node} {problem.what}", problem.remedy)
 
 
 @lru_cache(maxsize=1)
