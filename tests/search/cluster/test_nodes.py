@@ -52,7 +52,7 @@ def test_a_new_machine_has_to_have_disk_space(monkeypatch: pytest.MonkeyPatch) -
     full = replace(describe_this_machine(), free_disk=0, free_memory=0)
     monkeypatch.setattr(nodes, "_this_machine_at_start", lambda: full)
     check_machine(installed_software())
-    with pytest.raises(UnfitNodeError, match=r"has only 0\.0 GB of disk free\. Clear .*, then resume"):
+    with pytest.raises(UnfitNodeError, match=r"has only 0\.0 GB of disk free\. Clear its temporary folder\."):
         check_machine(installed_software(), is_new=True)
 
 
