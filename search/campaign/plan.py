@@ -127,7 +127,7 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
             trials = folder.read_journal()
             known = [trial for trial in trials if trial.outcome is not None and config.space.contains(trial.params)]
             earlier.append((name, known))
-        elif (best := tables.winner(folder.read_trials())) is not None:
+        elif (best := tables.find_winner(folder.read_trials())) is not None:
             wanted.append((f"winner of {name}", {key: best[key] for key in HYPERPARAMETER_NAMES}))
     wanted += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
     inside = [(origin, params) for origin, params in wanted if config.space.contains(params)]

@@ -104,7 +104,7 @@ def resume_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
         if plan.config.trials < len(trials):
             raise ConfigError(f"The campaign has asked for {len(trials)} trials already", "Ask for more --trials")
         tables.check_not_behind(folder, trials)
-        tables.check_parts(folder, plan.storage, trials)
+        tables.check_trial_outputs(folder, plan.storage, trials)
         folder.manifest.unlink(missing_ok=True)
         write_text(folder.config_file, _with_present_budgets(plan))
         return _run_search(plan, study, started, plan.storage.claim() if plan.is_shared else None, engine)

@@ -60,8 +60,8 @@ def write_summary(
         started: when this run began.
     """
     folder, trials = plan.folder, list(controller.study.trials.values())
-    table = tables.trials_table(trials)
-    gathered = tables.gather(folder, plan.storage, trials)
+    table = tables.make_trials_table(trials)
+    gathered = tables.join_trial_outputs(folder, plan.storage, trials)
     written = [
         folder.config_file,
         folder.journal,
@@ -71,7 +71,7 @@ def write_summary(
         folder.manifest,
     ]
     outcome = CampaignSummary(
-        winner=tables.winner(table),
+        winner=tables.find_winner(table),
         incumbent=incumbent,
         yardsticks=_yardsticks(plan),
         counts={str(status): int(count) for status, count in table["status"].value_counts().items()},

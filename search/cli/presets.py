@@ -75,8 +75,7 @@ def regenerate(
     `--check` compares the files that are there, the shipped presets with them unless `--presets` names a folder; a
     campaign without a file is told, too.
     """
-    from search.results.export import NothingToExportError
-    from search.results.regenerate import concluded_campaigns, presets_by_campaign, regenerate_campaign
+    from search.results.regenerate import regenerate_all, regenerate_campaigns
 
     if bool(names) == every:
         raise ConfigError("Say which campaigns", "Name them, or give --all")
@@ -84,47 +83,21 @@ def regenerate(
     _check_there(root, presets if check else None)
     if check and presets is None:
         folders.append(SHIPPED)
-    known, wrong = presets_by_campaign(folders)
-    wanted, passed = concluded_campaigns(root) if every else (names or [], {})
-    for name in wanted:
-        try:
-            wrong |= regenerate_campaign(CampaignFolder.find(root, name), known.get(name, []), folders, check)
-        except ConfigError as error:
-            if not every:
-                raise
-            (passed if isinstance(error, NothingToExportError) else wrong)[name] = str(error)
-    for name, why in passed.items():
-        console.out.print(console.plain(f"{root / name}: passed over: {why}"))
-    if every:
-        gone = known.keys() - (set(wanted) - passed.keys()) - (set() if check else passed.keys())
-        wrong |= {
-            str(path): f"there is no campaign {name} that was concluded"
-            for name in gone
-            for path in known[name]
-            if path.parent == folders[0]  # others do not have the campaigns of what is shipped
-        }
-    _tell(wrong, not set(wanted) - passed.keys(), check)
+    done = regenerate_all(root, folders, check) if every else regenerate_campaigns(root, names or [], folders, check)
+    for name, reason in done.skipped.items():
+        console.out.print(console.plain(f"{root / name}: skipped: {reason}"))
+    for place, problem in done.problems.items():
+        console.out.print(console.plain(f"{place}: {problem}", "bold red"))
+    if not done.campaigns:
+        console.out.print("nothing was compared" if check else "nothing was written")
+    if done.problems or (check and not done.campaigns):
+        raise typer.Exit(NOT_CERTIFIED)
 
 
 def _check_there(root: Path, presets: Path | None) -> None:
     for folder, option in ((root, "--results"), (presets, "--presets")):
         if folder is not None and not folder.is_dir():
             raise ConfigError(f"There is no folder {folder}", f"Name the folder with {option}")
-
-
-def _tell(wrong: dict[str, str], nothing: bool, check: bool) -> None:
-    """Say what is wrong, and whether nothing was done.
-
-    Raises:
-        Exit: something is, or nothing was compared.
-    """
-    wrong = {what: said for what, said in wrong.items() if said}
-    for what, said in wrong.items():
-        console.out.print(console.plain(f"{what}: {said}", "bold red"))
-    if nothing:
-        console.out.print("nothing was compared" if check else "nothing was written")
-    if wrong or (check and nothing):
-        raise typer.Exit(NOT_CERTIFIED)
 
 
 @presets_app.command("list", cls=Command, epilog="Example:\n\npreset-search presets list")

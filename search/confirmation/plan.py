@@ -157,7 +157,7 @@ def plan_confirmation(
     _check_searched(campaign)
     settings, incumbent = _agreed_settings(campaign, settings, incumbent)
     trials = campaign.folder.read_trials()
-    best = tables.ranked(trials)[: settings.top]
+    best = tables.rank_trials(trials)[: settings.top]
     if not best:
         raise ConfigError(f"Campaign {name} has no full-fidelity trial to confirm", "Resume it with more --trials")
     data = data_config_of(config)
@@ -283,7 +283,7 @@ def _check_searched(campaign: CampaignPlan) -> None:
     folder = campaign.folder
     manifest.check_manifest(folder, SEARCH_FILES)
     trials = folder.read_journal()
-    tables.check_parts(folder, campaign.storage, trials)
+    tables.check_trial_outputs(folder, campaign.storage, trials)
 
 
 def _work(dataset: Dataset) -> float:

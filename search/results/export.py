@@ -1,4 +1,4 @@
-"""From a campaign's folder to a preset file: a pure function, which computes no figure."""
+"""Makes the preset of a campaign from its folder; every figure is one that the folder records."""
 
 from __future__ import annotations
 
@@ -24,31 +24,32 @@ from search.results.folder import CampaignFolder, RecordedCampaign
 from search.results.verdict import BaselineLead, Estimate, RankingLead, TestReading, Verdict
 
 _DIGITS = 6
+"""Decimal places of the figures in a preset."""
 
 
 class NothingToExportError(ConfigError):
-    """A campaign's folder is as it should be, but gives no preset: it is a copy, or has no winner."""
+    """A campaign that gives no preset though its folder is undamaged: it has no winner, or the folder is a copy."""
 
 
 def make_preset(folder: CampaignFolder, name: str) -> Preset:
-    """The preset of a campaign: of its confirmed winner, or of the best trial, marked as not confirmed.
+    """Make the preset of a campaign: of its confirmed winner, or else of its best trial, marked as not confirmed.
 
     Args:
         folder: the folder of a concluded campaign.
-        name: the name of the preset.
+        name: name of the preset to make.
 
     Raises:
-        NothingToExportError: the campaign has no winner, or bears another name than its folder.
-        ConfigError: its files are not what they were.
+        NothingToExportError: the campaign has no winner, or another name than its folder.
+        ConfigError: a file of the campaign is missing, was changed or is damaged.
     """
     check_name(name)
     manifest.check_manifest(folder)
     record = folder.read_record()
     verdict = folder.read_verdict()
-    trials = tables.ranked(folder.read_trials())
+    trials = tables.rank_trials(folder.read_trials())
     if not trials:
         raise NothingToExportError(
-            f"Campaign {folder.name} has no winner: no trial reached full fidelity", "Run it with more trials"
+            f"Campaign {folder.name} has no winner: no trial reached full fidelity", "Resume it with more --trials"
         )
     if record.name != folder.name:
         raise NothingToExportError(
@@ -57,15 +58,18 @@ def make_preset(folder: CampaignFolder, name: str) -> Preset:
     with reading(folder.path):
         number = verdict.winner.trial if verdict else trials[0]["number"]
         row = {trial["number"]: trial for trial in trials}[number]
-        return _assemble(name, row, record, verdict)
+        return _assemble_preset(name, row, record, verdict)
 
 
-def _assemble(
-    name: str,
-    row: Mapping[str, Any],
-    record: RecordedCampaign,
-    verdict: Verdict | None,
-) -> Preset:
+def _assemble_preset(name: str, row: Mapping[str, Any], record: RecordedCampaign, verdict: Verdict | None) -> Preset:
+    """Put the preset together.
+
+    Args:
+        name: name of the preset.
+        row: the row of the trials table whose hyperparameters the preset gets.
+        record: the facts of the campaign's file.
+        verdict: the verdict of the confirmation; None if there was none.
+    """
     recipe, data = record.base_recipe, record.data
     status: Status = verdict.status if verdict else "not confirmed"
     market = "synthetic data" if data["synthetic"] else ", ".join(data["symbols"])

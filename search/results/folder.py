@@ -1,4 +1,4 @@
-"""A campaign's folder: the names of its files, and the one place that reads them and distrusts them."""
+"""The folder of a campaign: the names of its files, and the one place that reads them and reports damage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # pandas and Optuna take longer to import than `status` and `
     from search.study.trial_record import TrialRecord
 
 ROOT = Path("results")
-"""Folder of all campaigns, if no other is named."""
+"""Default folder of all campaigns."""
 
 CONFIG_FILE = "campaign.yaml"
 JOURNAL_FILE = "journal.log"
@@ -35,36 +35,36 @@ CONFIRMATION_FILE = "confirmation.parquet"
 VERDICT_FILE = "verdict.json"
 MANIFEST_FILE = "manifest.json"
 LEDGER_FILE = "ledger.jsonl"
-"""Beside the folders of the campaigns, not in them."""
+"""Lies beside the folders of the campaigns, not in one of them."""
 STOP_FILE = ".stop"
-"""While it is there, a running campaign ends as soon as it can."""
+"""While this file exists, a running campaign ends as soon as it can."""
 RESTORED_FILE = ".restored"
-"""Left in a folder that was restored from the campaign's storage, until its search is resumed."""
+"""Marks a folder that was restored from the campaign's storage, until its search is resumed."""
 DRIVER_LOG_FILE = "driver.log"
-"""The log of the driver: for people, and not listed in the manifest."""
+"""Log of the driver, for people; the manifest does not list it."""
 CELLS = "confirmation"
-"""Folder of the finished trainings of a confirmation that is under way; removed when there is a verdict."""
+"""Folder of the finished cells of a confirmation that is under way; removed when the verdict is written."""
 BEGUN_FILE = "begun.json"
-"""In `CELLS`: the settings that a confirmation was begun with."""
+"""File in `CELLS` with the settings that the confirmation was begun with."""
 ROW_FILE = "row.json"
-"""In the folder of a finished cell: its row of the confirmation table."""
+"""File in the folder of a finished cell with its row of the confirmation table."""
 
 
 @dataclass(frozen=True)
 class RecordedCampaign:
-    """What `campaign.yaml` records, as far as a preset or a resumed run needs it, whichever version wrote it.
+    """The facts of `campaign.yaml` that presets and resumed runs need, whichever version wrote the file.
 
     Attributes:
-        name: the campaign's name.
-        dry_run: whether it was a dry run.
-        metric: the metric that ranked its trials.
+        name: name of the campaign.
+        dry_run: whether the campaign was a dry run.
+        metric: metric that ranked the trials.
         model: size of the network.
-        seed: the campaign's seed.
+        seed: seed of the campaign.
         identity: hash of all that a trial's value depends on, see `CampaignConfig.identity`.
         data: description of the data: symbols, span, fingerprint, window, horizon, rows.
         base_recipe: recipe of a trial, before its hyperparameters are applied.
         incumbent_recipe: recipe of the incumbent.
-        versions: of this program and of the libraries that matter.
+        versions: versions of this program and of the libraries that matter, by name.
         started: when the campaign was started, in ISO 8601; None if an early version did not record it.
         device: `cpu` or `cuda`; None if an early version did not record it.
     """
@@ -85,144 +85,146 @@ class RecordedCampaign:
 
 @dataclass(frozen=True)
 class CampaignFolder:
-    """The folder of one campaign.
+    """The folder of one campaign: gives the paths of its files and reads them.
+
+    A file that is damaged becomes a `ConfigError` that names the file and what to do.
 
     Attributes:
-        path: where it lies; its last part is the campaign's name.
+        path: path of the folder; its last part is the campaign's name.
     """
 
     path: Path
 
     @classmethod
     def find(cls, root: Path, name: str) -> CampaignFolder:
-        """Return the folder of a campaign that exists.
+        """Return the folder of an existing campaign.
 
         Args:
             root: folder of all campaigns.
-            name: the campaign's name.
+            name: name of the campaign.
 
         Raises:
-            ConfigError: there is no such campaign.
+            ConfigError: there is no such campaign; the message lists those that exist.
         """
         folder = cls(root / check_name(name, "campaign"))
         if not folder.is_campaign:
-            names = sorted(item.parent.name for item in root.glob(f"*/{CONFIG_FILE}"))
-            known = ", ".join(names) or "none; start with run"
-            raise ConfigError(f"There is no campaign {name!r} in {root}", f"There are: {known}")
+            names = ", ".join(sorted(path.parent.name for path in root.glob(f"*/{CONFIG_FILE}")))
+            remedy = f"Name one of: {names}" if names else "Start one with: preset-search run"
+            raise ConfigError(f"There is no campaign {name!r} in {root}", remedy)
         return folder
 
     @property
     def name(self) -> str:
-        """The campaign's name."""
+        """Name of the campaign."""
         return self.path.name
 
     @property
     def default_preset_name(self) -> str:
-        """The name of the campaign's preset, if nobody gives it another; never that of a shipped preset."""
+        """Default name of the campaign's preset, which is never that of a shipped preset."""
         name = self.name.replace("-", "_")
         return f"my_{name}"[:64] if name in shipped_preset_names() else name
 
     @property
     def is_campaign(self) -> bool:
-        """Whether a campaign was begun here."""
+        """Whether a campaign was started in this folder."""
         return self.config_file.is_file()
 
     @property
     def is_concluded(self) -> bool:
-        """Whether the last run came to its end; the search removes the manifest when it is resumed."""
+        """Whether the last run of the search reached its end: resuming the search removes the manifest."""
         return self.manifest.is_file()
 
     @property
     def config_file(self) -> Path:
-        """Settings as given, and what was resolved from them."""
+        """Path of the settings as given, and of what was resolved from them."""
         return self.path / CONFIG_FILE
 
     @property
     def journal(self) -> Path:
-        """The study: the single source of truth."""
+        """Path of the journal of the study, the single source of truth."""
         return self.path / JOURNAL_FILE
 
     @property
     def trials_table(self) -> Path:
-        """A row for each trial."""
+        """Path of the table with a row for each trial."""
         return self.path / TRIALS_FILE
 
     @property
     def curves_table(self) -> Path:
-        """A row for each trial and epoch."""
+        """Path of the table with a row for each epoch of each trial."""
         return self.path / CURVES_FILE
 
     @property
     def summary(self) -> Path:
-        """How the search ended."""
+        """Path of the summary of the search: its winner, the baselines, and how it ended."""
         return self.path / SUMMARY_FILE
 
     @property
     def incumbent(self) -> Path:
-        """The epochs of the incumbent's training."""
+        """Path of the record of the incumbent's training."""
         return self.path / INCUMBENT_FILE
 
     @property
     def predictions(self) -> Path:
-        """Predictions of the full-fidelity trials on val, and of the confirmation out of fold and on test."""
+        """Path of the predictions: of full-fidelity trials on val, of the confirmation out of fold and on test."""
         return self.path / PREDICTIONS_FILE
 
     @property
     def returns(self) -> Path:
-        """Returns of the trades that follow the predictions."""
+        """Path of the returns of the trades that follow those predictions."""
         return self.path / RETURNS_FILE
 
     @property
     def confirmation_table(self) -> Path:
-        """A row for each cell of the confirmation."""
+        """Path of the table with a row for each cell of the confirmation."""
         return self.path / CONFIRMATION_FILE
 
     @property
     def verdict(self) -> Path:
-        """The verdict of the confirmation."""
+        """Path of the verdict of the confirmation."""
         return self.path / VERDICT_FILE
 
     @property
     def manifest(self) -> Path:
-        """Hashes of the files that a preset is made from."""
+        """Path of the hashes of the files that a preset is made from."""
         return self.path / MANIFEST_FILE
 
     @property
     def ledger(self) -> Path:
-        """The ledger, which all campaigns of the parent folder share."""
+        """Path of the ledger, which all campaigns of the parent folder share."""
         return self.path.parent / LEDGER_FILE
 
     @property
     def stop_request(self) -> Path:
-        """While this file is there, a running campaign ends as soon as it can."""
+        """Path of the file whose existence asks a running campaign to end."""
         return self.path / STOP_FILE
 
     @property
     def restored_marker(self) -> Path:
-        """This file is there after the folder was restored from the storage, until the search is resumed."""
+        """Path of the file that marks a restored folder until its search is resumed."""
         return self.path / RESTORED_FILE
 
     @property
     def driver_log(self) -> Path:
-        """The log of the driver."""
+        """Path of the driver's log."""
         return self.path / DRIVER_LOG_FILE
 
     @property
     def cells(self) -> Path:
-        """Folder of the finished trainings of a confirmation that is under way."""
+        """Path of the folder with the finished cells of a confirmation that is under way."""
         return self.path / CELLS
 
     @property
     def confirmation_settings(self) -> Path:
-        """The settings that a confirmation was begun with."""
+        """Path of the settings that the confirmation was begun with."""
         return self.cells / BEGUN_FILE
 
     def finished_cells(self) -> int:
-        """Count the trainings of a confirmation that are finished."""
+        """Count the finished cells of a confirmation that is under way."""
         return len(list(self.cells.glob(f"*/{ROW_FILE}")))
 
     def read_config(self) -> CampaignConfig:
-        """Read the campaign's settings, as this version understands them.
+        """Read the campaign's settings with the schema of this version.
 
         Raises:
             ConfigError: the file is damaged, or holds a setting that this version does not know.
@@ -236,7 +238,7 @@ class CampaignFolder:
         return section
 
     def read_record(self) -> RecordedCampaign:
-        """Read what the campaign's file records, whichever version wrote it.
+        """Read the facts that the campaign's file records, whichever version wrote it.
 
         Raises:
             ConfigError: the file is damaged.
@@ -259,7 +261,7 @@ class CampaignFolder:
             )
 
     def read_journal(self) -> list[TrialRecord]:
-        """Read the trials from the journal, also while a driver writes it.
+        """Read the trials from the journal, which a driver may be writing meanwhile.
 
         Raises:
             ConfigError: the journal is missing or damaged.
@@ -282,7 +284,7 @@ class CampaignFolder:
             return pd.read_parquet(self.trials_table)[list(TRIAL_TYPES)].astype(TRIAL_TYPES)
 
     def read_predictions(self) -> pd.DataFrame:
-        """Read the predictions of all trainings whose predictions were kept.
+        """Read the predictions of the full-fidelity trials and of the confirmation.
 
         Raises:
             ConfigError: the table is missing or damaged.
@@ -298,7 +300,7 @@ class CampaignFolder:
         return _read_table(self.returns)
 
     def read_incumbent_rows(self) -> list[dict[str, Any]]:
-        """Read the epochs of the incumbent's training, in the plain values of `EpochRecord.as_row`.
+        """Read the epochs of the incumbent's training, as rows of `EpochRecord.as_row`.
 
         Raises:
             ConfigError: the file is missing or damaged.
@@ -316,10 +318,10 @@ class CampaignFolder:
             return str(json.loads(self.summary.read_text(encoding="utf-8"))["ended_by"])
 
     def read_verdict(self) -> Verdict | None:
-        """Read the verdict of the confirmation; None if there was none.
+        """Read the verdict of the confirmation; None if the campaign was not confirmed.
 
         Raises:
-            ConfigError: the file is damaged.
+            ConfigError: the file is damaged, or of a version that this program does not know.
         """
         from search.results.verdict import read_verdict
 

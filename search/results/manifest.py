@@ -1,4 +1,4 @@
-"""The manifest of a campaign's folder: the SHA-256 of each file that its preset may be made from."""
+"""The manifest of a campaign: the SHA-256 of each file that its preset is made from, which shows any later change."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SEARCH_FILES = (
     INCUMBENT_FILE,
     SUMMARY_FILE,
 )
-"""What the search leaves and confirmation does not touch."""
+"""Files that the search writes and a confirmation does not change."""
 LISTED = (*SEARCH_FILES, PREDICTIONS_FILE, RETURNS_FILE, CONFIRMATION_FILE, VERDICT_FILE)
-"""All that a manifest may list."""
+"""All files that a manifest can list."""
 _REMEDY = "Restore the campaign's folder from a backup"
 
 
@@ -43,7 +43,14 @@ def _digest(path: Path) -> str:
 
 
 def write_manifest(folder: CampaignFolder) -> None:
-    """Write the manifest of the files that the campaign's folder holds."""
+    """Write the manifest of a campaign, with the files of `LISTED` that its folder holds.
+
+    Args:
+        folder: the folder of the campaign.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
     paths = {name: folder.path / name for name in LISTED}
     write_json(folder.manifest, {"sha256": {name: _digest(path) for name, path in paths.items() if path.is_file()}})
 
@@ -54,13 +61,17 @@ def _read(folder: CampaignFolder) -> dict[str, str]:
             raise ConfigError(
                 f"{folder.path} has a verdict but no manifest", f"Restore {folder.manifest} from a backup"
             )
-        raise ConfigError(f"{folder.path} has no manifest: the campaign was not concluded", "Resume it")
+        raise ConfigError(f"{folder.path} has no manifest: the campaign was not concluded", "Resume the campaign")
     with reading(folder.manifest, _REMEDY):
         return dict(json.loads(folder.manifest.read_text(encoding="utf-8"))["sha256"])
 
 
 def manifest_lists(folder: CampaignFolder, name: str) -> bool:
     """Return whether a campaign has a manifest that lists a file.
+
+    Args:
+        folder: the folder of the campaign.
+        name: name of the file in that folder.
 
     Raises:
         ConfigError: the manifest cannot be read.
@@ -69,14 +80,14 @@ def manifest_lists(folder: CampaignFolder, name: str) -> bool:
 
 
 def check_manifest(folder: CampaignFolder, names: Sequence[str] = LISTED) -> None:
-    """Check that a campaign's files are what they were when it was concluded.
+    """Check that the files of a campaign are unchanged since it was concluded.
 
     Args:
-        folder: the campaign's folder.
-        names: the files to check, by their names in the folder.
+        folder: the folder of the campaign.
+        names: names of the files to check, in that folder.
 
     Raises:
-        ConfigError: a file is missing, was changed or added, or the manifest cannot be read.
+        ConfigError: a file is missing, was changed or was added; or the manifest is missing or damaged.
     """
     listed = _read(folder)
     for name in names:
@@ -84,4 +95,4 @@ def check_manifest(folder: CampaignFolder, names: Sequence[str] = LISTED) -> Non
         if path.is_file() != (name in listed):
             raise ConfigError(f"{path} {'is not in the manifest' if path.is_file() else 'is missing'}", _REMEDY)
         if path.is_file() and _digest(path) != listed[name]:
-            raise ConfigError(f"{path} is not what it was when the campaign was concluded", _REMEDY)
+            raise ConfigError(f"{path} was changed after the campaign was concluded", _REMEDY)

@@ -1,4 +1,4 @@
-"""The tables of a campaign: a row a trial, a row a trial and epoch; and who won."""
+"""The tables of a campaign: its trials, their epochs, and the predictions that full-fidelity trials leave."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, CampaignFolder
 from search.storage.filesystem import Storage
 from search.study.trial_record import COMPLETE, FAILED, INTERRUPTED, TrialRecord
 
-_BRING_BACK = "Bring the campaign's folder back as it was, or start a new campaign"
+_REMEDY = "Restore the campaign's folder from a backup, or start a new campaign"
 
 
-def trial_row(trial: TrialRecord) -> dict[str, Any]:
-    """Return a trial's row of `trials.parquet`; a failed trial has no value."""
+def make_trial_row(trial: TrialRecord) -> dict[str, Any]:
+    """Make a trial's row of the trials table; a failed trial has no value.
+
+    Args:
+        trial: the record of the trial; one without an outcome counts as interrupted.
+    """
     has_value = bool(trial.epochs) and trial.outcome != FAILED
     best_metrics = trial.best_metrics if has_value else {}
     return {
@@ -42,8 +46,12 @@ def trial_row(trial: TrialRecord) -> dict[str, Any]:
     }
 
 
-def curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
-    """Return a trial's rows of `curves.parquet`, an epoch each, with the decisions of its rungs."""
+def make_curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
+    """Make a trial's rows of the curves table, one for each epoch, with the decisions at the rungs.
+
+    Args:
+        trial: the record of the trial.
+    """
     return [
         {
             "number": trial.number,
@@ -53,7 +61,7 @@ def curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
             "train_loss": epoch.train_loss,
             "learning_rate": epoch.learning_rate,
             "seconds": epoch.seconds,
-            **{name: getattr(epoch.decision, name, None) for name in _DECISION},
+            **{name: getattr(epoch.decision, name, None) for name in _DECISION_TYPES},
             **{f"val_{name}": epoch.metrics.get(name) for name in METRIC_NAMES},
         }
         for _, epoch in sorted(trial.epochs.items())
@@ -61,7 +69,7 @@ def curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
 
 
 _FLOAT = "float64"
-_DECISION = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
+_DECISION_TYPES = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
 TRIAL_TYPES = {
     "number": "int64",
     **{name: "int64" if name == "batch_size" else _FLOAT for name in HYPERPARAMETER_NAMES},
@@ -80,110 +88,155 @@ CURVE_TYPES = {
     "number": "int64",
     "epoch": "int64",
     **dict.fromkeys(("value", "score", "train_loss", "learning_rate", "seconds"), _FLOAT),
-    **_DECISION,
+    **_DECISION_TYPES,
     **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
 }
 
 
-def trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
-    """A row a trial, by number."""
-    rows = [trial_row(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
+def make_trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
+    """Make the table with a row for each trial, sorted by number.
+
+    Args:
+        trials: records of all trials of the campaign.
+
+    Returns:
+        a table with the columns and types of `TRIAL_TYPES`.
+    """
+    rows = [make_trial_row(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
     return pd.DataFrame(rows, columns=list(TRIAL_TYPES)).astype(TRIAL_TYPES)
 
 
-def curves_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
-    """A row a trial and epoch."""
-    rows = [row for trial in sorted(trials, key=lambda trial: trial.number) for row in curve_rows(trial)]
+def make_curves_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
+    """Make the table with a row for each epoch of each trial, sorted by number and epoch.
+
+    Args:
+        trials: records of all trials of the campaign.
+
+    Returns:
+        a table with the columns and types of `CURVE_TYPES`.
+    """
+    rows = [row for trial in sorted(trials, key=lambda trial: trial.number) for row in make_curve_rows(trial)]
     return pd.DataFrame(rows, columns=list(CURVE_TYPES)).astype(CURVE_TYPES)
 
 
 def write_tables(folder: CampaignFolder, trials: Sequence[TrialRecord]) -> None:
-    """Write what the journal tells of the trials, as tables."""
-    write_table(folder.trials_table, trials_table(trials))
-    write_table(folder.curves_table, curves_table(trials))
-
-
-def gather(folder: CampaignFolder, parts: Storage, trials: Sequence[TrialRecord]) -> list[Path]:
-    """Join the tables of the full-fidelity trials into the campaign's; returns those written.
+    """Write the trials table and the curves table.
 
     Args:
-        folder: the campaign's.
-        parts: where each trial left its own, by number and attempt; of those whose parts are gone, the campaign's
-            table is asked.
-        trials: all trials.
+        folder: the folder of the campaign.
+        trials: all trials, as the journal records them.
 
     Raises:
-        ConfigError: the tables of a trial are nowhere.
+        ConfigError: the folder cannot be written.
     """
-    full = sorted((trial.number, trial.attempt_id) for trial in trials if trial.outcome == COMPLETE)
+    write_table(folder.trials_table, make_trials_table(trials))
+    write_table(folder.curves_table, make_curves_table(trials))
+
+
+def join_trial_outputs(folder: CampaignFolder, storage: Storage, trials: Sequence[TrialRecord]) -> list[Path]:
+    """Join the predictions and the returns of all full-fidelity trials into the campaign's tables.
+
+    Args:
+        folder: the folder of the campaign; rows of a trial whose own tables are gone are taken from the tables there.
+        storage: holds the tables of each trial, in a folder by number and attempt.
+        trials: all trials of the campaign.
+
+    Returns:
+        paths of the tables that were written; none without a full-fidelity trial.
+
+    Raises:
+        ConfigError: a table of a trial is missing or damaged.
+        StorageError: the storage is not available.
+    """
+    full_fidelity = sorted(_full_fidelity(trials), key=lambda trial: trial.number)
     written = []
     for name in (PREDICTIONS_FILE, RETURNS_FILE):
-        if full:
-            tables = [_part(folder, parts, name, *which) for which in full]
+        if full_fidelity:
+            tables = [_read_output(folder, storage, name, trial) for trial in full_fidelity]
             write_table(folder.path / name, pd.concat(tables, ignore_index=True))
             written.append(folder.path / name)
     return written
 
 
-def check_parts(folder: CampaignFolder, parts: Storage, trials: Sequence[TrialRecord]) -> None:
-    """Make sure, before more is done, that `gather` will find what it needs.
+def check_trial_outputs(folder: CampaignFolder, storage: Storage, trials: Sequence[TrialRecord]) -> None:
+    """Check, before hours of training, that `join_trial_outputs` will find every table that it needs.
+
+    Args:
+        folder: the folder of the campaign.
+        storage: holds the tables of each trial, in a folder by number and attempt.
+        trials: all trials of the campaign.
 
     Raises:
-        ConfigError: the tables of a trial are nowhere.
+        ConfigError: a table of a trial is missing or damaged.
+        StorageError: the storage is not available.
     """
-    for trial in trials:
-        if trial.outcome == COMPLETE:
-            for name in (PREDICTIONS_FILE, RETURNS_FILE):
-                _part(folder, parts, name, trial.number, trial.attempt_id)
+    for trial in _full_fidelity(trials):
+        for name in (PREDICTIONS_FILE, RETURNS_FILE):
+            _read_output(folder, storage, name, trial)
+
+
+def _full_fidelity(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [trial for trial in trials if trial.outcome == COMPLETE]
 
 
 def check_not_behind(folder: CampaignFolder, trials: Sequence[TrialRecord]) -> None:
-    """Make sure that the journal knows all that the tables say: it is written before them, always.
+    """Check that the journal holds every epoch of the curves table, which is written after it.
+
+    Args:
+        folder: the folder of the campaign.
+        trials: all trials, as the journal records them.
 
     Raises:
-        ConfigError: it knows less, so it is not the one that the campaign left.
+        ConfigError: an epoch is missing or has another score: the journal is not the one that the campaign left.
     """
     path = folder.curves_table
     if not path.is_file():
         return
     try:
-        told = pd.read_parquet(path, columns=["number", "epoch", "score"])
+        curves = pd.read_parquet(path, columns=["number", "epoch", "score"])
     except (OSError, ValueError, KeyError):
-        return  # it is written anew
-    known = {(trial.number, number): epoch.score for trial in trials for number, epoch in trial.epochs.items()}
-    for number, epoch, score in told.itertuples(index=False):
-        if (number, epoch) not in known or not np.array_equal(known[number, epoch], score, equal_nan=True):
+        return  # the table is written anew from the journal
+    scores = {(trial.number, number): epoch.score for trial in trials for number, epoch in trial.epochs.items()}
+    for number, epoch, score in curves.itertuples(index=False):
+        if (number, epoch) not in scores or not np.array_equal(scores[number, epoch], score, equal_nan=True):
             raise ConfigError(
-                f"The journal does not know epoch {epoch} of trial {number}, which {path} tells of",
-                "Bring the journal back as the campaign left it",
+                f"The journal lacks epoch {epoch} of trial {number} as {path} records it",
+                "Restore the journal from a backup",
             )
 
 
-def _part(folder: CampaignFolder, parts: Storage, name: str, number: int, attempt: int) -> pd.DataFrame:
+def _read_output(folder: CampaignFolder, storage: Storage, name: str, trial: TrialRecord) -> pd.DataFrame:
+    """Return a trial's own table from the storage, or its rows of the campaign's table where that is gone."""
+    number = trial.number
     try:
         with suppress(FileNotFoundError):
-            return pd.read_parquet(io.BytesIO(parts.read(f"{number}/{attempt}/{name}")))
-        whole = pd.read_parquet(folder.path / name)
-        found = whole[whole["number"] == number]
+            return pd.read_parquet(io.BytesIO(storage.read(f"{number}/{trial.attempt_id}/{name}")))
+        table = pd.read_parquet(folder.path / name)
+        rows = table[table["number"] == number]
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{name} of trial {number} cannot be read ({_one_line(error)})", _BRING_BACK) from None
-    # A trial always predicts, but need not trade.
-    if found.empty and name == PREDICTIONS_FILE:
-        raise ConfigError(f"{name} of trial {number} is missing", _BRING_BACK)
-    return found
+        message = " ".join(str(error).split())
+        raise ConfigError(f"{name} of trial {number} cannot be read ({message})", _REMEDY) from None
+    # Every trial predicts, but a trial need not trade.
+    if rows.empty and name == PREDICTIONS_FILE:
+        raise ConfigError(f"{name} of trial {number} is missing", _REMEDY)
+    return rows
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def rank_trials(trials: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of the full-fidelity trials, the best first; ties go to the lower NLL, then to the earlier trial.
+
+    Args:
+        trials: the trials table.
+    """
+    full_fidelity = trials[(trials["status"] == COMPLETE) & np.isfinite(trials["value"])]
+    ranked = full_fidelity.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
+    return [{str(key): value for key, value in row.items()} for row in ranked.to_dict("records")]
 
 
-def ranked(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """The full-fidelity trials as rows, the best first; ties go to the lower NLL, then to the earlier one."""
-    full = trials[(trials["status"] == COMPLETE) & np.isfinite(trials["value"])]
-    ordered = full.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
-    return [{str(key): value for key, value in row.items()} for row in ordered.to_dict("records")]
+def find_winner(trials: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the row of the best full-fidelity trial; None if there is none.
 
-
-def winner(trials: pd.DataFrame) -> dict[str, Any] | None:
-    """The best of them; None without any."""
-    return next(iter(ranked(trials)), None)
+    Args:
+        trials: the trials table.
+    """
+    return next(iter(rank_trials(trials)), None)

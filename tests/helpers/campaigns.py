@@ -62,7 +62,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
     study.close()
     logs = list(study.trials.values())
     tables.write_tables(folder, logs)
-    tables.gather(folder, planned.storage, logs)
+    tables.join_trial_outputs(folder, planned.storage, logs)
     incumbent = Trainer(planned.incumbent, planned.dataset, torch.device("cpu"))
     rows = [epoch_record(result).as_row() for result in incumbent]
     write_json(folder.incumbent, {"complete": True, "attempts": 1, "rows": rows})

@@ -198,7 +198,7 @@ def _earlier(root: Path, **changes: Any) -> CampaignStudy:
     planned = plan_campaign(_config(name="before", ask=(), **changes), root)
     folder = _begin(planned)
     logs = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.2, 0.4])]
-    write_table(folder / TRIALS_FILE, tables.trials_table(logs))
+    write_table(folder / TRIALS_FILE, tables.make_trials_table(logs))
     study = CampaignStudy(folder / JOURNAL_FILE, study_settings(planned.config))
     for made in logs:
         asked = study.ask()

@@ -123,7 +123,7 @@ def test_a_summary_that_cannot_be_read_does_not_end_it(root: Path) -> None:
 
 
 def test_without_a_campaign_it_says_which_there_are(root: Path) -> None:
-    with pytest.raises(ConfigError, match=f"There are: {NAME}"):
+    with pytest.raises(ConfigError, match=f"Name one of: {NAME}"):
         campaign_status(root, "other")
 
 

@@ -136,7 +136,7 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
 def test_a_head_that_has_no_such_campaign_says_so(
     server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log = "Running entrypoint\nerror: There is no campaign 'x' in /r. There are: none; start with run.\n"
+    log = "Running entrypoint\nerror: There is no campaign 'x' in /r. Start one with: preset-search run.\n"
     monkeypatch.setattr("search.remote.job_log.wait_for_output", lambda *args: (2, log))
     assert _run(monkeypatch, tmp_path, "fetch-results", "x") == 2
     assert "The head did not hand out x: There is no campaign 'x' in /r" in capsys.readouterr().err

@@ -106,10 +106,10 @@ def test_what_is_no_concluded_campaign_is_passed_over_and_the_others_are_written
     Path("results/notes").mkdir()
     for code, flags in ((0, []), (0, ["--check"])):
         told = _run("regenerate", "--all", *flags, code=code)
-        assert f"results/backup: passed over: results/backup holds campaign '{NAME}'" in told
-        assert f"results/{NAME}.bak: passed over: it is no campaign" in told
-        assert "results/going-on: passed over: it has no manifest" in told
-        assert "results/notes: passed over: it is no campaign" in told
+        assert f"results/backup: skipped: results/backup holds campaign '{NAME}'" in told
+        assert f"results/{NAME}.bak: skipped: it is not a campaign" in told
+        assert "results/going-on: skipped: it has no manifest" in told
+        assert "results/notes: skipped: it is not a campaign" in told
     assert [path.name for path in Path("presets").iterdir()] == [f"{NAME}.yaml"]
 
 
@@ -117,7 +117,7 @@ def test_a_damaged_campaign_is_told_and_the_others_are_written() -> None:
     shutil.copytree(f"results/{NAME}", "results/another")
     Path("results/another/trials.parquet").write_bytes(b"")
     told = _run("regenerate", "--all", code=1)
-    assert "trials.parquet is not what it was" in told
+    assert "trials.parquet was changed after" in told
     assert f"presets/{NAME}.yaml: written" in told
 
 

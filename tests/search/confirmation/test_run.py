@@ -29,11 +29,11 @@ from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation
 from search.confirmation.verify import Verification
 from search.engine.job import TrialJob
 from search.results import ledger, manifest
-from search.results import tables as tables_module
 from search.results.export import make_preset
 from search.results.folder import CELLS, CONFIG_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
+from search.results.tables import rank_trials
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, searched
 
@@ -92,7 +92,7 @@ def confirmed(root: Path, plan: ConfirmationPlan, trained: list[CellResult], fin
 
 
 def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan, root: Path) -> None:
-    ranked = tables_module.ranked(CampaignFolder(root / NAME).read_trials())
+    ranked = rank_trials(CampaignFolder(root / NAME).read_trials())
     assert [candidate.number for candidate in plan.candidates] == [row["number"] for row in ranked[:2]] + [INCUMBENT]
     assert len(plan.cells) == 3 * 2 * 2
     assert len({cell.key("same", 2) for cell in plan.cells}) == len(plan.cells)
@@ -290,7 +290,7 @@ def test_a_verdict_that_was_listed_and_is_not_there_as_it_was_is_not_made_again(
     path = confirmed / NAME / VERDICT_FILE
     (confirmed / NAME / CELLS).mkdir()
     path.write_text("{}") if how == "edited" else path.unlink()
-    assert re.search(r"verdict\.json is (not what it was|missing)", str(_confirm(confirmed).exception))
+    assert re.search(r"verdict\.json (was changed after|is missing)", str(_confirm(confirmed).exception))
     assert path.parent.joinpath(CELLS).exists()
 
 
@@ -416,7 +416,7 @@ def test_a_folder_under_another_name_is_refused(confirmed: Path) -> None:
 def test_an_edited_verdict_is_refused(confirmed: Path) -> None:
     path = confirmed / NAME / VERDICT_FILE
     path.write_text(path.read_text().replace('"not certified"', '"certified"'))
-    with pytest.raises(ConfigError, match=r"verdict\.json is not what it was"):
+    with pytest.raises(ConfigError, match=r"verdict\.json was changed after"):
         make_preset(CampaignFolder(confirmed / NAME), "mine")
 
 

@@ -40,7 +40,7 @@ def _campaign(root: Path, records: list[TrialRecord]) -> Path:
         },
     }
     (folder / CONFIG_FILE).write_text(yaml.safe_dump(content))
-    write_table(folder / TRIALS_FILE, tables.trials_table(records))
+    write_table(folder / TRIALS_FILE, tables.make_trials_table(records))
     manifest.write_manifest(CampaignFolder(folder))
     return folder
 
@@ -78,7 +78,7 @@ def test_a_campaign_without_a_winner_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_campaign_file_is_refused(tmp_path: Path, text: str) -> None:
     folder = _campaign(tmp_path, [trial_record(0, [0.4])])
     (folder / CONFIG_FILE).write_text(text)
-    with pytest.raises(ConfigError, match=r"campaign\.yaml is not what it was"):
+    with pytest.raises(ConfigError, match=r"campaign\.yaml was changed after"):
         make_preset(CampaignFolder(folder), "mine")
     manifest.write_manifest(CampaignFolder(folder))
     with pytest.raises(ConfigError, match=r"campaign\.yaml|are damaged|Give folder and campaign one name"):

@@ -25,13 +25,13 @@ def test_a_folder_that_is_as_it_was_is_fine(folder: Path) -> None:
 
 def test_an_edited_file_is_told(folder: Path) -> None:
     (folder / TRIALS_FILE).write_text("content of trials.parqueT")
-    with pytest.raises(ConfigError, match=r"trials\.parquet is not what it was"):
+    with pytest.raises(ConfigError, match=r"trials\.parquet was changed after"):
         manifest.check_manifest(CampaignFolder(folder))
 
 
 def test_a_truncated_file_is_told(folder: Path) -> None:
     (folder / JOURNAL_FILE).write_text("content of")
-    with pytest.raises(ConfigError, match=r"journal\.log is not what it was"):
+    with pytest.raises(ConfigError, match=r"journal\.log was changed after"):
         manifest.check_manifest(CampaignFolder(folder))
 
 
@@ -49,7 +49,7 @@ def test_a_file_that_was_put_in_is_told(folder: Path) -> None:
 
 def test_a_folder_without_a_manifest_is_refused(folder: Path) -> None:
     (folder / MANIFEST_FILE).unlink()
-    with pytest.raises(ConfigError, match=r"was not concluded\. Resume it"):
+    with pytest.raises(ConfigError, match=r"was not concluded\. Resume the campaign"):
         manifest.check_manifest(CampaignFolder(folder))
 
 

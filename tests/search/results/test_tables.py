@@ -25,7 +25,7 @@ def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
         trial_record(1, [0.2], STOPPED),
         trial_record(3, [], None),
     ]
-    table = tables.trials_table(logs)
+    table = tables.make_trials_table(logs)
     assert table["number"].tolist() == [0, 1, 2, 3]
     assert table["status"].tolist() == ["complete", "stopped", "failed", "interrupted"]
     assert table["epochs"].tolist() == [2, 1, 1, 0]
@@ -37,7 +37,7 @@ def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
 
 
 def test_curves_have_a_row_a_trial_and_epoch() -> None:
-    table = tables.curves_table([trial_record(1, [0.2, 0.3]), trial_record(0, [0.5])])
+    table = tables.make_curves_table([trial_record(1, [0.2, 0.3]), trial_record(0, [0.5])])
     assert list(zip(table["number"], table["epoch"], table["score"], strict=True)) == [
         (0, 1, 0.5),
         (1, 1, 0.2),
@@ -48,7 +48,7 @@ def test_curves_have_a_row_a_trial_and_epoch() -> None:
 def test_a_decision_at_a_rung_stands_beside_its_epoch() -> None:
     stopped = trial_record(0, [0.2, 0.3], STOPPED)
     stopped.epochs[2] = replace(stopped.epochs[2], decision=decide(2, 0.3, {5: 0.4, 6: 0.5}, 3))
-    table = tables.curves_table([stopped])
+    table = tables.make_curves_table([stopped])
     assert table["action"].tolist()[1:] == ["stop"]
     assert table["action"].isna().tolist() == [True, False]
     assert table[["seen", "rank", "kept"]].iloc[1].tolist() == [3, 3, 1]
@@ -59,7 +59,7 @@ def test_where_the_best_epoch_was_run_again_and_differs_the_metrics_are_of_the_t
     # Run again on a GPU, epoch 2 came to 0.7: its first value stands, and the training goes on with what it knows.
     reported = replace(epoch_record(3, 0.4), value=0.7, best_epoch=2, best_metrics={"macro_f1": 0.7})
     trial.epochs[3] = trial.recordable(reported)
-    table = tables.trials_table([trial])
+    table = tables.make_trials_table([trial])
     assert table["val_macro_f1"].tolist() == table["value"].tolist() == [0.7]
 
 
@@ -72,7 +72,7 @@ def test_metrics_that_the_best_epochs_own_row_holds_are_not_kept_twice() -> None
 def test_the_metrics_of_a_trial_are_those_of_its_best_epoch() -> None:
     trial = trial_record(0, [0.5, 0.4])
     trial.epochs[2] = replace(trial.epochs[2], value=0.5, best_epoch=1)
-    table = tables.trials_table([trial])
+    table = tables.make_trials_table([trial])
     assert table["val_macro_f1"].tolist() == table["value"].tolist() == [0.5]
 
 
@@ -82,10 +82,10 @@ def test_the_tables_of_full_fidelity_trials_are_joined_by_number(tmp_path: Path)
         for name in (PREDICTIONS_FILE, RETURNS_FILE):
             write_table(tmp_path / "parts" / str(number) / "1" / name, pd.DataFrame({"number": [number] * 2}))
     parts = Storage(str(tmp_path / "parts"))
-    written = tables.gather(CampaignFolder(tmp_path), parts, logs)
+    written = tables.join_trial_outputs(CampaignFolder(tmp_path), parts, logs)
     assert [path.name for path in written] == ["predictions.parquet", "returns.parquet"]
     assert pd.read_parquet(written[0])["number"].tolist() == [0, 0, 2, 2]
-    assert tables.gather(CampaignFolder(tmp_path), parts, [logs[2]]) == []
+    assert tables.join_trial_outputs(CampaignFolder(tmp_path), parts, [logs[2]]) == []
 
 
 def test_of_trials_whose_parts_are_gone_the_campaigns_own_table_is_asked(tmp_path: Path) -> None:
@@ -94,15 +94,15 @@ def test_of_trials_whose_parts_are_gone_the_campaigns_own_table_is_asked(tmp_pat
         write_table(tmp_path / "parts" / "1" / "1" / name, pd.DataFrame({"number": [1]}))
     both = [trial_record(0, [0.2]), trial_record(1, [0.3])]
     parts = Storage(str(tmp_path / "parts"))
-    tables.check_parts(CampaignFolder(tmp_path), parts, both)
-    tables.gather(CampaignFolder(tmp_path), parts, both)
+    tables.check_trial_outputs(CampaignFolder(tmp_path), parts, both)
+    tables.join_trial_outputs(CampaignFolder(tmp_path), parts, both)
     assert pd.read_parquet(tmp_path / PREDICTIONS_FILE)["number"].tolist() == [0, 0, 1]
-    for check in (tables.check_parts, tables.gather):
+    for check in (tables.check_trial_outputs, tables.join_trial_outputs):
         with pytest.raises(ConfigError, match="of trial 2 is missing"):
             check(CampaignFolder(tmp_path), parts, [*both, trial_record(2, [0.1])])
     (tmp_path / PREDICTIONS_FILE).write_bytes(b"torn")
     with pytest.raises(ConfigError, match="of trial 0 cannot be read"):
-        tables.check_parts(CampaignFolder(tmp_path), parts, both)
+        tables.check_trial_outputs(CampaignFolder(tmp_path), parts, both)
 
 
 def test_what_an_attempt_left_that_was_cut_off_is_not_taken(tmp_path: Path) -> None:
@@ -113,20 +113,20 @@ def test_what_an_attempt_left_that_was_cut_off_is_not_taken(tmp_path: Path) -> N
             )
     ended = trial_record(0, [0.2])
     ended.attempts = 2
-    (written, _) = tables.gather(CampaignFolder(tmp_path), Storage(str(tmp_path / "parts")), [ended])
+    (written, _) = tables.join_trial_outputs(CampaignFolder(tmp_path), Storage(str(tmp_path / "parts")), [ended])
     assert pd.read_parquet(written)["attempt"].tolist() == [2]
 
 
 def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:
-    write_table(tmp_path / TRIALS_FILE, tables.trials_table([]))
+    write_table(tmp_path / TRIALS_FILE, tables.make_trials_table([]))
     table = CampaignFolder(tmp_path).read_trials()
     assert len(table) == 0
     assert set(HYPERPARAMETER_NAMES) <= set(table.columns)
-    assert tables.winner(table) is None
+    assert tables.find_winner(table) is None
 
 
 def test_only_full_fidelity_can_win() -> None:
-    table = tables.trials_table(
+    table = tables.make_trials_table(
         [
             trial_record(0, [0.4]),
             trial_record(1, [0.9], STOPPED),
@@ -134,20 +134,20 @@ def test_only_full_fidelity_can_win() -> None:
             trial_record(3, [0.5]),
         ]
     )
-    won = tables.winner(table)
+    won = tables.find_winner(table)
     assert won is not None
     assert won["number"] == 3
 
 
 def test_a_value_that_is_not_finite_cannot_win() -> None:
-    won = tables.winner(tables.trials_table([trial_record(0, [np.nan]), trial_record(1, [0.1])]))
+    won = tables.find_winner(tables.make_trials_table([trial_record(0, [np.nan]), trial_record(1, [0.1])]))
     assert won is not None
     assert won["number"] == 1
 
 
 def test_ties_go_to_the_lower_nll_then_to_the_earlier_trial() -> None:
     tied = [trial_record(0, [0.5], nll=1.2), trial_record(1, [0.5], nll=1.1), trial_record(2, [0.5], nll=1.1)]
-    won = tables.winner(tables.trials_table(tied))
+    won = tables.find_winner(tables.make_trials_table(tied))
     assert won is not None
     assert won["number"] == 1
 
@@ -165,7 +165,7 @@ def test_a_missing_campaign_is_named_with_those_there_are(tmp_path: Path) -> Non
 def test_a_damaged_table_is_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / TRIALS_FILE
     if damage == "truncated":
-        write_table(path, tables.trials_table([trial_record(0, [0.5])]))
+        write_table(path, tables.make_trials_table([trial_record(0, [0.5])]))
         path.write_bytes(path.read_bytes()[:-100])
     elif damage == "other columns":
         pd.DataFrame({"number": [1]}).to_parquet(path)
@@ -179,5 +179,5 @@ def test_a_journal_that_knows_less_than_the_tables_is_refused(tmp_path: Path) ->
     tables.write_tables(CampaignFolder(tmp_path), logs)
     tables.check_not_behind(CampaignFolder(tmp_path), [*logs, trial_record(2, [0.1])])
     for less in ([logs[0]], [logs[0], trial_record(1, [])], [logs[0], trial_record(1, [0.31])]):
-        with pytest.raises(ConfigError, match="The journal does not know epoch 1 of trial 1"):
+        with pytest.raises(ConfigError, match="The journal lacks epoch 1 of trial 1"):
             tables.check_not_behind(CampaignFolder(tmp_path), less)
