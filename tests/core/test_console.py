@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import inspect
+import logging
+from collections.abc import Iterator
+
 import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import console
-from core.console import repeat_options
+from core import console, logs
+from core.console import repeat_options, with_verbosity
 from core.errors import ConfigError
 
 MANY = {"--data", "--symbols"}
@@ -106,3 +110,98 @@ def test_a_table_shows_known_metrics_and_leaves_out_missing_ones(capsys: pytest.
     for text in ("Title", "macro-F1", "direction AUC", "best epoch", "model", "0.4215", "1.2500", "3 of 9"):
         assert text in shown
     assert "0.0000" not in shown
+
+
+@pytest.fixture
+def _restored_verbosity() -> Iterator[None]:
+    yield
+    console.set_verbosity(verbose=False, quiet=False)
+
+
+def _work(fail: bool = False) -> None:
+    """Do what a command does: show progress and notices, log, print results, perhaps fail."""
+    console.err.print("a notice")
+    logging.getLogger("core.work").debug("a detail", extra={"trial": 3})
+    logging.getLogger("elsewhere").warning("of another library")
+    with console.progress_bar() as bar:
+        bar.update(bar.add_task("progress", total=2), completed=2)
+    console.out.print("a result")
+    if fail:
+        raise ConfigError("It failed", "Fix it")
+
+
+def _run_working(monkeypatch: pytest.MonkeyPatch, *args: str) -> int | str | None:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(with_verbosity(_work))
+    monkeypatch.setattr("sys.argv", ["program", *args])
+    with pytest.raises(SystemExit) as caught:
+        console.run(app)
+    return caught.value.code
+
+
+@pytest.mark.usefixtures("_restored_verbosity")
+class TestVerbosity:
+    def test_by_default_a_command_shows_progress_and_notices_and_no_log(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _run_working(monkeypatch) == 0
+        captured = capsys.readouterr()
+        assert captured.out == "a result\n"
+        assert "a notice" in captured.err
+        assert "progress" in captured.err
+        assert "a detail" not in captured.err
+
+    @pytest.mark.parametrize("flag", ["--quiet", "-q"])
+    def test_quiet_hides_progress_and_notices_and_keeps_results(
+        self, flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _run_working(monkeypatch, flag) == 0
+        captured = capsys.readouterr()
+        assert captured.out == "a result\n"
+        assert captured.err == ""
+
+    def test_quiet_hides_no_error(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        assert _run_working(monkeypatch, "--quiet", "--fail") == 2
+        assert capsys.readouterr().err == "error: It failed. Fix it.\n"
+
+    @pytest.mark.parametrize("flag", ["--verbose", "-v"])
+    def test_verbose_shows_what_this_program_logs(
+        self, flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _run_working(monkeypatch, flag) == 0
+        captured = capsys.readouterr()
+        assert captured.out == "a result\n"
+        assert "a notice" in captured.err
+        assert "debug: a detail  trial=3\n" in captured.err
+        assert "of another library" not in captured.err
+
+    def test_verbose_and_quiet_exclude_each_other(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert _run_working(monkeypatch, "--verbose", "--quiet") == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err == "error: --verbose and --quiet exclude each other. Give one of them.\n"
+
+    def test_the_last_choice_holds_and_prints_each_line_once(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for _ in range(2):
+            console.set_verbosity(verbose=True, quiet=False)
+        logging.getLogger("search").info("once")
+        assert capsys.readouterr().err == "info: once\n"
+        console.set_verbosity(verbose=False, quiet=False)
+        logging.getLogger("search").warning("not at all")
+        assert capsys.readouterr().err == ""
+        assert [logging.getLogger(name).level for name in logs.LOGGERS] == [logging.NOTSET, logging.NOTSET]
+
+    def test_log_lines_show_no_markup_and_no_secrets(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("TEST_TOKEN", "abcdef")
+        console.set_verbosity(verbose=True, quiet=False)
+        logging.getLogger("core").info("[bold]x[/] abcdef")
+        assert capsys.readouterr().err == "info: [bold]x[/] ***\n"
+
+    def test_the_options_are_the_commands_own_and_two_more(self) -> None:
+        names = list(inspect.signature(with_verbosity(_work)).parameters)
+        assert names == ["fail", "verbose", "quiet"]
+        assert with_verbosity(_work).__doc__ == _work.__doc__

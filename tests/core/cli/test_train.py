@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import presets
+from core import console, presets
 from core.cli import app
 from core.config import DataConfig, SyntheticConfig
 from core.data.dataset import load_dataset
@@ -71,7 +71,10 @@ def test_a_training_on_synthetic_data_writes_its_files_and_says_what_they_are(ru
     assert Path("out/curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_figures_of_the_synthetic_market_are_marked_even_where_the_notice_is_hidden(run: Run) -> None:
+def test_figures_of_the_synthetic_market_are_marked_even_where_the_notice_is_hidden(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.err, "quiet", False)  # undone at the end of this test
     assert run(f"{SYNTHETIC} --epochs 1 --quiet") == 0
     assert run.err == ""
     assert "Validation window of the SYNTHETIC market" in run.out
