@@ -1,6 +1,6 @@
-"""What both command lines share: errors in one line, options that take several values, tables, progress.
+"""Terminal output and command wrappers that both command lines share.
 
-Results go to standard output, progress and errors to standard error.
+Results go to standard output; progress, notices and errors go to standard error.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from typer.core import TyperCommand
 from core import logs
 from core.errors import ConfigError, PresetSearchError
 
-# Where the width is unknown (a pipe, a log), tables are not squeezed into 80 columns.
+# Where the width is unknown (a pipe, a log), tables would be squeezed into 80 columns.
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
 out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _WIDTH)
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
-SYNTHETIC_NOTICE = "SYNTHETIC DATA: a made-up market with a planted signal. No figure here says anything of a real one."
+SYNTHETIC_NOTICE = (
+    "SYNTHETIC DATA: an artificial market with a planted signal. No figure here says anything about a real market."
+)
 
 
 class _TerminalHandler(logging.Handler):
-    """Prints log lines above whatever progress bar is shown."""
+    """Prints log lines to standard error, above the progress bar if one is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a line."""
+        """Print a record as one dim line."""
         err.print(Text(self.format(record), "dim"))
 
 
@@ -45,14 +47,14 @@ _TERMINAL.setFormatter(logs.PlainLines())
 
 
 def set_verbosity(verbose: bool, quiet: bool) -> None:
-    """Choose what the terminal shows beside the results.
+    """Set what the terminal shows besides results and errors, which are always shown.
 
     Args:
-        verbose: show what is logged, too.
-        quiet: show neither progress nor notices; errors are always shown.
+        verbose: whether to show log lines, too.
+        quiet: whether to hide progress and notices.
 
     Raises:
-        ConfigError: both were asked for.
+        ConfigError: both are set.
     """
     if verbose and quiet:
         raise ConfigError("--verbose and --quiet exclude each other", "Give one of them")
@@ -66,8 +68,8 @@ def set_verbosity(verbose: bool, quiet: bool) -> None:
             logger.setLevel(logging.DEBUG)
 
 
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what is logged, too.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor notices.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines, too.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notices.")]
 
 
 def keyword_parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -103,7 +105,7 @@ def with_parameters(
 
 
 def with_verbosity(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options `--verbose` and `--quiet`, which it need not know itself."""
+    """Add the options `--verbose` and `--quiet` to a command, which is called without them."""
 
     def command(verbose: bool, quiet: bool, **values: Any) -> None:
         set_verbosity(verbose, quiet)
@@ -114,7 +116,7 @@ def with_verbosity(function: Callable[..., None]) -> Callable[..., None]:
 
 
 class Command(TyperCommand):
-    """A command whose repeatable options also take several values: `--data A B` is `--data A --data B`."""
+    """Parses commands whose repeatable options also take several values: `--data A B` is `--data A --data B`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Repeat the option's name before each further value, then parse as usual."""
@@ -125,7 +127,12 @@ class Command(TyperCommand):
 
 
 def repeat_options(args: Sequence[str], repeatable: set[str]) -> list[str]:
-    """Turn `--data A B` into `--data A --data B` for the options named; all else is left as it is."""
+    """Repeat the name of an option before each further value: `--data A B` becomes `--data A --data B`.
+
+    Args:
+        args: the words of a command line.
+        repeatable: names of the options that take several values, such as `--data`; all others are left as they are.
+    """
     result: list[str] = []
     current: str | None = None
     values = 0
@@ -141,13 +148,18 @@ def repeat_options(args: Sequence[str], repeatable: set[str]) -> list[str]:
 
 
 def plain(text: object, style: str = "") -> Text:
-    """What a file or a user says, shown as it is: no markup, no emoji codes, and without control characters."""
-    shown = (" " if each.isspace() else each for each in str(text))
-    return Text("".join(each for each in shown if each.isprintable()), style)
+    """Return text of a file or a user to be printed literally: no markup, no emoji codes, no control characters.
+
+    Args:
+        text: the text, or a value whose text is shown.
+        style: Rich style of the whole text, such as `bold red`.
+    """
+    characters = (" " if character.isspace() else character for character in str(text))
+    return Text("".join(character for character in characters if character.isprintable()), style)
 
 
 def run(app: typer.Typer) -> None:
-    """Run a command line: an error that the user can mend is one line and exit code 2; Ctrl-C is 130."""
+    """Run a command line: an error that the user can fix is one line and exit code 2; Ctrl-C is exit code 130."""
     try:
         app()
     except PresetSearchError as error:
@@ -161,7 +173,7 @@ def run(app: typer.Typer) -> None:
 
 
 def progress_bar() -> Progress:
-    """A progress bar with count, elapsed and remaining time, on standard error."""
+    """Return a progress bar with count, elapsed and remaining time, which is shown on standard error."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -187,12 +199,12 @@ Row = tuple[str, Mapping[str, float | None], Sequence[str]]
 
 
 def metrics_table(title: str, rows: Sequence[Row], extra: Sequence[str]) -> Table:
-    """A table of candidates side by side.
+    """Return a table that compares the metrics of several candidates.
 
     Args:
-        title: above the table.
-        rows: name, metrics and further cells of each candidate.
-        extra: headings of the further cells.
+        title: the title above the table.
+        rows: name, metrics by name, and extra cells of each candidate; metrics that are missing or None stay empty.
+        extra: headings of the extra cells.
     """
     shown = {
         "macro_f1": "macro-F1",

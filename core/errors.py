@@ -1,10 +1,14 @@
-"""The errors a user can cause and mend. Each says what was wrong, where, and what to do."""
+"""The errors that a user can cause and fix: each says what is wrong and where, and what to do about it."""
 
 from __future__ import annotations
 
 
 def first_line(error: Exception | None) -> str:
-    """An error in one line; what is left to say of a process that left none."""
+    """Return an error as one line; without an error, that the process died.
+
+    Args:
+        error: the error of a training; None if its process is gone and left none.
+    """
     lines = str(error).strip().splitlines() if error is not None else []
     return f"{type(error).__name__}: {lines[0]}" if lines else "the trial's process died"
 
@@ -14,7 +18,7 @@ class PresetSearchError(Exception):
 
     Args:
         what: what is wrong and where, as a sentence without its full stop.
-        remedy: what the reader can do about it, as a sentence without its full stop.
+        remedy: what the reader can do about it: an imperative sentence without its full stop.
     """
 
     def __init__(self, what: str, remedy: str) -> None:
@@ -28,20 +32,20 @@ class PresetSearchError(Exception):
 
 
 class ConfigError(PresetSearchError):
-    """A setting, a name or a path that cannot be used."""
+    """Raised when a setting, a name or a path cannot be used."""
 
 
 class DataError(PresetSearchError):
-    """Market data that is missing, damaged or too little."""
+    """Raised when market data are missing, damaged or too few."""
 
 
 class NonFiniteLossError(PresetSearchError):
-    """The training loss became NaN or infinite.
+    """Raised when the training loss becomes NaN or infinite.
 
     Args:
-        step: the step of that epoch, counted from 1, at which it happened.
+        step: the optimizer step within the epoch, counted from 1, at which it happened.
         epoch: the epoch, counted from 1, in which it happened.
-        config: the hyperparameters in use, for the message.
+        config: the hyperparameters in use, as a text for the message.
     """
 
     def __init__(self, step: int, epoch: int, config: str) -> None:
@@ -50,7 +54,7 @@ class NonFiniteLossError(PresetSearchError):
         self.config = config
         super().__init__(
             f"The training loss is not finite at step {step} of epoch {epoch} ({config})",
-            "Lower the learning rate, or look for extreme feature values",
+            "Lower the learning rate, or check the features for extreme values",
         )
 
     def __reduce__(self) -> tuple[type[NonFiniteLossError], tuple[int, int, str]]:  # type: ignore[override]

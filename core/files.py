@@ -1,4 +1,4 @@
-"""Files: written whole or not at all; YAML, JSON and Parquet; a hash of source files."""
+"""Reads and writes files: written whole or not at all; YAML, JSON and Parquet; a hash of source files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it into place when the block ends well.
+    """Write a file whole or not at all: yield a temporary path, and rename it to `path` when the block ends well.
+
+    Args:
+        path: the file; its folder is created if needed.
+
+    Yields:
+        A path in the same folder, since a rename is atomic only within one file system.
 
     Raises:
         ConfigError: the folder or the file cannot be written.
@@ -37,16 +43,17 @@ def writing(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        # mkstemp makes files for their owner alone; results are meant to be shared as usual.
+        # mkstemp creates files that only their owner can read; results get the user's default permissions.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # or the machine may crash between the name and the content
+            os.fsync(file.fileno())  # otherwise a crash can leave the new name without its content
         temporary.replace(path)
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be written ({error.strerror or error})", "Choose a folder you may write to, with room left"
+            f"{path} cannot be written ({error.strerror or error})",
+            "Choose a folder that you may write to, with free space",
         ) from None
     finally:
         if temporary is not None:
@@ -54,7 +61,7 @@ def writing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content`, whole or not at all.
+    """Write bytes to a file, whole or not at all.
 
     Raises:
         ConfigError: the folder or the file cannot be written.
@@ -64,7 +71,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all.
+    """Write a text to a file as UTF-8, whole or not at all.
 
     Raises:
         ConfigError: the folder or the file cannot be written.
@@ -73,11 +80,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 _ENCODINGS = {"f": "BYTE_STREAM_SPLIT", "M": "DELTA_BINARY_PACKED"}
-"""Of floats and of instants; the rest does best with a dictionary."""
+"""Parquet encodings of floats and of instants, by NumPy kind; all other columns compress best with a dictionary."""
 
 
 def table_bytes(table: pd.DataFrame) -> bytes:
-    """A table as a Parquet file: half as long as pandas would make it where most of it is floats and instants."""
+    """Return a table as the bytes of a Parquet file.
+
+    Where most columns are floats and instants, the file is half as large as the one that pandas writes by default.
+    """
     encoding = {str(name): _ENCODINGS[kind.kind] for name, kind in table.dtypes.items() if kind.kind in _ENCODINGS}
     buffer = io.BytesIO()
     table.to_parquet(
@@ -100,15 +110,17 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` as JSON, whole or not at all; numbers that JSON does not have (NaN) become null.
+    """Write a mapping as JSON, whole or not at all; numbers that JSON lacks (NaN, infinity) become null.
 
     Raises:
+        TypeError: a value has no form in JSON.
         ConfigError: the folder or the file cannot be written.
     """
     write_text(path, json.dumps(_json_value(content), indent=2, allow_nan=False) + "\n")
 
 
 def _json_value(value: Any) -> Any:
+    """Return a value with NaN and infinity replaced by None, at any depth."""
     if isinstance(value, dict):
         return {key: _json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -118,36 +130,44 @@ def _json_value(value: Any) -> Any:
 
 @contextmanager
 def reserved(folder: Path) -> Iterator[None]:
-    """Keep a folder for this process while the block lasts; what is left empty by it is removed.
+    """Lock a folder for this process while the block lasts; remove it afterwards if it is still empty.
+
+    Args:
+        folder: the folder; it is created if needed.
 
     Raises:
-        ConfigError: another process has it, or it cannot be made.
+        ConfigError: another process has locked the folder, or it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be written ({error.strerror})", "Choose a folder you may write to"
+            f"{folder} cannot be written ({error.strerror})", "Choose a folder that you may write to"
         ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        raise ConfigError(f"Another process is writing to {folder}", "Choose another folder, or wait") from None
+        raise ConfigError(
+            f"Another process is writing to {folder}", "Choose another folder, or wait for that process"
+        ) from None
     try:
         yield
     finally:
-        with suppress(OSError):  # it holds something
+        with suppress(OSError):  # the folder is not empty
             folder.rmdir()
         os.close(handle)
 
 
 def check_writable(folder: Path) -> None:
-    """Make sure, before long work, that files can be made in `folder` (or in where it will be).
+    """Check, before long work, that files can be created in a folder.
+
+    Args:
+        folder: the folder; if it does not exist, the nearest folder above it is checked.
 
     Raises:
-        ConfigError: they cannot.
+        ConfigError: no file can be created there.
     """
     try:
         existing = folder.absolute()
@@ -159,12 +179,16 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise ConfigError(
-            f"{folder} cannot be written ({error.strerror})", "Choose a folder you may write to"
+            f"{folder} cannot be written ({error.strerror})", "Choose a folder that you may write to"
         ) from None
 
 
 def source_digest(*packages: Path) -> str:
-    """SHA-256 of the Python and YAML files of whole packages, by their paths and contents."""
+    """Return the SHA-256 of all Python and YAML files of some packages.
+
+    Args:
+        *packages: folders of the packages; paths within them and the contents of files are hashed.
+    """
     digest = hashlib.sha256()
     for package in packages:
         for path in sorted([*package.rglob("*.py"), *package.rglob("*.yaml")]):
@@ -174,11 +198,11 @@ def source_digest(*packages: Path) -> str:
 
 @contextmanager
 def reading(path: Path, remedy: str = "Restore it from a backup") -> Iterator[None]:
-    """Turn whatever goes wrong while a file's content is taken apart into one error that names the file.
+    """Turn any error that a damaged file causes in the block into one that names the file.
 
     Args:
-        path: the file.
-        remedy: what the reader of the error can do.
+        path: the file that the block reads, for the message.
+        remedy: what the reader of the error can do, as an imperative sentence without its full stop.
 
     Raises:
         ConfigError: the block raised an error that a missing, unreadable or damaged file causes.
@@ -190,11 +214,11 @@ def reading(path: Path, remedy: str = "Restore it from a backup") -> Iterator[No
         raise ConfigError(f"{path} cannot be read ({' '.join(str(reason).split())[:200]})", remedy) from None
 
 
-class _Loader(yaml.SafeLoader):  # the one in C crashes the process on deeply nested input
-    """`yaml.SafeLoader` that reads `1e-4` as a number (YAML 1.1 wants `1.0e-4`) and each key once."""
+class _Loader(yaml.SafeLoader):  # the loader in C crashes the process on deeply nested input
+    """Loads YAML safely, reads `1e-4` as a number (YAML 1.1 requires `1.0e-4`), and refuses repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Refuse a key that is set twice: YAML itself would let the last one win, unseen."""
+        """Return a mapping; refuse a key that is set twice, of which YAML itself would silently keep the last."""
         keys = [str(key.value) for key, _ in node.value]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
@@ -203,7 +227,7 @@ class _Loader(yaml.SafeLoader):  # the one in C crashes the process on deeply ne
 
 
 class _Dumper(yaml.SafeDumper):
-    """`yaml.SafeDumper` that puts quotes around a text that `_Loader` would read as a number."""
+    """Dumps YAML safely, with quotes around a text that `_Loader` would read as a number."""
 
 
 for _side in (_Loader, _Dumper):
@@ -213,23 +237,29 @@ for _side in (_Loader, _Dumper):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds one mapping, without ever running what it says.
+    """Read a YAML file that holds one mapping; no code in it is ever run.
+
+    Args:
+        path: the YAML file, in UTF-8.
+
+    Returns:
+        The mapping, with the keys in the order of the file.
 
     Raises:
-        ConfigError: the file cannot be read, is no YAML, or holds no mapping.
+        ConfigError: the file cannot be read, is not valid YAML, or does not hold a mapping.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path and its permissions") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        first_line = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML ({first_line})", "Mend the file at the place named") from None
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML ({reason})", "Fix the file at that place") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings", "Write it as lines of `key: value`")
     return content
 
 
 def to_yaml(content: dict[str, Any]) -> str:
-    """The YAML of plain content, which `read_yaml` reads back unchanged; the same text everywhere."""
+    """Return plain content as YAML, which `read_yaml` reads back unchanged; the text is the same on every machine."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=110)

@@ -12,7 +12,7 @@ def test_the_message_says_what_is_wrong_and_then_what_to_do(kind: type[PresetSea
     assert str(kind("The file is empty", "Write it again")) == "The file is empty. Write it again."
 
 
-def test_a_non_finite_loss_names_step_epoch_settings_and_a_cure() -> None:
+def test_a_non_finite_loss_names_step_epoch_settings_and_a_remedy() -> None:
     message = str(NonFiniteLossError(7, 2, "learning_rate=0.5"))
     assert "step 7 of epoch 2 (learning_rate=0.5)" in message
     assert "Lower the learning rate" in message
@@ -21,7 +21,7 @@ def test_a_non_finite_loss_names_step_epoch_settings_and_a_cure() -> None:
 # Errors cross process borders: a worker raises what a driver reports.
 @pytest.mark.parametrize(
     "error",
-    [ConfigError("what", "cure"), DataError("what", "cure"), NonFiniteLossError(3, 1, "lr=1")],
+    [ConfigError("what", "remedy"), DataError("what", "remedy"), NonFiniteLossError(3, 1, "lr=1")],
     ids=lambda error: type(error).__name__,
 )
 def test_errors_survive_pickling_whole(error: PresetSearchError) -> None:
@@ -32,5 +32,5 @@ def test_errors_survive_pickling_whole(error: PresetSearchError) -> None:
 
 
 @pytest.mark.parametrize("kind", [ConfigError, DataError, NonFiniteLossError])
-def test_every_error_a_user_can_mend_has_one_base(kind: type[Exception]) -> None:
+def test_every_error_that_a_user_can_fix_has_one_base(kind: type[Exception]) -> None:
     assert issubclass(kind, PresetSearchError)
