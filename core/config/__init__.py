@@ -1,4 +1,4 @@
-"""Settings, checked when they are made: data, training, the six hyperparameters."""
+"""Settings of data, training and the six hyperparameters; each is checked when it is created."""
 
 from core.config.base import Config, Name, check_name, is_name, parse
 from core.config.data import (

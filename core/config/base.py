@@ -1,7 +1,6 @@
-"""Settings: frozen, strict, each field documented where it is declared.
+"""The base of all settings: immutable, strict, each field documented where it is declared.
 
-A setting that is not declared here (or in `search.config`) does not exist: unknown keys are
-refused, and so are values of the wrong type (`"3"` is not `3`).
+Only declared settings exist: unknown keys are refused, and so are values of the wrong type (`"3"` is not `3`).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ C = TypeVar("C", bound=BaseModel)
 
 
 class Config(BaseModel):
-    """Base of all settings: immutable, strict, closed."""
+    """Base of all settings: immutable, strict about types, closed to unknown keys."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -29,33 +28,34 @@ class Config(BaseModel):
 
 
 def parse(cls: type[C], content: dict[str, Any], where: str) -> C:
-    """Make a config of plain YAML or JSON content.
+    """Create a config from plain YAML or JSON content.
 
     Args:
-        cls: the config class.
-        content: mappings, lists, numbers, strings, dates.
-        where: what the content came from, for the message.
+        cls: the config class to create.
+        content: the settings by name: mappings, lists, numbers, strings, dates.
+        where: the source of the content, such as a file name, for the message.
 
     Raises:
-        ConfigError: a key is unknown or missing, or a value does not fit; names every such place.
+        ConfigError: a key is unknown or missing, or a value does not fit; the message names every such place.
     """
     try:
-        # JSON mode is strict about types, yet turns lists into tuples and strings into paths.
+        # In JSON mode, pydantic is strict about types, yet turns lists into tuples and strings into paths.
         text = json.dumps(content, default=str)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: {error}", "Use plain keys and values, without references") from None
+        raise ConfigError(f"{where}: {error}", "Use plain keys and values, without YAML references") from None
     try:
         return cls.model_validate_json(text)
     except ValidationError as error:
         problems = "; ".join(_problem(cls, item) for item in error.errors())
-        raise ConfigError(f"{where}: {problems}", "Mend these settings") from None
+        raise ConfigError(f"{where}: {problems}", "Fix these settings") from None
 
 
 def _problem(cls: type[BaseModel], item: Any) -> str:
+    """Return one error of pydantic in words, with a suggestion where a key is misspelled."""
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(item["loc"][-1]), _keys(cls), n=1)
-        return f"unknown key {place!r}" + (f" (did you mean {close[0]!r}?)" if close else "")
+        suggestions = difflib.get_close_matches(str(item["loc"][-1]), _keys(cls), n=1)
+        return f"unknown key {place!r}" + (f" (did you mean {suggestions[0]!r}?)" if suggestions else "")
     if item["type"] == "missing":
         return f"{place!r} is missing"
     message = str(item["msg"]).removeprefix("Value error, ")
@@ -64,7 +64,7 @@ def _problem(cls: type[BaseModel], item: Any) -> str:
 
 
 def _keys(cls: type[BaseModel]) -> set[str]:
-    """Every key that `cls` or a config inside it knows."""
+    """Return every key that a config class or a config inside it knows."""
     keys = set(cls.model_fields)
     for field in cls.model_fields.values():
         for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
@@ -74,19 +74,23 @@ def _keys(cls: type[BaseModel]) -> set[str]:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be the name of a preset or campaign."""
+    """Return whether a text can be the name of a preset or campaign."""
     return _NAME.fullmatch(text) is not None
 
 
 def check_name(name: str, what: str = "preset") -> str:
-    """Return `name` if it can be a file's name on every system; never a path.
+    """Return a name if it can be a file name on every system; a path never can.
+
+    Args:
+        name: the name of a preset or campaign.
+        what: `preset` or `campaign`, for the message.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: the name holds other characters than letters, digits, '-' and '_', or is too long.
     """
     if not is_name(name):
         raise ConfigError(
             f"{name!r} cannot be the name of a {what}",
-            "Use up to 64 letters, digits, '-' and '_', a letter or digit first",
+            "Use up to 64 letters, digits, '-' and '_', beginning with a letter or digit",
         )
     return name

@@ -1,4 +1,4 @@
-"""The six hyperparameters that a campaign searches: their bounds, their meaning, and where they go in a recipe."""
+"""The six hyperparameters that a campaign searches: their bounds, their meaning, their place in a recipe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MixupAlpha = Annotated[float, Field(ge=0.0, le=10.0)]
 
 
 class Hyperparameters(Config):
-    """The six that a campaign searches."""
+    """The six hyperparameters that a campaign searches."""
 
     learning_rate: LearningRate
     """Peak learning rate of AdamW."""
@@ -36,7 +36,11 @@ class Hyperparameters(Config):
     """Both parameters of mixup's Beta distribution; 0 is off."""
 
     def apply(self, recipe: TrainingConfig) -> TrainingConfig:
-        """Return the recipe with these six values in place of its own."""
+        """Return a training recipe with these six values in place of its own.
+
+        Args:
+            recipe: the recipe, whose other settings are kept.
+        """
         trainer = {name: getattr(self, name) for name in ("learning_rate", "batch_size", "weight_decay")}
         return recipe.model_copy(
             update={
@@ -49,4 +53,4 @@ class Hyperparameters(Config):
 
 
 HYPERPARAMETER_NAMES: tuple[str, ...] = tuple(Hyperparameters.model_fields)
-"""Names of the six, in the order in which every table and every preset lists them."""
+"""Names of the six hyperparameters, in the order in which every table and every preset lists them."""

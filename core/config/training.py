@@ -10,22 +10,14 @@ from core.config.base import Config
 from core.config.hyperparameters import BatchSize, Dropout, FocalGamma, LearningRate, MixupAlpha, WeightDecay
 
 ModelSize = Literal["quick", "small", "large"]
-
-
 Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
-
-
 ClassWeights = Literal["none", "balanced", "sqrt", "effective"]
-
-
 RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc", "nll", "net_sharpe"]
-
-
 Device = Literal["auto", "cpu", "cuda"]
 
 
 class ModelConfig(Config):
-    """The network: see `core.models.cnn_lstm`."""
+    """Settings of the network; see `core.models.cnn_lstm`."""
 
     size: ModelSize = "quick"
     """quick (about 0.1M parameters), small (about 1M), large (about 4M)."""
@@ -34,7 +26,7 @@ class ModelConfig(Config):
 
 
 class LossConfig(Config):
-    """What is minimised: see `core.training.losses`."""
+    """Settings of the loss; see `core.training.losses`."""
 
     focal_gamma: FocalGamma = 2.5
     """Focusing exponent; 0 is cross-entropy."""
@@ -51,7 +43,7 @@ class LossConfig(Config):
 
 
 class AugmentConfig(Config):
-    """Changes made to training windows, drawn anew for each sample: see `core.training.augment`."""
+    """Settings of the random changes to each training window; see `core.training.augment`."""
 
     mixup_alpha: MixupAlpha = 0.2
     """Both parameters of mixup's Beta distribution; 0 switches it off."""
@@ -64,18 +56,18 @@ class AugmentConfig(Config):
 
 
 class BalanceConfig(Config):
-    """How unequal classes are compensated: see `core.training.class_balance`."""
+    """Settings that compensate unequal class frequencies; see `core.training.class_balance`."""
 
     class_weights: ClassWeights = "balanced"
     """none, balanced (n / (3 n_k)), sqrt (its square root) or effective (inverse effective number of samples)."""
     oversample: bool = False
-    """Draw rows of the rarer classes more often, until all classes are equally frequent."""
+    """Draw rows of the rarer classes more often, so that all classes are equally frequent."""
     allow_double: bool = False
     """Allow class weights and oversampling together."""
 
 
 class TrainerConfig(Config):
-    """The optimisation: see `core.training.trainer`."""
+    """Settings of the optimisation; see `core.training.trainer`."""
 
     learning_rate: LearningRate = 5e-5
     """Peak learning rate of AdamW."""
@@ -96,13 +88,13 @@ class TrainerConfig(Config):
     metric: RankingMetric = "macro_f1"
     """Validation metric that chooses the best epoch; higher is better, nll counts negated."""
     deterministic: bool = False
-    """Use on a GPU only what repeats to the last bit; slower. On a CPU every training repeats anyway."""
+    """Use only operations that are repeatable to the last bit on a GPU; slower. On a CPU all of them are."""
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
     """Seed of initialisation, batch order, dropout and augmentation."""
 
 
 class TrainingConfig(Config):
-    """All that one training needs beside its data."""
+    """All settings of one training except its data."""
 
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
@@ -111,5 +103,9 @@ class TrainingConfig(Config):
     trainer: TrainerConfig = TrainerConfig()
 
     def with_trainer(self, **changes: Any) -> TrainingConfig:
-        """The same recipe with some of the trainer's settings changed."""
+        """Return the same recipe with some settings of the trainer changed.
+
+        Args:
+            **changes: new values of the trainer's settings, by name.
+        """
         return self.model_copy(update={"trainer": self.trainer.model_copy(update=changes)})

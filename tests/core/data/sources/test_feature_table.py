@@ -164,7 +164,7 @@ def test_labels_may_be_a_category_with_empty_ones(tmp_path: Path) -> None:
 
 def test_the_horizon_of_the_labels_of_a_table_must_be_given() -> None:
     table = {"files": ["a"], "features": ["a"], "label": "y", "returns": "r"}
-    with pytest.raises(ConfigError, match="say the horizon"):
+    with pytest.raises(ConfigError, match="give the horizon"):
         parse(DataConfig, {"table": table}, "here")
 
 
