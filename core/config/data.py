@@ -41,7 +41,7 @@ class SyntheticConfig(Config):
     signal: float = Field(default=0.6, ge=0.0, le=0.9)
     """Share of the standard deviation of a one-bar return that the planted signal explains; 0 gives a martingale."""
     shape: SignalShape = "linear"
-    """linear (returns follow the pressure) or switching (they oppose it while volume is high; no linear model sees that)."""
+    """linear (returns follow the pressure) or switching (they oppose it at high volume, which no linear model sees)."""
     variance: Variance = "constant"
     """constant, garch (GARCH(1,1)) or regime (two states, calm and volatile)."""
     correlation: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -58,7 +58,7 @@ class LabelConfig(Config):
     """Settings of the labels SELL, HOLD and BUY; see `core.data.labels`."""
 
     kind: LabelKind = "quantile"
-    """quantile (borders fitted on train, per symbol), fixed (given borders) or triple_barrier (which is touched first)."""
+    """quantile (borders fitted on train, per symbol), fixed (given borders) or triple_barrier (first touch)."""
     quantiles: tuple[float, float] = (0.25, 0.75)
     """quantile: forward returns below the first quantile are SELL, those above the second are BUY."""
     fixed: tuple[float, float] = (-0.001, 0.001)
