@@ -1,4 +1,4 @@
-"""A copy of a campaign's own files in its storage: when the driver's machine is lost, another one goes on from it."""
+"""Backs up a campaign's own files to its storage, so that another machine can continue when the driver's is lost."""
 
 from __future__ import annotations
 
@@ -18,184 +18,224 @@ from search.results.manifest import LISTED
 from search.storage.filesystem import Storage, StorageError
 from search.study import study
 
-FOLDER = "record"
-EVERY_SECONDS = 10.0
-"""How much of a campaign may be lost with its driver's disk; what is lost is trained again."""
-_KEPT = frozenset({*LISTED, MANIFEST_FILE})
-_CELL = re.compile(rf"{CELLS}/([0-9a-f]+/)?[a-z]+\.(json|parquet)")
-_ORDER = {JOURNAL_FILE: 0, MANIFEST_FILE: 2}
-_ATTEMPT = re.compile(r"(\d+)/(\d+)/.+")
+BACKUP_FOLDER = "record"
+"""Folder of the backup in the campaign's storage."""
+INTERVAL_SECONDS = 10.0
+"""Time between two looks for changes: what is lost with the driver's disk in between is trained again."""
+_COPIED_FILES = frozenset({*LISTED, MANIFEST_FILE})
+_CELL_FILE = re.compile(rf"{CELLS}/([0-9a-f]+/)?[a-z]+\.(json|parquet)")
+_COPY_ORDER = {JOURNAL_FILE: 0, MANIFEST_FILE: 2}
+"""The journal is copied first and the manifest last, the other files in between."""
+_ATTEMPT_FILE = re.compile(r"(\d+)/(\d+)/.+")
+"""Path of a trial's file in the storage: its number, the attempt, the name."""
 
 
 def check_name_free(storage: Storage, name: str) -> None:
-    """Make sure that no other campaign keeps its files there.
+    """Check that the storage holds no backup of another campaign of this name.
+
+    Args:
+        storage: the storage of the campaign that is to be started.
+        name: name of that campaign.
 
     Raises:
-        ConfigError: one does.
-        StorageError: the storage does not answer.
+        ConfigError: the storage holds such a backup.
+        StorageError: the storage is not available.
     """
-    if storage.list_files(FOLDER):
+    if storage.list_files(BACKUP_FOLDER):
         raise ConfigError(
-            f"The storage holds a campaign {name} already", f"Choose another --name, or: preset-search resume {name}"
+            f"The storage already holds a campaign {name}",
+            f"Choose another --name, or continue it with: preset-search resume {name}",
         )
 
 
 def clear_backup(storage: Storage, owner_token: str | None) -> None:
-    """Remove what was copied, if it is this driver's.
+    """Remove the backup, unless another driver has claimed the storage.
+
+    Args:
+        storage: the storage of the campaign.
+        owner_token: the token that this driver got when it claimed the storage.
 
     Raises:
-        StorageError: the storage does not answer.
+        StorageError: the storage is not available.
     """
     if storage.owner() == owner_token:
-        storage.remove_folder(FOLDER)
+        storage.remove_folder(BACKUP_FOLDER)
 
 
-def taken_over(name: str) -> ConfigError:
-    """What a driver ends with that finds another one's owner_token."""
-    return ConfigError(f"Another driver goes on with campaign {name}", "Leave it to that one")
+def taken_over_error(name: str) -> ConfigError:
+    """Make the error that a driver ends with when another driver has taken its campaign over.
+
+    Args:
+        name: name of the campaign.
+    """
+    return ConfigError(
+        f"Campaign {name} was taken over by another driver; this one stops", "Leave the campaign to the other driver"
+    )
 
 
 @contextmanager
 def backed_up(
     folder: CampaignFolder, storage: Storage | None, owner_token: str | None = None
 ) -> Iterator[Callable[[], bool]]:
-    """Copy a campaign's files whenever they have changed, while the block lasts and when it ends.
+    """Copy the campaign's files to its storage whenever they have changed, while the block lasts and when it ends.
 
-    A storage that does not answer is tried again: it is no reason to end anything. Where another driver has left its
-    owner_token, the campaign is that one's: nothing more is copied.
+    A storage that is not available is tried again later: it does not end the campaign. Once another driver has claimed
+    the storage, the campaign is that driver's, and nothing more is copied.
 
     Args:
-        folder: the campaign's.
-        storage: of the campaign; None if it is in that folder anyway.
-        owner_token: what this driver left in the storage.
+        folder: the folder of the campaign.
+        storage: the storage of the campaign; None if it lies in that folder, so that there is nothing to copy.
+        owner_token: the token that this driver got when it claimed the storage; None if it did not.
 
     Yields:
-        what tells whether another driver has taken the campaign over.
+        a function that returns whether another driver has taken the campaign over.
     """
     if storage is None:
         yield lambda: False
         return
     copied: dict[str, tuple[int, int]] = {}
-    ended, taken = threading.Event(), threading.Event()
+    ended, taken_over = threading.Event(), threading.Event()
 
-    def keep_up() -> None:
+    def copy_changes() -> None:
         with suppress(StorageError):
-            found = storage.owner()
-            if owner_token is not None and found not in ("", owner_token):
-                taken.set()
-            # Where no owner_token is, the storage is not the one that it was left in: a mount that has gone, perhaps.
-            if not taken.is_set() and (owner_token is None or found):
+            owner = storage.owner()
+            if owner_token is not None and owner not in ("", owner_token):
+                taken_over.set()
+            # Without any token the storage is not the one that was claimed: perhaps its mount has gone.
+            if not taken_over.is_set() and (owner_token is None or owner):
                 copy_campaign(folder.path, storage, copied)
 
-    def follow() -> None:
-        while not ended.wait(EVERY_SECONDS):
-            keep_up()
+    def copy_until_ended() -> None:
+        while not ended.wait(INTERVAL_SECONDS):
+            copy_changes()
 
-    keep_up()
-    thread = threading.Thread(target=follow, name="mirror", daemon=True)
+    copy_changes()
+    thread = threading.Thread(target=copy_until_ended, name="backup", daemon=True)
     thread.start()
     try:
-        yield taken.is_set
+        yield taken_over.is_set
     finally:
         ended.set()
         thread.join()
-        keep_up()
+        copy_changes()
 
 
 def copy_campaign(folder: Path, storage: Storage, copied: dict[str, tuple[int, int]]) -> None:
-    """Copy what has changed since it was copied, by size and time, and remove what is gone; takes note in `copied`.
+    """Copy the files that have changed since they were last copied, and remove copies of files that are gone.
+
+    Wherever copying is cut off, the backup can be resumed from: its journal holds all that its tables hold.
+
+    Args:
+        folder: path of the campaign's folder.
+        storage: the storage of the campaign.
+        copied: size in bytes and time of modification in nanoseconds of each file when it was copied, by its name in
+            the folder; updated with each copy. Empty in the first call of a run.
 
     Raises:
-        StorageError: the storage does not answer; what is left is for the next time.
+        StorageError: the storage is not available; the next call copies what is still missing.
     """
-    found = {name: path for path in folder.rglob("*") if _is_kept(name := path.relative_to(folder).as_posix())}
-    if JOURNAL_FILE not in found:
-        return  # the driver's disk is gone, and this is the copy that was made for that
-    if not copied:  # what a run before this one had come to, and this one takes back
-        copied |= dict.fromkeys(_kept(storage), (0, 0))
-    # However far this comes, the copy makes sense: its journal knows all that its tables say.
-    for name, path in sorted(found.items(), key=lambda item: (_ORDER.get(item[0], 1), item[0])):
+    paths = {name: path for path in folder.rglob("*") if _is_copied(name := path.relative_to(folder).as_posix())}
+    if JOURNAL_FILE not in paths:
+        return  # the driver's disk is lost, which is what the backup is for
+    if not copied:
+        # An earlier run may have left copies of files that are gone since. No file has this size and time, so that
+        # each copy is either written anew or removed.
+        copied |= dict.fromkeys(_backup_names(storage), (0, 0))
+    for name, path in sorted(paths.items(), key=lambda item: (_COPY_ORDER.get(item[0], 1), item[0])):
         with suppress(FileNotFoundError):
             state = path.stat().st_size, path.stat().st_mtime_ns
             if copied.get(name) != state:
-                storage.write(f"{FOLDER}/{name}", path.read_bytes())
+                storage.write(f"{BACKUP_FOLDER}/{name}", path.read_bytes())
                 copied[name] = state
-    for name in sorted(copied.keys() - found.keys()):
-        storage.remove(f"{FOLDER}/{name}")
+    for name in sorted(copied.keys() - paths.keys()):
+        storage.remove(f"{BACKUP_FOLDER}/{name}")
         del copied[name]
 
 
-def _is_kept(name: str) -> bool:
-    """Whether a file is copied, by its name in the campaign's folder."""
-    return name in _KEPT or _CELL.fullmatch(name) is not None
+def _is_copied(name: str) -> bool:
+    """Return whether a file belongs into the backup, by its name in the campaign's folder."""
+    return name in _COPIED_FILES or _CELL_FILE.fullmatch(name) is not None
 
 
-def _kept(storage: Storage) -> list[str]:
-    names = [name.removeprefix(f"{FOLDER}/") for name in storage.list_files(FOLDER)]
-    return [name for name in names if _is_kept(name)]
+def _backup_names(storage: Storage) -> list[str]:
+    """Return the names of the files in the backup; other names, which could lead out of the folder, are ignored."""
+    names = [name.removeprefix(f"{BACKUP_FOLDER}/") for name in storage.list_files(BACKUP_FOLDER)]
+    return [name for name in names if _is_copied(name)]
 
 
 def restore(root: Path, name: str, storage: Storage) -> CampaignFolder:
-    """Bring a campaign's files from its storage into its folder, which is not there; returns the folder.
+    """Restore a campaign's folder from the backup in its storage, and take the campaign over.
 
-    `RESTORED_FILE` is left beside them: who goes on with the search begins another generation, see `study.take_over`.
-
-    What the copy of the journal does not know, because it was written later, is removed from the storage: nobody may
-    take it for his own. A driver that still runs the campaign finds another owner_token, and ends.
+    A driver that still runs the campaign finds the storage claimed by another, and ends. Attempts at trials that the
+    backup of the journal does not know were started after it was made: their files are removed from the storage, so
+    that nobody takes them for those of later attempts. `RESTORED_FILE` is left in the folder: whoever resumes the
+    search begins another generation, see `study.take_over`.
 
     Args:
         root: folder of all campaigns.
-        name: the campaign's.
-        storage: where it keeps its files.
+        name: name of the campaign.
+        storage: the storage of the campaign.
+
+    Returns:
+        the restored folder.
 
     Raises:
-        ConfigError: the storage holds no such campaign, or the folder is there or cannot be written.
-        StorageError: the storage does not answer.
+        ConfigError: the storage holds no such campaign, or the folder exists already or cannot be written.
+        StorageError: the storage is not available.
     """
     folder = CampaignFolder(root / name)
     if folder.path.exists():
-        raise ConfigError(f"{folder.path} is there already", "Leave out --storage: its journal knows more than a copy")
-    names = _kept(storage)
+        raise ConfigError(
+            f"{folder.path} already exists", "Leave out --storage: the journal there is newer than its backup"
+        )
+    names = _backup_names(storage)
     if JOURNAL_FILE not in names:
         raise ConfigError(
-            f"There is no campaign {name!r} in {storage.display_name}", "Name the storage that its file named"
+            f"There is no campaign {name!r} in {storage.display_name}", "Name the storage in which it was started"
         )
     storage.claim()
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}.") as scratch:
-        made = Path(scratch, name)
-        for found in names:
-            with suppress(FileNotFoundError):  # that driver may yet remove one
-                write_bytes(made / found, storage.read(f"{FOLDER}/{found}"))
-        _delete_unknown_attempts(made / JOURNAL_FILE, name, storage)
-        write_bytes(made / RESTORED_FILE, b"")
-        for look in _looks(storage, name):  # before the verdict that they belong to
-            ledger.append_entry(folder.ledger, look)
-        made.rename(folder.path)
+        restored = Path(scratch, name)
+        for file_name in names:
+            with suppress(FileNotFoundError):  # the other driver may remove one until it notices the claim
+                write_bytes(restored / file_name, storage.read(f"{BACKUP_FOLDER}/{file_name}"))
+        _delete_unknown_attempts(restored / JOURNAL_FILE, name, storage)
+        write_bytes(restored / RESTORED_FILE, b"")
+        # The ledger comes first: one that lacks the entry of a verdict beside it would be refused.
+        for entry in _read_ledger_backup(storage, name):
+            ledger.append_entry(folder.ledger, entry)
+        restored.rename(folder.path)
     return folder
 
 
 def backup_ledger(folder: CampaignFolder, storage: Storage) -> None:
-    """Copy what a campaign has looked at, before it looks: another machine has to know of it.
+    """Copy the campaign's ledger entries to its storage, before their data are read: other machines must know of them.
+
+    Args:
+        folder: the folder of the campaign.
+        storage: the storage of the campaign.
 
     Raises:
-        StorageError: it cannot be written.
+        ConfigError: the ledger is damaged.
+        StorageError: the storage is not available.
     """
-    told = ledger.lines_of_campaign(folder.ledger, folder.name)
-    storage.write(f"{FOLDER}/{LEDGER_FILE}", told.encode())
+    lines = ledger.lines_of_campaign(folder.ledger, folder.name)
+    storage.write(f"{BACKUP_FOLDER}/{LEDGER_FILE}", lines.encode())
 
 
-def _looks(storage: Storage, name: str) -> list[LedgerEntry]:
+def _read_ledger_backup(storage: Storage, name: str) -> list[LedgerEntry]:
     try:
-        told = storage.read(f"{FOLDER}/{LEDGER_FILE}").decode()
+        lines = storage.read(f"{BACKUP_FOLDER}/{LEDGER_FILE}").decode()
     except FileNotFoundError:
         return []
-    return ledger.parse_lines(told, name)
+    return ledger.parse_lines(lines, name)
 
 
 def _delete_unknown_attempts(journal: Path, name: str, storage: Storage) -> None:
-    known = {trial.number: trial.attempt_id for trial in study.read_trials(study.load_study(journal, name))}
-    for found in storage.list_files():
-        match = _ATTEMPT.fullmatch(found)
-        if match and known.get(int(match[1]), 0) < int(match[2]):
-            storage.remove(found)
+    """Delete the files of attempts that are later than the last one that the journal knows of their trial."""
+    last_attempts = {trial.number: trial.attempt_id for trial in study.read_trials(study.load_study(journal, name))}
+    for path in storage.list_files():
+        match = _ATTEMPT_FILE.fullmatch(path)
+        if match and last_attempts.get(int(match[1]), 0) < int(match[2]):
+            storage.remove(path)

@@ -1,4 +1,4 @@
-"""Checks all of a campaign that can be checked before it starts or goes on."""
+"""Plans a campaign: checks everything that can be checked before it starts or is resumed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from search.study.samplers import sampler_keywords
 from search.study.trial_record import TrialRecord
 
 CHECKPOINTS = "checkpoints"
-"""Folder of the trials' files in the campaign's, if no other storage is named."""
+"""Folder of the trials' files in the campaign's folder, where no storage is named."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,18 @@ class CampaignPlan:
     """A campaign that has been checked and can start.
 
     Attributes:
-        config: the settings, shrunk if it is a dry run, model size resolved.
-        dataset: what trials see: train and val.
-        data: description of all the data, test included.
-        base: the recipe of a trial.
-        incumbent: the recipe of the incumbent.
-        folder: where results go.
-        identity: see `CampaignConfig.identity`.
-        nodes: the machines that there are.
-        resources: what a trial gets, and how many run at a time.
-        asked_first: values to try before the sampler proposes any, with where they come from.
-        earlier: campaigns of the same identity with their trials, which the sampler is told.
+        config: the settings, with the model size resolved; shrunk if it is a dry run.
+        dataset: the data that trials see: train and val, without test.
+        data: description of all the data, test included, as `campaign.yaml` records it.
+        base: recipe of a trial, before its hyperparameters are applied.
+        incumbent: recipe of the incumbent.
+        folder: the folder of the campaign, which receives the results.
+        identity: hash of all that a trial's value depends on, see `CampaignConfig.identity`.
+        nodes: the machines of the cluster, or this machine alone.
+        resources: the share of a machine that each trial gets, and how many trials run at a time.
+        asked_first: hyperparameters to try before the sampler proposes any, each with a text that says where they come
+            from.
+        earlier: names of campaigns with the same identity and their trials, which the sampler learns from.
     """
 
     config: CampaignConfig
@@ -67,43 +68,48 @@ class CampaignPlan:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other machines than this one may have a part in it."""
+        """Whether other machines than this one can take part in the campaign."""
         return self.config.storage is not None or bool(self.nodes[0].identifier)
 
     @property
     def checked_node_ids(self) -> frozenset[str] | None:
-        """Ray's identifiers of the nodes; None where there is this machine alone."""
+        """Ray's identifiers of the nodes; None where this machine is the only one."""
         return frozenset(node.identifier for node in self.nodes) if self.nodes[0].identifier else None
 
     @property
     def backup_storage(self) -> Storage | None:
-        """The storage that its own files are copied to; None if that is its folder."""
+        """The storage that the campaign's own files are backed up to; None where it lies in the campaign's folder."""
         return None if self.config.storage is None else self.storage
 
     @property
     def storage(self) -> Storage:
-        """Where the files of its trainings lie."""
+        """The storage that holds the files of all trainings."""
         return storage_of(self.config, self.folder)
 
 
 def storage_of(config: CampaignConfig, folder: CampaignFolder) -> Storage:
-    """Where the files of a campaign's trainings lie: in a folder of its own."""
+    """Return the storage that holds the files of a campaign's trainings.
+
+    Args:
+        config: the settings of the campaign.
+        folder: the folder of the campaign, which holds the storage where the settings name none.
+    """
     if config.storage is None:
         return Storage(str((folder.path / CHECKPOINTS).absolute()))
     return Storage(config.storage).subfolder(config.name)
 
 
 def plan_campaign(config: CampaignConfig, root: Path, nodes: Sequence[Node] = ()) -> CampaignPlan:
-    """Check all that can be checked before anything is written or started.
+    """Plan a new campaign: check everything that can be checked before a file is written or a process started.
 
     Args:
-        config: the settings.
+        config: the settings of the campaign.
         root: folder of all campaigns.
-        nodes: the machines that there are; without any, this one.
+        nodes: the machines of the cluster; without any, this machine.
 
     Raises:
-        ConfigError: a name, a preset, a space, a folder or a size that cannot be used.
-        DataError: data that cannot be used.
+        ConfigError: a name, a preset, the search space, the folder or a size cannot be used.
+        DataError: the data cannot be used.
     """
     folder = CampaignFolder(root / check_name(config.name, "campaign"))
     check_folder_free(folder.path)
@@ -113,74 +119,79 @@ def plan_campaign(config: CampaignConfig, root: Path, nodes: Sequence[Node] = ()
 
 
 def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
-    """The same plan, with what earlier campaigns and presets give it to begin with.
+    """Add to a plan what the search begins with: trials of earlier campaigns, and hyperparameters to try first.
 
-    Of a campaign with the same identity the sampler is told all; of others the winner is tried first. Winners and
-    presets that lie in the space make up a quarter of the trials at most.
+    The sampler learns all trials of a campaign with the same identity; of other campaigns the winner is tried first.
+    Winners and presets that lie in the search space make up a quarter of the trials at most.
+
+    Args:
+        plan: the plan without them.
+        root: folder of all campaigns.
     """
     config = plan.config
-    wanted: list[tuple[str, dict[str, Any]]] = []
+    first: list[tuple[str, dict[str, Any]]] = []
     earlier: list[tuple[str, list[TrialRecord]]] = []
     for name in config.warm_start:
         folder = CampaignFolder.find(root, name)
         if folder.read_record().identity == plan.identity:
-            trials = folder.read_journal()
-            known = [trial for trial in trials if trial.outcome is not None and config.space.contains(trial.params)]
-            earlier.append((name, known))
-        elif (best := tables.find_winner(folder.read_trials())) is not None:
-            wanted.append((f"winner of {name}", {key: best[key] for key in HYPERPARAMETER_NAMES}))
-    wanted += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
-    inside = [(origin, params) for origin, params in wanted if config.space.contains(params)]
-    different = [item for place, item in enumerate(inside) if item[1] not in [params for _, params in inside[:place]]]
-    return replace(plan, asked_first=tuple(different[: config.trials // 4]), earlier=tuple(earlier))
+            ended = [trial for trial in folder.read_journal() if trial.outcome is not None]
+            earlier.append((name, [trial for trial in ended if config.space.contains(trial.params)]))
+        elif (winner := tables.find_winner(folder.read_trials())) is not None:
+            first.append((f"winner of {name}", {key: winner[key] for key in HYPERPARAMETER_NAMES}))
+    first += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
+    distinct: list[tuple[str, dict[str, Any]]] = []
+    for origin, params in first:
+        if config.space.contains(params) and params not in [other for _, other in distinct]:
+            distinct.append((origin, params))
+    return replace(plan, asked_first=tuple(distinct[: config.trials // 4]), earlier=tuple(earlier))
 
 
 def plan_resume(
     name: str, root: Path, trials: int | None, hours: float | None, nodes: Sequence[Node] = ()
 ) -> CampaignPlan:
-    """Check that a campaign can go on where its journal ends.
+    """Plan to resume a campaign where its journal ends: check that it can continue as the same campaign.
 
     Args:
-        name: the campaign's.
+        name: name of the campaign.
         root: folder of all campaigns.
-        trials: trials in all; naming them lifts every other budget that is not named.
-        hours: hours in all; likewise, but for the trials.
-        nodes: the machines that there are; without any, this one.
+        trials: new budget of trials, those that have ended included; lifts every other budget that is not named.
+        hours: new budget of hours, those of earlier runs included; lifts the budgets of epochs and convergence.
+        nodes: the machines of the cluster; without any, this machine.
 
     Raises:
-        ConfigError: it cannot: its files are missing or damaged, or data or program are not what they were.
+        ConfigError: a file of the campaign is missing or damaged, or data, presets or program have changed.
         DataError: the data cannot be used.
     """
     folder = CampaignFolder.find(root, name)
     if not folder.journal.is_file():
         raise ConfigError(
-            f"{folder.path} has no journal", "There is nothing to resume; run the campaign under another name"
+            f"{folder.path} has no journal: there is nothing to resume", "Run the campaign under another name"
         )
     config, record = _with_budgets(folder.read_config(), trials, hours), folder.read_record()
-    pinned = _pinned(config, record.data)
-    fetch_missing(pinned.data)  # on another machine than the one that it was begun on, there may be no store yet
+    pinned = _with_fixed_end(config, record.data)
+    fetch_missing(pinned.data)  # this may be another machine than the one it was started on, still without bars
     resumed = _plan(pinned, folder, nodes)
-    before, now = record.data.get("fingerprint"), resumed.data["fingerprint"]
-    if before != now:
+    recorded, present = record.data.get("fingerprint"), resumed.data["fingerprint"]
+    if recorded != present:
         raise ConfigError(
-            f"The data are not those that campaign {name} was started on ({str(before)[:12]}, now {now[:12]})",
-            "Bring the files back, or start a new campaign",
+            f"The data are not those that campaign {name} was started on ({str(recorded)[:12]}, now {present[:12]})",
+            "Restore the files of bars, or start a new campaign",
         )
     if record.identity != resumed.identity:
         raise ConfigError(
             f"Campaign {name} was started by another version of this program, or its file or base preset was changed",
-            "Resume it with the version that its file names, or start a new campaign",
+            "Resume it with the version that its campaign.yaml names, or start a new campaign",
         )
     if record.incumbent_recipe != resumed.incumbent.model_dump(mode="json"):
         raise ConfigError(
-            f"Preset {config.incumbent}, the incumbent, is not what it was when campaign {name} was started",
-            "Bring it back as it was, or start a new campaign",
+            f"Preset {config.incumbent}, the incumbent, was changed after campaign {name} was started",
+            "Restore the preset, or start a new campaign",
         )
     return resumed
 
 
 def _with_budgets(config: CampaignConfig, trials: int | None, hours: float | None) -> CampaignConfig:
-    """Return the settings with other budgets: naming one lifts those that are not named."""
+    """Return the settings with new budgets, of which naming one lifts those that are not named."""
     changes: dict[str, Any] = {}
     if trials is not None or hours is not None:
         changes = {"epochs": None, "convergence": None, "hours": hours}
@@ -189,8 +200,13 @@ def _with_budgets(config: CampaignConfig, trials: int | None, hours: float | Non
     return parse(CampaignConfig, {**config.model_dump(mode="json"), **changes}, "command line") if changes else config
 
 
-def _pinned(config: CampaignConfig, recorded: Mapping[str, Any]) -> CampaignConfig:
-    """The same campaign with its span's end said, so that bars that came in since do not move it."""
+def _with_fixed_end(config: CampaignConfig, recorded: Mapping[str, Any]) -> CampaignConfig:
+    """Return the settings with the recorded end of the span, so that bars that were added since do not move it.
+
+    Args:
+        config: the settings of the campaign.
+        recorded: the description of the data in its file.
+    """
     data = config.data
     if data.synthetic is not None or data.until is not None:
         return config
@@ -198,28 +214,29 @@ def _pinned(config: CampaignConfig, recorded: Mapping[str, Any]) -> CampaignConf
         last = datetime.fromisoformat(recorded["span"][1])
         until = last + timedelta(microseconds=recorded["bar"])
     except (KeyError, TypeError, ValueError):
-        return config  # the fingerprint decides
+        return config  # if bars were added, the fingerprint will differ
     return config.model_copy(update={"data": data.model_copy(update={"until": until})})
 
 
 def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node]) -> CampaignPlan:
+    """Check settings, presets, data and machines, and resolve what the settings leave open."""
     config.space.check()
     nodes = tuple(nodes) or (describe_this_machine(),)
     device = choose_device(config, nodes)
     config = config.model_copy(update={"model": config.model or memory.default_size(torch.device(device))})
     base, incumbent = presets.load_preset(config.base), presets.load_preset(config.incumbent)
-    for asked in config.ask:
-        presets.load_preset(asked)
+    for name in config.ask:
+        presets.load_preset(name)
     dataset = load_dataset(data_config_of(config))
     for batch_size in config.space.batch_size.values:
         dataset.check_batch_size(batch_size)
     assert config.model is not None  # resolved by now
     base_config = base.training_config(size=config.model, metric=config.metric, seed=config.seed)
-    incumbent_config = incumbent_recipe(incumbent, config)
+    incumbent_config = make_incumbent_recipe(incumbent, config)
     dataset.check_batch_size(incumbent_config.trainer.batch_size)
     recipe = base_config.with_trainer(epochs=config.max_epochs, patience=None, schedule=config.schedule)
-    largest = max(*config.space.batch_size.values, incumbent_config.trainer.batch_size)
-    need = estimate_memory(recipe.model, dataset.features.shape[1], dataset.window, largest)
+    max_batch_size = max(*config.space.batch_size.values, incumbent_config.trainer.batch_size)
+    memory_bytes = estimate_memory(recipe.model, dataset.features.shape[1], dataset.window, max_batch_size)
     return CampaignPlan(
         config=config,
         dataset=dataset.without_test(),
@@ -229,12 +246,17 @@ def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node])
         folder=folder,
         identity=config.identity(dataset.fingerprint, __version__, recipe),
         nodes=nodes,
-        resources=allocate(config, nodes, device, need, dataset.nbytes),
+        resources=allocate(config, nodes, device, memory_bytes, dataset.nbytes),
     )
 
 
-def incumbent_recipe(preset: Preset, config: CampaignConfig) -> TrainingConfig:
-    """Return the recipe of an incumbent: the preset's own, with no more epochs than the campaign allows it."""
+def make_incumbent_recipe(preset: Preset, config: CampaignConfig) -> TrainingConfig:
+    """Make the recipe of an incumbent: the preset's, with no more epochs than the campaign allows.
+
+    Args:
+        preset: the incumbent.
+        config: the settings of the campaign, with the model size resolved.
+    """
     assert config.model is not None  # resolved by now
     recipe = preset.training_config(size=config.model, metric=config.metric, seed=config.seed)
     epochs = min(recipe.trainer.epochs, config.incumbent_epochs or recipe.trainer.epochs)
@@ -242,10 +264,13 @@ def incumbent_recipe(preset: Preset, config: CampaignConfig) -> TrainingConfig:
 
 
 def check_folder_free(folder: Path) -> None:
-    """Make sure that a campaign can have this folder.
+    """Check that a new campaign can use this folder.
+
+    Args:
+        folder: path of the folder, named after the campaign.
 
     Raises:
-        ConfigError: the name is taken, or the folder cannot be written.
+        ConfigError: the folder exists already, or cannot be written.
     """
     check_writable(folder)
     if folder.exists():
@@ -253,7 +278,14 @@ def check_folder_free(folder: Path) -> None:
 
 
 def data_config_of(config: CampaignConfig) -> DataConfig:
-    """The data settings that a campaign trains on; a dry run's name its last few bars."""
+    """Return the data settings that a campaign trains on; a dry run reads the last few bars only.
+
+    Args:
+        config: the settings of the campaign.
+
+    Raises:
+        DataError: the bars cannot be used.
+    """
     data = config.data
     if config.dry_run:
         market = read_market(data)
@@ -264,8 +296,13 @@ def data_config_of(config: CampaignConfig) -> DataConfig:
     return data
 
 
-def campaign_yaml(plan: CampaignPlan, started: datetime) -> str:
-    """The text of `campaign.yaml`."""
+def make_campaign_yaml(plan: CampaignPlan, started: datetime) -> str:
+    """Make the text of `campaign.yaml`: the settings as given, and what was resolved from them.
+
+    Args:
+        plan: the campaign.
+        started: when the campaign is started.
+    """
     content = {
         "config": plan.config.model_dump(mode="json", exclude_none=True),
         "resolved": {

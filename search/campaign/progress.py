@@ -1,4 +1,4 @@
-"""Shows how a campaign goes."""
+"""Shows the progress of a campaign on the terminal while it runs."""
 
 from __future__ import annotations
 
@@ -8,30 +8,47 @@ from collections.abc import Callable, Sequence
 from rich.markup import escape
 from rich.progress import Progress
 
-from core import console
 from search.study.trial_record import FAILED, TrialRecord
 
 
 class Display:
-    """A bar for the campaign and a line for each trial that ended."""
+    """Shows a bar for the campaign, and prints a line for each trial that ends or loses its process."""
 
     def __init__(self, progress: Progress, trials: int) -> None:
-        """Show `trials` trials on a progress bar that is already live."""
+        """Add the campaign's bar.
+
+        Args:
+            progress: the progress bar to add to, which is live already.
+            trials: number of trials that the campaign asks for.
+        """
         self._progress = progress
         self._task = progress.add_task("trials", total=trials)
 
     def epoch(self, trials: Sequence[TrialRecord]) -> None:
-        """Show where the running trials are."""
+        """Update the bar after an epoch of any trial.
+
+        Args:
+            trials: all trials of the campaign.
+        """
         ended = sum(trial.outcome is not None for trial in trials)
         self._progress.update(self._task, completed=ended, description=self._description(trials))
 
     def end(self, trial: TrialRecord, trials: Sequence[TrialRecord]) -> None:
-        """Show one ended trial and count it."""
-        self._progress.console.print(_line(trial))
+        """Print the line of a trial that has ended, and update the bar.
+
+        Args:
+            trial: the trial that has ended.
+            trials: all trials of the campaign.
+        """
+        self._progress.console.print(_format_ended(trial))
         self.epoch(trials)
 
     def lost(self, trial: TrialRecord) -> None:
-        """Show that a trial has lost its process."""
+        """Print a line for a trial whose process has died.
+
+        Args:
+            trial: the trial, with the reason as the last of its deaths.
+        """
         self._progress.console.print(
             f"#{trial.number:<3d} [yellow]lost[/] at epoch {trial.last_epoch}: {escape(trial.deaths[-1])}"
         )
@@ -42,19 +59,29 @@ class Display:
         return f"trials  {best}, {sum(len(trial.epochs) for trial in trials)} epochs"
 
 
-def _line(trial: TrialRecord) -> str:
-    six = trial.params
+def _format_ended(trial: TrialRecord) -> str:
+    """Format the line of an ended trial: its hyperparameters, and its value or why it failed."""
+    params = trial.params
     values = (
-        f"lr {six['learning_rate']:.1e} batch {six['batch_size']:3d} wd {six['weight_decay']:.1e} "
-        f"dropout {six['dropout']:.2f} gamma {six['focal_gamma']:.2f} mixup {six['mixup_alpha']:.2f}"
+        f"lr {params['learning_rate']:.1e} batch {params['batch_size']:3d} wd {params['weight_decay']:.1e} "
+        f"dropout {params['dropout']:.2f} gamma {params['focal_gamma']:.2f} mixup {params['mixup_alpha']:.2f}"
     )
     if trial.outcome == FAILED:
         return f"#{trial.number:<3d} {values}  [red]failed[/]: {escape(trial.reason)}"
     return f"#{trial.number:<3d} {values}  {trial.value:.4f} after {len(trial.epochs)} epochs  {trial.outcome}"
 
 
-def incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[TrialRecord], None]:
-    """A bar for the training of the incumbent; returns what to call after each epoch."""
+def add_incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[TrialRecord], None]:
+    """Add a bar for the training of the incumbent.
+
+    Args:
+        progress: the progress bar to add to, which is live already.
+        name: name of the incumbent's preset.
+        epochs: number of epochs that the incumbent may train.
+
+    Returns:
+        a function to call after each epoch with the record of the training.
+    """
     task = progress.add_task(f"incumbent {name}", total=epochs)
 
     def show(trial: TrialRecord) -> None:
@@ -62,8 +89,3 @@ def incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[Trial
         progress.update(task, completed=trial.last_epoch, description=description)
 
     return show
-
-
-def progress_bar() -> Progress:
-    """The bar that all displays of a campaign share."""
-    return console.progress_bar()

@@ -1,4 +1,4 @@
-"""Runs a campaign or resumes it: trials and incumbent on an engine, then the tables and the summary."""
+"""Runs or resumes a campaign: trains trials and incumbent on an engine, then writes the tables and the summary."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any
 from rich.markup import escape
 from rich.progress import Progress
 
-from core import presets
+from core import console, presets
 from core.config import TrainingConfig
 from core.errors import ConfigError
 from core.files import read_yaml, to_yaml, write_text
-from search.campaign import backup, progress
+from search.campaign import backup
 from search.campaign.driver_log import driver_log
-from search.campaign.plan import CampaignPlan, campaign_yaml
-from search.campaign.progress import Display
+from search.campaign.plan import CampaignPlan, make_campaign_yaml
+from search.campaign.progress import Display, add_incumbent_bar
 from search.campaign.summary import CampaignSummary, write_summary
 from search.cluster.software import installed_software
 from search.config import study_settings
@@ -45,18 +45,25 @@ GPU_TOLERANCE = 1e-3
 
 
 def run_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
-    """Run a campaign that has been planned. Ctrl-C ends it early; what was learned is kept, and can be resumed.
+    """Run a new campaign until a budget is spent or someone ends it.
+
+    After Ctrl-C the results so far are written, and the campaign can be resumed. Where there is nothing to resume, the
+    folder is removed, so that the name is free again.
 
     Args:
         plan: the campaign.
-        engine: runs its trainings.
+        engine: the engine that runs the trainings.
+
+    Returns:
+        the results of the search.
 
     Raises:
-        ConfigError: another process took the name, or the folder cannot be written.
+        ConfigError: another process has taken the name, or the folder cannot be written.
+        KeyboardInterrupt: the campaign was ended before there was a result.
     """
     started = datetime.now(UTC)
     folder = plan.folder
-    content = campaign_yaml(plan, started)
+    content = make_campaign_yaml(plan, started)
     if plan.backup_storage is not None:
         backup.check_name_free(plan.backup_storage, plan.config.name)
     _create_folder(folder.path)
@@ -73,7 +80,7 @@ def run_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
         finally:
             study.close()
     except BaseException as error:
-        if not _has_begun(folder, by_hand=isinstance(error, KeyboardInterrupt)):  # leave the name free
+        if not _is_resumable(folder, by_hand=isinstance(error, KeyboardInterrupt)):
             shutil.rmtree(folder.path, ignore_errors=True)
             if plan.backup_storage is not None:
                 with suppress(StorageError):
@@ -82,14 +89,18 @@ def run_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
 
 
 def resume_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
-    """Continue a campaign where its journal ends.
+    """Continue a campaign where its journal ends, until a budget is spent or someone ends it.
 
     Args:
-        plan: the campaign.
-        engine: runs its trainings.
+        plan: the campaign, from `plan_resume`.
+        engine: the engine that runs the trainings.
+
+    Returns:
+        the results of the search.
 
     Raises:
-        ConfigError: another process runs it, its journal is damaged, or it has its verdict already.
+        ConfigError: another process runs the campaign, a file of it is damaged, or it has a verdict already.
+        KeyboardInterrupt: the campaign was ended before there was a result.
     """
     started = datetime.now(UTC)
     folder = plan.folder
@@ -102,7 +113,7 @@ def resume_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
         folder.stop_request.unlink(missing_ok=True)  # left by a run that was killed
         trials = list(study.trials.values())
         if plan.config.trials < len(trials):
-            raise ConfigError(f"The campaign has asked for {len(trials)} trials already", "Ask for more --trials")
+            raise ConfigError(f"The campaign already has {len(trials)} trials", "Name a larger number of --trials")
         tables.check_not_behind(folder, trials)
         tables.check_trial_outputs(folder, plan.storage, trials)
         folder.manifest.unlink(missing_ok=True)
@@ -113,29 +124,29 @@ def resume_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
 
 
 def _check_resumable(plan: CampaignPlan) -> None:
-    """Check that more trials would be trials of the same campaign.
+    """Check that further trials can be compared with those of the campaign, and do not follow a reading of test.
 
     Raises:
-        ConfigError: its test span has been read, or its trials trained on another kind of device.
+        ConfigError: the test span has been read, or the trials were trained on another kind of device.
     """
     name, folder, record = plan.config.name, plan.folder, plan.folder.read_record()
     if folder.verdict.exists() or ledger.has_read_test(folder.ledger, name, str(record.started)):
         raise ConfigError(
             f"Campaign {name} has read its test span: a search that continues now would not be the one that was read",
-            "Start a new campaign; warm_start lets it begin with what this one found",
+            "Start a new campaign; its warm_start can name this one",
         )
     device = plan.resources.device
     if plan.config.device == "auto" and (record.device or device) != device:
         raise ConfigError(
-            f"Campaign {name} trains on {record.device}, and this machine has {device}: its trials could not be "
+            f"Campaign {name} trains on {record.device}, but this machine has {device}: the trials could not be "
             "compared",
-            f"Resume it where there is {record.device}; or say device: {device} in its campaign.yaml, if they may be "
-            "compared",
+            f"Resume it on a machine with {record.device}, or set device: {device} in its campaign.yaml to compare "
+            "them all the same",
         )
 
 
 def _with_present_budgets(plan: CampaignPlan) -> str:
-    """Return the text of the campaign's file with its present budgets; all else stays as it was."""
+    """Return the text of the campaign's file with the budgets of this run in place of the recorded ones."""
     content = read_yaml(plan.folder.config_file)
     names = {"trials", "hours", "epochs", "convergence"}
     budgets = plan.config.model_dump(mode="json", include=names, exclude_none=True)
@@ -143,8 +154,13 @@ def _with_present_budgets(plan: CampaignPlan) -> str:
     return to_yaml(content)
 
 
-def _has_begun(folder: CampaignFolder, by_hand: bool) -> bool:
-    """Return whether there is something to resume; after Ctrl-C, more than proposed trials."""
+def _is_resumable(folder: CampaignFolder, by_hand: bool) -> bool:
+    """Return whether a campaign has something to resume.
+
+    Args:
+        folder: the folder of the campaign.
+        by_hand: whether someone ended the campaign: then trials that were only proposed are not worth resuming.
+    """
     with suppress(ConfigError):
         trials = folder.read_journal()
         return any(trial.epochs or trial.outcome for trial in trials) if by_hand else bool(trials)
@@ -152,11 +168,11 @@ def _has_begun(folder: CampaignFolder, by_hand: bool) -> bool:
 
 
 def _create_folder(path: Path) -> None:
-    """Create the campaign's folder; of two campaigns of one name, the second fails here."""
+    """Create the campaign's folder; of two processes that start campaigns of one name, the second fails here."""
     try:
         path.mkdir(parents=True)
     except FileExistsError:
-        raise ConfigError(f"{path} already exists", "Choose another --name, or resume it") from None
+        raise ConfigError(f"{path} already exists", "Choose another --name, or resume the campaign") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be created ({error.strerror})", "Choose a folder you may write to") from None
 
@@ -164,7 +180,15 @@ def _create_folder(path: Path) -> None:
 def _run_search(
     plan: CampaignPlan, study: CampaignStudy, started: datetime, owner_token: str | None, engine: Engine
 ) -> CampaignSummary:
-    """Search until a budget is spent or someone ends it, then write the results down."""
+    """Search until a budget is spent or someone ends it, then write the results.
+
+    Args:
+        plan: the campaign.
+        study: the open study of the campaign.
+        started: when this run started.
+        owner_token: the token that this driver got when it claimed the storage; None where there is one machine.
+        engine: the engine that runs the trainings.
+    """
     folder = plan.folder
     scratch = (folder.path.parent / ".ray" / plan.config.name).absolute()
     shutil.rmtree(scratch, ignore_errors=True)  # left by a run that was killed
@@ -175,7 +199,7 @@ def _run_search(
                 engine.check_nodes(plan.nodes, plan.resources, plan.dataset, plan.storage)
             dataset = engine.share(plan.dataset)
             with backup.backed_up(folder, plan.backup_storage, owner_token) as taken_over:
-                with progress.progress_bar() as bar:
+                with console.progress_bar() as bar:
                     search = _Search(plan, study, engine, dataset, owner_token, taken_over, bar)
                     search.run(scratch)
                 return search.conclude(started)
@@ -187,6 +211,7 @@ def _run_search(
 
 
 def _run_details(plan: CampaignPlan) -> dict[str, Any]:
+    """Return the fields of the log entry about the start of a run."""
     resources = plan.resources
     return {
         "campaign": plan.config.name,
@@ -202,8 +227,8 @@ class _Search:
     """One run of a campaign's search: the trials, and the incumbent's training beside them.
 
     Attributes:
-        controller: decides over the trials.
-        incumbent: the incumbent's training.
+        controller: the controller, which makes every decision about the trials.
+        incumbent: the training of the incumbent.
     """
 
     def __init__(
@@ -216,16 +241,16 @@ class _Search:
         taken_over: Callable[[], bool],
         bar: Progress,
     ) -> None:
-        """Wire controller, incumbent, storage monitor and display together.
+        """Connect controller, incumbent, storage monitor and display.
 
         Args:
             plan: the campaign.
-            study: its open study.
-            engine: runs the trainings.
-            dataset: the engine's handle of what trials see.
-            owner_token: what this driver left in the storage, see `TrialJob`.
-            taken_over: returns whether another driver has taken the campaign over.
-            bar: progress bar that is already live.
+            study: the open study of the campaign.
+            engine: the engine that runs the trainings.
+            dataset: the engine's handle of the dataset that trials see.
+            owner_token: the token that this driver got when it claimed the storage; None where there is one machine.
+            taken_over: function that returns whether another driver has taken the campaign over.
+            bar: progress bar that is live already.
         """
         config = plan.config
         self._plan, self._study, self._engine, self._dataset = plan, study, engine, dataset
@@ -241,7 +266,7 @@ class _Search:
             dataset,
             presets.load_preset(config.incumbent).hyperparameters.model_dump(),
             plan.folder.incumbent,
-            progress.incumbent_bar(bar, config.incumbent, plan.incumbent.trainer.epochs),
+            add_incumbent_bar(bar, config.incumbent, plan.incumbent.trainer.epochs),
             study.generation,
         )
         self._tasks = TaskRunner(engine, plan.resources, config.attempts, self._monitor)
@@ -264,6 +289,7 @@ class _Search:
         return list(self._study.trials.values())
 
     def _job(self, base: TrainingConfig) -> TrialJob:
+        """Make the job that training processes are given, for the recipe of the trials or that of the incumbent."""
         plan, config = self._plan, self._plan.config
         rungs = rung_epochs(config.grace, config.reduction, config.max_epochs)
         return TrialJob(
@@ -271,44 +297,44 @@ class _Search:
         )
 
     def run(self, scratch: Path) -> None:
-        """Run the trials and the incumbent. Ctrl-C ends both.
+        """Run the trials and the incumbent until both have ended, or Ctrl-C ends them.
 
         Args:
             scratch: folder for the engine's own files.
         """
         plan = self._plan
         self._display.epoch(self._trials())
-        with suppress(KeyboardInterrupt):  # a second one, or one that the engine was not there to take
+        with suppress(KeyboardInterrupt):  # a second one, or one while the engine did not run
             self._step()
-            capacity = plan.resources.capacity - (0 if self.incumbent.ended else 1)  # the incumbent takes one place
-            to_come = plan.config.trials - sum(trial.outcome is not None for trial in self._trials())
-            self._engine.run_trials(
-                self._job(plan.base), self._dataset, self.controller, scratch, self._step, min(capacity, to_come)
-            )
+            capacity = plan.resources.capacity - (0 if self.incumbent.ended else 1)  # the incumbent takes one slot
+            remaining = plan.config.trials - sum(trial.outcome is not None for trial in self._trials())
+            starting = min(capacity, remaining)
+            self._engine.run_trials(self._job(plan.base), self._dataset, self.controller, scratch, self._step, starting)
             if self.controller.end_reason not in (None, "stopped", "failure"):
                 self._wait_for_incumbent()
 
     def _step(self) -> None:
-        """Look after what runs beside the trials."""
+        """Do what is to be done beside the trials: poll the incumbent's training, and notice a takeover."""
         self._tasks.poll()
         if self._taken_over():
-            self.controller.fail(backup.taken_over(self._plan.config.name))
+            self.controller.fail(backup.taken_over_error(self._plan.config.name))
 
     def _wait_for_incumbent(self) -> None:
+        """Wait until the incumbent's training has ended, unless someone ends the run."""
         while not self.incumbent.ended and not self.controller.stop_requested() and not self._taken_over():
             self._tasks.poll(POLL_SECONDS)
         if self._taken_over():
-            self.controller.fail(backup.taken_over(self._plan.config.name))
+            self.controller.fail(backup.taken_over_error(self._plan.config.name))
         elif not self.incumbent.ended:
             self.controller.end_reason = "stopped"
 
     def _on_end(self, trial: TrialRecord) -> None:
         self._display.end(trial, self._trials())
         if trial.outcome != COMPLETE:
-            self._clear(trial)
+            self._remove_files(trial)
 
-    def _clear(self, trial: TrialRecord) -> None:
-        """Remove a trial's files, unless the storage is not available: files that stay do no harm."""
+    def _remove_files(self, trial: TrialRecord) -> None:
+        """Remove a trial's files from the storage, unless it is not available: files that stay do no harm."""
         if self._monitor is None or not self._monitor.is_failing:
             try:
                 self._plan.storage.remove_folder(str(trial.number))
@@ -317,13 +343,16 @@ class _Search:
                     self._monitor.report_failure(str(error))
 
     def conclude(self, started: datetime) -> CampaignSummary:
-        """Write the tables and the summary.
+        """Write the tables and the summary of the search.
 
         Args:
-            started: when this run began.
+            started: when this run started.
+
+        Returns:
+            the results of the search.
 
         Raises:
-            KeyboardInterrupt: nothing was learned that could be written.
+            KeyboardInterrupt: the run was ended before any trial had an epoch.
             PresetSearchError: the run failed.
         """
         trials = self._trials()
@@ -342,7 +371,7 @@ class _Search:
 
 
 def _stop_requested(path: Path) -> Callable[[], bool]:
-    """Return a function that says whether the file is there that asks for an end; it looks twice a second at most."""
+    """Return a function that returns whether the file that asks for an end exists, checked twice a second at most."""
     last_check = -POLL_SECONDS
 
     def check() -> bool:

@@ -1,7 +1,8 @@
-"""How far a campaign is, as its folder tells, whether it runs or not."""
+"""Reads from a campaign's folder how far it is, whether it is running or not."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,89 +17,90 @@ from search.study.trial_record import COMPLETE, TrialRecord
 
 @dataclass(frozen=True)
 class CampaignStatus:
-    """How far a campaign is.
+    """The progress of a campaign.
 
     Attributes:
-        name: the campaign's.
-        phase: what it does, or how it ended, for people.
-        trials: how many of each outcome; those that have none are `running`, or `unfinished` if nothing runs.
-        left: trials that have not ended, of those asked for; another budget may end the campaign before.
-        asked: trials asked for.
-        epochs: of all trials.
-        metric: ranks the trials.
+        name: name of the campaign.
+        phase: what the campaign is doing, or how it ended, in words for people.
+        trials: number of trials by outcome; trials without one are `running`, or `unfinished` if no driver runs.
+        remaining: number of requested trials that have not ended; another budget may end the campaign earlier.
+        requested: number of trials that the settings ask for.
+        epochs: number of epochs that all trials have run.
+        metric: metric that ranks the trials.
         best: value and number of the best trial, at any fidelity; None before the first epoch.
-        hours: that all runs of the search have taken.
-        following: what to do next: command lines without the program's name.
+        hours: wall-clock time that all runs of the search have taken.
+        next_commands: what to do next, as command lines without the name of the program.
     """
 
     name: str
     phase: str
     trials: dict[str, int]
-    left: int
-    asked: int
+    remaining: int
+    requested: int
     epochs: int
     metric: str
     best: tuple[float, int] | None
     hours: float
-    following: tuple[str, ...]
+    next_commands: tuple[str, ...]
 
     def lines(self) -> list[str]:
-        """The same for people, without what follows."""
+        """Return the status as lines for people, without the next commands."""
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.trials.items())) or "none begun"
         best = "none yet" if self.best is None else f"{self.metric} {self.best[0]:.4f} (trial #{self.best[1]})"
         return [
             f"campaign {self.name}: {self.phase}",
-            f"trials: {counts}; {self.left} of {self.asked} still to do",
+            f"trials: {counts}; {self.remaining} of {self.requested} still to do",
             f"epochs: {self.epochs}",
             f"best: {best}",
             f"hours: {self.hours:.3f}",
         ]
 
 
-def campaign_status(root: Path, name: str) -> CampaignStatus:
-    """How far a campaign is.
+def read_campaign_status(root: Path, name: str) -> CampaignStatus:
+    """Read how far a campaign is, without disturbing a driver that runs it.
 
     Args:
         root: folder of all campaigns.
-        name: which.
+        name: name of the campaign.
 
     Raises:
-        ConfigError: there is none of that name, or its files are damaged.
+        ConfigError: there is no such campaign, or a file of it is damaged.
     """
     folder = CampaignFolder.find(root, name)
     config = folder.read_config()
-    held = is_held(folder.journal)
+    is_running = is_held(folder.journal)
     reader = JournalReader.open(folder.journal)
     trials = folder.read_journal()
     ended = sum(trial.outcome is not None for trial in trials)
-    phase, following = _phase(folder, name, held, trials)
-    values = [(trial.value, -trial.number) for trial in trials if trial.epochs and trial.value == trial.value]
-    value, minus = max(values, default=(0.0, 0))
+    phase, next_commands = _describe_phase(folder, is_running, trials)
+    scored = [trial for trial in trials if trial.epochs and not math.isnan(trial.value)]
+    best = max(scored, key=lambda trial: (trial.value, -trial.number), default=None)
     return CampaignStatus(
         name=name,
         phase=phase,
-        trials=dict(Counter(trial.outcome or ("running" if held else "unfinished") for trial in trials)),
-        left=max(config.trials - ended, 0),
-        asked=config.trials,
+        trials=dict(Counter(trial.outcome or ("running" if is_running else "unfinished") for trial in trials)),
+        remaining=max(config.trials - ended, 0),
+        requested=config.trials,
         epochs=sum(len(trial.epochs) for trial in trials),
         metric=config.metric,
-        best=(value, -minus) if values else None,
-        hours=_seconds(reader.lines) / 3600,
-        following=following,
+        best=None if best is None else (best.value, best.number),
+        hours=_elapsed_seconds(reader.lines) / 3600,
+        next_commands=next_commands,
     )
 
 
-def _seconds(lines: list[dict[str, Any]]) -> float:
-    """What the last act that says so says that the campaign has taken."""
+def _elapsed_seconds(lines: list[dict[str, Any]]) -> float:
+    """Return how long the search has taken, as the last entry of the journal with a time records it."""
     acts = (line[ACT] for line in reversed(lines) if isinstance(line.get(ACT), dict))
     return float(next((act["at"] for act in acts if isinstance(act.get("at"), int | float)), 0.0))
 
 
-def _phase(folder: CampaignFolder, name: str, held: bool, trials: list[TrialRecord]) -> tuple[str, tuple[str, ...]]:
-    """Return what a campaign does, or how it ended; and the commands that follow."""
+def _describe_phase(folder: CampaignFolder, is_running: bool, trials: list[TrialRecord]) -> tuple[str, tuple[str, ...]]:
+    """Return what a campaign is doing or how it ended, and the commands to run next."""
+    name = folder.name
     resume, confirm = (f"resume {name}",), (f"confirm {name}",)
     finished = folder.finished_cells()
-    if held:
+    if is_running:
         activity = f"being confirmed, {finished} trainings done" if folder.is_concluded else "running"
         return activity, (f"stop {name}",)
     if not folder.is_concluded:
@@ -117,6 +119,7 @@ def _phase(folder: CampaignFolder, name: str, held: bool, trials: list[TrialReco
 
 
 def _end_reason(folder: CampaignFolder) -> str:
+    """Return why the last run of the search ended; `unknown` where the summary cannot be read."""
     try:
         return folder.read_end_reason()
     except ConfigError:

@@ -1,4 +1,4 @@
-"""What a campaign came to, and `summary.json`, which says so."""
+"""Concludes a campaign's search: chooses the winner, and writes the tables of full fidelity and `summary.json`."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from search.study.trial_record import COMPLETE, TrialRecord
 
 @dataclass(frozen=True)
 class CampaignSummary:
-    """What a campaign came to; the content of `summary.json`.
+    """The results of a campaign's search, which `summary.json` records.
 
     Attributes:
-        winner: the winning row of the trials table, or None without a full-fidelity trial.
-        incumbent: the incumbent's record.
-        yardsticks: by name, metrics on val of what needs no network: the majority class and, on the
-            synthetic market, one who knows its recipe.
-        counts: trials by status.
-        ended_by: which budget ran out (trials, hours, epochs, convergence), or stopped or interrupted.
-        differences: epochs that were run again and came out otherwise.
-        seconds: wall-clock time of this run.
-        files: what was written.
+        winner: the winner's row of the trials table; None without a full-fidelity trial.
+        incumbent: the record of the incumbent's training.
+        baselines: metrics on val of predictions that need no network, by name: `majority` for the majority class and,
+            on the synthetic market, `bayes` for one who knows its recipe.
+        counts: number of trials by status.
+        ended_by: the budget that ran out (`trials`, `hours`, `epochs`, `convergence`), or `stopped` or `interrupted`.
+        differences: descriptions of epochs that were run again with another result.
+        seconds: wall-clock time of this run of the search.
+        files: paths of the files that were written.
     """
 
     winner: dict[str, Any] | None
     incumbent: TrialRecord
-    yardsticks: dict[str, dict[str, float]]
+    baselines: dict[str, dict[str, float]]
     counts: dict[str, int]
     ended_by: str
     differences: list[str]
@@ -51,76 +51,85 @@ class CampaignSummary:
 def write_summary(
     plan: CampaignPlan, controller: Controller, incumbent: TrialRecord, started: datetime
 ) -> CampaignSummary:
-    """Choose the winner; write the tables of the full-fidelity trials and `summary.json`.
+    """Choose the winner, then write the tables of the full-fidelity trials, the summary and the manifest.
 
     Args:
         plan: the campaign.
-        controller: as it was when the campaign ended.
-        incumbent: its record.
-        started: when this run began.
+        controller: the controller of the trials, after the last of them.
+        incumbent: the record of the incumbent's training.
+        started: when this run of the search started.
+
+    Raises:
+        ConfigError: a table of a trial is missing or damaged, or the folder cannot be written.
+        StorageError: the storage is not available.
     """
     folder, trials = plan.folder, list(controller.study.trials.values())
     table = tables.make_trials_table(trials)
-    gathered = tables.join_trial_outputs(folder, plan.storage, trials)
-    written = [
+    output_tables = tables.join_trial_outputs(folder, plan.storage, trials)
+    files = [
         folder.config_file,
         folder.journal,
         folder.trials_table,
         folder.curves_table,
         folder.summary,
         folder.manifest,
+        *output_tables,
     ]
-    outcome = CampaignSummary(
+    result = CampaignSummary(
         winner=tables.find_winner(table),
         incumbent=incumbent,
-        yardsticks=_yardsticks(plan),
+        baselines=_evaluate_baselines(plan),
         counts={str(status): int(count) for status, count in table["status"].value_counts().items()},
         ended_by=_ended_by(controller, incumbent),
-        differences=[said for trial in trials for said in trial.differences],
+        differences=[difference for trial in trials for difference in trial.differences],
         seconds=(datetime.now(UTC) - started).total_seconds(),
-        files=[*written, *gathered],
+        files=files,
     )
-    write_json(folder.summary, _summary(plan, outcome))
+    write_json(folder.summary, _make_content(plan, result))
     manifest.write_manifest(folder)
-    return outcome
+    return result
 
 
 def _ended_by(controller: Controller, incumbent: TrialRecord) -> str:
+    """Return why the search ended; `interrupted` unless all trials and the incumbent have ended, too."""
     if controller.end_reason == "stopped":
         return "stopped"
-    whole = (
+    is_complete = (
         controller.end_reason is not None
         and all(trial.outcome for trial in controller.study.trials.values())
         and incumbent.outcome
     )
-    return str(controller.end_reason) if whole else "interrupted"
+    return str(controller.end_reason) if is_complete else "interrupted"
 
 
-def _yardsticks(plan: CampaignPlan) -> dict[str, dict[str, float]]:
+def _evaluate_baselines(plan: CampaignPlan) -> dict[str, dict[str, float]]:
     dataset, data = plan.dataset, plan.config.data
-    found = {"majority": baselines.majority(dataset, dataset.val)}
-    returns_labelled = data.labels.kind != "triple_barrier" and not data.labels.volatility_scaled
-    if data.synthetic is not None and synthetic.has_known_optimum(data.synthetic) and returns_labelled:
-        found["bayes"] = baselines.bayes(dataset, data.synthetic, dataset.val)
-    return {name: evaluate_rows(dataset, dataset.val, probabilities) for name, probabilities in found.items()}
+    predictions = {"majority": baselines.majority(dataset, dataset.val)}
+    # The best predictions are known for labels of plain returns only.
+    has_return_labels = data.labels.kind != "triple_barrier" and not data.labels.volatility_scaled
+    if data.synthetic is not None and synthetic.has_known_optimum(data.synthetic) and has_return_labels:
+        predictions["bayes"] = baselines.bayes(dataset, data.synthetic, dataset.val)
+    return {name: evaluate_rows(dataset, dataset.val, probabilities) for name, probabilities in predictions.items()}
 
 
-def _summary(plan: CampaignPlan, outcome: CampaignSummary) -> dict[str, Any]:
+def _make_content(plan: CampaignPlan, result: CampaignSummary) -> dict[str, Any]:
+    """Make the content of `summary.json`."""
     return {
         "dry_run": plan.config.dry_run,
-        "ended_by": outcome.ended_by,
-        "seconds": round(outcome.seconds, 1),
-        "trials": outcome.counts,
+        "ended_by": result.ended_by,
+        "seconds": round(result.seconds, 1),
+        "trials": result.counts,
         "ranking_metric": plan.config.metric,
         "note": "figures on val, which chose the winner: optimistic, not confirmed",
-        "winner": outcome.winner,
-        "incumbent": _incumbent(plan, outcome.incumbent),
-        **{name: {"val": scores} for name, scores in outcome.yardsticks.items()},
-        "differences": outcome.differences,
+        "winner": result.winner,
+        "incumbent": _describe_incumbent(plan, result.incumbent),
+        **{name: {"val": metrics} for name, metrics in result.baselines.items()},
+        "differences": result.differences,
     }
 
 
-def _incumbent(plan: CampaignPlan, trial: TrialRecord) -> dict[str, Any] | None:
+def _describe_incumbent(plan: CampaignPlan, trial: TrialRecord) -> dict[str, Any] | None:
+    """Return the incumbent's part of the summary; None if its training is not complete."""
     if trial.outcome != COMPLETE:
         return None
     return {

@@ -169,7 +169,7 @@ def _announce(plan: Any) -> None:
 
 
 def _table(plan: Any, outcome: Any) -> Table:
-    """Winner, incumbent and yardsticks side by side on val."""
+    """Make the table that sets winner, incumbent and baselines side by side on val."""
     best, incumbent = outcome.winner, outcome.incumbent
     rows: list[Row] = []
     if best:
@@ -179,7 +179,7 @@ def _table(plan: Any, outcome: Any) -> Table:
         best_epoch = incumbent.last.best_epoch
         name = f"incumbent: {plan.config.incumbent}"
         rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
-    rows.extend((BASELINE_LABELS[name], scores, [""]) for name, scores in outcome.yardsticks.items())
+    rows.extend((BASELINE_LABELS[name], scores, [""]) for name, scores in outcome.baselines.items())
     title = console.market_title("Validation window", plan.dataset.is_synthetic)
     return console.metrics_table(title, rows, ["best epoch"])
 
@@ -196,7 +196,7 @@ def _report(plan: Any, outcome: Any, root: Path) -> None:
         console.out.print(
             "The winner was chosen on these rows, as the best of many: its figures are optimistic. It is not confirmed."
         )
-    if best and best["value"] <= metrics.ranking_score(outcome.yardsticks["majority"], config.metric):
+    if best and best["value"] <= metrics.ranking_score(outcome.baselines["majority"], config.metric):
         console.out.print("[bold]No skill found:[/] the winner is no better than always calling the majority class.")
     for path in outcome.files:
         console.out.print(f"wrote {escape(str(path))}")

@@ -91,13 +91,13 @@ def attach(
 
 def status(name: NameArgument, root: RootOption = ROOT) -> None:
     """How far a campaign is, while it runs and afterwards, and what to do next."""
-    from search.campaign.status import campaign_status as status_of  # what it asks takes seconds to import
+    from search.campaign.status import read_campaign_status  # Optuna takes seconds to import
 
-    found = status_of(root, name)
-    for line in found.lines():
+    progress = read_campaign_status(root, name)
+    for line in progress.lines():
         console.out.print(line, markup=False)
     where = "" if root == ROOT else f" --results {shlex.quote(str(root))}"
-    for line in found.following:
+    for line in progress.next_commands:
         console.out.print(f"next: preset-search {line}{where}", markup=False)
 
 

@@ -17,7 +17,7 @@ from core.data.sources.reader import bar_files, read_market
 from core.data.splits import fold_borders
 from core.errors import ConfigError
 from core.files import reading, write_json
-from search.campaign.plan import CampaignPlan, data_config_of, incumbent_recipe, plan_resume
+from search.campaign.plan import CampaignPlan, data_config_of, make_incumbent_recipe, plan_resume
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
 from search.results import manifest, tables
@@ -164,7 +164,7 @@ def plan_confirmation(
     folds = _folds(data, settings.folds)
     dataset = load_dataset(data)
     rival = presets.load_preset(incumbent or config.incumbent)
-    recipe = campaign.incumbent if incumbent is None else incumbent_recipe(rival, config)
+    recipe = campaign.incumbent if incumbent is None else make_incumbent_recipe(rival, config)
     candidates = [_candidate(campaign, row) for row in best]
     epochs = _epochs_of_incumbent(campaign) if incumbent is None else recipe.trainer.epochs
     candidates.append(Candidate(INCUMBENT, rival.hyperparameters.model_dump(), recipe, epochs))
@@ -245,7 +245,7 @@ def _updated(settings: ConfirmConfig, named: ConfirmConfig | Mapping[str, int] |
 
 def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: str | None) -> bool:
     """Whether a training of the incumbent is done, and failed."""
-    recipe = campaign.incumbent if named is None else incumbent_recipe(presets.load_preset(named), campaign.config)
+    recipe = campaign.incumbent if named is None else make_incumbent_recipe(presets.load_preset(named), campaign.config)
     candidate = Candidate(INCUMBENT, {}, recipe, recipe.trainer.epochs)
     cells = [
         Cell(candidate, seed, f"fold {fold + 1}")

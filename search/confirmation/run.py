@@ -108,7 +108,7 @@ class _Run:
             campaign.folder.stop_request.unlink(missing_ok=True)
             raise KeyboardInterrupt
         if self.taken_over():
-            raise backup.taken_over(campaign.config.name)
+            raise backup.taken_over_error(campaign.config.name)
 
     def back_up_ledger(self) -> None:
         """Copy the campaign's ledger entries into its storage, before test is read: other machines must know of it."""

@@ -15,7 +15,7 @@ import pytest
 
 from search.campaign.plan import plan_resume
 from search.campaign.run import resume_campaign
-from search.campaign.status import campaign_status
+from search.campaign.status import read_campaign_status
 from search.config import study_settings
 from search.engine.in_process import InProcessEngine
 from search.results.folder import CampaignFolder
@@ -33,11 +33,11 @@ def begun(tmp_path: Path) -> CampaignFolder:
 
 def test_its_folder_is_read_as_it_was_written(begun: CampaignFolder) -> None:
     check_manifest(begun)
-    status = campaign_status(begun.path.parent, "begun")
+    status = read_campaign_status(begun.path.parent, "begun")
     assert (status.phase, status.trials) == ("stopped", {"complete": 2, "stopped": 1, "unfinished": 1})
     recorded = {trial.number: trial for trial in begun.read_journal()}
     table = begun.read_trials()
-    assert [trial.value for trial in recorded.values()] == table["value"].tolist()
+    np.testing.assert_array_equal([trial.value for trial in recorded.values()], table["value"])
     assert begun.read_record().metric == "macro_f1"
 
 

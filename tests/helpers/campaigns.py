@@ -10,7 +10,7 @@ import torch
 from core.config import DataConfig, SyntheticConfig
 from core.files import write_json
 from core.training.trainer import Trainer
-from search.campaign.plan import campaign_yaml, plan_campaign
+from search.campaign.plan import make_campaign_yaml, plan_campaign
 from search.config import CampaignConfig, ConfirmConfig, study_settings
 from search.engine.job import TrialJob, epoch_record
 from search.engine.trial_training import write_outputs
@@ -44,7 +44,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
     planned = plan_campaign(config(data), root)
     folder = planned.folder
     folder.path.mkdir(parents=True)
-    folder.config_file.write_text(campaign_yaml(planned, datetime(2024, 5, 1, tzinfo=UTC)))
+    folder.config_file.write_text(make_campaign_yaml(planned, datetime(2024, 5, 1, tzinfo=UTC)))
     study = CampaignStudy(folder.journal, study_settings(planned.config))
     job = TrialJob(planned.base, planned.resources, planned.storage)
     for number in range(3):

@@ -121,7 +121,7 @@ def test_of_two_drivers_the_one_that_came_later_goes_on(tmp_path: Path) -> None:
         lost, _ = first.communicate(timeout=HANG_SECONDS)
         said, _ = second.communicate(timeout=HANG_SECONDS)
     assert first.returncode == 2, lost
-    assert "error: Another driver goes on with" in lost
+    assert "error: Campaign c was taken over by another driver; this one stops." in lost
     assert second.returncode == 0, said
     logs = study.read_trials(study.load_study(folder / "elsewhere" / "c" / JOURNAL_FILE, "c"))
     assert [log.number for log in logs] == list(range(6))

@@ -11,7 +11,7 @@ import pytest
 from core.errors import ConfigError
 from core.files import write_table
 from search.campaign import backup
-from search.campaign.backup import FOLDER
+from search.campaign.backup import BACKUP_FOLDER
 from search.campaign.plan import CHECKPOINTS
 from search.config import study_settings
 from search.results import ledger, manifest
@@ -60,7 +60,7 @@ def test_all_of_a_campaign_comes_back_on_another_machine(folder: Path, storage: 
 def test_what_changes_is_copied_while_it_changes(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(backup, "INTERVAL_SECONDS", 0.01)
     own = tmp_path / "c"
     own.mkdir()
     journal = own / JOURNAL_FILE
@@ -68,7 +68,7 @@ def test_what_changes_is_copied_while_it_changes(
     with backup.backed_up(CampaignFolder(own), storage):
         journal.write_text("one\ntwo\n")
         deadline = time.monotonic() + HANG_SECONDS
-        while storage.read(f"{FOLDER}/{JOURNAL_FILE}") != b"one\ntwo\n":
+        while storage.read(f"{BACKUP_FOLDER}/{JOURNAL_FILE}") != b"one\ntwo\n":
             assert time.monotonic() < deadline, "it was never copied"
             time.sleep(0.01)
 
@@ -95,7 +95,7 @@ def test_a_storage_that_is_away_ends_nothing_and_gets_all_when_it_is_back(
         away.setattr(Storage, "write", down)
         with backup.backed_up(CampaignFolder(folder), storage):
             away.undo()
-    assert len(storage.list_files(FOLDER)) == len(_content(folder))
+    assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
 
 
 def test_what_the_copy_does_not_know_of_is_forgotten(folder: Path, storage: Storage, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_what_the_copy_does_not_know_of_is_forgotten(folder: Path, storage: Stor
     for name in ("0/1/1.pt", "0/2/2.pt", f"{max(known) + 1}/1/1.pt", "incumbent/1/1.pt"):
         storage.write(name, b"")
     backup.restore(tmp_path / "elsewhere", NAME, storage)
-    left = [name for name in storage.list_files() if not name.startswith(FOLDER)]
+    left = [name for name in storage.list_files() if not name.startswith(BACKUP_FOLDER)]
     assert left == ["0/1/1.pt", "incumbent/1/1.pt"]
 
 
@@ -173,7 +173,7 @@ def test_wherever_copying_ends_the_copy_can_be_gone_on_with(
 
 def test_a_journal_that_was_being_written_comes_back_whole(folder: Path, storage: Storage, tmp_path: Path) -> None:
     backup.copy_campaign(folder, storage, {})
-    name = f"{FOLDER}/{JOURNAL_FILE}"
+    name = f"{BACKUP_FOLDER}/{JOURNAL_FILE}"
     storage.write(name, storage.read(name)[:-20])
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
     opened = CampaignStudy(restored.journal, study_settings(config()), must_exist=True)
@@ -207,7 +207,7 @@ def test_trainings_of_a_confirmation_that_is_under_way_come_back_too(
     assert (restored.cells / "0a1b" / "row.json").read_text() == "{}"
     shutil.rmtree(own / CELLS)  # it has its verdict
     backup.copy_campaign(own, storage, copied)
-    assert not [name for name in storage.list_files(FOLDER) if CELLS in name.split("/")]
+    assert not [name for name in storage.list_files(BACKUP_FOLDER) if CELLS in name.split("/")]
 
 
 @pytest.mark.parametrize("how", ["removed", "emptied"])
@@ -219,7 +219,7 @@ def test_the_copy_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_
     if how == "emptied":
         own.mkdir()
     backup.copy_campaign(own, storage, copied)
-    assert len(storage.list_files(FOLDER)) == len(_content(folder))
+    assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
 
 
 def test_nothing_is_copied_to_where_the_storage_is_no_more(folder: Path, storage: Storage) -> None:
@@ -234,7 +234,7 @@ def test_nothing_is_copied_to_where_the_storage_is_no_more(folder: Path, storage
 def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Storage, tmp_path: Path) -> None:
     backup.copy_campaign(folder, storage, {})
     for name in ("x.sh", f"{CELLS}/a.b/row.json", f"{CELLS}/row.json.sh"):
-        storage.write(f"{FOLDER}/{name}", b"")
+        storage.write(f"{BACKUP_FOLDER}/{name}", b"")
     assert _content(backup.restore(tmp_path / "elsewhere", NAME, storage)) == _content(folder)
     assert not (tmp_path / "elsewhere" / NAME / CELLS).exists()
 
@@ -242,7 +242,7 @@ def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Stora
 def test_where_another_driver_has_left_its_mark_nothing_more_is_copied(
     folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(backup, "INTERVAL_SECONDS", 0.01)
     own = tmp_path / "own"
     shutil.copytree(folder, own)
     with backup.backed_up(CampaignFolder(own), storage, storage.claim()) as taken:
@@ -253,7 +253,7 @@ def test_where_another_driver_has_left_its_mark_nothing_more_is_copied(
             assert time.monotonic() < deadline, "it was never noticed"
             time.sleep(0.01)
         (own / JOURNAL_FILE).write_text("mine")
-    assert storage.read(f"{FOLDER}/{JOURNAL_FILE}") == (folder / JOURNAL_FILE).read_bytes()
+    assert storage.read(f"{BACKUP_FOLDER}/{JOURNAL_FILE}") == (folder / JOURNAL_FILE).read_bytes()
 
 
 def test_what_is_taken_back_here_is_taken_back_there(folder: Path, storage: Storage, tmp_path: Path) -> None:
@@ -262,13 +262,13 @@ def test_what_is_taken_back_here_is_taken_back_there(folder: Path, storage: Stor
     backup.copy_campaign(own, storage, {})
     (own / MANIFEST_FILE).unlink()  # as `resume` does
     with backup.backed_up(CampaignFolder(own), storage):
-        assert f"{FOLDER}/{MANIFEST_FILE}" not in storage.list_files()
+        assert f"{BACKUP_FOLDER}/{MANIFEST_FILE}" not in storage.list_files()
 
 
 def test_a_name_that_is_taken_in_the_storage_is_refused(folder: Path, storage: Storage) -> None:
     backup.check_name_free(storage, NAME)
     backup.copy_campaign(folder, storage, {})
-    with pytest.raises(ConfigError, match=f"holds a campaign {NAME} already. .*resume {NAME}"):
+    with pytest.raises(ConfigError, match=rf"already holds a campaign {NAME}\. .*resume {NAME}"):
         backup.check_name_free(storage, NAME)
 
 
@@ -276,7 +276,7 @@ def test_nothing_is_brought_over_what_is_there_or_from_nowhere(folder: Path, sto
     with pytest.raises(ConfigError, match=f"There is no campaign '{NAME}' in"):
         backup.restore(tmp_path / "elsewhere", NAME, storage)
     backup.copy_campaign(folder, storage, {})
-    with pytest.raises(ConfigError, match=r"is there already\. Leave out --storage"):
+    with pytest.raises(ConfigError, match=r"already exists\. Leave out --storage"):
         backup.restore(folder.parent, NAME, storage)
     assert not (tmp_path / "elsewhere").exists()
 
@@ -287,6 +287,6 @@ def test_who_never_came_to_copy_anything_does_not_clear_what_another_driver_copi
     mine = storage.claim()
     backup.copy_campaign(folder, storage, {})
     backup.clear_backup(storage, "of another driver")
-    assert len(storage.list_files(FOLDER)) == len(_content(folder))
+    assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
     backup.clear_backup(storage, mine)
-    assert storage.list_files(FOLDER) == []
+    assert storage.list_files(BACKUP_FOLDER) == []

@@ -13,7 +13,7 @@ from core.config import HYPERPARAMETER_NAMES, DataConfig, SyntheticConfig
 from core.errors import ConfigError, DataError
 from core.files import write_table
 from core.presets import SHIPPED
-from search.campaign.plan import CampaignPlan, campaign_yaml, plan_campaign, plan_resume
+from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign, plan_resume
 from search.config import CampaignConfig, dry_run_bars, study_settings
 from search.results import tables
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, TRIALS_FILE
@@ -108,7 +108,7 @@ def test_a_dry_run_reads_as_many_bars_as_its_windows_and_labels_need(tmp_path: P
 def _begin(planned: CampaignPlan) -> Path:
     """What a campaign has written when it is killed after its first trials."""
     planned.folder.path.mkdir(parents=True)
-    planned.folder.config_file.write_text(campaign_yaml(planned, datetime.now(UTC)))
+    planned.folder.config_file.write_text(make_campaign_yaml(planned, datetime.now(UTC)))
     study = CampaignStudy(planned.folder.journal, study_settings(planned.config))
     study.close()
     return planned.folder.path
@@ -249,7 +249,7 @@ def _own_preset(path: Path, smoothing: float) -> str:
 
 
 @pytest.mark.parametrize(
-    ("role", "said"), [("base", "base preset was changed"), ("incumbent", "the incumbent, is not")]
+    ("role", "said"), [("base", "base preset was changed"), ("incumbent", "the incumbent, was changed")]
 )
 def test_a_preset_that_was_changed_since_is_refused(tmp_path: Path, role: str, said: str) -> None:
     path = tmp_path / "own.yaml"

@@ -11,7 +11,7 @@ import yaml
 from core.config import Device
 from core.errors import ConfigError
 from search.campaign import run as campaign
-from search.campaign.plan import CampaignPlan, campaign_yaml, plan_campaign, plan_resume
+from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign, plan_resume
 from search.config import study_settings
 from search.engine.in_process import InProcessEngine
 from search.study.study import CampaignStudy
@@ -21,7 +21,7 @@ from tests.helpers.campaigns import NAME, config
 def _begun_on_a_gpu(root: Path, device: Device) -> CampaignPlan:
     planned = plan_campaign(config().model_copy(update={"device": device}), root)
     planned.folder.path.mkdir(parents=True)
-    content = yaml.safe_load(campaign_yaml(planned, datetime(2024, 5, 1, tzinfo=UTC)))
+    content = yaml.safe_load(make_campaign_yaml(planned, datetime(2024, 5, 1, tzinfo=UTC)))
     content["resolved"]["device"] = "cuda"
     planned.folder.config_file.write_text(yaml.safe_dump(content))
     CampaignStudy(planned.folder.journal, study_settings(planned.config)).close()
@@ -30,7 +30,7 @@ def _begun_on_a_gpu(root: Path, device: Device) -> CampaignPlan:
 
 def test_a_campaign_does_not_go_on_where_its_trials_could_not_be_compared(tmp_path: Path) -> None:
     planned = _begun_on_a_gpu(tmp_path, "auto")
-    with pytest.raises(ConfigError, match=r"small trains on cuda, and this machine has cpu.*say device: cpu in its"):
+    with pytest.raises(ConfigError, match=r"small trains on cuda, but this machine has cpu.*set device: cpu in its"):
         campaign.resume_campaign(planned, InProcessEngine())
 
 

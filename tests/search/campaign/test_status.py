@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError
-from search.campaign.status import CampaignStatus, campaign_status
+from search.campaign.status import CampaignStatus, read_campaign_status
 from search.config import study_settings
 from search.results import manifest
 from search.results.folder import (
@@ -45,21 +45,21 @@ def root(made: Path, tmp_path: Path) -> Path:
 def _held(root: Path) -> CampaignStatus:
     held = Journal(root / NAME / JOURNAL_FILE)
     try:
-        return campaign_status(root, NAME)
+        return read_campaign_status(root, NAME)
     finally:
         held.close()
 
 
 def test_a_searched_campaign_tells_what_the_tables_tell(root: Path) -> None:
-    found = campaign_status(root, NAME)
+    found = read_campaign_status(root, NAME)
     trials = CampaignFolder(root / NAME).read_trials()
     best = trials.loc[trials["value"].idxmax()]
     assert found.phase == "searched (ended by: trials)"
     assert found.trials == {"complete": 2, "stopped": 1}
-    assert (found.left, found.asked, found.epochs) == (0, 3, int(trials["epochs"].sum()))
+    assert (found.remaining, found.requested, found.epochs) == (0, 3, int(trials["epochs"].sum()))
     assert found.best == (best["value"], best["number"])
     assert found.metric == "macro_f1"
-    assert found.following == (f"confirm {NAME}",)
+    assert found.next_commands == (f"confirm {NAME}",)
     assert found.lines()[1] == "trials: 2 complete, 1 stopped; 0 of 3 still to do"
 
 
@@ -70,13 +70,13 @@ def test_while_it_runs_the_trials_without_an_outcome_run(root: Path) -> None:
         root / NAME / JOURNAL_FILE, study_settings(config()), clock=iter(range(0, 9000, 900)).__next__
     )
     record.ask()
-    found = campaign_status(root, NAME)
-    assert (found.phase, found.following) == ("running", (f"stop {NAME}",))
+    found = read_campaign_status(root, NAME)
+    assert (found.phase, found.next_commands) == ("running", (f"stop {NAME}",))
     assert found.trials == {"complete": 2, "stopped": 1, "running": 1}
     assert found.hours == pytest.approx(0.25, abs=0.01)
     record.close()
-    found = campaign_status(root, NAME)
-    assert (found.phase, found.following) == ("ended by a crash", (f"resume {NAME}",))
+    found = read_campaign_status(root, NAME)
+    assert (found.phase, found.next_commands) == ("ended by a crash", (f"resume {NAME}",))
     assert found.trials["unfinished"] == 1
 
 
@@ -84,9 +84,9 @@ def test_before_the_first_trial_there_is_no_best(root: Path) -> None:
     (root / NAME / JOURNAL_FILE).unlink()
     (root / NAME / MANIFEST_FILE).unlink()
     record = CampaignStudy(root / NAME / JOURNAL_FILE, study_settings(config()))
-    found = campaign_status(root, NAME)
+    found = read_campaign_status(root, NAME)
     record.close()
-    assert (found.best, found.trials, found.left) == (None, {}, 3)
+    assert (found.best, found.trials, found.remaining) == (None, {}, 3)
     assert found.lines()[1] == "trials: none begun; 3 of 3 still to do"
     assert found.lines()[3] == "best: none yet"
 
@@ -94,7 +94,8 @@ def test_before_the_first_trial_there_is_no_best(root: Path) -> None:
 @pytest.mark.parametrize("ended_by", ["stopped", "interrupted"])
 def test_what_was_ended_by_hand_is_resumed(root: Path, ended_by: str) -> None:
     (root / NAME / SUMMARY_FILE).write_text(json.dumps({"ended_by": ended_by}))
-    assert (campaign_status(root, NAME).phase, campaign_status(root, NAME).following) == (ended_by, (f"resume {NAME}",))
+    status = read_campaign_status(root, NAME)
+    assert (status.phase, status.next_commands) == (ended_by, (f"resume {NAME}",))
 
 
 def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interrupted(root: Path) -> None:
@@ -103,31 +104,31 @@ def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interru
     cell.mkdir(parents=True)
     (cell / ROW_FILE).write_text("{}")
     assert _held(root).phase == "being confirmed, 1 trainings done"
-    assert campaign_status(root, NAME).phase == "confirmation interrupted, 1 trainings done"
-    assert campaign_status(root, NAME).following == (f"confirm {NAME}",)
+    assert read_campaign_status(root, NAME).phase == "confirmation interrupted, 1 trainings done"
+    assert read_campaign_status(root, NAME).next_commands == (f"confirm {NAME}",)
     verdict = json.loads((COMMITTED / VERDICT_FILE).read_text())
     (folder / VERDICT_FILE).write_text(json.dumps({**verdict, "status": "certified"}))
-    assert campaign_status(root, NAME).phase.startswith("confirmation interrupted")  # not all of it was written
+    assert read_campaign_status(root, NAME).phase.startswith("confirmation interrupted")  # not all of it was written
     unlisted = (folder / MANIFEST_FILE).read_bytes()
     manifest.write_manifest(CampaignFolder(folder))
-    assert campaign_status(root, NAME).phase == "confirmed: certified"  # what was left behind makes no other verdict
+    assert read_campaign_status(root, NAME).phase == "confirmed: certified"  # cells that were left behind do not count
     (folder / MANIFEST_FILE).write_bytes(unlisted)
     shutil.rmtree(folder / CELLS)
-    assert campaign_status(root, NAME).phase == "confirmed: certified"
-    assert campaign_status(root, NAME).following == (f"export {NAME} --as {NAME}",)
+    assert read_campaign_status(root, NAME).phase == "confirmed: certified"
+    assert read_campaign_status(root, NAME).next_commands == (f"export {NAME} --as {NAME}",)
 
 
 def test_a_summary_that_cannot_be_read_does_not_end_it(root: Path) -> None:
     (root / NAME / SUMMARY_FILE).write_text("[")
-    assert campaign_status(root, NAME).following == (f"confirm {NAME}",)
+    assert read_campaign_status(root, NAME).next_commands == (f"confirm {NAME}",)
 
 
 def test_without_a_campaign_it_says_which_there_are(root: Path) -> None:
     with pytest.raises(ConfigError, match=f"Name one of: {NAME}"):
-        campaign_status(root, "other")
+        read_campaign_status(root, "other")
 
 
 def test_a_damaged_journal_is_named(root: Path) -> None:
     (root / NAME / JOURNAL_FILE).write_text("no\n" * 3)
     with pytest.raises(ConfigError, match="damaged at line 1"):
-        campaign_status(root, NAME)
+        read_campaign_status(root, NAME)
