@@ -1,4 +1,4 @@
-"""Preset files: what they may say, how they are found, read and written."""
+"""Preset files: their layout, and how they are found, read and written."""
 
 from core.presets.library import (
     SHIPPED,

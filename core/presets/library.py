@@ -1,12 +1,10 @@
-"""Preset files: the recipe of one training, by name.
+"""Finds, reads and writes presets: files that hold the recipe of one training.
 
-A preset names the six hyperparameters plus schedule, epochs, patience, smoothing and
-augmentation; what it leaves out takes the value that `production_small` has, which is also
-the default of each setting in `core.config.base`.
+A preset sets the six hyperparameters plus schedule, epochs, patience, label smoothing and augmentation; what it leaves
+out has the value of `production_small`, which is also the default of each setting in `core.config`.
 
-A name is looked up among the shipped presets first, so that no file of the working folder can
-pose as one of them, then in the folder `presets/` of the working directory. A name that ends in
-`.yaml` is a path.
+A name is looked up among the shipped presets first, so that no file of the working folder can pose as one of them, and
+then in the folder `presets/` of the working directory. A name that ends in `.yaml` is a path.
 """
 
 from __future__ import annotations
@@ -22,24 +20,33 @@ from core.presets.rendering import preset_yaml
 from core.presets.schema import SCHEMA_VERSION, NewerSchemaError, Preset
 
 SHIPPED = Path(__file__).parent
+"""Folder of the presets that come with the package."""
 USER_FOLDER = Path("presets")
+"""Folder of the user's own presets, in the working directory."""
 
 
 def shipped_preset_names() -> list[str]:
-    """Names of the presets that come with the package, sorted."""
+    """Return the names of the presets that come with the package, sorted."""
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 def preset_names() -> list[str]:
-    """Names of all presets that `load` finds here, sorted."""
+    """Return the names of all presets that `load_preset` finds from the working directory, sorted."""
     return sorted({*shipped_preset_names(), *(path.stem for path in USER_FOLDER.glob("*.yaml"))})
 
 
 def load_preset(name_or_path: str) -> Preset:
-    """Load a preset by name, or by path when it ends in `.yaml`.
+    """Load a preset by name, or by path if the text ends in `.yaml`.
+
+    Args:
+        name_or_path: the name of a shipped or own preset, or the path of a preset file.
 
     Raises:
+        NewerSchemaError: a later version of this program wrote the file.
         ConfigError: there is no such preset, or its file is damaged.
+
+    Example:
+        `load_preset("production_small")`, `load_preset("presets/btc_eth_30d.yaml")`
     """
     if name_or_path.endswith(".yaml"):
         return _read(Path(name_or_path))
@@ -47,10 +54,10 @@ def load_preset(name_or_path: str) -> Preset:
     for folder in (SHIPPED, USER_FOLDER):
         if (folder / f"{name_or_path}.yaml").is_file():
             return _read(folder / f"{name_or_path}.yaml")
-    known = preset_names()
-    close = difflib.get_close_matches(name_or_path, known, n=1)
-    hint = f"Did you mean {close[0]!r}? There are" if close else "There are"
-    raise ConfigError(f"There is no preset {name_or_path!r}", f"{hint}: {', '.join(known)}")
+    names = preset_names()
+    suggestions = difflib.get_close_matches(name_or_path, names, n=1)
+    hint = f"Did you mean {suggestions[0]!r}? There are" if suggestions else "There are"
+    raise ConfigError(f"There is no preset {name_or_path!r}", f"{hint}: {', '.join(names)}")
 
 
 def _read(path: Path) -> Preset:
@@ -58,18 +65,19 @@ def _read(path: Path) -> Preset:
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise NewerSchemaError(
-            f"{path} has schema version {version}, this program knows up to {SCHEMA_VERSION}", "Upgrade preset-search"
+            f"{path} has schema version {version}, but this program knows only versions up to {SCHEMA_VERSION}",
+            "Upgrade preset-search",
         )
-    preset = parse(Preset, _migrated(content), str(path))
+    preset = parse(Preset, _migrate(content), str(path))
     if preset.name != path.stem:
-        raise ConfigError(f"{path} holds a preset that is named {preset.name!r}", "Give file and preset one name")
+        raise ConfigError(f"{path} holds a preset named {preset.name!r}", "Give the file and the preset the same name")
     return preset
 
 
-def _migrated(content: dict[str, Any]) -> dict[str, Any]:
-    """The same preset in the present layout.
+def _migrate(content: dict[str, Any]) -> dict[str, Any]:
+    """Convert the content of a preset file to the present layout.
 
-    1 to 2: presets of the guide had an empty provenance instead of none.
+    Version 1 to 2: presets of the guide had an empty provenance instead of none.
     """
     if content.get("schema_version", 1) == 1:
         return {**content, "schema_version": 2, "provenance": content.get("provenance") or None}
@@ -79,11 +87,18 @@ def _migrated(content: dict[str, Any]) -> dict[str, Any]:
 def save_preset(preset: Preset, folder: Path = USER_FOLDER) -> Path:
     """Write a preset to `folder/<name>.yaml`, whole or not at all.
 
-    Writing a preset of the same campaign on the same data again is allowed; replacing another one is not.
+    An existing file is replaced only if it holds a preset of the same campaign on the same data.
+
+    Args:
+        preset: the preset to write.
+        folder: folder of the file; it is created if needed.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        NewerSchemaError: a later version of this program wrote the file that is there.
-        ConfigError: the name is taken, or the folder cannot be written.
+        NewerSchemaError: a later version of this program wrote the existing file.
+        ConfigError: the name is that of a shipped preset or of another preset, or the folder cannot be written.
     """
     path = folder / f"{preset.name}.yaml"
     text = preset_yaml(preset)
@@ -93,7 +108,7 @@ def save_preset(preset: Preset, folder: Path = USER_FOLDER) -> Path:
         return path
     if path.exists() and not is_of_same_campaign(path, preset):
         raise ConfigError(
-            f"{path} already holds another preset, or that of another campaign of this name",
+            f"{path} already holds another preset, or one of another campaign of this name",
             "Choose another name, or remove that file",
         )
     write_text(path, text)
@@ -101,20 +116,25 @@ def save_preset(preset: Preset, folder: Path = USER_FOLDER) -> Path:
 
 
 def is_of_same_campaign(path: Path, preset: Preset) -> bool:
-    """Whether a file holds a preset of the same campaign, on the same data: an earlier state of this one.
+    """Return whether a file holds a preset of the same campaign on the same data: an earlier state of this preset.
+
+    Args:
+        path: the file, which may be damaged.
+        preset: the preset to compare with.
 
     Raises:
         NewerSchemaError: a later version of this program wrote the file.
     """
     try:
-        there = _read(path).provenance
+        recorded = _read(path).provenance
     except NewerSchemaError:
         raise
     except ConfigError:
         return False
-    own = preset.provenance
-    if there is None or own is None:
+    current = preset.provenance
+    if recorded is None or current is None:
         return False
-    if None not in (there.started, own.started) and there.started != own.started:
+    # Files that older versions of this program wrote do not record the start.
+    if None not in (recorded.started, current.started) and recorded.started != current.started:
         return False
-    return (there.campaign, there.data.fingerprint) == (own.campaign, own.data.fingerprint)
+    return (recorded.campaign, recorded.data.fingerprint) == (current.campaign, current.data.fingerprint)

@@ -1,4 +1,4 @@
-"""Where a preset came from, and what may be claimed of it: the part of a preset file that a campaign writes."""
+"""The part of a preset file that a campaign writes: where the preset came from, and what may be claimed of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Status = Literal["certified", "not certified", "not confirmed"]
 
 
 class Figure(Config):
-    """A figure and its central 95 % interval."""
+    """A measured figure and its central 95 % interval."""
 
     value: float | None
     """The figure itself; null where it is not defined, as a direction AUC of rows without a BUY or a SELL."""
@@ -23,7 +23,7 @@ class Figure(Config):
 
 
 class Headline(Config):
-    """The one reading of test: the preset's headline."""
+    """The figures of the test rows, which are read once: the preset's headline."""
 
     macro_f1: Figure
     """Mean F1 of the three classes; contains skill at volatility."""
@@ -38,7 +38,7 @@ class Headline(Config):
 
 
 class Confirmation(Config):
-    """What confirming the winner came to."""
+    """The results of confirming the winner."""
 
     out_of_fold: Figure
     """The ranking metric on rows that were not trained on, the mean of the seeds."""
@@ -69,7 +69,7 @@ class Confirmation(Config):
 
 
 class PresetData(Config):
-    """What the figures were measured on."""
+    """The data that the figures were measured on."""
 
     synthetic: bool
     """Whether the market is made up."""
@@ -90,7 +90,7 @@ class PresetData(Config):
 
 
 class Provenance(Config):
-    """Where a preset's values came from."""
+    """The origin of a preset's values: campaign, trial, data, versions, confirmation."""
 
     status: Status
     """What may be claimed of it."""

@@ -1,4 +1,4 @@
-"""The text of a preset file: YAML with a comment over each value."""
+"""Renders a preset as the text of its file: YAML with a comment above each value."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HEAD = """\
 
 
 def preset_yaml(preset: Preset) -> str:
-    """The text of a preset file, a comment over each value: the same text for the same preset, everywhere."""
+    """Return the text of a preset file, with a comment above each value; equal presets give equal texts everywhere."""
     lines = [_HEAD.format(name=preset.name)]
-    lines += _commented(preset, "")
+    lines += _commented_lines(preset, "")
     return "".join(lines)
 
 
-def _commented(settings: Config, indent: str) -> Iterator[str]:
-    """Lines of YAML, each value below what it means and where it may lie."""
+def _commented_lines(settings: Config, indent: str) -> Iterator[str]:
+    """Yield the lines of some settings, each value below a comment on its meaning and its bounds."""
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         yield f"{indent}# {' '.join(str(field.description).split())}{_range(field)}\n"
@@ -35,16 +35,19 @@ def _commented(settings: Config, indent: str) -> Iterator[str]:
             yield f"{indent}{name}: {{{ends}}}\n"
         elif isinstance(value, Config):
             yield f"{indent}{name}:\n"
-            yield from _commented(value, f"{indent}  ")
+            yield from _commented_lines(value, f"{indent}  ")
         else:
-            plain = files.to_yaml({name: settings.model_dump(mode="json", include={name})[name]})
-            yield "".join(f"{indent}{line}\n" for line in plain.rstrip("\n").split("\n"))
+            text = files.to_yaml({name: settings.model_dump(mode="json", include={name})[name]})
+            yield "".join(f"{indent}{line}\n" for line in text.rstrip("\n").split("\n"))
 
 
 def _range(field: FieldInfo) -> str:
-    """The bounds of a number, in words; empty without any."""
+    """Return the bounds of a number in words, such as ` [above 0, at most 1]`; empty if it has none."""
     words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
     bounds = [
-        f"{word} {getattr(each, key):g}" for each in field.metadata for key, word in words.items() if hasattr(each, key)
+        f"{word} {getattr(bound, key):g}"
+        for bound in field.metadata
+        for key, word in words.items()
+        if hasattr(bound, key)
     ]
     return f" [{', '.join(bounds)}]" if bounds else ""

@@ -1,4 +1,4 @@
-"""What a preset file may say."""
+"""The layout of a preset file."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from core.errors import ConfigError
 from core.presets.provenance import Provenance
 
 SCHEMA_VERSION = 2
+"""Version of the layout that this program writes; it reads all earlier ones, see `core.presets.library`."""
 
 
 class NewerSchemaError(ConfigError):
-    """A preset file that a later version of this program wrote: whole, but not to be read by this one."""
+    """Raised when a later version of this program wrote a preset file: the file is not damaged, but cannot be read."""
 
 
 class PresetAugmentation(Config):
-    """Augmentation beside mixup; fields as in `core.config.training.AugmentConfig`."""
+    """Augmentation other than mixup; the fields are those of `core.config.training.AugmentConfig`."""
 
     time_mask: float = Field(default=AugmentConfig().time_mask, ge=0.0, le=0.9)
     """Longest masked stretch, as a share of the window."""
@@ -39,7 +40,7 @@ class PresetAugmentation(Config):
 
 
 class PresetTraining(Config):
-    """What a preset says beside the six hyperparameters."""
+    """The part of a training recipe that a preset sets besides the six hyperparameters."""
 
     schedule: Schedule = TrainerConfig().schedule
     """How the learning rate changes over the epochs."""
@@ -56,7 +57,7 @@ class PresetTraining(Config):
 
 
 class Preset(Config):
-    """One preset file."""
+    """The content of one preset file: a training recipe, and where it came from."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
     """Version of this layout."""
@@ -72,12 +73,12 @@ class Preset(Config):
     """Where the values came from; null for the presets of the guide."""
 
     def training_config(self, *, size: ModelSize, metric: RankingMetric, seed: int) -> TrainingConfig:
-        """The full training recipe.
+        """Return the full training recipe.
 
         Args:
-            size: model size, which a preset leaves to the machine.
-            metric: ranking metric that chooses the best epoch.
-            seed: seed of everything random in the training.
+            size: model size, which a preset does not set: it depends on the machine.
+            metric: ranking metric that selects the best epoch.
+            seed: seed of all random numbers of the training.
         """
         settings = self.training
         trainer = TrainerConfig(
