@@ -1,4 +1,4 @@
-"""`preset-train`: train one model from a preset, check it, predict with it."""
+"""`preset-train`: trains one model from a preset, checks it, and predicts with it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from core.console import Command, with_verbosity
 
 
 class _TrainByDefault(TyperGroup):
-    """`preset-train --preset X` is `preset-train train --preset X`."""
+    """Runs `train` where no command is named: `preset-train --preset X` is `preset-train train --preset X`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Name the command that is meant when none is named."""
-        named = args[:1] and args[0] in self.commands
-        return super().parse_args(ctx, args if named else ["train", *args])
+        """Put `train` before the arguments if they do not begin with a command."""
+        names_command = args[:1] and args[0] in self.commands
+        return super().parse_args(ctx, args if names_command else ["train", *args])
 
 
 app = typer.Typer(
@@ -32,5 +32,5 @@ app.command(cls=Command, epilog=PREDICT_EPILOG)(predict)
 
 
 def main() -> None:
-    """Entry point of `preset-train`."""
+    """Run `preset-train`."""
     console.run(app)

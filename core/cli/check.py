@@ -1,4 +1,4 @@
-"""`preset-train check`: holds a preset against the checklist."""
+"""`preset-train check`: compares a preset or a trained model with the production checklist."""
 
 from __future__ import annotations
 
@@ -16,30 +16,35 @@ CHECK_EPILOG = "Examples:\n\npreset-train check production_small\n\npreset-train
 
 
 def check(
-    what: Annotated[
-        str, typer.Argument(metavar="PRESET|CHECKPOINT", help="Name or path of a preset, or a checkpoint.")
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET|CHECKPOINT", help="Name or .yaml file of a preset, or a checkpoint.pt or its folder."
+        ),
     ],
 ) -> None:
-    """Hold a preset or a trained model against the production checklist, the guide's targets and our gates."""
+    """Compare a preset or a trained model with the production checklist, the guide's targets and the gates."""
     from core.evaluation.checklist import make_checklist
     from core.inference import TrainedModel
     from core.training.run import CHECKPOINT_FILE, FINAL_NOTE
 
-    path = Path(what)
-    # A name of a preset is one, whatever lies in the working folder; so `load` has it too.
-    if path.is_dir() and what not in presets.preset_names():
+    path = Path(subject)
+    # As in `load_preset`, the name of a preset means the preset, even if the working folder has a folder of that name.
+    if path.is_dir() and subject not in presets.preset_names():
         path = path / CHECKPOINT_FILE
     if path.suffix == ".pt":
         trained = TrainedModel.load(path)
         lines = make_checklist(trained.config, trained.findings)
         note = (
-            "Figures of validation rows, which chose the epoch: optimistic." if trained.findings else FINAL_NOTE + "."
+            "The figures are optimistic: the best epoch was selected on these validation rows."
+            if trained.findings
+            else FINAL_NOTE + "."
         )
     else:
-        chosen = presets.load_preset(what)
-        lines = make_checklist(chosen.training_config(size="quick", metric="macro_f1", seed=0), {})
-        note = "A preset is a recipe: figures are measured by training it (preset-train), then checking the checkpoint."
-    table = Table(title=f"Checklist of {escape(what)}", title_justify="left")
+        preset = presets.load_preset(subject)
+        lines = make_checklist(preset.training_config(size="quick", metric="macro_f1", seed=0), {})
+        note = "A preset is a recipe. To measure its figures, train it (preset-train), then check the checkpoint."
+    table = Table(title=f"Checklist of {escape(subject)}", title_justify="left")
     for heading in ("", "", "value", "should be", "verdict"):
         table.add_column(heading)
     for line in lines:
@@ -47,4 +52,4 @@ def check(
         table.add_row(line.kind, line.name, escape(line.value), escape(line.bound), f"[{colour}]{line.verdict}[/]")
     console.out.print(table)
     console.out.print(note)
-    console.out.print("Advice, checks and targets are the guide's and decide nothing; the gates are ours.")
+    console.out.print("Advice, checks and targets are the guide's and do not decide anything; only the gates do.")

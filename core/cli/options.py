@@ -1,4 +1,4 @@
-"""The options that both command lines share."""
+"""Options that several commands of both command lines share."""
 
 from __future__ import annotations
 
@@ -13,29 +13,37 @@ from core.cli.data_settings import data_settings
 from core.errors import ConfigError
 
 VERDICT_COLOURS = {"pass": "green", "fail": "red", "not measured": "dim"}
+"""Rich style of each verdict of the checklist."""
 DataOption = Annotated[
     list[Path] | None,
-    typer.Option("--data", help="Bar files named <exchange>_<SYMBOL>_<interval>.parquet; several may follow."),
+    typer.Option("--data", help="Bar files named <exchange>_<SYMBOL>_<interval>.parquet; takes several values."),
 ]
 SymbolsOption = Annotated[
-    list[str] | None, typer.Option("--symbols", help="Symbols to read from the store; several may follow.")
+    list[str] | None, typer.Option("--symbols", help="Symbols to read from the store; takes several values.")
 ]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="A campaign's YAML, whose data settings are used; flags override them."),
+    typer.Option("--config", help="YAML file of a campaign, to use its data settings; options override them."),
 ]
-DaysOption = Annotated[float | None, typer.Option("--days", help="Use the last N days. Default: all.")]
-UntilOption = Annotated[str | None, typer.Option("--until", help="End of the span, ISO 8601, UTC. Default: newest.")]
-IntervalOption = Annotated[str | None, typer.Option("--interval", help="Bar length in the store. Default: 5m.")]
-StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of bar files. Default: data.")]
-ExchangeOption = Annotated[str | None, typer.Option("--exchange", help="Whose bars. Default: binance.")]
-WindowOption = Annotated[int | None, typer.Option("--window", help="Bars one prediction sees. Default: 60.")]
-OfflineOption = Annotated[bool, typer.Option("--offline", help="Fetch nothing that the store lacks.")]
+DaysOption = Annotated[float | None, typer.Option("--days", help="Use only the last N days. Default: all.")]
+UntilOption = Annotated[
+    str | None, typer.Option("--until", help="End of the data, ISO 8601, UTC. Default: the newest bar.")
+]
+IntervalOption = Annotated[str | None, typer.Option("--interval", help="Bar length, such as 5m or 1h. Default: 5m.")]
+StoreOption = Annotated[Path | None, typer.Option("--store", help="Folder of the bar files. Default: data.")]
+ExchangeOption = Annotated[str | None, typer.Option("--exchange", help="Exchange of the bars. Default: binance.")]
+WindowOption = Annotated[
+    int | None, typer.Option("--window", help="Number of bars that one prediction sees. Default: 60.")
+]
+OfflineOption = Annotated[bool, typer.Option("--offline", help="Do not fetch bars that the store lacks.")]
 FeaturesOption = Annotated[
-    list[str] | None, typer.Option("--features", help="Further columns that are features; globs; several may follow.")
+    list[str] | None,
+    typer.Option("--features", help="Extra columns to use as features, by name or glob; takes several values."),
 ]
-HorizonOption = Annotated[int | None, typer.Option("--horizon", help="Bars ahead a label looks. Default: 3.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+HorizonOption = Annotated[
+    int | None, typer.Option("--horizon", help="Number of bars that a label looks ahead. Default: 3.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Device to run on: auto, cpu or cuda.")]
 SyntheticOption = Annotated[bool, typer.Option("--synthetic", help="Use the embedded synthetic market.")]
 
 _DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
@@ -85,12 +93,17 @@ def with_data_options(*names: str, **declarations: Any) -> Callable[[Callable[..
 
 
 def choice(value: str, options: Any, flag: str) -> str:
-    """Return `value` if it is one of a Literal's values.
+    """Return the value of an option if it is one of the allowed values.
+
+    Args:
+        value: the value on the command line.
+        options: the `Literal` type that lists the allowed values.
+        flag: the option, such as `--device`, for the message.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: the value is not allowed; the message lists the allowed values.
     """
-    known = get_args(options)
-    if value not in known:
-        raise ConfigError(f"{flag} {value!r} is not known", f"Use one of {', '.join(known)}")
+    allowed = get_args(options)
+    if value not in allowed:
+        raise ConfigError(f"{flag} {value!r} is not known", f"Use one of {', '.join(allowed)}")
     return value

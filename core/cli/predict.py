@@ -1,4 +1,4 @@
-"""`preset-train predict`: what a trained model says of the newest bars."""
+"""`preset-train predict`: applies a trained model to bars, and writes its predictions to a file."""
 
 from __future__ import annotations
 
@@ -31,67 +31,79 @@ PREDICT_EPILOG = (
 
 @with_data_options("data", "symbols", "days", "until", "store", "exchange", "offline", "synthetic")
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint.pt that preset-train wrote, or its folder.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint.pt written by preset-train, or its folder.")],
     config_file: ConfigOption = None,
     *,
     source: dict[str, Any],
-    output: Annotated[Path, typer.Option("--output", help="A .parquet or .csv file.")] = Path("predictions.parquet"),
+    output: Annotated[Path, typer.Option("--output", help="File to write: .parquet or .csv.")] = Path(
+        "predictions.parquet"
+    ),
     device: DeviceOption = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Calibrated probabilities of SELL, HOLD and BUY at every bar, from bars like those of the training."""
+    """Write calibrated probabilities of SELL, HOLD and BUY for every bar, from bars like those of the training."""
     from core.data.sources.fetch import fetch_missing
     from core.data.sources.reader import read_market
     from core.inference import TrainedModel
     from core.training.device import resolve_device
     from core.training.run import CHECKPOINT_FILE
 
-    where = resolve_device(cast(Device, choice(device, Device, "--device")))
+    torch_device = resolve_device(cast(Device, choice(device, Device, "--device")))
     if output.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"{output} is neither .parquet nor .csv", "Name such a file")
+        raise ConfigError(f"{output} is neither .parquet nor .csv", "Give --output a name with one of these endings")
     if output.exists() and not overwrite:
         raise ConfigError(f"{output} already exists", "Choose another --output, or add --overwrite")
     check_writable(output.parent)
     trained = TrainedModel.load(checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint)
-    asked = _like_training(trained, source, config_file)
-    fetch_missing(asked)
-    market = read_market(asked, labelled=False)
+    config = _prediction_config(trained, source, config_file)
+    fetch_missing(config)
+    market = read_market(config, labelled=False)
     if market.is_synthetic:
         console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
-    table = trained.predict(market, where)
+    table = trained.predict(market, torch_device)
     with writing(output) as temporary:
-        table.to_parquet(temporary, index=False) if output.suffix == ".parquet" else table.to_csv(
-            temporary, index=False
-        )
-    _show(table, trained)
+        if output.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
+    _show_newest(table, trained)
     console.out.print(f"wrote {escape(str(output))}")
 
 
-def _like_training(trained: TrainedModel, settings: dict[str, Any], file: Path | None) -> DataConfig:
-    """The data that the command names, read as the training read its own."""
-    own: dict[str, Any] = trained.data.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Path | None) -> DataConfig:
+    """Return settings that read the bars of the command line in the same way as the training read its bars.
+
+    Args:
+        trained: the model, which holds the data settings of its training.
+        settings: data settings of the command line.
+        file: YAML file of a campaign whose data settings are used; None if there is none.
+
+    Raises:
+        ConfigError: no source of bars is named, or a setting does not fit.
+    """
+    trained_on: dict[str, Any] = trained.data.model_dump(mode="json", exclude_none=True, exclude_unset=True)
     fixed: dict[str, Any] = {
-        key: own[key] for key in ("interval", "window", "horizon", "labels", "features") if key in own
+        name: trained_on[name] for name in ("interval", "window", "horizon", "labels", "features") if name in trained_on
     }
-    if file is None and not any(source in settings for source in SOURCES):
+    if file is None and not any(name in settings for name in SOURCES):
         raise ConfigError("No bars are named", "Use --data, --symbols, --synthetic or --config")
     return data_config({**settings, **fixed}, file)
 
 
-def _show(table: pd.DataFrame, trained: TrainedModel) -> None:
-    """Print the newest call of each symbol and how many there are."""
-    shown = Table(title="Newest bar of each symbol", title_justify="left")
+def _show_newest(table: pd.DataFrame, trained: TrainedModel) -> None:
+    """Print the newest prediction of each symbol, and what to know about all of them."""
+    newest = Table(title="Newest bar of each symbol", title_justify="left")
     for heading in ("symbol", "bar opened", "SELL", "HOLD", "BUY", "call"):
-        shown.add_column(heading)
+        newest.add_column(heading)
     for row in table.groupby("symbol").tail(1).to_dict("records"):
-        shares = [f"{row[name]:.3f}" for name in ("sell", "hold", "buy")]
-        shown.add_row(escape(row["symbol"]), f"{row['timestamp']:%Y-%m-%d %H:%M:%S}", *shares, row["call"])
-    console.out.print(shown)
+        probabilities = [f"{row[name]:.3f}" for name in ("sell", "hold", "buy")]
+        newest.add_row(escape(row["symbol"]), f"{row['timestamp']:%Y-%m-%d %H:%M:%S}", *probabilities, row["call"])
+    console.out.print(newest)
     kind = "calibrated on val" if trained.calibration else "not calibrated: nothing was held out"
     console.out.print(
-        f"{len(table)} bars. Probabilities are {kind}; calls are those that the metrics judge: the largest "
-        "raw score, before calibration undoes the class weights."
+        f"{len(table)} bars. Probabilities are {kind}. Calls are those that the metrics judge: the class with the "
+        "largest raw score, before calibration removes the effect of class weights."
     )
-    old = int((table["split"] != "new").sum())
-    if old:
-        console.out.print(f"{old} of them lie in the span of the training: calls there look better than they are.")
+    seen = int((table["split"] != "new").sum())
+    if seen:
+        console.out.print(f"{seen} of them lie in the span of the training: calls there look better than they are.")
