@@ -11,7 +11,6 @@ or a cluster, give `run_campaign` another engine and change nothing else:
 With a cluster, join it around both calls: `with join_cluster("auto") as nodes:` (`search.cluster.session`), and pass
 the nodes on: `plan_campaign(config, root, nodes)`.
 """
-# ruff: noqa: T201 - an example prints
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ A table has one row for each symbol and bar: when the bar opens (UTC), the symbo
 closed, a label of what came next, and the log return over the same h bars. Features, label and return are taken as
 they are; a feature whose rank correlation with the return exceeds 0.3 is refused, because it seems to know the future.
 """
-# ruff: noqa: T201 - an example prints
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ The metric here is the precision of the BUY and SELL calls: the share of them wh
 computed out of fold, on rows that neither the training nor the choice of the epoch has seen, for the winner and for the
 incumbent. The interval resamples blocks of time, because neighbouring rows are not independent.
 """
-# ruff: noqa: T201 - an example prints
 
 from __future__ import annotations
 

@@ -6,14 +6,11 @@
 Nothing is trained, and neither Ray nor torch is imported. While a campaign runs, its tables are missing or those of an
 earlier run; `folder.read_journal()` returns all trials up to now.
 """
-# ruff: noqa: T201 - an example prints
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-
-import pandas as pd
 
 from search.results import CampaignFolder
 
@@ -35,7 +32,7 @@ def main(root: Path, name: str) -> None:
     print(trials["status"].value_counts().to_string())
     print(trials.sort_values("value", ascending=False)[SHOWN].head(5).to_string(index=False))
 
-    curves = pd.read_parquet(folder.curves_table)
+    curves = folder.read_curves()
     stopped = curves[curves["action"] == "stop"]
     print(f"{len(curves)} epochs; stopped at rung:", stopped.groupby("epoch").size().to_dict())
 

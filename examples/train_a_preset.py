@@ -6,7 +6,6 @@
 For recorded bars, replace `synthetic=…` by `files=(Path("data/binance_BTCUSDT_5m.parquet"),)`. The command line does
 the same: `preset-train --preset quick_experiment --synthetic --output-dir checkpoints/example`.
 """
-# ruff: noqa: T201 - an example prints
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +295,15 @@ def data_config_of(config: CampaignConfig) -> DataConfig:
     return data
 
 
+def _installed_versions(*packages: str) -> dict[str, str]:
+    """Return the versions of those packages that are installed: without Ray, a campaign runs in this process."""
+    versions = {}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
+
+
 def make_campaign_yaml(plan: CampaignPlan, started: datetime) -> str:
     """Make the text of `campaign.yaml`: the settings as given, and what was resolved from them.
 
@@ -313,7 +321,7 @@ def make_campaign_yaml(plan: CampaignPlan, started: datetime) -> str:
             "base_recipe": plan.base.model_dump(mode="json"),
             "incumbent_recipe": plan.incumbent.model_dump(mode="json"),
             "sampler": sampler_keywords(plan.config.sampler),
-            "versions": {name: version(name) for name in ("preset-search", "torch", "ray", "optuna")},
+            "versions": _installed_versions("preset-search", "torch", "ray", "optuna"),
         },
     }
     return to_yaml(content)

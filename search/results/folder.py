@@ -283,6 +283,14 @@ class CampaignFolder:
         with reading(self.trials_table, "Resume the campaign: it writes the table again from its journal"):
             return pd.read_parquet(self.trials_table)[list(TRIAL_TYPES)].astype(TRIAL_TYPES)
 
+    def read_curves(self) -> pd.DataFrame:
+        """Read the curves table: a row for each trial and epoch.
+
+        Raises:
+            ConfigError: the table is missing or damaged.
+        """
+        return _read_table(self.curves_table)
+
     def read_predictions(self) -> pd.DataFrame:
         """Read the predictions of the full-fidelity trials and of the confirmation.
 

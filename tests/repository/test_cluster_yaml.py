@@ -198,7 +198,7 @@ def test_nodes_get_what_they_need_and_nothing_else(cluster: dict[str, Any]) -> N
         "constraints.txt",
         "dist/preset_search-0.1.0-py3-none-any.whl",
         "presets/mine.yaml",
-        "core/market/bars.py",
+        "core/data/bars.py",
     ]
     assert [path for path in needed if excluded(patterns, path)] == []
     unwanted = [

@@ -66,7 +66,7 @@ class Interrupted(InProcessEngine):
 
 
 def _curves(folder: CampaignFolder) -> pd.DataFrame:
-    return pd.read_parquet(folder.curves_table).drop(columns=["seconds"])
+    return folder.read_curves().drop(columns=["seconds"])
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ def test_everything_of_a_committed_campaign_can_be_read(folder: CampaignFolder) 
     assert folder.read_record().metric == "macro_f1"
     assert folder.read_record().device is None  # the version that ran it did not record one
     assert set(folder.read_predictions()["split"]) == set(folder.read_returns()["split"]) >= {"val", "test"}
+    assert len(folder.read_curves()) == sum(len(trial.epochs) for trial in trials)
     assert folder.read_incumbent_rows()[0]["epoch"] == 1
     assert folder.read_end_reason() == "trials"
     assert folder.read_verdict() is not None
@@ -48,6 +49,7 @@ READERS: dict[str, tuple[str, Callable[[CampaignFolder], object]]] = {
     "record": ("campaign.yaml", CampaignFolder.read_record),
     "journal": ("journal.log", CampaignFolder.read_journal),
     "trials": ("trials.parquet", CampaignFolder.read_trials),
+    "curves": ("curves.parquet", CampaignFolder.read_curves),
     "predictions": ("predictions.parquet", CampaignFolder.read_predictions),
     "returns": ("returns.parquet", CampaignFolder.read_returns),
     "incumbent": ("incumbent.json", CampaignFolder.read_incumbent_rows),
