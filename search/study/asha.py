@@ -1,6 +1,6 @@
-"""ASHA: at each rung, only the best part of the trials goes on. Li et al. 2020, arXiv:1810.05934.
+"""ASHA, which stops weak trials early: at each rung only the best share continues. Li et al. 2020, arXiv:1810.05934.
 
-Pure functions: what a rung has seen is read from the study, so it survives whatever ends the process.
+These are pure functions: the values that a rung has seen are read from the study, so they survive the end of a process.
 """
 
 from __future__ import annotations
@@ -14,26 +14,32 @@ Action = Literal["continue", "stop"]
 
 
 def rung_epochs(grace: int, reduction: int, max_epochs: int) -> tuple[int, ...]:
-    """Epochs of the rungs: grace, grace * reduction, … below max_epochs. Exact: no logarithms."""
-    found = []
+    """Return the epochs of the rungs: grace, grace * reduction, grace * reduction², …, below max_epochs.
+
+    Args:
+        grace: the first rung, in epochs.
+        reduction: factor between one rung and the next.
+        max_epochs: full fidelity, in epochs, at which no decision is needed.
+    """
+    epochs = []
     epoch = grace
-    while epoch < max_epochs:
-        found.append(epoch)
+    while epoch < max_epochs:  # exact, unlike a quotient of logarithms
+        epochs.append(epoch)
         epoch *= reduction
-    return tuple(found)
+    return tuple(epochs)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided at a rung, and the numbers that led to it.
+    """The decision on a trial at a rung, and the numbers that led to it.
 
     Attributes:
-        rung: the epoch.
-        value: the trial's value there.
-        seen: trials that have reached the rung, this one included.
-        rank: this one's place among them, from 1; a tie goes to whoever was there first. 0 if its value is not finite.
-        kept: how many of so many go on.
-        action: whether this one does.
+        rung: the epoch of the rung.
+        value: the trial's value at the rung; higher is better.
+        seen: number of trials that have reached the rung, this one included.
+        rank: the trial's rank among them, counted from 1; the earlier trial wins a tie. 0 if the value is not finite.
+        kept: number of these trials that ASHA lets continue.
+        action: whether this trial continues.
     """
 
     rung: int
@@ -44,7 +50,7 @@ class Decision:
     action: Action
 
     def as_row(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return the decision in plain values, for JSON."""
         return asdict(self)
 
     @property
@@ -52,17 +58,17 @@ class Decision:
         """Why the trial was stopped, in words."""
         if self.rank == 0:
             return f"value is not finite at epoch {self.rung}"
-        return f"stopped at rung {self.rung}: place {self.rank} of {self.seen}, of which {self.kept} go on"
+        return f"stopped at rung {self.rung}: rank {self.rank} of {self.seen}, not in the top {self.kept}"
 
 
 def decide(rung: int, value: float, earlier: Mapping[int, float], reduction: int) -> Decision:
-    """Decide on a trial that reaches a rung.
+    """Decide whether a trial that reaches a rung continues.
 
     Args:
-        rung: the epoch.
-        value: its value, higher is better.
-        earlier: values of the trials that reached this rung before, by trial.
-        reduction: of n trials at a rung, the best n // reduction go on, one at least.
+        rung: the epoch of the rung.
+        value: the trial's value; higher is better.
+        earlier: values of the trials that reached this rung before, by trial number.
+        reduction: reduction factor: of n trials at a rung the best n // reduction continue, but at least one.
     """
     seen = len(earlier) + 1
     kept = max(seen // reduction, 1)

@@ -1,4 +1,4 @@
-"""Optuna's samplers, with every keyword said."""
+"""Creates Optuna's samplers with every keyword given, so that no default of Optuna decides a proposal."""
 
 from __future__ import annotations
 
@@ -10,41 +10,46 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from search.study.settings import SamplerKind
 
 STARTUP_TRIALS = 10
+"""Number of finished trials before which the model-based samplers propose at random."""
 
 
 def make_sampler(kind: SamplerKind, seed: int, number: int = 0) -> BaseSampler:
-    """The sampler of one trial, with every keyword said, so that an upgrade cannot change it unseen.
+    """Create the sampler of one trial; every keyword is given, so that an upgrade of Optuna cannot silently change it.
 
     Args:
         kind: `tpe`, the Tree-structured Parzen Estimator (Bergstra et al. 2011; multivariate, Falkner et al. 2018),
-            whose `constant_liar` keeps trials that run side by side from being alike; `random`; `gp`, Gaussian process.
-        seed: the campaign's.
-        number: the trial's.
+            whose `constant_liar` keeps concurrent trials from being alike; `random`; `gp`, Gaussian process.
+        seed: seed of the campaign.
+        number: number of the trial; each trial has its own stream of random numbers.
     """
-    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    trial_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     match kind:
         case "tpe":
             return TPESampler(
                 n_startup_trials=STARTUP_TRIALS,
                 n_ei_candidates=24,
-                seed=own,
+                seed=trial_seed,
                 multivariate=True,
                 group=False,
                 constant_liar=True,
             )
         case "random":
-            return RandomSampler(seed=own)
+            return RandomSampler(seed=trial_seed)
         case "gp":
             return GPSampler(
-                seed=own,
-                independent_sampler=RandomSampler(seed=own),
+                seed=trial_seed,
+                independent_sampler=RandomSampler(seed=trial_seed),
                 n_startup_trials=STARTUP_TRIALS,
                 deterministic_objective=False,
             )
 
 
 def sampler_keywords(kind: SamplerKind) -> dict[str, Any]:
-    """What `make_sampler` says to Optuna, for the record; the seed apart."""
+    """Return the keywords, except the seed, that `make_sampler` gives to Optuna, for the records of a campaign.
+
+    Args:
+        kind: the sampler, as in `make_sampler`.
+    """
     common = {"n_startup_trials": STARTUP_TRIALS}
     match kind:
         case "tpe":

@@ -1,4 +1,4 @@
-"""What the proposals of a study depend on."""
+"""The settings that the proposals of a study depend on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:  # a campaign's settings are read without Optuna
+if TYPE_CHECKING:  # so that the settings of a campaign can be read without Optuna
     from optuna.distributions import BaseDistribution
 
 SamplerKind = Literal["tpe", "random", "gp"]
@@ -15,15 +15,15 @@ FidelityPolicy = Literal["complete", "pruned", "full_only"]
 
 @dataclass(frozen=True)
 class StudySettings:
-    """What a study's proposals depend on.
+    """The settings that the proposals of a study depend on.
 
     Attributes:
-        name: the study's, equal to its campaign's.
-        distributions: of each parameter.
-        sampler: which.
-        policy: what the sampler is told of a stopped trial: `complete` (its last value, Ray's way), `pruned` (its
-            values up to there, Optuna's), `full_only` (nothing).
-        seed: the campaign's.
+        name: name of the study, equal to that of its campaign.
+        distributions: Optuna's distribution of each hyperparameter, by name.
+        sampler: kind of the sampler, see `search.study.samplers.make_sampler`.
+        policy: fidelity policy: what the sampler learns of a stopped trial: `complete` (its last value, as in Ray
+            Tune), `pruned` (its values so far, as in Optuna), `full_only` (nothing).
+        seed: seed of the campaign.
     """
 
     name: str

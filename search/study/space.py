@@ -1,4 +1,4 @@
-"""Where a campaign searches each of the six hyperparameters that `core.config.hyperparameters` declares."""
+"""The search space: the range of each of the six hyperparameters that `core.config.hyperparameters` declares."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Range(Config):
-    """Real numbers from low to high."""
+    """A range of real numbers from low to high."""
 
     low: float
     """Smallest value."""
     high: float
     """Largest value."""
     log: bool = False
-    """Whether equal factors, not equal steps, are equally likely."""
+    """Sample on a logarithmic scale: equal factors, not equal steps, are equally likely."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -33,43 +33,43 @@ class Range(Config):
         return self
 
     def ends(self) -> tuple[float, float]:
-        """Smallest and largest value."""
+        """Return the smallest and the largest value."""
         return self.low, self.high
 
     def contains(self, value: float) -> bool:
-        """Whether a value lies in the range."""
+        """Return whether a value lies in the range."""
         return self.low <= value <= self.high
 
     def distribution(self) -> BaseDistribution:
-        """The range in Optuna's terms."""
+        """Return the range as a distribution of Optuna."""
         from optuna.distributions import FloatDistribution
 
         return FloatDistribution(self.low, self.high, log=self.log)
 
 
 class Choice(Config):
-    """One of several whole numbers."""
+    """A choice among several integers."""
 
     values: tuple[int, ...] = Field(min_length=1)
-    """The choices."""
+    """The integers to choose from."""
 
     def ends(self) -> tuple[int, int]:
-        """Smallest and largest value."""
+        """Return the smallest and the largest value."""
         return min(self.values), max(self.values)
 
     def contains(self, value: float) -> bool:
-        """Whether a value is among the choices."""
+        """Return whether a value is among the choices."""
         return value in self.values
 
     def distribution(self) -> BaseDistribution:
-        """The choice in Optuna's terms."""
+        """Return the choice as a distribution of Optuna."""
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.values)
 
 
 class SpaceConfig(Config):
-    """Where each hyperparameter is searched; what each of them means is said in `core.config.Hyperparameters`."""
+    """The range of each hyperparameter; what each of them means is documented in `core.config.Hyperparameters`."""
 
     learning_rate: Range = Range(low=1e-5, high=2e-3, log=True)
     batch_size: Choice = Choice(values=(64, 128, 256, 512))
@@ -80,35 +80,43 @@ class SpaceConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _keep_what_is_left_out(cls, content: Any) -> Any:
-        """Of a range given in part, the rest stays as it is by default: above all, whether it is logarithmic."""
+    def _merge_with_defaults(cls, content: Any) -> Any:
+        """Fill in what a partly given range leaves out from its default: above all, whether it is logarithmic."""
         if not isinstance(content, dict):
             return content
         merged = dict(content)
         for name in set(content) & set(cls.model_fields):
             if isinstance(content[name], dict):
-                whole = {**cls.model_fields[name].default.model_dump(), **content[name]}
-                # Past this point pydantic sees Python values, of which strictness wants tuples.
-                merged[name] = {key: tuple(part) if isinstance(part, list) else part for key, part in whole.items()}
+                fields = {**cls.model_fields[name].default.model_dump(), **content[name]}
+                # From here on pydantic sees Python values, among which its strict mode accepts tuples but no lists.
+                merged[name] = {
+                    key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+                }
         return merged
 
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Every hyperparameter's distribution, in the order of declaration."""
+        """Return the distribution of each hyperparameter by name, in the order of `HYPERPARAMETER_NAMES`."""
         return {name: getattr(self, name).distribution() for name in HYPERPARAMETER_NAMES}
 
     def contains(self, params: Mapping[str, float]) -> bool:
-        """Whether these six values lie in the space."""
+        """Return whether six values lie in the space.
+
+        Args:
+            params: values of the six hyperparameters, by name.
+        """
         return all(getattr(self, name).contains(params[name]) for name in HYPERPARAMETER_NAMES)
 
     def check(self) -> None:
-        """Refuse a space that reaches where no preset may lie.
+        """Check that a preset can hold every value of the space.
 
         Raises:
-            ConfigError: it does; names the hyperparameter.
+            ConfigError: a range reaches beyond the bounds of its hyperparameter, which the message names.
         """
         for end in (min, max):
             try:
                 Hyperparameters(**{name: end(getattr(self, name).ends()) for name in HYPERPARAMETER_NAMES})
             except ValidationError as error:
-                place = ", ".join(str(item["loc"][0]) for item in error.errors())
-                raise ConfigError(f"The space of {place} reaches beyond what a training accepts", "Narrow it") from None
+                names = ", ".join(str(item["loc"][0]) for item in error.errors())
+                raise ConfigError(
+                    f"The space of {names} reaches beyond what a training accepts", "Narrow that range"
+                ) from None

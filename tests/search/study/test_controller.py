@@ -88,7 +88,7 @@ def test_a_trial_at_max_epochs_is_complete_and_one_outside_the_best_is_stopped(d
     assert _whole(controller, 0.5).outcome == "complete"
     weak = _whole(controller, 0.4)
     assert (weak.outcome, weak.last_epoch) == ("stopped", 1)
-    assert weak.reason == "stopped at rung 1: place 2 of 2, of which 1 go on"
+    assert weak.reason == "stopped at rung 1: rank 2 of 2, not in the top 1"
     assert [log.number for log in desk.ended] == [0, 1]
 
 
