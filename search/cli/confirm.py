@@ -194,7 +194,7 @@ def verify(
     loaded = presets.load_preset(name)
     found = verifying(loaded, source, device, os.cpu_count() or 1)
     table = Table("", "recorded", "central 95 %", "now", "")
-    inside = [found.inside(figure, value) for _, figure, value in found.figures]
+    inside = [found.is_inside(figure, value) for _, figure, value in found.figures]
     for (metric, figure, value), fits in zip(found.figures, inside, strict=True):
         ends = "" if figure.low is None else f"[{figure.low:.4f}, {figure.high:.4f}]"
         told = ("inside" if fits else "outside") if found.same_data else "other bars"

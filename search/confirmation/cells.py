@@ -1,4 +1,4 @@
-"""The cells of a confirmation: how one is trained, and how a finished one is kept so that it is trained once."""
+"""Trains the cells of a confirmation, and keeps each result so that no cell is trained twice."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from search.study.retries import TrainingFailure
 
 @dataclass(frozen=True)
 class CellResult:
-    """A finished cell.
+    """The result of a finished cell.
 
     Attributes:
-        row: its row of the confirmation table, in plain values.
-        predictions: what it predicted on its held-out rows; empty if its training failed.
-        returns: the returns of the trades that follow the predictions; empty if its training failed.
+        row: the cell's row of the confirmation table, in plain values.
+        predictions: predictions of the held-out rows, see `make_predictions_table`; empty if the training failed.
+        returns: returns of following them, see `make_returns_table`; empty if the training failed.
     """
 
     row: dict[str, Any]
@@ -44,7 +44,10 @@ class CellResult:
     returns: pd.DataFrame
 
     def save(self, folder: Path) -> None:
-        """Write the result into a folder of its own, the row last: with it the cell counts as finished.
+        """Write the result into the folder of the cell, the row last: with it the cell counts as finished.
+
+        Args:
+            folder: path of the folder, which holds this result alone.
 
         Raises:
             ConfigError: the folder cannot be written.
@@ -56,7 +59,11 @@ class CellResult:
 
     @classmethod
     def load(cls, folder: Path) -> CellResult | None:
-        """Read a finished cell; None if it is not finished or its files are damaged: then it is trained again."""
+        """Read the result of a cell; None if it is not finished or damaged, so that it must be trained.
+
+        Args:
+            folder: path of the folder of the cell.
+        """
         try:
             with reading(folder):
                 row = json.loads((folder / ROW_FILE).read_text(encoding="utf-8"))
@@ -67,7 +74,11 @@ class CellResult:
             return None
 
     def of_candidate(self, number: int) -> CellResult:
-        """Return the same result as another candidate's: candidates with one recipe share a training."""
+        """Return the same result under another candidate's number: candidates with the same recipe share a training.
+
+        Args:
+            number: number of the candidate.
+        """
         tables = [table.assign(number=np.int32(number)) for table in (self.predictions, self.returns)]
         return CellResult({**self.row, "number": number}, *tables)
 
@@ -77,8 +88,11 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
 
     Args:
         cell: the candidate, the seed and the split.
-        dataset: the cell's own train, val, and as test its held-out rows.
-        job: where the process trains, and with what.
+        dataset: train and val of the cell, and as test its held-out rows.
+        job: the device, the threads and the storage that the process is given.
+
+    Yields:
+        the result of the cell, once; a training that fails by itself is a result, too.
     """
     device = job.prepare()
     recipe = cell.recipe
@@ -93,7 +107,7 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
         else:
             calibration, findings = trainer.evaluate_best().calibration, {}
         logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
-    except PresetSearchError as error:  # the same training would fail again
+    except PresetSearchError as error:  # the same training would fail again, so it is not run again
         failed = {**row, "status": "failed", "reason": " ".join(str(error).split())}
         yield CellResult(failed, pd.DataFrame(), pd.DataFrame())
         return
@@ -123,7 +137,7 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
 
 
 class CellTask(TrainingTask):
-    """The training of one cell, which keeps its result in the campaign's folder."""
+    """Runs the training of one cell and keeps its result in the campaign's folder."""
 
     def __init__(
         self, cell: Cell, job: TrialJob, share: Callable[[], Any], folder: Path, on_finished: Callable[[], None]
@@ -132,10 +146,10 @@ class CellTask(TrainingTask):
 
         Args:
             cell: the candidate, the seed and the split.
-            job: where the process trains, and with what.
-            share: returns the engine's handle of the cell's dataset.
-            folder: receives the result.
-            on_finished: called when the result is kept.
+            job: the device, the threads and the storage that the process is given.
+            share: function that returns the engine's handle of the cell's dataset.
+            folder: path of the folder that receives the result.
+            on_finished: function to call when the result is kept.
         """
         super().__init__()
         self._cell = cell
@@ -145,7 +159,7 @@ class CellTask(TrainingTask):
         self._on_finished = on_finished
 
     def attempt(self) -> tuple[Callable[..., Iterator[CellResult]], Sequence[Any]]:
-        """Begin another attempt."""
+        """Return the training of the cell and its arguments."""
         return train_cell, (self._cell, self._share(), self._job)
 
     def on_result(self, result: CellResult) -> None:
@@ -153,16 +167,16 @@ class CellTask(TrainingTask):
         result.save(self._folder)
 
     def on_finished(self) -> None:
-        """Tell that the cell is finished."""
+        """Report that the cell is finished."""
         self._on_finished()
 
     def on_given_up(self, failure: TrainingFailure, error: PresetSearchError | None) -> None:
-        """End the confirmation; what is finished is kept.
+        """End the confirmation; finished cells are kept.
 
         Raises:
-            PresetSearchError: always.
+            ConfigError: always.
         """
-        remedy = "Run the same command again: it continues there"
+        remedy = "Run the same command again: finished trainings are kept"
         if error is not None:
             raise ConfigError(failure.reason.rstrip("."), remedy)
         cell = self._cell
@@ -171,20 +185,27 @@ class CellTask(TrainingTask):
         )
 
 
-def confirmation_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """A row a candidate, seed and fold, and one of the final training; figures of what it predicted as `held_out_…`."""
+def make_confirmation_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Make the confirmation table, with a row for each cell.
+
+    Args:
+        rows: the rows of the results, the final training among them.
+
+    Returns:
+        a table in which metrics on val are columns `val_…`, metrics of the predicted rows `held_out_…`, and the biases
+        of the calibration `bias_…`.
+    """
     nested = ("val", "held_out", "bias", "checklist")
-    flat = []
+    flat_rows = []
     for row in rows:
-        plain = {key: value for key, value in row.items() if key not in nested}
-        for part in ("val", "held_out"):
-            plain |= {f"{part}_{name}": _number(value) for name, value in row.get(part, {}).items()}
-        plain |= {
-            f"bias_{name}": value for name, value in zip(("sell", "hold", "buy"), row.get("bias", []), strict=False)
-        }
-        flat.append(plain)
-    return pd.DataFrame(flat)
+        flat = {key: value for key, value in row.items() if key not in nested}
+        for group in ("val", "held_out"):
+            flat |= {f"{group}_{name}": _number_or_nan(value) for name, value in row.get(group, {}).items()}
+        if "bias" in row:
+            flat |= dict(zip(("bias_sell", "bias_hold", "bias_buy"), row["bias"], strict=True))
+        flat_rows.append(flat)
+    return pd.DataFrame(flat_rows)
 
 
-def _number(value: float | None) -> float:
+def _number_or_nan(value: float | None) -> float:
     return math.nan if value is None else float(value)

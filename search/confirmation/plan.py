@@ -1,4 +1,4 @@
-"""What a confirmation trains: candidates x seeds x folds, planned and checked before anything starts."""
+"""Plans a confirmation: checks the campaign and lists the trainings, candidates x seeds x folds, before any starts."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from search.results.predictions import INCUMBENT, TEST
 from search.study.trial_record import COMPLETE
 
 MIN_ROWS = 100
-"""Fewest usable rows of a fold's parts: all folds are judged together, so one alone may be small."""
+"""Fewest usable rows of each part of a fold; a fold may be small, because all folds are judged together."""
 COST_OF_EVALUATION = 0.35
-"""Of an epoch on a row that is evaluated, in terms of one that is trained on."""
+"""Time that evaluating a row takes, as a fraction of the time that training on a row takes."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Candidate:
     """A recipe to confirm.
 
     Attributes:
-        number: of the trial that it is from, or `INCUMBENT`.
-        hyperparameters: its six hyperparameters, by name.
-        recipe: all of it; the seed is set for each cell.
-        expected_epochs: how many a training will take, as far as is known.
+        number: number of the trial that the recipe comes from, or `INCUMBENT`.
+        hyperparameters: the six hyperparameters, by name.
+        recipe: the whole recipe; its seed is replaced in each cell.
+        expected_epochs: number of epochs that a training is expected to run, for the estimate of the time.
     """
 
     number: int
@@ -51,13 +51,19 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Name of the candidate, for messages and as a key."""
         return "incumbent" if self.number == INCUMBENT else f"trial {self.number}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: of a candidate, with a seed, on a fold (from 1), or the final one, which reads test."""
+    """One training of a confirmation.
+
+    Attributes:
+        candidate: the candidate that is trained.
+        seed: seed of the training.
+        split: `fold 1` and so on for the out-of-fold trainings, or `test` for the final one.
+    """
 
     candidate: Candidate
     seed: int
@@ -65,11 +71,16 @@ class Cell:
 
     @property
     def recipe(self) -> TrainingConfig:
-        """The whole recipe."""
+        """The whole recipe, with the seed of the cell."""
         return self.candidate.recipe.with_trainer(seed=self.seed)
 
     def key(self, identity: str, folds: int) -> str:
-        """Hash of all that its outcome depends on: a cell that was done is found again, another is not taken for it."""
+        """Return a hash of all that the result of the cell depends on, by which a finished cell is found again.
+
+        Args:
+            identity: identity of the campaign, which covers data, network and program.
+            folds: number of folds, which decides where each of them lies.
+        """
         content = [self.recipe.model_dump(mode="json"), self.split, folds, identity]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
@@ -79,16 +90,17 @@ class ConfirmationPlan:
     """A confirmation that has been checked and can start.
 
     Attributes:
-        campaign: the campaign as it was begun.
-        settings: how many of what.
+        campaign: the campaign as it was started.
+        settings: number of candidates, seeds and folds.
         incumbent: name of the preset to beat.
-        named_incumbent: how it was named, if it is not the campaign's own.
-        candidates: the best trials, best first, then the incumbent.
-        dataset: the main splits, test included: for the final training alone.
-        folds: a dataset a fold: its train, its inner val, and as test its block.
-        ledger_entry: the entry for the ledger, without the training that is read; None for the synthetic market.
-        missing: how many trainings are not done yet, but for the final one.
-        seconds: what they are expected to take, one after the other.
+        named_incumbent: the preset that was named in place of the campaign's own incumbent; None if none was.
+        candidates: the best trials, the best first, then the incumbent.
+        dataset: the splits of the campaign, test included, for the final training alone.
+        folds: the dataset of each fold, with its own train, an inner val, and as test the block that it predicts.
+        ledger_entry: the entry for the ledger, still without the hash of the final training; None on the synthetic
+            market.
+        missing: number of trainings that are not finished, without the final one.
+        seconds: time that these are expected to take, one after the other.
     """
 
     campaign: CampaignPlan
@@ -103,18 +115,22 @@ class ConfirmationPlan:
     seconds: float
 
     def cell_folder(self, cell: Cell) -> Path:
-        """Return the folder that keeps the result of a cell."""
+        """Return the path of the folder that keeps the result of a cell."""
         return _cell_folder(self.campaign, cell, self.settings.folds)
 
     def entry_for(self, final: Cell) -> LedgerEntry | None:
-        """Return the ledger entry to append before the final training is read on test."""
+        """Return the ledger entry to append before test is read; None on the synthetic market.
+
+        Args:
+            final: the final training, whose predictions of test are read.
+        """
         if self.ledger_entry is None:
             return None
         return replace(self.ledger_entry, reads=final.key(self.campaign.identity, 0))
 
     @property
     def cells(self) -> list[Cell]:
-        """All but the final training; by fold and seed first, so that every candidate comes along alike."""
+        """All trainings but the final one, sorted by fold and seed, so that all candidates progress alike."""
         return [
             Cell(candidate, seed, f"fold {fold}")
             for fold in range(len(self.folds), 0, -1)  # the longest trainings first
@@ -124,11 +140,11 @@ class ConfirmationPlan:
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds that the search did not use."""
+        """Seeds of the trainings of each candidate, none of which the search used."""
         return _seeds(self.campaign, self.settings)
 
     def dataset_of(self, cell: Cell) -> Dataset:
-        """What a cell trains on and predicts."""
+        """Return the dataset that a cell is trained on, with the rows that it predicts as test."""
         return self.dataset if cell.split == TEST else self.folds[int(cell.split.split()[1]) - 1]
 
 
@@ -139,73 +155,77 @@ def plan_confirmation(
     incumbent: str | None = None,
     nodes: Sequence[Node] = (),
 ) -> ConfirmationPlan:
-    """Check that a campaign can be confirmed.
+    """Plan the confirmation of a campaign: check that it can be confirmed, and list the trainings.
 
     Args:
-        name: the campaign's.
+        name: name of the campaign.
         root: folder of all campaigns.
-        settings: how many of what; what is not said of it is the campaign's own.
-        incumbent: preset to beat; the campaign's own if not given.
-        nodes: the machines that there are; without any, this one.
+        settings: number of candidates, seeds and folds; those that are left out are the campaign's own.
+        incumbent: preset to beat; None for the campaign's own incumbent.
+        nodes: the machines of the cluster; without any, this machine.
 
     Raises:
-        ConfigError: it cannot: it has no full-fidelity trial, or its files, data or program are not what they were.
-        DataError: data that cannot be used, or too few for so many folds.
+        ConfigError: the campaign has no full-fidelity trial, a file of it is missing or damaged, data, presets or
+            program have changed, or the confirmation was begun with other settings.
+        DataError: the data cannot be used, or are too few for the number of folds.
     """
     campaign = plan_resume(name, root, None, None, nodes)
     config = campaign.config
-    _check_searched(campaign)
+    _check_search_results(campaign)
     settings, incumbent = _agreed_settings(campaign, settings, incumbent)
     trials = campaign.folder.read_trials()
-    best = tables.rank_trials(trials)[: settings.top]
-    if not best:
+    best_trials = tables.rank_trials(trials)[: settings.top]
+    if not best_trials:
         raise ConfigError(f"Campaign {name} has no full-fidelity trial to confirm", "Resume it with more --trials")
     data = data_config_of(config)
     folds = _folds(data, settings.folds)
     dataset = load_dataset(data)
-    rival = presets.load_preset(incumbent or config.incumbent)
-    recipe = campaign.incumbent if incumbent is None else make_incumbent_recipe(rival, config)
-    candidates = [_candidate(campaign, row) for row in best]
-    epochs = _epochs_of_incumbent(campaign) if incumbent is None else recipe.trainer.epochs
-    candidates.append(Candidate(INCUMBENT, rival.hyperparameters.model_dump(), recipe, epochs))
+    preset = presets.load_preset(incumbent or config.incumbent)
+    recipe = campaign.incumbent if incumbent is None else make_incumbent_recipe(preset, config)
+    epochs = _incumbent_epochs(campaign) if incumbent is None else recipe.trainer.epochs
+    candidates = [_make_candidate(campaign, row) for row in best_trials]
+    candidates.append(Candidate(INCUMBENT, preset.hyperparameters.model_dump(), recipe, epochs))
     for fold in folds:
         for candidate in candidates:
             fold.check_batch_size(candidate.recipe.trainer.batch_size)
-    rate = float(trials["seconds"].sum() / max(trials["epochs"].sum(), 1)) / _work(campaign.dataset)
+    seconds_per_epoch = float(trials["seconds"].sum() / max(trials["epochs"].sum(), 1))
+    seconds_per_row = seconds_per_epoch / _epoch_cost(campaign.dataset)
     plan = ConfirmationPlan(
         campaign=campaign,
         settings=settings,
-        incumbent=rival.name,
+        incumbent=preset.name,
         named_incumbent=incumbent,
         candidates=tuple(candidates),
         dataset=dataset,
         folds=folds,
-        ledger_entry=None if dataset.is_synthetic else _ledger_entry(campaign, dataset, len(trials)),
+        ledger_entry=None if dataset.is_synthetic else _make_ledger_entry(campaign, dataset, len(trials)),
         missing=0,
         seconds=0.0,
     )
-    missing = _missing(plan)
-    work = sum(cell.candidate.expected_epochs * _work(plan.dataset_of(cell)) for cell in missing)
-    return replace(plan, missing=len(missing), seconds=work * rate)
+    missing = _missing_cells(plan)
+    rows = sum(cell.candidate.expected_epochs * _epoch_cost(plan.dataset_of(cell)) for cell in missing)
+    return replace(plan, missing=len(missing), seconds=rows * seconds_per_row)
 
 
-def _candidate(campaign: CampaignPlan, row: Mapping[str, Any]) -> Candidate:
-    """Return the candidate that a row of the trials table stands for."""
+def _make_candidate(campaign: CampaignPlan, row: Mapping[str, Any]) -> Candidate:
+    """Make the candidate of a row of the trials table."""
     values = {name: row[name] for name in HYPERPARAMETER_NAMES}
     recipe = Hyperparameters(**values).apply(campaign.base)
     return Candidate(int(row["number"]), values, recipe, campaign.config.max_epochs)
 
 
 def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
+    """Return the dataset of each fold."""
     market = read_market(data)
     folds = fold_borders(market.span, data, count)
     return tuple(fit_dataset(market, data, borders, min_rows=MIN_ROWS) for borders in folds)
 
 
-def _missing(plan: ConfirmationPlan) -> list[Cell]:
+def _missing_cells(plan: ConfirmationPlan) -> list[Cell]:
+    """Return the cells that are not finished; of candidates with the same recipe, one."""
     folds = plan.settings.folds
-    cells = {cell.key(plan.campaign.identity, folds): cell for cell in plan.cells}  # one recipe is trained once
-    return [cell for cell in cells.values() if _status(plan.campaign, cell, folds) is None]
+    cells = {cell.key(plan.campaign.identity, folds): cell for cell in plan.cells}
+    return [cell for cell in cells.values() if _cell_status(plan.campaign, cell, folds) is None]
 
 
 def _agreed_settings(
@@ -215,6 +235,11 @@ def _agreed_settings(
 
     With other settings it would be another confirmation, and test would be read twice. Only an incumbent whose training
     failed may be replaced: nothing can have been read without one to compare with.
+
+    Args:
+        campaign: the campaign to confirm.
+        named: the settings that the caller names.
+        named_incumbent: the incumbent that the caller names; None if none.
 
     Raises:
         ConfigError: the confirmation was begun with other settings than those named.
@@ -232,19 +257,26 @@ def _agreed_settings(
         text = " ".join(f"--{name} {value}" for name, value in options.items())
         raise ConfigError(
             f"The confirmation of {campaign.config.name} was begun with {text}",
-            "Continue with these: name no other settings",
+            "Continue it with these settings: name no others",
         )
     return begun, incumbent
 
 
 def _updated(settings: ConfirmConfig, named: ConfirmConfig | Mapping[str, int] | None) -> ConfirmConfig:
+    """Return the settings with those that the caller names in their place."""
     if isinstance(named, ConfirmConfig):
         return named
     return parse(ConfirmConfig, {**settings.model_dump(), **(named or {})}, "confirm")
 
 
 def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: str | None) -> bool:
-    """Whether a training of the incumbent is done, and failed."""
+    """Return whether a training of the incumbent is finished and failed.
+
+    Args:
+        campaign: the campaign to confirm.
+        settings: the settings that the confirmation was begun with.
+        named: the incumbent that it was begun with; None for the campaign's own.
+    """
     recipe = campaign.incumbent if named is None else make_incumbent_recipe(presets.load_preset(named), campaign.config)
     candidate = Candidate(INCUMBENT, {}, recipe, recipe.trainer.epochs)
     cells = [
@@ -252,11 +284,11 @@ def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: st
         for seed in _seeds(campaign, settings)
         for fold in range(settings.folds)
     ]
-    return any(_status(campaign, cell, settings.folds) not in (None, COMPLETE) for cell in cells)
+    return any(_cell_status(campaign, cell, settings.folds) not in (None, COMPLETE) for cell in cells)
 
 
-def _status(campaign: CampaignPlan, cell: Cell, folds: int) -> str | None:
-    """How a training ended; None if it is not done."""
+def _cell_status(campaign: CampaignPlan, cell: Cell, folds: int) -> str | None:
+    """Return how the training of a cell ended; None if it is not finished, or its row is damaged."""
     path = _cell_folder(campaign, cell, folds) / ROW_FILE
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["status"])
@@ -269,44 +301,59 @@ def _cell_folder(campaign: CampaignPlan, cell: Cell, folds: int) -> Path:
 
 
 def _seeds(campaign: CampaignPlan, settings: ConfirmConfig) -> list[int]:
-    return [(campaign.config.seed + 1 + place) % 2**32 for place in range(settings.seeds)]
+    return [(campaign.config.seed + 1 + offset) % 2**32 for offset in range(settings.seeds)]
 
 
-def begin(plan: ConfirmationPlan) -> None:
-    """Write down what a confirmation is begun with."""
+def record_settings(plan: ConfirmationPlan) -> None:
+    """Record the settings that a confirmation is begun with, so that it cannot be continued with others.
+
+    Args:
+        plan: the confirmation.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
     content = {"settings": plan.settings.model_dump(mode="json"), "incumbent": plan.named_incumbent}
     write_json(plan.campaign.folder.confirmation_settings, content)
 
 
-def _check_searched(campaign: CampaignPlan) -> None:
-    """Make sure, before hours of training, that what the search left is whole."""
+def _check_search_results(campaign: CampaignPlan) -> None:
+    """Check, before hours of training, that the files of the search are all there and unchanged."""
     folder = campaign.folder
     manifest.check_manifest(folder, SEARCH_FILES)
     trials = folder.read_journal()
     tables.check_trial_outputs(folder, campaign.storage, trials)
 
 
-def _work(dataset: Dataset) -> float:
-    """What an epoch costs, in rows trained on."""
+def _epoch_cost(dataset: Dataset) -> float:
+    """Return how long an epoch takes, in rows that could be trained on meanwhile."""
     return len(dataset.train) + COST_OF_EVALUATION * len(dataset.val)
 
 
-def _epochs_of_incumbent(campaign: CampaignPlan) -> int:
+def _incumbent_epochs(campaign: CampaignPlan) -> int:
+    """Return how many epochs the incumbent's training ran in the search; its limit where that is not recorded."""
     try:
         return max(len(campaign.folder.read_incumbent_rows()), 1)
     except ConfigError:
         return campaign.incumbent.trainer.epochs
 
 
-def _ledger_entry(campaign: CampaignPlan, dataset: Dataset, trials: int) -> LedgerEntry:
+def _make_ledger_entry(campaign: CampaignPlan, dataset: Dataset, trials: int) -> LedgerEntry:
+    """Make the ledger entry of a confirmation, without the hash of the final training.
+
+    Args:
+        campaign: the campaign to confirm.
+        dataset: its splits, test included.
+        trials: number of its trials.
+    """
     data, borders = campaign.config.data, dataset.borders
-    names: Sequence[Path] = bar_files(data)
+    paths: Sequence[Path] = bar_files(data)
     return LedgerEntry(
         campaign=campaign.config.name,
         started=str(campaign.folder.read_record().started),
-        exchange=",".join(sorted({path.name.split("_")[0] for path in names})),
+        exchange=",".join(sorted({path.name.split("_")[0] for path in paths})),
         symbols=list(dataset.symbol_names),
-        interval=data.interval if not names else names[0].stem.split("_")[-1],
+        interval=data.interval if not paths else paths[0].stem.split("_")[-1],
         val=[file_format.iso(edge) for edge in borders.val],
         test=[file_format.iso(edge) for edge in borders.test],
         trials=trials,

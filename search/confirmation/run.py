@@ -1,4 +1,4 @@
-"""Runs a confirmation: trains its cells, chooses the winner, reads test once, writes the verdict."""
+"""Runs a confirmation: trains its cells, chooses the winner, reads test once, and writes the verdict."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from core.files import write_json, write_table
 from search.campaign import backup
 from search.campaign.driver_log import driver_log
 from search.cluster.software import installed_software
-from search.confirmation.cells import CellResult, CellTask, confirmation_table
+from search.confirmation.cells import CellResult, CellTask, make_confirmation_table
 from search.confirmation.certify import make_verdict, select_winner
-from search.confirmation.plan import Cell, ConfirmationPlan, begin
+from search.confirmation.plan import Cell, ConfirmationPlan, record_settings
 from search.engine.job import TrialJob
 from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
@@ -36,18 +36,18 @@ _LOG = logging.getLogger(__name__)
 
 
 def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
-    """Train all cells that are not finished yet, choose the winner, read test once, write the verdict.
+    """Train the cells that are not finished, choose the winner, read test once, and write the verdict.
 
     Args:
         plan: the confirmation.
-        engine: runs its trainings.
+        engine: the engine that runs the trainings.
 
     Returns:
-        the verdict.
+        the verdict, which is written into the campaign's folder.
 
     Raises:
-        ConfigError: the campaign is being run, or its folder cannot be written.
-        KeyboardInterrupt: it was ended by hand; what is finished is kept.
+        ConfigError: another process runs the campaign, a training failed for good, or the folder cannot be written.
+        KeyboardInterrupt: the confirmation was ended by hand; finished cells are kept.
     """
     campaign = plan.campaign
     folder = campaign.folder
@@ -58,7 +58,7 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
         owner_token = campaign.storage.claim() if campaign.backup_storage else None
         with backup.backed_up(folder, campaign.backup_storage, owner_token) as taken_over:
             run = _Run(plan, engine, owner_token, taken_over, _monitor(campaign.backup_storage))
-            begin(plan)
+            record_settings(plan)
             _LOG.info("confirmation started", extra={"cells": len(plan.cells), "missing": plan.missing})
             out_of_fold = run.train(plan.cells, "confirmation")
             selection = select_winner(plan, out_of_fold)
@@ -82,9 +82,9 @@ class _Run:
 
     Attributes:
         plan: the confirmation.
-        engine: runs its trainings.
-        owner_token: what the driver left in the campaign's storage, see `TrialJob`.
-        taken_over: returns whether another driver has taken the campaign over.
+        engine: the engine that runs the trainings.
+        owner_token: the token that this driver got when it claimed the storage; None where there is one machine.
+        taken_over: function that returns whether another driver has taken the campaign over.
         monitor: knows whether a remote storage is available; None where files go to this machine's own disk.
         shared: the engine's handles of the datasets, by split.
     """
@@ -97,10 +97,10 @@ class _Run:
     shared: dict[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Check that the run is to continue.
+        """Check that nobody has ended the run.
 
         Raises:
-            KeyboardInterrupt: someone asks for an end.
+            KeyboardInterrupt: someone asks it to end.
             ConfigError: another driver has taken the campaign over.
         """
         campaign = self.plan.campaign
@@ -111,18 +111,25 @@ class _Run:
             raise backup.taken_over_error(campaign.config.name)
 
     def back_up_ledger(self) -> None:
-        """Copy the campaign's ledger entries into its storage, before test is read: other machines must know of it."""
+        """Copy the campaign's ledger entries to its storage, before test is read: other machines must know of it."""
         if self.monitor is not None:
             campaign = self.plan.campaign
             copy = partial(backup.backup_ledger, campaign.folder, campaign.storage)
             self.monitor.retry_until_available(copy, campaign.folder.stop_request.exists)
 
     def train(self, cells: Sequence[Cell], title: str) -> list[CellResult]:
-        """Train all cells that are not finished yet; returns the results of all, in their order.
+        """Train the cells that are not finished.
 
         Args:
             cells: the cells.
-            title: of the progress bar.
+            title: title of the progress bar.
+
+        Returns:
+            the results of all cells, in their order.
+
+        Raises:
+            ConfigError: a training failed for good, or another driver has taken the campaign over.
+            KeyboardInterrupt: someone asks the run to end.
         """
         campaign = self.plan.campaign
         missing = [cell for cell in cells if CellResult.load(self.plan.cell_folder(cell)) is None]
@@ -134,10 +141,10 @@ class _Run:
             campaign.resources.max_concurrent,
         )
         with console.progress_bar() as bar:
-            shown = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
+            bar_task = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
             for cell in missing:
                 share, folder = partial(self._share, cell), self.plan.cell_folder(cell)
-                runner.add(CellTask(cell, self._job(), share, folder, on_finished=partial(bar.advance, shown)))
+                runner.add(CellTask(cell, self._job(), share, folder, on_finished=partial(bar.advance, bar_task)))
             while not runner.is_idle:
                 self.check()
                 runner.poll(POLL_SECONDS)
@@ -145,6 +152,7 @@ class _Run:
         return [result.of_candidate(cell.candidate.number) for cell, result in results if result is not None]
 
     def _job(self) -> TrialJob:
+        """Make the job that training processes are given."""
         campaign = self.plan.campaign
         return TrialJob(
             campaign.base,
@@ -168,7 +176,7 @@ def _monitor(storage: Storage | None) -> StorageMonitor | None:
 
 @contextmanager
 def _locked(journal_path: Path) -> Iterator[None]:
-    """Hold the journal, so that nobody runs the campaign meanwhile."""
+    """Hold the lock of the journal while the block lasts, so that nobody runs the campaign meanwhile."""
     journal = Journal(journal_path)
     try:
         yield
@@ -177,8 +185,17 @@ def _locked(journal_path: Path) -> Iterator[None]:
 
 
 def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdict: Verdict) -> None:
+    """Write the tables, the verdict and the manifest, in this order, then remove the finished cells.
+
+    The manifest is written last: once it lists the verdict, the confirmation is concluded.
+
+    Args:
+        plan: the confirmation.
+        results: the results of all cells, the final training last.
+        verdict: the verdict.
+    """
     folder = plan.campaign.folder
-    write_table(folder.confirmation_table, confirmation_table([result.row for result in results]))
+    write_table(folder.confirmation_table, make_confirmation_table([result.row for result in results]))
     for path, recorded, tables in (
         (folder.predictions, folder.read_predictions(), [result.predictions for result in results]),
         (folder.returns, folder.read_returns(), [result.returns for result in results]),

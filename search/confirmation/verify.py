@@ -1,4 +1,4 @@
-"""Trains a confirmed preset once more, to see whether its recorded figures come out again."""
+"""Verifies a confirmed preset: trains it again, and compares the figures on test with the recorded ones."""
 
 from __future__ import annotations
 
@@ -24,19 +24,24 @@ from core.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Verification:
-    """What a second training came to.
+    """The figures of a second training beside the recorded ones.
 
     Attributes:
-        figures: metric, what is recorded, and what came out now.
-        same_data: whether the bars are those of the record.
+        figures: for each metric its name, the recorded figure, and the value of the second training.
+        same_data: whether the bars are those that the figures were recorded on.
     """
 
     figures: tuple[tuple[Literal["macro_f1", "direction_auc"], Figure, float], ...]
     same_data: bool
 
     @staticmethod
-    def inside(figure: Figure, value: float) -> bool:
-        """Whether a value lies in the recorded interval; without one, whether it is as recorded."""
+    def is_inside(figure: Figure, value: float) -> bool:
+        """Return whether a value lies in the recorded interval, or equals the recorded value if there is no interval.
+
+        Args:
+            figure: the recorded figure.
+            value: the value of the second training; NaN where it is not defined.
+        """
         if figure.value is None:
             return math.isnan(value)
         if figure.low is None or figure.high is None:
@@ -45,26 +50,26 @@ class Verification:
 
 
 def verify_preset(preset: Preset, source: Mapping[str, Any], device: str, threads: int) -> Verification:
-    """Train with the recorded seed on the recorded span, and read its test rows.
+    """Train a preset again with its recorded seed on its recorded span, and evaluate it on the test rows.
 
     Args:
-        preset: a confirmed one.
-        source: data settings that say where the bars lie.
-        device: where to train.
-        threads: CPU threads.
+        preset: a confirmed preset.
+        source: data settings that say where the bars lie; empty for a preset of the synthetic market.
+        device: device to train on: `auto`, `cpu` or `cuda`.
+        threads: number of CPU threads to train with.
 
     Raises:
-        ConfigError: the preset was not confirmed, or no bars are named.
+        ConfigError: the preset was not confirmed or comes from a dry run, or no bars are named.
         DataError: the bars cannot be used.
     """
     record = preset.provenance
     if record is None or record.confirmation is None or record.confirmation.test is None:
         raise ConfigError(
-            f"Preset {preset.name} was not confirmed: it records no figure of test", "Confirm its campaign"
+            f"Preset {preset.name} was not confirmed: it records no figures on test", "Confirm its campaign"
         )
     if record.dry_run:
-        raise ConfigError(f"Preset {preset.name} is of a dry run", "Verify one of a whole campaign")
-    config = _data(preset, source)
+        raise ConfigError(f"Preset {preset.name} comes from a dry run", "Verify a preset of a whole campaign")
+    config = _data_config(preset, source)
     fetch_missing(config)
     dataset = load_dataset(config)
     recipe = preset.training_config(
@@ -73,35 +78,46 @@ def verify_preset(preset: Preset, source: Mapping[str, Any], device: str, thread
     torch.set_num_threads(threads)
     trainer = Trainer(recipe, dataset, resolve_device(cast(Device, device)))
     with console.progress_bar() as bar:
-        shown = bar.add_task(f"training {preset.name}", total=recipe.trainer.epochs)
+        bar_task = bar.add_task(f"training {preset.name}", total=recipe.trainer.epochs)
         for _ in trainer:
-            bar.advance(shown)
+            bar.advance(bar_task)
     trainer.load_best()
     rows = dataset.test
     probabilities = softmax(trainer.logits(torch.from_numpy(rows).to(trainer.device)), axis=1)
-    now = evaluate_rows(dataset, rows, probabilities, ["macro_f1", "direction_auc"])
-    test = record.confirmation.test
+    metrics = evaluate_rows(dataset, rows, probabilities, ["macro_f1", "direction_auc"])
+    recorded = record.confirmation.test
     return Verification(
-        (("macro_f1", test.macro_f1, now["macro_f1"]), ("direction_auc", test.direction_auc, now["direction_auc"])),
-        dataset.fingerprint == record.data.fingerprint,
+        figures=(
+            ("macro_f1", recorded.macro_f1, metrics["macro_f1"]),
+            ("direction_auc", recorded.direction_auc, metrics["direction_auc"]),
+        ),
+        same_data=dataset.fingerprint == record.data.fingerprint,
     )
 
 
-def _data(preset: Preset, source: Mapping[str, Any]) -> DataConfig:
-    """The recorded settings over the bars named, cut to the recorded span."""
+def _data_config(preset: Preset, source: Mapping[str, Any]) -> DataConfig:
+    """Return the recorded data settings with the bars that the source names, cut to the recorded span.
+
+    Args:
+        preset: a preset with a record of its data.
+        source: data settings that say where the bars lie.
+
+    Raises:
+        ConfigError: no bars are named, and the preset is not of the synthetic market.
+    """
     assert preset.provenance is not None
     data = preset.provenance.data
-    start, last = (pd.Timestamp(edge) for edge in data.span)
+    start, last_bar = (pd.Timestamp(instant) for instant in data.span)
     settings = {**data.settings, **source}
-    named = any(kind in source for kind in SOURCES)
-    if data.synthetic and not named:
+    names_bars = any(kind in source for kind in SOURCES)
+    if data.synthetic and not names_bars:
         return parse(DataConfig, settings, preset.name)
     settings.pop("synthetic", None)
-    if not named:
+    if not names_bars:
         raise ConfigError(
             "No bars are named",
-            f"Add --data FILE…, or --symbols {' '.join(data.symbols)} --store DIR; or --config, its campaign's file",
+            f"Add --data FILE…, or --symbols {' '.join(data.symbols)} --store DIR, or --config CAMPAIGN.yaml",
         )
-    stop = last + pd.Timedelta(microseconds=data.bar or 0)
-    settings |= {"until": stop.isoformat(), "days": (stop - start) / pd.Timedelta(days=1)}
+    end = last_bar + pd.Timedelta(microseconds=data.bar or 0)
+    settings |= {"until": end.isoformat(), "days": (end - start) / pd.Timedelta(days=1)}
     return parse(DataConfig, settings, preset.name)

@@ -18,7 +18,7 @@ from search.campaign import run as campaign
 from search.cli import confirm
 from search.config import ConfirmConfig
 from search.confirmation import run as confirmation
-from search.confirmation.plan import Cell, ConfirmationPlan, begin, plan_confirmation
+from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation, record_settings
 from search.engine.in_process import InProcessEngine
 from search.results import ledger, manifest
 from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FILE, CampaignFolder
@@ -71,7 +71,7 @@ def test_flags_leave_the_campaigns_own_settings_be(root: Path, tmp_path: Path, m
     with pytest.raises(ConfigError, match="'seeds'"):
         plan_confirmation(NAME, root, {"seeds": 0})
     shutil.copytree(root, tmp_path / "results")
-    begin(plan_confirmation(NAME, tmp_path / "results", {"top": 1, "seeds": 1}))
+    record_settings(plan_confirmation(NAME, tmp_path / "results", {"top": 1, "seeds": 1}))
     again = plan_confirmation(NAME, tmp_path / "results", {"seeds": 1})  # as it was begun
     assert again.settings == ConfirmConfig(top=1, seeds=1, folds=2)
 
@@ -84,7 +84,7 @@ def test_an_incumbent_whose_training_failed_and_only_that_can_be_replaced(root: 
     shutil.copytree(root, tmp_path / "results")
     for name in (None, "conservative"):
         begun = plan_confirmation(NAME, tmp_path / "results", incumbent=name)
-        begin(begun)
+        record_settings(begun)
         place = begun.cell_folder(next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
         place.mkdir()
         row = place / ROW_FILE
@@ -99,7 +99,7 @@ def test_an_incumbent_whose_training_failed_and_only_that_can_be_replaced(root: 
         with pytest.raises(ConfigError, match="was begun with"):
             plan_confirmation(NAME, tmp_path / "results", {"seeds": 1}, "production_large")
         shutil.rmtree(place.parent)
-    begin(other)
+    record_settings(other)
     with pytest.raises(ConfigError, match=r"begun with .*--incumbent production_large"):
         plan_confirmation(NAME, tmp_path / "results", incumbent="conservative")
 
@@ -171,7 +171,7 @@ def test_a_search_that_is_not_whole_is_not_confirmed(root: Path, tmp_path: Path,
 def test_a_confirmation_goes_on_as_it_was_begun(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "results")
     settings = ConfirmConfig(top=1, seeds=1, folds=1)
-    begin(plan_confirmation(NAME, tmp_path / "results", settings, incumbent="conservative"))
+    record_settings(plan_confirmation(NAME, tmp_path / "results", settings, incumbent="conservative"))
     again = plan_confirmation(NAME, tmp_path / "results")
     assert (again.settings, again.incumbent) == (settings, "conservative")
     assert plan_confirmation(NAME, tmp_path / "results", settings).settings == settings

@@ -23,7 +23,7 @@ from search.cli import confirm
 from search.cli.app import app
 from search.confirmation import certify
 from search.confirmation import run as confirmation
-from search.confirmation.cells import CellResult, confirmation_table, train_cell
+from search.confirmation.cells import CellResult, make_confirmation_table, train_cell
 from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation
 from search.confirmation.verify import Verification
@@ -142,7 +142,7 @@ def test_a_cell_predicts_its_block_with_what_its_own_val_chose(
 
 
 def test_the_table_has_a_row_a_cell(trained: list[CellResult], final: CellResult) -> None:
-    table = confirmation_table([each.row for each in [*trained, final]])
+    table = make_confirmation_table([each.row for each in [*trained, final]])
     assert len(table) == 13
     assert set(table["split"]) == {"fold 1", "fold 2", TEST}
     assert table.groupby(["number", "seed", "split"]).size().max() == 1
@@ -403,8 +403,8 @@ def test_a_test_span_without_buy_or_sell_gives_a_preset_all_the_same(
     assert loaded.confirmation is not None
     assert loaded.confirmation.test is not None
     assert loaded.confirmation.test.direction_auc.value is None
-    assert Verification.inside(loaded.confirmation.test.direction_auc, float("nan"))
-    assert not Verification.inside(loaded.confirmation.test.direction_auc, 0.5)
+    assert Verification.is_inside(loaded.confirmation.test.direction_auc, float("nan"))
+    assert not Verification.is_inside(loaded.confirmation.test.direction_auc, 0.5)
 
 
 def test_a_folder_under_another_name_is_refused(confirmed: Path) -> None:

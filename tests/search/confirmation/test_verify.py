@@ -35,21 +35,21 @@ def test_the_same_training_comes_out_again_and_what_is_recorded_is_compared() ->
     assert found.figures == again.figures
     (name, figure, value), _ = found.figures
     assert (name, figure.value) == ("macro_f1", 0.604466)
-    assert not found.inside(figure, value)  # one epoch on another market is no match for what is recorded
+    assert not found.is_inside(figure, value)  # one epoch on another market is no match for what is recorded
     assert not found.same_data
 
 
 def test_inside_is_inside_the_interval_or_else_equal() -> None:
     wide, none = Figure(value=0.5, low=0.4, high=0.6), Figure(value=0.5, low=None, high=None)
-    assert [Verification.inside(wide, value) for value in (0.39, 0.4, 0.6, 0.61)] == [False, True, True, False]
-    assert [Verification.inside(none, value) for value in (0.5, 0.51)] == [True, False]
+    assert [Verification.is_inside(wide, value) for value in (0.39, 0.4, 0.6, 0.61)] == [False, True, True, False]
+    assert [Verification.is_inside(none, value) for value in (0.5, 0.51)] == [True, False]
 
 
 def test_what_was_not_confirmed_cannot_be_verified() -> None:
     for name in (str(GOLDEN / "schema_1.yaml"), "production_small"):
         with pytest.raises(ConfigError, match="was not confirmed"):
             verify_preset(presets.load_preset(name), {}, "cpu", 1)
-    with pytest.raises(ConfigError, match="of a dry run"):
+    with pytest.raises(ConfigError, match="comes from a dry run"):
         verify_preset(_preset(dry_run=True), {}, "cpu", 1)
 
 
@@ -65,7 +65,7 @@ def test_the_recorded_span_is_cut_out_of_the_bars_named() -> None:
     made = _preset()
     assert made.provenance is not None
     data = made.provenance.data.model_dump(mode="json") | {"synthetic": False}
-    config = verify._data(_preset(data=data), {"symbols": ["BTCUSDT"], "store": "data"})
+    config = verify._data_config(_preset(data=data), {"symbols": ["BTCUSDT"], "store": "data"})
     assert config.symbols == ("BTCUSDT",)
     assert config.until is not None
     assert config.until.isoformat() == "2024-03-10T10:40:00+00:00"
