@@ -73,8 +73,8 @@ def run_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
         study = CampaignStudy(folder.journal, study_settings(plan.config))
         try:
             for name, trials in plan.earlier:
-                study.tell_earlier(name, trials)
-            study.ask_first(plan.asked_first)
+                study.add_earlier_trials(name, trials)
+            study.enqueue_trials(plan.asked_first)
             write_text(folder.config_file, content)
             return _run_search(plan, study, started, owner_token, engine)
         finally:

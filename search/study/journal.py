@@ -1,8 +1,9 @@
 """The journal: an append-only file of JSON lines, in Optuna's own format, with one writer.
 
-Optuna's backend for such files lets a torn last line be glued to the next append, and can wait for ever on a stale
-lock. This one holds the file by `flock`, which the kernel releases however its holder ends, cuts off what a crash tore,
-and writes what belongs together in one piece. Whatever reads Optuna's journals (its dashboard) reads these.
+Optuna's backend for such files appends to a last line that a crash left incomplete, and can wait forever for a stale
+lock. This one locks the file by `flock`, which the kernel releases however the process ends, cuts off what a crash left
+incomplete, and writes the lines of one transaction at once. Programs that read Optuna's journals, such as its
+dashboard, read these.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ from optuna.storages.journal import BaseJournalBackend
 from core.errors import ConfigError
 
 ACT = "act"
-"""Key beside Optuna's own in the first line of a piece: what the program was doing. Optuna does not look at it."""
+"""Key in the first line of a transaction, ignored by Optuna: what the program did."""
 LINES = "lines"
-"""Key in an act: how many lines its piece has, by which one that a crash tore is known."""
+"""Key in an act: the number of lines of its transaction, which shows whether a crash left it incomplete."""
 
 
 class Journal(BaseJournalBackend):
-    """A journal file that is open for writing, by this process alone."""
+    """Writes a journal file, which it locks against all other processes."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file; cut off what a crash left of a last piece.
+        """Open or create the file; cut off a last transaction that a crash left incomplete.
+
+        Args:
+            path: the journal, in an existing folder.
 
         Raises:
-            ConfigError: another process holds it, it is damaged, or it cannot be written.
+            ConfigError: another process has locked the file, it is damaged, or it cannot be written.
         """
         self.path = path.absolute()
         try:
@@ -42,28 +46,29 @@ class Journal(BaseJournalBackend):
             raise ConfigError(f"{path} cannot be opened ({error.strerror})", "Check the folder's permissions") from None
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lines, whole = _read(path)
+            lines, size = _read(path)
         except (OSError, ConfigError) as error:
             os.close(self._file)
             if isinstance(error, ConfigError):
                 raise
             raise ConfigError(
-                f"Campaign {path.parent.name} is being run by another process", "Wait for it, or stop it first"
+                f"Campaign {path.parent.name} is being run by another process",
+                "Wait for that process, or stop it first",
             ) from None
-        os.ftruncate(self._file, whole)
-        self._unread = lines  # of these, Optuna asks for what it has not seen yet
+        os.ftruncate(self._file, size)
+        self._unread = lines  # the lines that Optuna has not read yet, and perhaps some before them
         self._first_unread = 0
-        self._pending: list[dict[str, Any]] = []  # not written yet
+        self._pending: list[dict[str, Any]] = []  # lines that are not written yet
         self._act: dict[str, Any] | None = None
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Lines from this number on, those of an unfinished `together` included."""
+        """Return the lines from this number on, including those of an unfinished transaction."""
         del self._unread[: log_number_from - self._first_unread]
         self._first_unread = log_number_from
         return list(self._unread)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append lines: at once, or with the rest of the block that `together` is."""
+        """Append lines: at once, or at the end of the `transaction` around the call."""
         if self._act and not self._pending:
             logs = [{**logs[0], ACT: self._act}, *logs[1:]]
         self._unread += logs
@@ -72,10 +77,13 @@ class Journal(BaseJournalBackend):
             self._write()
 
     @contextmanager
-    def together(self, act: dict[str, Any]) -> Iterator[None]:
-        """Write all lines appended inside in one piece, when the block ends well; none of them otherwise.
+    def transaction(self, act: dict[str, Any]) -> Iterator[None]:
+        """Write all lines appended in the block at once when it ends well, and none of them otherwise.
 
-        After a failure the study in memory is ahead of the file: the process must not go on with it.
+        After a failure the study in memory is ahead of the file, so the process must not use it any more.
+
+        Args:
+            act: what the program does: `kind`, `at` in seconds, and more by kind; stored in the first line.
         """
         self._act = dict(act)
         try:
@@ -95,66 +103,83 @@ class Journal(BaseJournalBackend):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file)
         except OSError as error:
-            os.ftruncate(self._file, before)  # no half-written piece is left behind
+            os.ftruncate(self._file, before)  # leave no transaction half written
             raise ConfigError(
                 f"{self.path} cannot be written ({error.strerror})", "Make room, then resume the campaign"
             ) from None
         self._pending.clear()
 
-    def last(self, key: str, otherwise: float) -> float:
-        """What the last act that says so says of a number; only right before Optuna has read."""
-        said = (line[ACT][key] for line in reversed(self._unread) if key in line.get(ACT, {}))
-        return float(next(said, otherwise))
+    def last_number(self, key: str, default: float) -> float:
+        """Return a number of the last act that holds it; call this before Optuna reads the lines.
+
+        Args:
+            key: key of the number in the acts, such as `at`.
+            default: the number to return if no act holds the key.
+        """
+        numbers = (line[ACT][key] for line in reversed(self._unread) if key in line.get(ACT, {}))
+        return float(next(numbers, default))
 
     def close(self) -> None:
-        """Let others have the file."""
+        """Close and unlock the file."""
         os.close(self._file)
 
 
 class JournalReader(BaseJournalBackend):
-    """A journal file for reading, perhaps while another process writes it."""
+    """Holds the lines of a journal file for reading, perhaps while another process writes it."""
 
     def __init__(self, lines: list[dict[str, Any]]) -> None:
-        """Take the lines."""
+        """Take the lines of a journal; `open` reads them from a file."""
         self.lines = lines
 
     @classmethod
     def open(cls, path: Path) -> JournalReader:
-        """Read the whole pieces of a file.
+        """Read the complete transactions of a file.
+
+        Args:
+            path: the journal.
 
         Raises:
-            ConfigError: it is missing or damaged.
+            ConfigError: the file is missing or damaged.
         """
         return cls(_read(path)[0])
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Lines from this number on."""
+        """Return the lines from this number on."""
         return self.lines[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Refuse: this is for reading."""
-        raise RuntimeError("a journal that is open for reading was to be written")
+        """Refuse to write.
+
+        Raises:
+            RuntimeError: always, since the journal is open for reading.
+        """
+        raise RuntimeError("the journal is open for reading and cannot be written")
 
 
 def committed_bytes(path: Path) -> bytes:
-    """The content of a journal, perhaps while another process writes it, without a last piece that is not whole.
+    """Return the content of a journal without a last transaction that is incomplete; another process may be writing it.
+
+    Args:
+        path: the journal.
 
     Raises:
-        ConfigError: it is missing or damaged.
+        ConfigError: the file is missing or damaged.
     """
     return path.read_bytes()[: _read(path)[1]]
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The lines of a file and the bytes that they take; a last piece that a crash tore is left out.
+    """Return the lines of a journal and their size in bytes, without a last transaction that a crash left incomplete.
 
     Raises:
-        ConfigError: the file cannot be read, or another line than the last is no JSON object.
+        ConfigError: the file cannot be read, or a line other than the last is not a JSON object.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror})", "Is this a campaign's folder?") from None
+        raise ConfigError(
+            f"{path} cannot be read ({error.strerror})", "Check that this is the folder of a campaign"
+        ) from None
     lines: list[dict[str, Any]] = []
     texts = content.splitlines(keepends=True)
     for number, text in enumerate(texts, start=1):
@@ -164,15 +189,15 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
             line = None
         if not isinstance(line, dict):
             if number < len(texts):
-                raise ConfigError(f"{path} is damaged at line {number}", "Restore it from a copy")
+                raise ConfigError(f"{path} is damaged at line {number}", "Restore it from a backup")
             break
         lines.append(line)
-    whole = _whole_pieces(lines)
-    return lines[:whole], sum(len(text) for text in texts[:whole])
+    count = _count_committed(lines)
+    return lines[:count], sum(len(text) for text in texts[:count])
 
 
-def _whole_pieces(lines: list[dict[str, Any]]) -> int:
-    """How many of the first lines make up whole pieces."""
+def _count_committed(lines: list[dict[str, Any]]) -> int:
+    """Return how many of the lines belong to complete transactions."""
     first = 0
     while first < len(lines):
         act = lines[first].get(ACT)
@@ -184,7 +209,11 @@ def _whole_pieces(lines: list[dict[str, Any]]) -> int:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process has the journal open for writing."""
+    """Return whether a process has the journal open for writing.
+
+    Args:
+        path: the journal, which need not exist.
+    """
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError:

@@ -1,7 +1,7 @@
-"""The study: what Optuna proposed, what came of it, in a journal that is the single source of truth.
+"""The study: all proposals of Optuna and their results, in a journal that is the single source of truth.
 
-A sampler is made anew for each trial, seeded by the campaign's seed and the trial's number, and sees what the journal
-holds: so there is no sampler's state to restore, and `replay` can make every proposal again.
+Each trial has its own sampler, seeded by the seed of the campaign and the number of the trial, which sees what the
+journal holds. So there is no state of a sampler to restore, and `search.study.replay` can repeat every proposal.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from search.study.trial_record import EpochRecord, TrialRecord, TrialStatus
 
 _EPOCH, _OUTCOME, _REASON, _ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
 _DEATHS, _DIFFERENCES = "deaths", "differences"
-_ORIGIN, _TOLD, _GENERATION = "origin", "told_from", "generation"
+_ORIGIN, _EARLIER_CAMPAIGN, _GENERATION = "origin", "told_from", "generation"
 
 
 def _open_storage(backend: Journal | JournalReader) -> JournalStorage:
@@ -39,12 +39,12 @@ def _open_storage(backend: Journal | JournalReader) -> JournalStorage:
 
 
 class CampaignStudy:
-    """A study that is being run. Every method writes to the journal before it returns.
+    """The study of a running campaign; every method writes to the journal before it returns.
 
     Attributes:
-        settings: what its proposals depend on.
-        trials: by number.
-        ended: those that have an outcome, in the order in which they got it.
+        settings: the settings that the proposals depend on.
+        trials: all trials of the campaign, by number.
+        ended: the trials that have a final status, in the order in which they ended.
         generation: how often the campaign has been taken over, see `take_over`.
     """
 
@@ -56,33 +56,35 @@ class CampaignStudy:
         must_exist: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open the journal, make it if there is none, and take in what it holds.
+        """Open the journal of a campaign, or create it, and read its trials.
 
         Args:
             path: the journal.
-            settings: what proposals depend on.
+            settings: the settings that the proposals depend on.
             must_exist: whether a journal without a study is an error.
-            clock: seconds, for what the campaign has taken.
+            clock: returns seconds; measures how long the campaign has run.
 
         Raises:
-            ConfigError: another process holds it, or it is damaged.
+            ConfigError: another process has locked the journal, it is damaged, or it was begun with other settings.
         """
         self.settings = settings
         self._must_exist = must_exist
         self._clock = clock
         self._opened = clock()
         self._journal = Journal(path)
-        self._elapsed_before = self._journal.last("at", 0.0)
+        self._elapsed_before = self._journal.last_number("at", 0.0)
         try:
             self._storage = _open_storage(self._journal)
             self._study = self._open()
             self._study_id = self._storage.get_study_id_from_name(settings.name)
             self.generation = int(self._study.user_attrs.get(_GENERATION, 0))
             self.trials = {record.number: record for record in read_trials(self._study)}
-            self.ended = self._in_order_of_end()
+            self.ended = self._ended_in_order()
         except (KeyError, TypeError, ValueError) as error:
             self.close()
-            raise ConfigError(f"{path} is no journal of this program ({error!r})", "Restore it from a copy") from None
+            raise ConfigError(
+                f"{path} is not a journal of this program ({error!r})", "Restore it from a backup"
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -90,97 +92,116 @@ class CampaignStudy:
     def _open(self) -> optuna.Study:
         names = optuna.get_all_study_names(self._storage)
         if not names and self._must_exist:
-            raise ConfigError("The campaign's journal is empty", "Restore it from a copy, or start a new campaign")
+            raise ConfigError("The campaign's journal is empty", "Restore it from a backup, or start a new campaign")
         if not names:
-            with self._together("open"):
+            with self._transaction("open"):
                 study = optuna.create_study(storage=self._storage, study_name=self.settings.name, direction="maximize")
-                for name, value in _written_down(self.settings).items():
+                for name, value in _recorded_settings(self.settings).items():
                     study.set_user_attr(name, value)
             return study
         study = optuna.load_study(storage=self._storage, study_name=self.settings.name)
-        for name, value in _written_down(self.settings).items():
+        for name, value in _recorded_settings(self.settings).items():
             if study.user_attrs.get(name) != value:
                 raise ConfigError(
-                    f"The {name} of campaign {self.settings.name} is not what its journal was begun with",
+                    f"The {name} of campaign {self.settings.name} is not the one that its journal was begun with",
                     "Undo the change in its campaign.yaml, or start a new campaign",
                 )
         return study
 
-    def _in_order_of_end(self) -> list[TrialRecord]:
+    def _ended_in_order(self) -> list[TrialRecord]:
+        """Return the trials that have a final status, in the order in which they ended."""
         stored = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
         ended = [record for record in self.trials.values() if record.outcome is not None]
         return sorted(ended, key=lambda record: stored[record.number].datetime_complete or datetime.min)
 
     @property
     def elapsed(self) -> float:
-        """Seconds that all runs of the campaign have taken, up to now."""
+        """Wall-clock time of all runs of the campaign up to now, in seconds."""
         return self._elapsed_before + self._clock() - self._opened
 
-    def _together(self, kind: str, **about: Any) -> AbstractContextManager[None]:
-        return self._journal.together({"kind": kind, "at": round(self.elapsed, 1), **about})
+    def _transaction(self, kind: str, **details: Any) -> AbstractContextManager[None]:
+        """Return a transaction of the journal that records what it is about, and when."""
+        return self._journal.transaction({"kind": kind, "at": round(self.elapsed, 1), **details})
 
     def close(self) -> None:
-        """Let others have the journal."""
+        """Close the journal, and unlock it for other processes."""
         self._journal.close()
 
-    def ask_first(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        """Put values at the front of what is proposed: pairs of where they come from and the parameters."""
-        with self._together("ask first", wanted=[dict(params) for _, params in wanted]):
-            for origin, params in wanted:
+    def enqueue_trials(self, proposals: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """Queue proposals that the next trials take before the sampler is asked.
+
+        Args:
+            proposals: origin, such as `preset production_small`, and hyperparameters of each proposal, in their order.
+        """
+        with self._transaction("ask first", wanted=[dict(params) for _, params in proposals]):
+            for origin, params in proposals:
                 self._study.enqueue_trial(dict(params), user_attrs={_ORIGIN: origin})
 
-    def tell_earlier(self, origin: str, trials: Sequence[TrialRecord]) -> None:
-        """Tell the sampler what an earlier campaign of the same identity found; these are no trials of this one."""
-        with self._together("tell earlier", count=len(trials)):
+    def add_earlier_trials(self, campaign: str, trials: Sequence[TrialRecord]) -> None:
+        """Let the sampler learn from the trials of an earlier campaign; they do not count as trials of this campaign.
+
+        Args:
+            campaign: name of the earlier campaign, which has the same identity as this one.
+            trials: its trials that have ended.
+        """
+        with self._transaction("tell earlier", count=len(trials)):
             for record in trials:
-                state, value = _told(record, self.settings.policy)
-                found = {epoch: entry.value for epoch, entry in record.epochs.items()}
+                state, value = _optuna_result(record, self.settings.policy)
                 self._study.add_trial(
                     create_trial(
                         state=state,
                         value=value,
                         params=dict(record.params),
                         distributions=dict(self.settings.distributions),
-                        user_attrs={_TOLD: origin},
-                        intermediate_values=found,
+                        user_attrs={_EARLIER_CAMPAIGN: campaign},
+                        intermediate_values={number: epoch.value for number, epoch in record.epochs.items()},
                     )
                 )
 
     def ask(self) -> TrialRecord:
-        """A new trial; started."""
-        number = next_number(self._study)
-        with self._together("ask", trial=number):
+        """Start a new trial and return it, with a queued proposal or a new one of the sampler."""
+        number = next_trial_number(self._study)
+        with self._transaction("ask", trial=number):
             self._study.sampler = make_sampler(self.settings.sampler, self.settings.seed, number)
             trial = self._study.ask(dict(self.settings.distributions))
             record = TrialRecord(number, dict(trial.params), trial.user_attrs.get(_ORIGIN, "sampler"))
-            self._begin(record)
+            self._start_attempt(record)
         self.trials[number] = record
         return record
 
     def restart(self, number: int) -> TrialRecord:
-        """Count another start of a trial that has not ended."""
+        """Start a trial that has not ended once more, and return it.
+
+        Args:
+            number: number of the trial.
+        """
         record = self.trials[number]
-        with self._together("restart", trial=number):
-            self._begin(record)
+        with self._transaction("restart", trial=number):
+            self._start_attempt(record)
         return record
 
-    def _begin(self, record: TrialRecord) -> None:
+    def _start_attempt(self, record: TrialRecord) -> None:
         self._set(record.number, _ATTEMPT, record.attempts + 1)
         if self.generation:
             self._set(record.number, _GENERATION, self.generation)
         record.attempts, record.generation = record.attempts + 1, self.generation
 
     def report(self, number: int, epoch: EpochRecord, end: tuple[TrialStatus, str] | None = None) -> None:
-        """Write an epoch and its decision to the journal, and with them how they end the trial, if they do.
+        """Record an epoch and its decision, and in the same transaction the end of the trial if they end it.
 
-        An epoch that the journal holds already is left as it is: the first value stands.
+        An epoch that the journal holds already is not replaced: the first value stands.
+
+        Args:
+            number: number of the trial.
+            epoch: the epoch, with the decision of its rung if there is one.
+            end: final status of the trial and the reason, if the trial ends with this epoch.
         """
         record = self.trials[number]
         if epoch.epoch in record.epochs or record.outcome is not None:
             return
         decision = epoch.decision.as_row() if epoch.decision else None
         content = json.dumps({"row": epoch.as_row(), "decision": decision}, separators=(",", ":"))
-        with self._together("result", trial=number, epoch=epoch.epoch, ended=end is not None):
+        with self._transaction("result", trial=number, epoch=epoch.epoch, ended=end is not None):
             self._storage.set_trial_intermediate_value(self._id(number), epoch.epoch, epoch.value)
             self._set(number, _EPOCH.format(epoch.epoch), content)
             record.epochs[epoch.epoch] = epoch
@@ -188,30 +209,46 @@ class CampaignStudy:
                 self._end(record, *end)
 
     def record_death(self, number: int, reason: str) -> None:
-        """Write down that a trial's process died; it may be started again."""
-        self._note(number, "death", _DEATHS, self.trials[number].deaths, reason)
+        """Record that the process of a trial died; the trial may be started again.
 
-    def record_difference(self, number: int, said: str) -> None:
-        """Write down that an epoch was run again and came out otherwise; the first value stands."""
-        self._note(number, "difference", _DIFFERENCES, self.trials[number].differences, said)
+        Args:
+            number: number of the trial.
+            reason: the error in one line.
+        """
+        self._append_message(number, "death", _DEATHS, self.trials[number].deaths, reason)
 
-    def _note(self, number: int, kind: str, key: str, notes: list[str], said: str) -> None:
-        with self._together(kind, trial=number):
-            self._set(number, key, [*notes, said])
-        notes.append(said)
+    def record_difference(self, number: int, message: str) -> None:
+        """Record that an epoch was run again and gave other figures; the first value stands.
+
+        Args:
+            number: number of the trial.
+            message: the epoch and its figures before and now.
+        """
+        self._append_message(number, "difference", _DIFFERENCES, self.trials[number].differences, message)
+
+    def _append_message(self, number: int, kind: str, key: str, messages: list[str], message: str) -> None:
+        with self._transaction(kind, trial=number):
+            self._set(number, key, [*messages, message])
+        messages.append(message)
 
     def end(self, number: int, outcome: TrialStatus, reason: str) -> None:
-        """Write down how a trial ended; the first outcome stands."""
+        """Record how a trial ended; the first outcome stands.
+
+        Args:
+            number: number of the trial.
+            outcome: the final status.
+            reason: why the trial is not complete; empty if it is.
+        """
         record = self.trials[number]
         if record.outcome is None:
-            with self._together("end", trial=number, ended=True):
+            with self._transaction("end", trial=number, ended=True):
                 self._end(record, outcome, reason)
 
     def _end(self, record: TrialRecord, outcome: TrialStatus, reason: str) -> None:
         record.outcome, record.reason = outcome, reason
         self._set(record.number, _OUTCOME, outcome)
         self._set(record.number, _REASON, reason)
-        state, value = _told(record, self.settings.policy)
+        state, value = _optuna_result(record, self.settings.policy)
         self._study.tell(record.number, value, state)
         self.ended.append(record)
 
@@ -222,15 +259,15 @@ class CampaignStudy:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
 
-def _written_down(settings: StudySettings) -> dict[str, Any]:
-    """What a study's proposals depend on, as its journal holds it from the beginning."""
-    space = {name: distribution_to_json(found) for name, found in settings.distributions.items()}
+def _recorded_settings(settings: StudySettings) -> dict[str, Any]:
+    """Return the settings of a study as its journal records them when it is begun."""
+    space = {name: distribution_to_json(distribution) for name, distribution in settings.distributions.items()}
     sampler = {"kind": settings.sampler, "seed": settings.seed, **sampler_keywords(settings.sampler)}
     return {"space": space, "sampler": sampler, "policy": settings.policy}
 
 
-def _told(record: TrialRecord, policy: FidelityPolicy) -> tuple[TrialState, float | None]:
-    """What the sampler is told of a trial that ended."""
+def _optuna_result(record: TrialRecord, policy: FidelityPolicy) -> tuple[TrialState, float | None]:
+    """Return the state and the value that Optuna learns of a trial that ended, as the fidelity policy says."""
     if record.outcome == "failed" or not math.isfinite(record.value):
         return TrialState.FAIL, None
     if record.outcome == "complete" or policy == "complete":
@@ -238,26 +275,32 @@ def _told(record: TrialRecord, policy: FidelityPolicy) -> tuple[TrialState, floa
     return (TrialState.PRUNED, None) if policy == "pruned" else (TrialState.FAIL, None)
 
 
-def next_number(study: optuna.Study) -> int:
-    """The number that the next trial gets: of the values asked for first the first, else a new one."""
+def next_trial_number(study: optuna.Study) -> int:
+    """Return the number of the next trial: that of the first queued proposal, or a new one if none is queued."""
     trials = study.get_trials(deepcopy=False)
     return min((trial.number for trial in trials if trial.state == TrialState.WAITING), default=len(trials))
 
 
 def read_trials(study: optuna.Study) -> list[TrialRecord]:
-    """The trials of a campaign's study, by number; without those told from earlier campaigns and those not asked yet.
+    """Return the trials of a campaign, in the order of their numbers.
+
+    Trials of earlier campaigns, which only the sampler knows, and queued proposals are left out.
+
+    Args:
+        study: the study of the campaign, see `load_study`.
 
     Raises:
-        KeyError, ValueError: the study is none of this program's.
+        KeyError, ValueError: the study was not written by this program.
     """
     return [
-        _record(trial)
+        _read_record(trial)
         for trial in study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING and _TOLD not in trial.user_attrs
+        if trial.state != TrialState.WAITING and _EARLIER_CAMPAIGN not in trial.user_attrs
     ]
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
+def _read_record(trial: FrozenTrial) -> TrialRecord:
+    """Return the record that the user attributes of a trial of Optuna hold."""
     attrs = trial.user_attrs
     epochs = {}
     for epoch in sorted(trial.intermediate_values):
@@ -278,39 +321,59 @@ def _record(trial: FrozenTrial) -> TrialRecord:
 
 
 def take_over(path: Path, name: str) -> None:
-    """Begin another generation of a campaign, of which this journal is a copy.
+    """Begin a new generation of a campaign whose journal was restored from a backup.
 
-    Its driver may run on somewhere, and start trials that the copy does not know of: what is started from here on must
-    not be taken for those.
+    The former driver may still be running somewhere, and start trials that the backup does not hold. The attempts of
+    the new generation have other ids, so that files of the former driver are never mistaken for theirs.
+
+    Args:
+        path: the restored journal.
+        name: name of the campaign.
 
     Raises:
-        ConfigError: the journal is damaged, or another campaign's.
+        ConfigError: the journal is damaged, or belongs to another campaign.
     """
     journal = Journal(path)
     try:
         study = optuna.load_study(storage=_open_storage(journal), study_name=name)
-        with journal.together({"kind": "take over"}):
+        with journal.transaction({"kind": "take over"}):
             study.set_user_attr(_GENERATION, int(study.user_attrs.get(_GENERATION, 0)) + 1)
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} is no journal of campaign {name} ({error!r})", "Restore it from a copy") from None
+        raise ConfigError(
+            f"{path} is not a journal of campaign {name} ({error!r})", "Restore it from a backup"
+        ) from None
     finally:
         journal.close()
 
 
 def load_study(path: Path, name: str) -> optuna.Study:
-    """The study of a journal, for reading; the campaign may be running.
+    """Load the study of a journal for reading; the campaign may be running.
+
+    Args:
+        path: the journal.
+        name: name of the campaign.
 
     Raises:
-        ConfigError: the journal is missing, damaged, or another campaign's.
+        ConfigError: the journal is missing or damaged, or belongs to another campaign.
     """
     try:
         return optuna.load_study(storage=_open_storage(JournalReader.open(path)), study_name=name)
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path} is no journal of campaign {name} ({error!r})", "Restore it from a copy") from None
+        raise ConfigError(
+            f"{path} is not a journal of campaign {name} ({error!r})", "Restore it from a backup"
+        ) from None
 
 
 def copy_study(path: Path, name: str, url: str) -> int:
-    """Copy a campaign's study into any storage that Optuna knows by URL; returns the number of trials.
+    """Copy the study of a campaign into another storage of Optuna.
+
+    Args:
+        path: the journal.
+        name: name of the campaign, and of the copied study.
+        url: URL of the storage, such as `sqlite:///studies.db`.
+
+    Returns:
+        The number of trials that were copied.
 
     Raises:
         ConfigError: the journal cannot be read, or the storage cannot be written or holds a study of that name.
@@ -319,11 +382,11 @@ def copy_study(path: Path, name: str, url: str) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            own = _open_storage(JournalReader.open(path))
-            optuna.copy_study(from_study_name=name, from_storage=own, to_storage=url)
-    except Exception as error:  # each storage fails in its own way; a URL may hold a password, so it is not repeated
-        told = type(error).__name__
+            storage = _open_storage(JournalReader.open(path))
+            optuna.copy_study(from_study_name=name, from_storage=storage, to_storage=url)
+    except Exception as error:  # each storage fails in its own way, and its messages may repeat a password in the URL
         raise ConfigError(
-            f"The study cannot be copied there ({told})", "Check the URL, and that it holds no such study"
+            f"The study cannot be copied to that URL ({type(error).__name__})",
+            f"Check the URL, and that the storage holds no study named {name}",
         ) from None
     return len(study.get_trials(deepcopy=False))

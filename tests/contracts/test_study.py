@@ -125,7 +125,7 @@ class StudyContract:
     def test_values_asked_for_come_first_and_are_named(self, path: Path) -> None:
         study = CampaignStudy(path, self.settings)
         wanted = [("preset a", params(0)), ("winner of b", params(1))]
-        study.ask_first(wanted)
+        study.enqueue_trials(wanted)
         logs = [study.ask() for _ in range(3)]
         assert [(log.origin, log.params) for log in logs[:2]] == wanted
         assert logs[2].origin == "sampler"
@@ -135,7 +135,7 @@ class StudyContract:
     def test_earlier_trials_are_told_and_not_counted(self, path: Path, tmp_path: Path) -> None:
         earlier = self.run(tmp_path / "earlier.log")
         study = CampaignStudy(path, self.settings)
-        study.tell_earlier("earlier", earlier)
+        study.add_earlier_trials("earlier", earlier)
         assert study.trials == {}
         log = study.ask()
         study.close()
@@ -149,7 +149,7 @@ class StudyContract:
         assert copy_study(path, "c", url) == TRIALS
         copied = optuna.load_study(study_name="c", storage=url)
         assert [trial.params for trial in copied.trials] == [log.params for log in logs]
-        with pytest.raises(ConfigError, match="holds no such study"):
+        with pytest.raises(ConfigError, match="holds no study named c"):
             copy_study(path, "c", url)
 
 
@@ -175,9 +175,9 @@ def test_another_programs_journal_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     settings: Any = StudySettings("c", SPACE.distributions(), "random", "complete", 0)
     path.write_text('{"hello": 1}\n')
-    with pytest.raises(ConfigError, match="no journal of this program"):
+    with pytest.raises(ConfigError, match="not a journal of this program"):
         CampaignStudy(path, settings)
-    with pytest.raises(ConfigError, match="no journal of campaign c"):
+    with pytest.raises(ConfigError, match="not a journal of campaign c"):
         load_study(path, "c")
 
 
@@ -195,7 +195,7 @@ def test_a_journal_is_not_gone_on_with_under_other_settings(tmp_path: Path, chan
     settings = StudySettings("c", SPACE.distributions(), "random", "complete", 0)
     CampaignStudy(path, settings).close()
     before = path.read_bytes()
-    with pytest.raises(ConfigError, match=f"The {said} of campaign c is not what its journal was begun with"):
+    with pytest.raises(ConfigError, match=f"The {said} of campaign c is not the one that its journal was begun with"):
         CampaignStudy(path, replace(settings, **change))
     assert path.read_bytes() == before
     CampaignStudy(path, settings).close()

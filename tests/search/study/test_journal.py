@@ -35,9 +35,9 @@ def test_what_is_appended_is_in_the_file_and_read_back(path: Path) -> None:
     assert list(journal.read_logs(3)) == []
 
 
-def test_a_piece_is_written_at_its_end_and_read_before(path: Path) -> None:
+def test_a_transaction_is_written_at_its_end_and_read_before(path: Path) -> None:
     journal = Journal(path)
-    with journal.together({"kind": "ask"}):
+    with journal.transaction({"kind": "ask"}):
         journal.append_logs([{"a": 1}])
         journal.append_logs([{"a": 2}])
         assert len(list(journal.read_logs(0))) == 2
@@ -45,11 +45,11 @@ def test_a_piece_is_written_at_its_end_and_read_before(path: Path) -> None:
     assert _lines(path) == [{"a": 1, ACT: {"kind": "ask", LINES: 2}}, {"a": 2}]
 
 
-def test_a_piece_that_a_crash_tore_is_cut_off_whole(path: Path) -> None:
+def test_a_transaction_that_a_crash_left_incomplete_is_cut_off_whole(path: Path) -> None:
     journal = Journal(path)
     ends = [0]
     for count in (1, 3, 2):
-        with journal.together({"kind": "some"}):
+        with journal.transaction({"kind": "some"}):
             journal.append_logs([{"a": number} for number in range(count)])
         ends.append(path.stat().st_size)
     journal.close()
@@ -60,17 +60,17 @@ def test_a_piece_that_a_crash_tore_is_cut_off_whole(path: Path) -> None:
         assert path.stat().st_size == max(end for end in ends if end <= length)
 
 
-def test_a_piece_that_fails_leaves_nothing(path: Path) -> None:
+def test_a_transaction_that_fails_leaves_nothing(path: Path) -> None:
     journal = Journal(path)
     journal.append_logs([{"a": 1}])
-    with pytest.raises(TypeError), journal.together({"kind": "ask"}):
+    with pytest.raises(TypeError), journal.transaction({"kind": "ask"}):
         journal.append_logs([{"a": 2}, {"a": object()}])
     journal.append_logs([{"a": 3}])
     assert _lines(path) == [{"a": 1}, {"a": 3}]
 
 
 @pytest.mark.parametrize("torn", [b'{"a": 2', b'{"a": 2}', b"\0\0\0\0", b"\0\0\0\n", b"[1]\n", b"\xff\xfe\n"])
-def test_what_a_crash_tore_is_cut_off(path: Path, torn: bytes) -> None:
+def test_a_line_that_a_crash_left_incomplete_is_cut_off(path: Path, torn: bytes) -> None:
     path.write_bytes(b'{"a": 1}\n' + torn)
     assert JournalReader.open(path).lines == [{"a": 1}]
     journal = Journal(path)
@@ -87,7 +87,7 @@ def test_damage_before_the_last_line_is_refused_and_left_alone(path: Path) -> No
     assert not is_held(path)
 
 
-def test_two_writers_are_one_too_many(path: Path) -> None:
+def test_a_second_writer_is_refused(path: Path) -> None:
     first = Journal(path)
     with pytest.raises(ConfigError, match="is being run by another process"):
         Journal(path)
@@ -98,14 +98,14 @@ def test_two_writers_are_one_too_many(path: Path) -> None:
     assert list(Journal(path).read_logs(0)) == [{"a": 1}]
 
 
-def test_the_kernel_releases_what_a_killed_process_held(path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_released(path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from search.study.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1])); journal.append_logs([{'a': 1}]); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], timeout=HANG_SECONDS)
     assert done.returncode == -9
-    # A lock file of Optuna's own backend, left by another program, is no lock here.
+    # A lock file of Optuna's own backend, left by another program, locks nothing here.
     path.with_name(path.name + ".lock").symlink_to(path)
     assert list(Journal(path).read_logs(0)) == [{"a": 1}]
 
@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyP
     assert path.read_bytes() == b'{"a":1}\n'
 
 
-def test_a_missing_journal_is_told(path: Path) -> None:
+def test_a_missing_journal_is_an_error(path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         JournalReader.open(path)
     with pytest.raises(ConfigError, match="cannot be opened"):
@@ -131,7 +131,7 @@ def test_a_missing_journal_is_told(path: Path) -> None:
 def test_optunas_own_backend_reads_the_same_study(path: Path) -> None:
     journal = Journal(path)
     study = optuna.create_study(storage=JournalStorage(journal), study_name="x", direction="maximize")
-    with journal.together({"kind": "ask", "trial": 0}):
+    with journal.transaction({"kind": "ask", "trial": 0}):
         trial = study.ask({"a": optuna.distributions.FloatDistribution(0, 1)})
     study.tell(trial, 0.5)
     theirs = optuna.load_study(storage=JournalStorage(JournalFileBackend(str(path))), study_name="x")
