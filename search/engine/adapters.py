@@ -1,4 +1,4 @@
-"""Ray Tune's searcher and scheduler, which only pass on: every decision is the controller's."""
+"""Connects Ray Tune to the controller: a searcher and a scheduler that pass everything on and decide nothing."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from search.study.trial_record import TrialRecord
 
 
 class ControllerSearcher(Searcher):
-    """Asks the controller for trials. It is never restored: a campaign resumes from its journal."""
+    """Hands the controller's trials to Tune; it is never restored, because a campaign resumes from its journal."""
 
     def __init__(self, controller: Controller) -> None:
-        """Ask the controller that the scheduler reports to."""
+        """Prepare to ask a controller for trials.
+
+        Args:
+            controller: the controller that the scheduler reports to, too.
+        """
         super().__init__()
         self._controller = controller
-        self._started: dict[str, tuple[int, int]] = {}  # number and attempt, by Ray's identifier of the trial
+        self._started: dict[str, tuple[int, int]] = {}  # number and attempt_id, by Tune's identifier of the trial
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune pickles searchers into a record of its own, which is thrown away."""
+        """Return no state: Tune pickles searchers into an experiment record, which nobody needs."""
         return {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the configuration of the next trial, None to wait, or FINISHED at the end."""
+        """Return the configuration of the next trial, None if Tune must wait, or FINISHED after the last one."""
         trial = self._controller.next_trial()
         if isinstance(trial, TrialRecord):
             self._started[trial_id] = trial.number, trial.attempt_id
@@ -36,15 +40,15 @@ class ControllerSearcher(Searcher):
         return Searcher.FINISHED if trial == "finished" else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the controller that the trial has no process any more.
+        """Tell the controller that the trial no longer has a process.
 
-        How the trial ended the controller knows already, unless its process died.
+        The controller knows already how the trial ended, unless its process died.
         """
         if trial_id in self._started:
             self._controller.on_released(*self._started.pop(trial_id))
 
     def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the journal is the record."""
+        """Do nothing: the journal records the search."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Refuse, because Tune's own state would lag behind the journal.
@@ -56,36 +60,44 @@ class ControllerSearcher(Searcher):
 
 
 class ControllerScheduler(FIFOScheduler):
-    """Hands every report to the controller before Ray acts on it, and stops the trials that the controller ends.
+    """Hands every report to the controller before Tune acts on it, and stops the trials that the controller ends.
 
-    Results never say `done`: such a result would reach neither scheduler nor searcher.
+    No result has the key `done`, because Tune would pass such a result neither to scheduler nor to searcher.
     """
 
     def __init__(self, controller: Controller) -> None:
-        """Report to the controller that the searcher asks."""
+        """Prepare to report to a controller.
+
+        Args:
+            controller: the controller that the searcher asks for trials, too.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self._controller = controller
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune pickles schedulers into a record of its own, which is thrown away."""
+        """Return no state: Tune pickles schedulers into an experiment record, which nobody needs."""
         return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Have the controller write the report down and decide, then answer Ray."""
+        """Return whether Tune stops the trial, after the controller has recorded its report and decided."""
         action = self._controller.on_report(_number(trial), result["report"])
         return str(TrialScheduler.STOP if action == "stop" else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Tell the controller that the trial's process or node is gone."""
-        self._controller.on_failure(_number(trial), process_failure(trial.get_error()))
+        """Tell the controller that the trial has lost its process or its node."""
+        self._controller.on_failure(_number(trial), classify_process_error(trial.get_error()))
 
 
 def _number(trial: Any) -> int:
     return int(trial.config["assignment"].number)
 
 
-def process_failure(error: Exception | None) -> TrainingFailure:
-    """Return the failure that Ray's error about a lost process stands for."""
+def classify_process_error(error: Exception | None) -> TrainingFailure:
+    """Return the failure that an error of Ray about a lost process stands for.
+
+    Args:
+        error: the error that Ray reports; None if it reports none.
+    """
     reason = first_line(error)
     is_memory = isinstance(error, OutOfMemoryError) or (isinstance(error, RayActorError) and "memory" in reason.lower())
     return TrainingFailure("out of memory" if is_memory else "death", reason)

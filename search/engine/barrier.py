@@ -1,8 +1,8 @@
-"""A gate that trial processes pass together, the first time: without it, most of them never come to be.
+"""Lets the first trials of all processes begin together: without it, most of the processes would never be started.
 
-Ray Tune gives the process of a trial that ends to one that waits for a process of its own, and takes back the one that
-is being started for it. Where trials are shorter than it takes to start all processes, the few that came first do it
-all.
+Ray Tune gives the process of a trial that ends to a trial that still waits for a process, and cancels the process that
+is being started for that one. Where trials take less time than starting all processes, the first few processes would
+run them all.
 """
 
 from __future__ import annotations
@@ -17,24 +17,28 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 QUIET_SECONDS = 15.0
-"""The gate opens, too, when nobody has come for so long: a node may be lost, or busy with something else."""
+"""The barrier opens, too, when no process has arrived for this long: a node may be lost or busy with other work."""
 MIN_PROCESSES = 3
-"""Of fewer processes than these nobody is starved."""
+"""With fewer processes than this, there is no barrier: none of them would be left without a trial."""
 
 
 class StartBarrier:
-    """Lets nobody through before so many have come."""
+    """Holds processes back until all of them have arrived."""
 
     def __init__(self, expected: int) -> None:
-        """Wait for `expected` of them."""
-        self._missing = expected
-        self._last = time.monotonic()
+        """Close the barrier.
 
-    async def passes(self) -> None:
-        """Come, and return when the gate is open."""
+        Args:
+            expected: number of processes to wait for.
+        """
+        self._missing = expected
+        self._last_arrival = time.monotonic()
+
+    async def wait(self) -> None:
+        """Register the arrival of a process, and return when the barrier is open."""
         self._missing -= 1
-        self._last = time.monotonic()
-        while self._missing > 0 and time.monotonic() - self._last < QUIET_SECONDS:
+        self._last_arrival = time.monotonic()
+        while self._missing > 0 and time.monotonic() - self._last_arrival < QUIET_SECONDS:
             await asyncio.sleep(0.05)
         self._missing = 0
 
@@ -43,25 +47,25 @@ _Barrier: Any = ray.remote(num_cpus=0)(StartBarrier)
 
 
 def with_start_barrier(trainable: Any, expected: int) -> Any:
-    """The same trainable, whose processes begin together.
+    """Return the same trainable, whose processes wait for each other before their first trials.
 
     Args:
-        trainable: a class that `tune.Tuner` takes.
-        expected: how many processes there will be.
+        trainable: a trainable class for `tune.Tuner`.
+        expected: number of processes that will be started at once.
     """
     if expected < MIN_PROCESSES:
         return trainable
-    # Where the driver is: with any other node it could be lost.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    gate = _Barrier.options(scheduling_strategy=here).remote(expected)
+    # The barrier runs on the driver's node: any other node could be lost, and the barrier with it.
+    driver_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    barrier = _Barrier.options(scheduling_strategy=driver_node).remote(expected)
 
-    class Gated(trainable):  # type: ignore[misc]
-        """Waits for the others before its first trial."""
+    class WaitingTrainable(trainable):  # type: ignore[misc]
+        """Waits for the other processes before its first trial."""
 
         def setup(self, config: dict[str, Any]) -> None:
             super().setup(config)
-            with suppress(RayError):  # a gate that is gone is open
-                ray.get(gate.passes.remote())
+            with suppress(RayError):  # without the barrier there is nothing to wait for
+                ray.get(barrier.wait.remote())
 
-    Gated.__name__ = trainable.__name__
-    return Gated
+    WaitingTrainable.__name__ = trainable.__name__
+    return WaitingTrainable

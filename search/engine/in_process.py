@@ -1,4 +1,4 @@
-"""The engine of tests and of debuggers: all trainings run in this process, one epoch at a time, without Ray."""
+"""An engine without Ray, for tests and debuggers: all trainings run in this process, one epoch at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from core.data.dataset import Dataset
 from search.cluster.nodes import Node
 from search.cluster.resources import TrialResources
-from search.engine.job import TrialJob, training_failure
+from search.engine.job import TrialJob, classify_error
 from search.engine.protocol import Finished, Stream
 from search.engine.trial_training import TrialTraining
 from search.storage.filesystem import Storage
@@ -23,35 +23,39 @@ _POLL_SECONDS = 0.05
 
 
 class InProcessStream:
-    """The results of one training, which advances only when a result is taken."""
+    """The results of one training, which runs only while a result is taken."""
 
     def __init__(self, results: Iterator[Any]) -> None:
-        """Take the results from a generator."""
+        """Prepare to take results.
+
+        Args:
+            results: the generator of the training, which has not run yet.
+        """
         self._results = results
 
     def take(self) -> Any | TrainingFailure | Finished:
-        """Run the training up to its next result."""
+        """Run the training up to its next result, and return that; a failure or `Finished` is the last."""
         try:
             return next(self._results, Finished())
         except Exception as error:  # every error is reported, with its cause
-            return training_failure(error)
+            return classify_error(error)
 
 
 class InProcessEngine:
-    """Runs trainings in this process: trials take turns, an epoch each, in the order in which they were started."""
+    """Runs trainings in this process: trials take turns, one epoch each, in the order in which they were started."""
 
     def session(self) -> AbstractContextManager[None]:
-        """Do nothing: this process is there already."""
+        """Do nothing: nothing has to be started."""
         return nullcontext()
 
     def share(self, dataset: Dataset) -> Dataset:
-        """Return the dataset itself."""
+        """Return the dataset itself as its handle."""
         return dataset
 
     def check_nodes(
         self, nodes: Sequence[Node], resources: TrialResources, dataset: Dataset, storage: Storage | None
     ) -> None:
-        """Do nothing: there is no other machine."""
+        """Do nothing: there is no other machine to check."""
 
     def run_trials(
         self,
@@ -73,7 +77,7 @@ class InProcessEngine:
             if not running:
                 if trial == "finished":
                     return
-                time.sleep(_POLL_SECONDS)  # for a storage that is not available
+                time.sleep(_POLL_SECONDS)  # the controller waits for a storage that is not available
             for number, (attempt_id, training) in list(running.items()):
                 if controller.on_report(number, training.step()) == "stop":
                     del running[number]
@@ -82,9 +86,9 @@ class InProcessEngine:
     def start(
         self, training: Callable[..., Iterator[Any]], arguments: Sequence[Any], resources: TrialResources
     ) -> Stream:
-        """Prepare a training; it advances when its results are taken."""
+        """Prepare a training, which runs when its results are taken, see `Engine.start`."""
         return InProcessStream(training(*arguments))
 
     def wait(self, streams: Sequence[Stream], seconds: float) -> list[Stream]:
-        """Return all streams: each has a result as soon as it is asked for one."""
+        """Return all streams: each computes its next result when that is taken."""
         return list(streams)

@@ -1,6 +1,7 @@
 """Trains the incumbent once, beside the trials.
 
-Its epochs are kept in a file as they come, and checkpoints of it as of the trials, so that it continues where it ended.
+Its epochs are recorded in a file as they come, and it keeps checkpoints like a trial, so that an interrupted training
+continues where it was.
 """
 
 from __future__ import annotations
@@ -14,40 +15,43 @@ from typing import Any
 from core.data.dataset import Dataset
 from core.errors import ConfigError, PresetSearchError
 from core.files import write_json
-from search.engine.job import TrialJob, epoch_record
+from search.engine.job import TrialJob, make_epoch_record
 from search.engine.tasks import TrainingTask
 from search.storage.checkpoints import Checkpoints
 from search.storage.filesystem import StorageError
 from search.study.retries import TrainingFailure
 from search.study.trial_record import EpochRecord, TrialRecord
 
-FOLDER = "incumbent"
-"""Folder of its checkpoints in the campaign's storage."""
+CHECKPOINT_FOLDER = "incumbent"
+"""Folder of the incumbent's checkpoints in the campaign's storage."""
 
 
 def train_incumbent(job: TrialJob, dataset: Dataset, attempt_id: int, last_epoch: int) -> Iterator[EpochRecord]:
-    """Train the recipe of a job as it is, and yield each epoch.
+    """Train the incumbent, from the last recorded epoch on if a checkpoint of it was kept.
 
     Args:
-        job: what the training process is given; its base is the incumbent's recipe.
+        job: the device, the threads and the storage that the process is given; its base is the incumbent's recipe.
         dataset: train and val.
-        attempt_id: fencing token of this attempt.
-        last_epoch: the last epoch that is recorded; the training continues after it.
+        attempt_id: fencing token of this attempt, which names the folder of its checkpoints.
+        last_epoch: the last epoch that is recorded; 0 if none is.
+
+    Yields:
+        the record of each epoch.
     """
     device = job.prepare()
-    checkpoints = Checkpoints(job.storage.subfolder(FOLDER), attempt_id)
+    checkpoints = Checkpoints(job.storage.subfolder(CHECKPOINT_FOLDER), attempt_id)
     trainer = checkpoints.restore_trainer(job.base, dataset, device, last_epoch)
     for result in trainer:
-        with suppress(StorageError):  # without it some epochs may have to be run again
+        with suppress(StorageError):  # without a checkpoint, some epochs may have to be run again
             checkpoints.save_if_due(trainer)
-        yield epoch_record(result)
+        yield make_epoch_record(result)
 
 
 class IncumbentTraining(TrainingTask):
-    """The training of the incumbent, with its record.
+    """Runs the training of the incumbent and records its epochs.
 
     Attributes:
-        record: its epochs and how it ended, in the form of a trial's record.
+        record: the epochs and how the training ended, in the form of a trial's record.
     """
 
     def __init__(
@@ -59,14 +63,14 @@ class IncumbentTraining(TrainingTask):
         on_epoch: Callable[[TrialRecord], None] = lambda _: None,
         generation: int = 0,
     ) -> None:
-        """Take up what the file holds; if the training has ended before, there is nothing more to run.
+        """Read the recorded epochs of earlier runs; a training that has ended is not run again.
 
         Args:
-            job: what the training process is given; its base is the incumbent's recipe.
+            job: the device, the threads and the storage that the process is given; its base is the incumbent's recipe.
             dataset: the engine's handle of train and val.
             params: the incumbent's six hyperparameters, for the record.
-            path: file that keeps the epochs.
-            on_epoch: called with the record after each new epoch.
+            path: path of the file that keeps the epochs; it need not exist.
+            on_epoch: function to call with the record after each new epoch, and once for those of earlier runs.
             generation: how often the campaign has been taken over, see `search.study.study.take_over`.
 
         Raises:
@@ -83,17 +87,21 @@ class IncumbentTraining(TrainingTask):
 
     @property
     def ended(self) -> bool:
-        """Whether there is nothing more to come."""
+        """Whether the training is complete or has failed for good."""
         return self.record.outcome is not None
 
     def attempt(self) -> tuple[Callable[..., Iterator[EpochRecord]], Sequence[Any]]:
-        """Begin another attempt, whose number nobody may take again: it is written down first."""
+        """Begin another attempt, which is recorded first, so that its number is never given again.
+
+        Returns:
+            the training and its arguments.
+        """
         self.record.attempts += 1
         self._write()
         return train_incumbent, (self._job, self._dataset, self.record.attempt_id, self.record.last_epoch)
 
     def on_result(self, result: EpochRecord) -> None:
-        """Record an epoch, unless it was run again."""
+        """Record an epoch, unless it is recorded already and was run again."""
         if result.epoch not in self.record.epochs:
             self._add(result)
             self._write()
@@ -105,7 +113,7 @@ class IncumbentTraining(TrainingTask):
         self._write()
 
     def on_given_up(self, failure: TrainingFailure, error: PresetSearchError | None) -> None:
-        """Record that the training failed; the search goes on without the incumbent."""
+        """Record that the training failed; the search continues without the incumbent."""
         self.record.outcome, self.record.reason = "failed", failure.reason
 
     def _add(self, epoch: EpochRecord) -> None:
@@ -114,7 +122,7 @@ class IncumbentTraining(TrainingTask):
     def _write(self) -> None:
         rows = [epoch.as_row() for epoch in self.record.epochs.values()]
         content = {"complete": self.record.outcome == "complete", "attempts": self.record.attempts, "rows": rows}
-        with suppress(ConfigError):  # a full disk ends the campaign through its journal, which says so
+        with suppress(ConfigError):  # a full disk ends the campaign through its journal, with a better message
             write_json(self._path, content)
 
     def _read(self) -> None:
@@ -126,6 +134,8 @@ class IncumbentTraining(TrainingTask):
             if content["complete"]:
                 self.record.outcome = "complete"
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{self._path} is damaged ({error})", "Remove it: the training is repeated") from None
+            raise ConfigError(
+                f"{self._path} is damaged ({error})", "Remove it: the training will be repeated"
+            ) from None
         if self.record.epochs:
             self._on_epoch(self.record)

@@ -1,4 +1,4 @@
-"""What a training process is given, and how it makes itself ready."""
+"""The job that a training process is given: recipe, resources and storage; it prepares the process, too."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from search.study.trial_record import EpochRecord
 
 @dataclass(frozen=True)
 class TrialJob:
-    """What all trials of a campaign share.
+    """The part of a training that all trials of a campaign share.
 
     Attributes:
-        base: the recipe that the six hyperparameters of a trial are put into.
-        resources: the device that a trial trains on, and its share of it.
-        storage: holds the files of all trials.
+        base: recipe that the six hyperparameters of a trial are put into.
+        resources: the device that a trial trains on, and the share of it that the trial gets.
+        storage: storage that holds the files of all trials.
         rungs: epochs after which a checkpoint is kept, however little time has passed.
-        software: what every machine must run; None if that is not checked.
-        owner_token: what every machine must find in the storage (see `Storage.claim`); None where there is one machine.
+        software: versions that every machine must run; None if they are not checked.
+        owner_token: token that every machine must find in the storage, see `Storage.claim`; None where there is one
+            machine.
         checked_node_ids: Ray's identifiers of the nodes that were checked before the start; None where there is one
             machine.
     """
@@ -45,7 +46,10 @@ class TrialJob:
     checked_node_ids: frozenset[str] | None = None
 
     def prepare(self) -> torch.device:
-        """Make this process ready to train, with no more threads or GPU memory than it was given.
+        """Prepare this process to train, with no more threads and GPU memory than it was given.
+
+        Returns:
+            the device to train on.
 
         Raises:
             UnfitNodeError: the machine runs other software than the driver, or does not see its storage or its GPU.
@@ -58,9 +62,10 @@ class TrialJob:
         torch.set_num_threads(self.resources.cpus)
         try:
             device = resolve_device(self.resources.device)
-        except ConfigError as error:  # it was given a GPU
+        except ConfigError as error:  # the process was given a GPU, but torch does not see it
             raise UnfitNodeError(
-                f"Node {socket.gethostname()}: {error.what}", "Check its driver, and that its torch is made for its GPU"
+                f"Node {socket.gethostname()}: {error.what}",
+                "Check the GPU driver of the node, and that its torch is built for the GPU",
             ) from None
         if device.type == "cuda" and self.resources.gpus < 1:
             total = torch.cuda.get_device_properties(device).total_memory
@@ -71,30 +76,40 @@ class TrialJob:
         """Return whether this process runs on a node that joined after the nodes were checked."""
         if self.checked_node_ids is None:
             return False
-        import ray  # only a cluster has nodes to ask about
+        import ray  # needed on a cluster only
 
         return ray.get_runtime_context().get_node_id() not in self.checked_node_ids
 
     def _check_owner(self, owner_token: str) -> None:
+        """Check that this machine sees the driver's storage, and that no other driver has claimed it."""
         owner, where = self.storage.owner(), self.storage.display_name
         if not owner:
             raise UnfitNodeError(
                 f"Node {socket.gethostname()} does not see what the driver wrote to {where}",
-                "Name a storage that every node can reach",
+                "Give every node access to the storage, then resume",
             )
         if owner != owner_token:
             raise UnfitNodeError(
-                f"The campaign was taken over by another driver, or node {socket.gethostname()} has {where} for itself",
-                "Leave it to that driver; or name a storage that every node can reach",
+                f"The campaign was taken over by another driver, or {where} is not shared with node "
+                f"{socket.gethostname()}",
+                "Leave the campaign to the other driver, or give every node access to the storage and resume",
             )
 
     def training_config(self, params: Mapping[str, Any]) -> TrainingConfig:
-        """Return the recipe of the trial with these hyperparameters."""
+        """Return the recipe of a trial.
+
+        Args:
+            params: the six hyperparameters of the trial, by name.
+        """
         return Hyperparameters(**{name: params[name] for name in HYPERPARAMETER_NAMES}).apply(self.base)
 
 
-def epoch_record(result: EpochResult) -> EpochRecord:
-    """Return the record of an epoch that the trainer has run."""
+def make_epoch_record(result: EpochResult) -> EpochRecord:
+    """Make the record of an epoch that the trainer has run.
+
+    Args:
+        result: the result of the epoch.
+    """
     return EpochRecord(
         epoch=result.epoch,
         value=result.value,
@@ -108,8 +123,12 @@ def epoch_record(result: EpochResult) -> EpochRecord:
     )
 
 
-def training_failure(error: Exception) -> TrainingFailure:
-    """Return the failure that an error in a training process stands for, by its cause."""
+def classify_error(error: Exception) -> TrainingFailure:
+    """Return the failure that an error in a training process stands for, with its cause and a one-line reason.
+
+    Args:
+        error: the error that the training raised.
+    """
     if isinstance(error, StorageError):
         return TrainingFailure("storage", str(error))
     if isinstance(error, UnfitNodeError):

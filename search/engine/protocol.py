@@ -1,4 +1,4 @@
-"""What a campaign needs of whatever runs its trainings: Ray, or this process alone."""
+"""The interface between a campaign and the engine that runs its trainings: Ray, or this process alone."""
 
 from __future__ import annotations
 
@@ -19,29 +19,39 @@ from search.study.retries import TrainingFailure
 
 @dataclass(frozen=True)
 class Finished:
-    """The last item of a stream whose training ended well."""
+    """The last item of a stream whose training succeeded."""
 
 
 class Stream(Protocol):
-    """The results of one training outside the study, as they come."""
+    """The results of one training outside the study, in the order in which the training yields them."""
 
     def take(self) -> Any | TrainingFailure | Finished:
-        """Return the next result, and wait for it if need be; a failure or `Finished` is the last."""
+        """Return the next result, after waiting for it if necessary; a failure or `Finished` is the last."""
 
 
 class Engine(Protocol):
     """Runs trainings: the trials of a study, and trainings outside it (the incumbent, the cells of a confirmation)."""
 
     def session(self) -> AbstractContextManager[None]:
-        """Keep the means of running trainings available while the block lasts."""
+        """Keep the engine running while the block lasts; all other methods are called inside it."""
 
     def share(self, dataset: Dataset) -> Any:
-        """Put a dataset where every training process can reach it; returns a handle to pass on."""
+        """Put a dataset where every training process can reach it.
+
+        Returns:
+            a handle, to pass to `run_trials` or among the arguments of `start`.
+        """
 
     def check_nodes(
         self, nodes: Sequence[Node], resources: TrialResources, dataset: Dataset, storage: Storage | None
     ) -> None:
-        """Check every node of a cluster before anything is trained there, and print what was found.
+        """Check every node of a cluster before anything is trained there, and print a table of the nodes.
+
+        Args:
+            nodes: the nodes of the cluster.
+            resources: the share of a node that each trial gets.
+            dataset: the dataset that trials see, which must fit into each node's memory.
+            storage: the storage that each node must reach; None where files go to the driver's own disk.
 
         Raises:
             UnfitNodeError: a node cannot take part; the message names the node and the remedy.
@@ -59,12 +69,12 @@ class Engine(Protocol):
         """Run the trials that the controller hands out, until it has no more.
 
         Args:
-            job: what all trials of the campaign share.
-            dataset: handle of what trials see, from `share`.
-            controller: hands out trials, and is handed every report before the engine acts on it.
-            scratch: folder for the engine's own files, which nobody else needs.
-            on_step: called often, to look after what runs beside the trials.
-            starting: how many trials will start at once at the beginning.
+            job: the part of a training that all trials share.
+            dataset: handle of the dataset that trials see, from `share`.
+            controller: hands out the trials, and gets every report before the engine acts on it.
+            scratch: folder for the engine's own files, which can be deleted afterwards.
+            on_step: function to call often, between the steps of trials, for work beside them.
+            starting: number of trials that will start at once at the beginning.
         """
 
     def start(
@@ -73,11 +83,22 @@ class Engine(Protocol):
         """Start a training outside the study.
 
         Args:
-            training: a generator function, called in a training process; what it yields are the results. Errors that
-                it raises become a `TrainingFailure`.
-            arguments: its arguments; handles from `share` arrive as the datasets that they stand for.
-            resources: what the process is given.
+            training: generator function to call in a training process; the values that it yields are the results. An
+                error that it raises becomes a `TrainingFailure`.
+            arguments: arguments of the function; a handle from `share` arrives as the dataset that it stands for.
+            resources: the resources that the process gets.
+
+        Returns:
+            the stream of the results.
         """
 
     def wait(self, streams: Sequence[Stream], seconds: float) -> list[Stream]:
-        """Return the streams that have a result to take, after waiting up to some seconds for one."""
+        """Wait until a stream has a result to take.
+
+        Args:
+            streams: the streams to wait for.
+            seconds: longest time to wait.
+
+        Returns:
+            the streams that have a result; none if the time has passed without one.
+        """

@@ -1,4 +1,4 @@
-"""The engine of clusters and of one machine's cores: trials are Ray Tune's, other trainings are Ray tasks."""
+"""The engine on Ray, for a cluster or one machine: trials run under Ray Tune, other trainings as Ray tasks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from search.cluster.nodes import Node
 from search.cluster.preflight import check_cluster
 from search.cluster.resources import TrialResources
 from search.cluster.session import ray_session
-from search.engine.adapters import ControllerScheduler, ControllerSearcher, process_failure
+from search.engine.adapters import ControllerScheduler, ControllerSearcher, classify_process_error
 from search.engine.barrier import with_start_barrier
-from search.engine.job import TrialJob, training_failure
+from search.engine.job import TrialJob, classify_error
 from search.engine.protocol import Finished, Stream
 from search.engine.trainable import TrainingTrial
 from search.storage.filesystem import Storage
@@ -34,30 +34,34 @@ from search.study.retries import Cause, TrainingFailure
 
 @ray.remote(max_retries=0)
 def _train(training: Callable[..., Iterator[Any]], *arguments: Any) -> Iterator[Any]:
-    """Yield what a training yields; an error of our own is the last result, because Ray would retry or hide it."""
+    """Yield the results of a training; an error becomes the last result, because Ray would retry or hide it."""
     try:
         # `yield from` would pass on what Ray sends into generators, which a plain iterator does not take.
         for result in training(*arguments):  # noqa: UP028
             yield result
     except Exception as error:  # every error is reported, with its cause
-        yield training_failure(error)
+        yield classify_error(error)
 
 
 class RayStream:
     """The results of one training that runs as a Ray task."""
 
     def __init__(self, generator: Any) -> None:
-        """Take the results from Ray's generator of object references."""
+        """Prepare to take results.
+
+        Args:
+            generator: Ray's generator of references to the results.
+        """
         self.generator = generator
 
     def take(self) -> Any | TrainingFailure | Finished:
-        """Return the next result; the death of the process is a failure like any other."""
+        """Return the next result; a failure, also the death of the process, or `Finished` is the last."""
         try:
             return ray.get(next(self.generator))
         except StopIteration:
             return Finished()
         except RayError as error:
-            return process_failure(error)
+            return classify_process_error(error)
 
 
 class RayEngine:
@@ -68,13 +72,13 @@ class RayEngine:
         return ray_session()
 
     def share(self, dataset: Dataset) -> Any:
-        """Put a dataset into the object store; returns its reference."""
+        """Put a dataset into Ray's object store, and return its reference."""
         return ray.put(dataset)
 
     def check_nodes(
         self, nodes: Sequence[Node], resources: TrialResources, dataset: Dataset, storage: Storage | None
     ) -> None:
-        """Check every node, and print the table of what was found."""
+        """Check every node, and print a table of the nodes, see `Engine.check_nodes`."""
         console.err.print(check_cluster(nodes, resources, ray.put(dataset), dataset.nbytes, storage))
 
     def run_trials(
@@ -98,10 +102,10 @@ class RayEngine:
         return RayStream(task.remote(training, *arguments))
 
     def wait(self, streams: Sequence[Stream], seconds: float) -> list[Stream]:
-        """Return the streams that have a result to take."""
+        """Return the streams that have a result to take, see `Engine.wait`."""
         generators = [stream.generator for stream in streams if isinstance(stream, RayStream)]
         ready, _ = ray.wait(generators, num_returns=1, timeout=seconds)
-        if ready:  # more than one may be
+        if ready:  # other streams may be ready, too
             ready, _ = ray.wait(generators, num_returns=len(generators), timeout=0)
         return [
             stream
@@ -110,26 +114,31 @@ class RayEngine:
         ]
 
 
-class Ticker(tune.Callback):
-    """Calls a function often while Tune runs, and ends Tune where only trials are left that get no process."""
+class StepCallback(tune.Callback):
+    """Calls a function in every step of Tune, and ends Tune where all that is left are trials that get no process."""
 
     def __init__(self, on_step: Callable[[], None], is_over: Callable[[], bool] = lambda: False) -> None:
-        """Call `on_step`; `is_over` returns whether no trial is to be started any more."""
+        """Prepare the callback.
+
+        Args:
+            on_step: function to call in every step.
+            is_over: function that returns whether no trial may be started any more.
+        """
         self._on_step: Callable[[], None] | None = on_step
         self._is_over = is_over
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune pickles callbacks into a record of its own, and what is called cannot be pickled."""
+        """Return no function: Tune pickles callbacks into an experiment record, and the function cannot be pickled."""
         return {"_on_step": None}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Look after what runs beside the trials."""
+        """Do the work beside the trials, and end Tune if it waits in vain."""
         if self._on_step is None:
             return
         self._on_step()
         states = {trial.status for trial in trials}
         if "PENDING" in states and "RUNNING" not in states and self._is_over():
-            # Tune waits for processes that may never come. As after Ctrl-C, the journal knows where the trials are.
+            # Tune waits for processes that may never start. As after Ctrl-C, the journal holds the state of the trials.
             signal.raise_signal(signal.SIGINT)
 
 
@@ -141,20 +150,20 @@ def run_tuner(
     on_step: Callable[[], None] = lambda: None,
     starting: int = 1,
 ) -> None:
-    """Hand the trials to Ray Tune and wait until the controller has no more of them.
+    """Run trials with Ray Tune until the controller has no more of them.
 
-    Tune itself does not survive every death of a trial's process: when Ray kills one for want of memory, `fit` fails
-    with an error that Tune does not expect. A new Tuner continues from the journal.
+    Tune itself does not survive every death of a trial's process: when Ray kills a process because memory runs out,
+    `fit` fails with an error that Tune does not expect. Then a new Tuner continues from the journal.
 
     Args:
-        trainable: a class like `search.engine.trainable.TrainingTrial`.
-        requirements: what Ray sets aside for one trial.
-        controller: decides over all trials.
+        trainable: trainable class like `search.engine.trainable.TrainingTrial`.
+        requirements: Ray resources that are reserved for each trial, by name.
+        controller: the controller, which makes every decision about the trials.
         scratch: folder for the files that Tune writes, which nobody needs.
-        on_step: called often.
-        starting: how many trial processes will start at once; they wait for each other.
+        on_step: function to call often, between the steps of trials.
+        starting: number of trial processes that will start at once; they wait for each other.
     """
-    # Without it Tune asks for one process at a time: no cluster would grow by that, and no start barrier would fill.
+    # By default Tune requests one process at a time: no cluster would grow, and no start barrier would fill.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(controller.concurrency)
     for start in count():
         tuner = _tuner(with_start_barrier(trainable, starting), requirements, controller, scratch / str(start), on_step)
@@ -183,7 +192,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=scratch.name,
             storage_path=str(scratch.parent),
-            callbacks=[Ticker(on_step, controller.is_over)],
+            callbacks=[StepCallback(on_step, controller.is_over)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

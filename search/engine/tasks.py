@@ -1,4 +1,4 @@
-"""Runs trainings outside the study, the incumbent and the cells of a confirmation, under the one retry policy."""
+"""Runs the trainings outside the study, incumbent and cells of a confirmation, and retries them like trials."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ POLL_SECONDS = 0.5
 
 
 class TrainingTask(ABC):
-    """One training outside the study, with the reasons why it had to be started again.
+    """One training outside the study, which is told of its results and of its end.
 
     Attributes:
-        deaths: why its process died, one entry for each death.
-        refusals: how often in a row it found no storage.
+        deaths: the reason of each death of its process, in their order.
+        refusals: how often in a row the storage was not available.
     """
 
     def __init__(self) -> None:
@@ -32,23 +32,36 @@ class TrainingTask(ABC):
 
     @abstractmethod
     def attempt(self) -> tuple[Callable[..., Iterator[Any]], Sequence[Any]]:
-        """Begin another attempt: return the generator function to run in a training process, and its arguments."""
+        """Begin another attempt.
+
+        Returns:
+            the generator function to call in a training process, and its arguments, see `Engine.start`.
+        """
 
     @abstractmethod
     def on_result(self, result: Any) -> None:
-        """Take in a result that the training yielded."""
+        """Handle a result that the training has yielded.
+
+        Args:
+            result: the value that the generator function yielded.
+        """
 
     @abstractmethod
     def on_finished(self) -> None:
-        """Take in that the training ended well."""
+        """Handle that the training has succeeded."""
 
     @abstractmethod
     def on_given_up(self, failure: TrainingFailure, error: PresetSearchError | None) -> None:
-        """Take in that the training is not run again; `error` is set where the whole campaign should end with it."""
+        """Handle that the training has failed for good.
+
+        Args:
+            failure: the last failure.
+            error: the error that the whole campaign ends with; None if only this training is given up.
+        """
 
 
 class TaskRunner:
-    """Starts tasks as there is room, takes their results, and starts again what the retry policy says."""
+    """Starts tasks as slots become free, takes their results, and restarts them as the retry policy decides."""
 
     def __init__(
         self,
@@ -61,11 +74,11 @@ class TaskRunner:
         """Prepare to run tasks.
 
         Args:
-            engine: what runs them.
-            resources: what the process of each task is given.
-            attempts: how often the process of a task may die, and how often in a row it may find no storage.
+            engine: the engine that runs them.
+            resources: the resources that the process of each task gets.
+            attempts: how often the process of a task may die, and how often in a row the storage may be unavailable.
             monitor: knows whether a remote storage is available; None where files go to this machine's own disk.
-            max_concurrent: how many tasks may run at a time.
+            max_concurrent: number of tasks that may run at a time.
         """
         self._engine = engine
         self._resources = resources
@@ -76,7 +89,11 @@ class TaskRunner:
         self._running: list[tuple[Stream, TrainingTask]] = []
 
     def add(self, task: TrainingTask) -> None:
-        """Queue a task; it starts with the next `poll` that finds room."""
+        """Queue a task, which starts in the first `poll` that finds a free slot.
+
+        Args:
+            task: the task to run.
+        """
         self._waiting.append(task)
 
     @property
@@ -85,10 +102,13 @@ class TaskRunner:
         return not self._waiting and not self._running
 
     def poll(self, seconds: float = 0.0) -> None:
-        """Start what can start, then take the results that are there, after waiting up to some seconds for one.
+        """Start the tasks that have a free slot, then take the results that are ready.
+
+        Args:
+            seconds: longest time to wait for a result.
 
         Raises:
-            PresetSearchError: raised by a task that is given up, see `TrainingTask.on_given_up`.
+            PresetSearchError: a task that is given up raised it, see `TrainingTask.on_given_up`.
         """
         self._start_waiting()
         if not self._running:
@@ -104,7 +124,7 @@ class TaskRunner:
             try:
                 if self._monitor is not None and not self._monitor.is_available():
                     return
-            except StorageError as error:  # not for too long already
+            except StorageError as error:  # the storage has been unavailable for too long
                 waiting, self._waiting = self._waiting, deque()
                 for task in waiting:
                     task.on_given_up(TrainingFailure("storage", str(error)), error)

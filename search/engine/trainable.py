@@ -1,4 +1,4 @@
-"""Ray Tune's trainable around `TrialTraining`."""
+"""Lets Ray Tune run a `TrialTraining` as a trainable."""
 
 from __future__ import annotations
 
@@ -13,26 +13,39 @@ from search.engine.trial_training import TrialTraining
 
 
 class TrainingTrial(tune.Trainable):
-    """One trial. Its process is reused by the next: starting a process takes longer than many an epoch.
+    """Trains one trial after another in the same process, because starting a process can take longer than an epoch.
 
-    The configuration that Tune hands over holds a `TrialAssignment` as `assignment`. Every result holds as `report` an
-    `EpochRecord` or a `TrainingFailure`. An error of our own is a result and no exception, because Ray would count an
-    exception as the death of the process.
+    The configuration from Tune holds a `TrialAssignment` as `assignment`. Every result holds as `report` an
+    `EpochRecord` or a `TrainingFailure`. An error of a training is a result and not an exception, because Ray would
+    take an exception for the death of the process.
     """
 
     def setup(  # type: ignore[override]
         self, config: dict[str, Any], job: TrialJob, load: Callable[[], Dataset]
     ) -> None:
-        """Load what all trials in this process share."""
+        """Load the dataset that all trials in this process share, and begin the first trial.
+
+        Args:
+            config: the configuration from Tune.
+            job: the part of a training that all trials share.
+            load: function that returns the dataset.
+        """
         self._job = job
         self._dataset = load()
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Become another trial in the same process."""
+        """Begin another trial in the same process.
+
+        Args:
+            new_config: the configuration from Tune.
+
+        Returns:
+            True, which tells Tune that the process can be reused.
+        """
         self._training = TrialTraining(self._job, self._dataset, new_config["assignment"])
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch."""
+        """Train one epoch, and return its report."""
         return {"report": self._training.step()}

@@ -1,11 +1,11 @@
-"""One trial's training inside a process: a step is an epoch, and an error is a report like any other."""
+"""Trains one trial inside a process, step by step: a step is an epoch, and an error is reported like a result."""
 
 from __future__ import annotations
 
 from core.data.dataset import Dataset
 from core.files import table_bytes
 from core.training.trainer import Trainer
-from search.engine.job import TrialJob, epoch_record, training_failure
+from search.engine.job import TrialJob, classify_error, make_epoch_record
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
 from search.results.predictions import VAL, Source, make_predictions_table, make_returns_table
 from search.storage.checkpoints import Checkpoints
@@ -15,15 +15,15 @@ from search.study.trial_record import EpochRecord, TrialAssignment
 
 
 class TrialTraining:
-    """Trains one trial, from the last epoch that the journal knows and a checkpoint was kept of."""
+    """Trains one trial, from the last epoch that the journal holds and that has a checkpoint."""
 
     def __init__(self, job: TrialJob, dataset: Dataset, assignment: TrialAssignment) -> None:
-        """Take what the trial is made of; the trainer is built in the first step, so that its failure is a report too.
+        """Prepare the training; the trainer is built in the first step, so that a failure to build it is reported, too.
 
         Args:
-            job: what all trials of the campaign share.
+            job: the part of a training that all trials of the campaign share.
             dataset: train and val.
-            assignment: the trial, the attempt at it, and where to continue.
+            assignment: the trial, the attempt at it, and the epoch to continue from.
         """
         self._job = job
         self._dataset = dataset
@@ -33,14 +33,18 @@ class TrialTraining:
         self._trainer: Trainer | None = None
 
     def step(self) -> EpochRecord | TrainingFailure:
-        """Train one epoch and keep what outlives this process; any error is returned as a failure."""
+        """Train one epoch, and write the files that must outlive this process.
+
+        Returns:
+            the record of the epoch; a failure for any error.
+        """
         try:
             trainer = self._trainer = self._trainer or self._build()
-            record = epoch_record(trainer.run_epoch())
+            record = make_epoch_record(trainer.run_epoch())
             self._keep(trainer)
         except Exception as error:  # every error is reported, with its cause
             self._trainer = None
-            return training_failure(error)
+            return classify_error(error)
         return record
 
     def _build(self) -> Trainer:
@@ -50,7 +54,7 @@ class TrialTraining:
         return self._checkpoints.restore_trainer(recipe, self._dataset, device, assignment.last_epoch)
 
     def _keep(self, trainer: Trainer) -> None:
-        """Write the predictions of a finished training, and a checkpoint if one is due."""
+        """Write the predictions if the training is finished, and a checkpoint if one is due."""
         if trainer.finished:
             assignment = self._assignment
             write_outputs(
@@ -60,18 +64,18 @@ class TrialTraining:
 
 
 def write_outputs(trainer: Trainer, dataset: Dataset, number: int, storage: Storage) -> None:
-    """Write what the best weights predict on val, and what trading on it would have returned.
+    """Write the predictions of val by the best weights, and the returns of following them.
 
     Args:
-        trainer: the finished training.
-        dataset: what it was trained on.
-        number: the trial's number.
-        storage: receives the two tables.
+        trainer: the trainer of the finished training.
+        dataset: the dataset that it was trained on.
+        number: number of the trial.
+        storage: storage that receives the two tables.
 
     Raises:
         StorageError: the tables cannot be written.
     """
     source = Source(number, trainer.config.trainer.seed, VAL)
     probabilities = trainer.best_probabilities()
-    for name, table in ((PREDICTIONS_FILE, make_predictions_table), (RETURNS_FILE, make_returns_table)):
-        storage.write(name, table_bytes(table(source, dataset, dataset.val, probabilities)))
+    for name, make_table in ((PREDICTIONS_FILE, make_predictions_table), (RETURNS_FILE, make_returns_table)):
+        storage.write(name, table_bytes(make_table(source, dataset, dataset.val, probabilities)))

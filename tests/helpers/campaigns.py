@@ -12,7 +12,7 @@ from core.files import write_json
 from core.training.trainer import Trainer
 from search.campaign.plan import make_campaign_yaml, plan_campaign
 from search.config import CampaignConfig, ConfirmConfig, study_settings
-from search.engine.job import TrialJob, epoch_record
+from search.engine.job import TrialJob, make_epoch_record
 from search.engine.trial_training import write_outputs
 from search.results import manifest, tables
 from search.study.space import SpaceConfig
@@ -54,7 +54,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
             end = ("complete", "") if trainer.finished else None
             if number == 0:
                 end = ("stopped", "stopped at rung 1: place 2 of 2, of which 1 go on")
-            study.report(number, study.trials[number].recordable(epoch_record(result)), end)
+            study.report(number, study.trials[number].recordable(make_epoch_record(result)), end)
             if number == 0:
                 break
         else:
@@ -64,7 +64,7 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
     tables.write_tables(folder, logs)
     tables.join_trial_outputs(folder, planned.storage, logs)
     incumbent = Trainer(planned.incumbent, planned.dataset, torch.device("cpu"))
-    rows = [epoch_record(result).as_row() for result in incumbent]
+    rows = [make_epoch_record(result).as_row() for result in incumbent]
     write_json(folder.incumbent, {"complete": True, "attempts": 1, "rows": rows})
     manifest.write_manifest(folder)
     return folder.path

@@ -7,24 +7,24 @@ from rich.console import Console
 from rich.progress import Progress
 
 from search.campaign.progress import Display
-from search.engine.ray_engine import Ticker
+from search.engine.ray_engine import StepCallback
 from search.study.trial_record import FAILED
 from tests.helpers.trial_records import trial_record
 
 
 def test_what_runs_beside_the_trials_is_looked_after_at_every_step() -> None:
     seen: list[int] = []
-    ticker = Ticker(lambda: seen.append(1))
-    ticker.on_step_end(0, [])
-    ticker.on_step_end(1, [])
+    callback = StepCallback(lambda: seen.append(1))
+    callback.on_step_end(0, [])
+    callback.on_step_end(1, [])
     assert len(seen) == 2
 
 
-def test_tune_can_pickle_the_ticker_although_what_it_calls_cannot_be() -> None:
-    ticker = Ticker(lambda: None)
+def test_tune_can_pickle_the_callback_although_what_it_calls_cannot_be() -> None:
+    callback = StepCallback(lambda: None)
     with pytest.raises((pickle.PicklingError, AttributeError)):
-        pickle.dumps(ticker._on_step)
-    pickle.loads(pickle.dumps(ticker)).on_step_end(0, [])
+        pickle.dumps(callback._on_step)
+    pickle.loads(pickle.dumps(callback)).on_step_end(0, [])
 
 
 def test_each_ended_trial_gets_a_line_with_its_values_and_how_it_ended() -> None:

@@ -13,7 +13,7 @@ def test_nobody_passes_before_all_have_come() -> None:
         here, passed = StartBarrier(3), []
 
         async def one(number: int) -> None:
-            await here.passes()
+            await here.wait()
             passed.append(number)
 
         first = [asyncio.create_task(one(number)) for number in (1, 2)]
@@ -28,7 +28,7 @@ def test_nobody_passes_before_all_have_come() -> None:
 
 def test_who_is_there_passes_when_nobody_else_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(barrier, "QUIET_SECONDS", 0.1)
-    asyncio.run(asyncio.wait_for(StartBarrier(99).passes(), 10))
+    asyncio.run(asyncio.wait_for(StartBarrier(99).wait(), 10))
 
 
 def test_few_processes_need_no_gate() -> None:

@@ -16,7 +16,7 @@ from core.evaluation import backtest, metrics
 from search.cluster.nodes import UnfitNodeError
 from search.cluster.resources import TrialResources
 from search.cluster.software import installed_software
-from search.engine.job import TrialJob, training_failure
+from search.engine.job import TrialJob, classify_error
 from search.engine.trainable import TrainingTrial
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
 from search.storage.checkpoints import list_checkpoints
@@ -139,7 +139,7 @@ def test_a_recipe_that_cannot_be_built_is_a_result_too(start: Start) -> None:
     ],
 )
 def test_want_of_memory_is_told_from_other_failures(error: Exception, cause: str) -> None:
-    failure = training_failure(error)
+    failure = classify_error(error)
     assert failure.cause == cause
     assert "\n" not in failure.reason
 
