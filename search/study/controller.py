@@ -1,6 +1,6 @@
-"""The controller of a running campaign: which trial starts next, which goes on, which is stopped, when it all ends.
+"""The controller of a running campaign: it decides which trial starts next, which is stopped, and when the run ends.
 
-An engine asks it for trials and hands it what their processes report; it alone writes to the study, and it does so
+An engine asks it for trials and passes on what their processes report. It alone writes to the study, and it does so
 before it answers. It knows neither Ray nor Optuna.
 """
 
@@ -26,13 +26,13 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Budget:
-    """When no more trials are started; those that run continue to their own end.
+    """The limits at which no more trials are started; trials that run then are still completed.
 
     Attributes:
-        trials: number of trials in all.
-        hours: wall-clock hours of all runs of the campaign together.
-        epochs: number of epochs of all trials together.
-        convergence: number of trials in a row that end without improving on the best before them.
+        trials: total number of trials.
+        hours: total wall-clock hours of all runs of the campaign; None for no limit.
+        epochs: total number of epochs of all trials; None for no limit.
+        convergence: number of trials in a row that end without improving on the best before them; None for no limit.
     """
 
     trials: int
@@ -64,7 +64,7 @@ class Rules:
 
 @dataclass
 class Controller:
-    """Decides over the trials of one run of a campaign.
+    """Decides which trials of a campaign start, continue and stop during one run.
 
     Attributes:
         study: the record of all trials, backed by the journal.
@@ -73,11 +73,11 @@ class Controller:
         on_epoch: called with the trial after each new epoch.
         on_end: called with the trial after it has ended.
         on_death: called with the trial after its process was lost.
-        stop_requested: returns whether someone asks for an early end; called often.
-        monitor: knows whether a remote storage is available; None where files go to this machine's own disk.
-        running: numbers of the trials that run.
-        waiting: numbers of the trials that are to be started again.
-        end_reason: why no more trials are started; None while they are.
+        stop_requested: returns whether a user asked for an early end; called often.
+        monitor: tells whether a remote storage is available; None where files go to this machine's own disk.
+        running: numbers of the trials that are running.
+        waiting: numbers of the trials that wait to be started again.
+        end_reason: why no more trials are started; None as long as they are.
         failure: the error that made it impossible to continue.
     """
 
@@ -95,10 +95,10 @@ class Controller:
     failure: PresetSearchError | None = None
 
     def __post_init__(self) -> None:
-        """Take up the state of the study: open trials wait to be started again, rungs know who has reached them."""
+        """Restore the state of the study: queue its open trials, and fill the rungs with the recorded values."""
         rules = self.rules
         self.concurrency = rules.concurrency
-        self._storage_refusals: dict[int, int] = {}  # in a row, by trial
+        self._storage_refusals: dict[int, int] = {}  # failures of the storage in a row, by trial
         self._rungs: dict[int, dict[int, float]] = {
             rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         }
@@ -119,7 +119,11 @@ class Controller:
         return self._rungs
 
     def next_trial(self) -> TrialRecord | Literal["wait", "finished"]:
-        """Return the trial to start now, a waiting one first; or that there is none yet, or none any more."""
+        """Return the trial to start now; waiting trials come first.
+
+        Returns:
+            The trial; `wait` if none can start yet; `finished` if none starts any more.
+        """
         if self.is_over():
             return "finished"
         try:
@@ -128,7 +132,7 @@ class Controller:
             if self.waiting:
                 trial = self.study.restart(self.waiting.popleft())
             elif self._budget_is_spent():
-                # A trial that runs may have to be started again: its process can die.
+                # The process of a running trial can die, and then the trial has to be started again.
                 return "wait" if self.running else "finished"
             else:
                 trial = self.study.ask()
@@ -143,7 +147,12 @@ class Controller:
         return self.monitor is None or self.monitor.is_available()
 
     def on_report(self, number: int, report: EpochRecord | TrainingFailure) -> Action:
-        """Take in what a trial's process reports, and return whether the process is to continue with the trial."""
+        """Record what the process of a trial reports, and return whether it is to continue with the trial.
+
+        Args:
+            number: number of the trial.
+            report: an epoch, or why there is none.
+        """
         if isinstance(report, EpochRecord):
             return self._on_epoch_report(number, report)
         self.on_failure(number, report)
@@ -169,7 +178,7 @@ class Controller:
         return "stop" if self.end_reason == "stopped" else "continue"
 
     def _record(self, trial: TrialRecord, epoch: EpochRecord) -> None:
-        """Decide on a new epoch and write both down."""
+        """Decide on a new epoch, and write the epoch and the decision to the study."""
         number, value = epoch.epoch, epoch.value
         decision: Decision | None = None
         end: tuple[Literal["complete", "stopped"], str] | None = None
@@ -188,7 +197,7 @@ class Controller:
         _LOG.debug("epoch", extra={"trial": trial.number, "epoch": number, "value": value, "score": epoch.score})
 
     def _compare(self, trial: TrialRecord, epoch: EpochRecord) -> None:
-        """Note where an epoch that is run again gives other figures; once for each trial and epoch is enough."""
+        """Record where an epoch that was run again gives other figures, once for each figure of an epoch."""
         recorded = trial.epochs[epoch.epoch]
         for name in ("value", "score", "train_loss"):
             before, now = float(getattr(recorded, name)), float(getattr(epoch, name))
@@ -198,7 +207,12 @@ class Controller:
                 self.study.record_difference(trial.number, f"{place}{before:.6g}, run again {now:.6g}")
 
     def on_failure(self, number: int, failure: TrainingFailure) -> None:
-        """Take in that a trial's process reports a failure or is gone: the retry policy decides what follows."""
+        """Handle the failure of a trial's process as the retry policy says.
+
+        Args:
+            number: number of the trial.
+            failure: why the process reports no epoch; it may be gone.
+        """
         _LOG.warning("trial failed", extra={"trial": number, "cause": failure.cause, "reason": failure.reason})
         trial = self.study.trials[number]
         if failure.cause in ("death", "out of memory"):
@@ -215,17 +229,17 @@ class Controller:
                     self.monitor.report_failure(failure.reason)
                 self._requeue(number)
             case "give up":
-                died = f"its process died {deaths} times: " if failure.cause != "failure" else ""
-                self._fail_trial(number, died + failure.reason)
+                prefix = f"its process died {deaths} times: " if failure.cause != "failure" else ""
+                self._fail_trial(number, prefix + failure.reason)
             case "end campaign":
                 self.fail(self._retry_policy.campaign_error(failure))
 
     def _record_death(self, trial: TrialRecord, failure: TrainingFailure) -> TrainingFailure:
-        """Write a death to the journal; after one for want of memory, run fewer trials at a time."""
+        """Record a death; if memory ran out, allow fewer concurrent trials from then on."""
         if failure.cause == "out of memory":
             self._lower_concurrency()
-            told = f"out of memory ({self.concurrency} at a time from then on): {failure.reason}"
-            failure = replace(failure, reason=told)
+            reason = f"out of memory ({self.concurrency} at a time from then on): {failure.reason}"
+            failure = replace(failure, reason=reason)
         if trial.outcome is None:
             try:
                 self.study.record_death(trial.number, failure.reason)
@@ -236,7 +250,11 @@ class Controller:
         return failure
 
     def on_all_died(self, failure: TrainingFailure) -> None:
-        """Take in that every process is lost: start all open trials again, fewer at a time if memory was short."""
+        """Handle the loss of every process: queue all open trials, and allow fewer at a time if memory ran out.
+
+        Args:
+            failure: why the processes were lost.
+        """
         open_trials = [trial.number for trial in self.study.trials.values() if trial.outcome is None]
         if failure.cause == "out of memory":
             self._lower_concurrency()
@@ -245,7 +263,7 @@ class Controller:
                 self.on_failure(number, TrainingFailure("death", failure.reason))
 
     def _lower_concurrency(self) -> None:
-        """Allow one trial fewer than run now, but never none."""
+        """Allow one trial fewer than are running now, but at least one."""
         running = len(self.running) or self.concurrency
         self.concurrency = max(min(self.concurrency, running) - 1, 1)
 
@@ -255,11 +273,15 @@ class Controller:
             self.waiting.append(number)
 
     def on_released(self, number: int, attempt_id: int) -> None:
-        """Take in that an attempt at a trial has no process any more.
+        """Handle that an attempt at a trial has no process any more.
 
         If the trial has not ended, it is started again when the campaign is resumed.
+
+        Args:
+            number: number of the trial.
+            attempt_id: fencing token of the attempt; a later attempt may be running already.
         """
-        if self.study.trials[number].attempt_id == attempt_id:  # otherwise a later attempt runs already
+        if self.study.trials[number].attempt_id == attempt_id:
             self.running.discard(number)
 
     def _fail_trial(self, number: int, reason: str) -> None:
@@ -279,19 +301,19 @@ class Controller:
         self.on_end(trial)
 
     def fail(self, error: PresetSearchError) -> None:
-        """End the campaign's run with an error."""
+        """End the run of the campaign with an error."""
         _LOG.error("run failed", extra={"error": str(error)})
         self.failure, self.end_reason = error, "failure"
 
     def is_over(self) -> bool:
-        """Return whether no trial is to be started any more, not even one that waits."""
+        """Return whether no trial is started any more, not even a waiting one."""
         if self.end_reason not in ("stopped", "failure") and self.stop_requested():
             _LOG.info("stop requested")
             self.end_reason = "stopped"
         return self.end_reason in ("stopped", "failure")
 
     def _budget_is_spent(self) -> bool:
-        """Return whether a budget is used up, and note which."""
+        """Return whether a budget is used up; if so, set `end_reason` to its name."""
         budget, trials = self.budget, self.study.trials
         spent: dict[EndReason, bool] = {
             "trials": len(trials) >= budget.trials,

@@ -105,7 +105,7 @@ class Journal(BaseJournalBackend):
         except OSError as error:
             os.ftruncate(self._file, before)  # leave no transaction half written
             raise ConfigError(
-                f"{self.path} cannot be written ({error.strerror})", "Make room, then resume the campaign"
+                f"{self.path} cannot be written ({error.strerror})", "Free disk space, then resume the campaign"
             ) from None
         self._pending.clear()
 

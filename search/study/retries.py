@@ -1,6 +1,6 @@
-"""What happens to a training that could not go on: run it again, give it up, or end the campaign.
+"""The retry policy: whether a training that failed is run again, given up, or ends the campaign.
 
-One policy for all trainings: the trials of the study, the incumbent, and the cells of a confirmation.
+The same policy applies to the trials of the study, to the incumbent, and to the cells of a confirmation.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Verdict = Literal["retry", "give up", "end campaign"]
 
 @dataclass(frozen=True)
 class TrainingFailure:
-    """Why a training process reports no epoch.
+    """The reason why a training process reports no epoch.
 
     Attributes:
         cause: `failure` (the training itself failed, and would fail again), `death` (its process or node is gone),
-            `out of memory`, `storage` (the files that it has to keep cannot be written or read), or `unfit node`
-            (the machine cannot take part as it is).
+            `out of memory`, `storage` (its checkpoints cannot be written or read), or `unfit node` (its machine lacks
+            something that the campaign needs).
         reason: the error in one line.
     """
 
@@ -31,23 +31,24 @@ class TrainingFailure:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Decides by the cause of a failure.
+    """Decides what follows a failed training, by the cause of the failure.
 
     Attributes:
-        attempts: how often the process of one training may die, and how often in a row it may find no storage.
-        has_remote_storage: whether files go to a storage that may come back by itself; a full disk does not.
+        attempts: number of deaths of its process after which a training is given up, and number of failures of the
+            storage in a row that are waited out.
+        has_remote_storage: whether checkpoints go to a storage that may recover by itself, as a full disk does not.
     """
 
     attempts: int
     has_remote_storage: bool = False
 
     def decide(self, cause: Cause, deaths: int, refusals: int) -> Verdict:
-        """Return what is to be done.
+        """Return what follows a failure.
 
         Args:
-            cause: of the latest failure.
-            deaths: how often the process of this training has died, this time included.
-            refusals: how often in a row the training found no storage, this time included.
+            cause: cause of the failure.
+            deaths: number of deaths of this training's process, this one included.
+            refusals: number of times in a row that the storage failed for this training, this one included.
         """
         match cause:
             case "failure":
@@ -60,11 +61,15 @@ class RetryPolicy:
                 return "retry" if deaths < self.attempts else "give up"
 
     def campaign_error(self, failure: TrainingFailure) -> ConfigError:
-        """Return the error that a campaign ends with where `decide` says so; its remedy depends on the cause."""
+        """Return the error that ends the campaign; its remedy depends on the cause.
+
+        Args:
+            failure: the failure for which `decide` returned `end campaign`.
+        """
         if failure.cause != "storage":
             remedy = "Then resume the campaign"
-        elif self.has_remote_storage:  # it answers the driver, but not the node where the training runs
+        elif self.has_remote_storage:  # the storage is available to the driver, but not to the node of the training
             remedy = "Give every node access to the storage, then resume the campaign"
         else:
-            remedy = "Make room, then resume the campaign"
+            remedy = "Free disk space, then resume the campaign"
         return ConfigError(failure.reason.rstrip("."), remedy)

@@ -1,4 +1,4 @@
-"""What the journal holds of a trial: its hyperparameters, its epochs, how it ended."""
+"""The record of a trial in the journal: its hyperparameters, its epochs, and how it ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EpochRecord:
         seconds: wall-clock time of training and evaluation.
         metrics: all metrics of this epoch on val, by name.
         best_metrics: all metrics of the best epoch on val; None if the record of that epoch holds them.
-        decision: the decision that a rung took on this epoch; None where none was due.
+        decision: the decision of the rung at this epoch; None if there is no rung, or no decision yet.
     """
 
     epoch: int
@@ -52,14 +52,14 @@ class EpochRecord:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], decision: Mapping[str, Any] | None = None) -> EpochRecord:
-        """Read a record back from what `as_row` gave.
+        """Create a record from the values that `as_row` returned.
 
         Args:
             row: the plain values; None stands for NaN, which strict JSON cannot write.
-            decision: the plain values of the decision, if a rung took one.
+            decision: the plain values of the decision of a rung; None if there is none.
 
         Raises:
-            KeyError, TypeError, ValueError: the row is not one of this program's.
+            KeyError, TypeError, ValueError: the row was not written by this program, or is damaged.
         """
         numbers = {name: _number(row[name]) for name in ("value", "score", "train_loss", "learning_rate", "seconds")}
         best = row.get("best_metrics")
@@ -79,12 +79,12 @@ def _number(value: float | None) -> float:
 
 @dataclass(frozen=True)
 class TrialAssignment:
-    """What a training process is told of the trial that it is to run.
+    """The trial that a training process is to run, and where to continue.
 
     Attributes:
         number: the trial's number.
         attempt_id: fencing token of this attempt, see `TrialRecord.attempt_id`.
-        last_epoch: the last epoch that the journal holds; the training continues after it.
+        last_epoch: the last epoch that the journal holds, 0 for none; the training continues after it.
         params: the six hyperparameters, by name.
     """
 
@@ -96,7 +96,7 @@ class TrialAssignment:
 
 @dataclass
 class TrialRecord:
-    """What the journal holds of one trial.
+    """The record of one trial, as the journal holds it.
 
     Attributes:
         number: Optuna's number of the trial.
@@ -151,14 +151,17 @@ class TrialRecord:
 
     @property
     def assignment(self) -> TrialAssignment:
-        """What the process of the current attempt has to know."""
+        """The assignment for the process of the current attempt."""
         return TrialAssignment(self.number, self.attempt_id, self.last_epoch, dict(self.params))
 
     def recordable(self, record: EpochRecord) -> EpochRecord:
-        """Return the next epoch as it is kept: without the best epoch's metrics where that epoch's record holds them.
+        """Return the next epoch as it is recorded: without the best epoch's metrics if that epoch's record holds them.
 
-        They are kept only if that epoch was run again and came out differently, so that its record is another
-        training's.
+        They are kept only if the best epoch was run again and gave other figures, because then its record is that of
+        another training.
+
+        Args:
+            record: the epoch as the training reported it.
         """
         best = self.epochs.get(record.best_epoch)
         if best is None or best.score == record.value:

@@ -113,10 +113,10 @@ def test_an_unfit_node_ends_the_campaign() -> None:
 
 
 def test_a_full_disk_ends_the_campaign_and_a_remote_storage_is_waited_for() -> None:
-    error = StorageError("1.pt cannot be written (No space left on device)", "Make room")
+    error = StorageError("1.pt cannot be written (No space left on device)", "Free disk space")
     on_disk, remote = Task(errors=[error]), Task(errors=[error])
     _run(TaskRunner(InProcessEngine(), RESOURCES, attempts=3), on_disk)
-    assert "Make room, then resume" in str(on_disk.error)
+    assert "Free disk space, then resume" in str(on_disk.error)
     now = 0.0
     monitor = StorageMonitor(Unsteady(), clock=lambda: now, start=at_once)
     runner = TaskRunner(InProcessEngine(), RESOURCES, attempts=3, monitor=monitor)

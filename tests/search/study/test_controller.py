@@ -28,7 +28,7 @@ SETTINGS = StudySettings("c", SpaceConfig().distributions(), "random", "complete
 
 
 class Desk:
-    """Opens books over one journal, one after the other."""
+    """Opens controllers over one journal, one after the other."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,16 +45,16 @@ class Desk:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path / "journal.log")
-    yield made
-    if made.study is not None:
-        made.study.close()
+    opened = Desk(tmp_path / "journal.log")
+    yield opened
+    if opened.study is not None:
+        opened.study.close()
 
 
 def _start(controller: Controller) -> int:
-    log = controller.next_trial()
-    assert isinstance(log, TrialRecord), log
-    return log.number
+    trial = controller.next_trial()
+    assert isinstance(trial, TrialRecord), trial
+    return trial.number
 
 
 def _run(controller: Controller, number: int, *values: float) -> list[str]:
@@ -89,7 +89,7 @@ def test_a_trial_at_max_epochs_is_complete_and_one_outside_the_best_is_stopped(d
     weak = _whole(controller, 0.4)
     assert (weak.outcome, weak.last_epoch) == ("stopped", 1)
     assert weak.reason == "stopped at rung 1: rank 2 of 2, not in the top 1"
-    assert [log.number for log in desk.ended] == [0, 1]
+    assert [trial.number for trial in desk.ended] == [0, 1]
 
 
 def test_rungs_survive(desk: Desk) -> None:
@@ -108,7 +108,7 @@ def test_open_trials_go_on_before_new_ones_are_asked(desk: Desk) -> None:
         _run(controller, _start(controller), value)
     again = desk.open()
     assert [_start(again), _start(again)] == [0, 1]
-    assert [log.attempts for log in again.study.trials.values()] == [2, 2]
+    assert [trial.attempts for trial in again.study.trials.values()] == [2, 2]
     _run(again, 0, 0.5, 0.5, 0.5)
     assert again.study.trials[0].outcome == "complete"
     assert _start(again) == 2
@@ -120,16 +120,16 @@ def test_an_epoch_run_again_is_compared_and_counted_once(desk: Desk) -> None:
     _run(controller, number, 0.5)
     again = desk.open()
     assert _start(again) == number
-    log = again.study.trials[number]
+    trial = again.study.trials[number]
     assert again.on_report(number, epoch_record(1, 0.5)) == "continue"
-    assert log.differences == []
+    assert trial.differences == []
     for _ in range(2):  # once is enough
         assert again.on_report(number, epoch_record(1, 0.7)) == "continue"
-    wanted = [f"trial 0, epoch 1, {name}: 0.5, run again 0.7" for name in ("value", "score")]
-    assert log.differences == wanted
-    assert log.epochs[1].value == 0.5
+    expected = [f"trial 0, epoch 1, {name}: 0.5, run again 0.7" for name in ("value", "score")]
+    assert trial.differences == expected
+    assert trial.epochs[1].value == 0.5
     assert again.rungs[1] == {0: 0.5}
-    assert desk.open().study.trials[number].differences == wanted
+    assert desk.open().study.trials[number].differences == expected
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_a_dead_process_goes_on_up_to_a_bound(desk: Desk) -> None:
         assert _start(controller) == number
         assert controller.study.trials[number].attempts == attempt
     controller.on_failure(number, TrainingFailure("death", "killed"))
-    log = controller.study.trials[number]
-    assert (log.outcome, log.reason) == ("failed", "its process died 3 times: killed")
-    assert log.deaths == ["killed"] * 3
+    trial = controller.study.trials[number]
+    assert (trial.outcome, trial.reason) == ("failed", "its process died 3 times: killed")
+    assert trial.deaths == ["killed"] * 3
     assert _start(controller) == 1
 
 
@@ -172,8 +172,8 @@ def test_why_a_trial_was_started_again_is_kept(desk: Desk) -> None:
     controller = desk.open()
     number = _start(controller)
     controller.on_failure(number, TrainingFailure("out of memory", "no room on the card"))
-    wanted = ["out of memory (1 at a time from then on): no room on the card"]
-    assert desk.open().study.trials[number].deaths == wanted
+    expected = ["out of memory (1 at a time from then on): no room on the card"]
+    assert desk.open().study.trials[number].deaths == expected
 
 
 def test_a_full_disk_ends_it_all_and_burns_no_trial(desk: Desk) -> None:
@@ -182,18 +182,18 @@ def test_a_full_disk_ends_it_all_and_burns_no_trial(desk: Desk) -> None:
     controller.on_failure(first, TrainingFailure("storage", "1.pt cannot be written (No space left on device)"))
     assert _run(controller, second, 0.5) == ["stop"]
     assert controller.next_trial() == "finished"
-    assert "Make room, then resume" in str(controller.failure)
+    assert "Free disk space, then resume" in str(controller.failure)
     again = desk.open()
     assert [_start(again), _start(again)] == [first, second]
-    assert [log.deaths for log in again.study.trials.values()] == [[], []]
+    assert [trial.deaths for trial in again.study.trials.values()] == [[], []]
 
 
 def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(desk: Desk) -> None:
     storage = Unsteady()
     now = 0.0
-    said: list[str] = []
+    messages: list[str] = []
     controller = desk.open()
-    controller.monitor = StorageMonitor(storage, said.append, lambda: now, patience=60, start=at_once)
+    controller.monitor = StorageMonitor(storage, messages.append, lambda: now, patience=60, start=at_once)
     first, second = _start(controller), _start(controller)
     storage.up = False
     controller.on_failure(first, TrainingFailure("storage", "s3://bucket cannot be written."))
@@ -204,8 +204,8 @@ def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(desk: D
     controller.on_failure(second, TrainingFailure("storage", "s3://bucket cannot be written."))
     storage.up, now = True, 20.0
     assert [_start(controller), _start(controller)] == [first, second]
-    assert [(log.attempts, log.deaths) for log in controller.study.trials.values()] == [(2, []), (2, [])]
-    assert said == [
+    assert [(trial.attempts, trial.deaths) for trial in controller.study.trials.values()] == [(2, []), (2, [])]
+    assert messages == [
         "s3://bucket cannot be written. No training is started until the storage is available again.",
         "The storage is available again.",
     ]
@@ -227,10 +227,10 @@ def test_a_storage_that_hangs_holds_nobody(desk: Desk) -> None:
     assert [controller.next_trial() for _ in range(3)] == ["wait"] * 3
     release.set()
     for _ in range(1000):
-        if (found := controller.next_trial()) != "wait":
+        if (trial := controller.next_trial()) != "wait":
             break
         time.sleep(0.01)
-    assert isinstance(found, TrialRecord)
+    assert isinstance(trial, TrialRecord)
 
 
 def test_a_storage_that_hangs_is_not_waited_for_without_end(desk: Desk) -> None:
@@ -306,7 +306,7 @@ def test_a_failure_of_its_own_is_not_tried_again(desk: Desk) -> None:
     controller = desk.open()
     number = _start(controller)
     controller.on_failure(number, TrainingFailure("failure", "NonFiniteLossError: at step 3"))
-    controller.on_failure(number, TrainingFailure("death", "its process ended"))  # whatever is told afterwards
+    controller.on_failure(number, TrainingFailure("death", "its process ended"))  # whatever is reported afterwards
     assert controller.study.trials[number].outcome == "failed"
     assert controller.study.trials[number].reason == "NonFiniteLossError: at step 3"
     assert not controller.waiting
@@ -336,15 +336,15 @@ def test_want_of_memory_lowers_the_concurrency_and_goes_on(desk: Desk) -> None:
 def test_each_budget_ends_the_campaign_by_its_name(desk: Desk, budget: Budget, ended: str) -> None:
     controller = desk.open(budget=budget)
     trials = 0
-    while isinstance(log := controller.next_trial(), TrialRecord):
+    while isinstance(trial := controller.next_trial(), TrialRecord):
         desk.now += 600.0
         trials += 1
         for epoch in range(1, 5):
-            if controller.on_report(log.number, epoch_record(epoch, 0.5)) == "stop":
+            if controller.on_report(trial.number, epoch_record(epoch, 0.5)) == "stop":
                 break
         if trials == 2:  # hours are those of all runs
             controller = desk.open(budget=budget)
-    assert log == "finished"
+    assert trial == "finished"
     assert controller.end_reason == ended
     assert trials == {"epochs": 5, "convergence": 4, "hours": 6, "trials": 4}[ended]
 
@@ -378,7 +378,7 @@ def test_when_the_journal_cannot_be_written_everything_ends_and_the_reason_is_ke
     number = _start(controller)
 
     def full(*_: Any) -> None:
-        raise ConfigError("journal.log cannot be written (No space left on device)", "Make room")
+        raise ConfigError("journal.log cannot be written (No space left on device)", "Free disk space")
 
     monkeypatch.setattr("search.study.journal.Journal._write", full)
     assert _run(controller, number, 0.5) == ["stop"]

@@ -79,7 +79,7 @@ def test_every_cause_has_a_verdict(cause: Cause, remote: bool) -> None:
     ("cause", "remote", "remedy"),
     [
         ("storage", True, "Give every node access to the storage, then resume the campaign"),
-        ("storage", False, "Make room, then resume the campaign"),
+        ("storage", False, "Free disk space, then resume the campaign"),
         ("unfit node", True, "Then resume the campaign"),
         ("unfit node", False, "Then resume the campaign"),
     ],
