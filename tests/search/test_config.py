@@ -26,7 +26,7 @@ def test_the_defaults_are_the_designs() -> None:
         ({"trials": "three"}, "'trials'"),
         ({"name": "../escape"}, "'name'"),
         ({"metric": "loss"}, "'metric'"),
-        ({"grace": 19}, "beyond max_epochs"),
+        ({"grace": 19}, r"grace \(19\) is greater than max_epochs"),
         ({"data": {"synthetic": {}, "symbols": ["BTCUSDT"]}}, "exactly one source"),
         ({"data": {}}, "exactly one source"),
     ],

@@ -85,7 +85,7 @@ def _bars(path: Path, bars: int, **columns: Any) -> None:
         ),
         (["run", "--name", "x", "--symbols", "NONE", "--store", "."], "Say how many days to fetch with --days N"),
         (["run", "--name", "x", "--synthetic", "--until", "yesterday"], "'data.until'"),
-        (["run", "--name", "x", "--store", "."], "store was said of the data, but not which data"),
+        (["run", "--name", "x", "--store", "."], "store describes the data, but no data are named"),
         (["run", "--name", "x", "--seed", "4294967296"], "'seed'"),
         (["run", "--name", "x", "--synthetic", "--interval", "9999d"], "longer than a century"),
         (["run", "--name", "x", "--incumbent", "nobody"], "no preset 'nobody'"),
