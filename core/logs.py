@@ -44,8 +44,8 @@ def _redact(value: Any) -> Any:
 
 
 def _extra_fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return the fields that were given as `extra`."""
-    return {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS}
+    """Return the fields that were given as `extra`; libraries such as Ray add others, whose names begin with `_`."""
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD_FIELDS and name[0] != "_"}
 
 
 class JsonLines(logging.Formatter):

@@ -46,6 +46,12 @@ def test_a_json_line_holds_time_level_logger_message_and_fields() -> None:
     }
 
 
+def test_fields_that_a_library_adds_to_every_record_are_left_out() -> None:
+    record = _record("started", trial=3, _ray_timestamp_ns=1)  # as Ray does, once it is imported
+    assert "_ray_timestamp_ns" not in json.loads(JsonLines().format(record))
+    assert PlainLines().format(record) == "info: started  trial=3"
+
+
 def test_a_json_line_is_one_line_whatever_the_message() -> None:
     line = JsonLines().format(_record("first\nsecond\r\u2028naïve", reason="a\nb"))
     assert len(line.split("\n")) == 1
