@@ -20,6 +20,8 @@ from ray.tune.search.optuna import OptunaSearch
 from search.study.asha import rung_epochs
 from tests.helpers.processes import HANG_SECONDS, environment, owned
 
+pytestmark = pytest.mark.costly
+
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from core.training import run as training
 from core.training.trainer import Trainer
 from tests.helpers.market import market_config, recipe
 
+pytestmark = pytest.mark.costly
+
 CPU = torch.device("cpu")
 CONFIG = market_config(bars=2500, symbols=("AAA", "BBB"))
 

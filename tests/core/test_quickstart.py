@@ -14,6 +14,8 @@ from core.models import checkpoint
 from core.quickstart import quick_start_training, setup_optimized_training
 from tests.helpers.market import random_bars
 
+pytestmark = pytest.mark.costly
+
 
 def test_the_four_configs_are_the_guides_recipe() -> None:
     model, trainer, data, balance = setup_optimized_training()

@@ -22,6 +22,8 @@ from search.results.folder import CampaignFolder
 from search.results.manifest import check_manifest
 from search.study.replay import replay_study
 
+pytestmark = pytest.mark.costly
+
 HERE = Path(__file__).parent / "campaigns"
 
 

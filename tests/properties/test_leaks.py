@@ -283,6 +283,7 @@ def _shuffled(dataset: Dataset) -> Dataset:
     return replace(dataset, labels=rng.permutation(dataset.labels.clip(0)))
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(
     ("market", "spoil"),
     [
@@ -300,6 +301,7 @@ def test_nothing_is_learned_where_there_is_nothing_to_learn(market: SyntheticCon
     assert abs(auc - 0.5) < half
 
 
+@pytest.mark.costly
 def test_a_leaking_feature_is_caught() -> None:
     dataset = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=5000, signal=0.0)))
     leaking = dataset.features.copy()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.costly
+
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "ccxt", "ray", "talib")
 RUN = """

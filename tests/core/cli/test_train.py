@@ -19,6 +19,8 @@ from core.training.run import train_model
 from core.training.trainer import Trainer
 from tests.helpers.market import random_bars
 
+pytestmark = pytest.mark.costly
+
 SYNTHETIC = "--preset quick_experiment --synthetic --window 16 --output-dir out"
 
 

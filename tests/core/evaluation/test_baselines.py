@@ -68,6 +68,7 @@ def test_persistence_does_not_look_across_a_gap_or_a_symbol() -> None:
             assert label == HOLD
 
 
+@pytest.mark.costly
 def test_every_baseline_gives_probabilities_and_learns_from_train_alone() -> None:
     dataset = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
     other_labels = dataset.labels.copy()
@@ -80,6 +81,7 @@ def test_every_baseline_gives_probabilities_and_learns_from_train_alone() -> Non
             np.testing.assert_array_equal(probabilities, predict(replace(dataset, labels=other_labels), dataset.val))
 
 
+@pytest.mark.costly
 def test_the_learners_find_the_planted_signal() -> None:
     dataset = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
     for predict in (baselines.logistic_regression, baselines.gradient_boosting):

@@ -24,6 +24,8 @@ from core.training.run import TrainingResult
 from core.training.trainer import Trainer
 from tests.helpers.market import cut, market_config, recipe
 
+pytestmark = pytest.mark.costly
+
 FILES = ["checkpoint.pt", "metrics.json", "curves.png"]
 
 

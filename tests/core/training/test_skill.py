@@ -16,6 +16,8 @@ from core.training import run as training
 from core.training.trainer import Trainer
 from tests.helpers.market import recipe
 
+pytestmark = pytest.mark.costly
+
 RECIPE = recipe(epochs=3, batch_size=128, dropout=0.2)
 
 

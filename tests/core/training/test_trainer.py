@@ -22,6 +22,7 @@ CPU = torch.device("cpu")
 EVERYTHING = AugmentConfig(mixup_alpha=0.4, time_mask=0.3, noise_std=0.05, feature_dropout=0.1)
 
 
+@pytest.mark.costly
 def test_it_learns_the_planted_signal(dataset: Dataset) -> None:
     trainer = Trainer(recipe(epochs=4, dropout=0.2), dataset, CPU)
     results = list(trainer)
@@ -34,6 +35,7 @@ def test_it_learns_the_planted_signal(dataset: Dataset) -> None:
     assert results[-1].best_metrics["direction_auc"] > 0.85
 
 
+@pytest.mark.costly
 def test_it_learns_with_every_augmentation(dataset: Dataset) -> None:
     results = list(Trainer(recipe(EVERYTHING, epochs=4), dataset, CPU))
     assert results[-1].best_metrics["direction_auc"] > 0.8

@@ -165,6 +165,7 @@ def _run_without(missing: tuple[str, ...], line: str, folder: Path) -> subproces
     )
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("missing", ["ray", "optuna"])
 def test_without_ray_or_optuna_a_command_that_needs_them_says_what_to_install(missing: str, tmp_path: Path) -> None:
     done = _run_without((missing,), "run --name try", tmp_path)

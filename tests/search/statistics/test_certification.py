@@ -29,6 +29,8 @@ from tests.helpers.predictions import (
     simulate_market,
 )
 
+pytestmark = pytest.mark.costly
+
 BLOCK = block_length(HORIZON, BAR)
 PASSING = {"all_finite": True, "all_epochs_run": True, "top_share": 0.5, "earlier_readings": 0}
 

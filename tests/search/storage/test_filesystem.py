@@ -61,6 +61,7 @@ def test_a_storage_can_be_sent_to_another_process(storage: Storage) -> None:
     assert pickle.loads(pickle.dumps(storage)).read("file") == b"here"
 
 
+@pytest.mark.costly
 def test_a_server_that_is_down_is_one_line() -> None:
     server = S3Server.start()
     storage = Storage(server.location)
