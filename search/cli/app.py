@@ -1,4 +1,4 @@
-"""`preset-search`: find the hyperparameters, confirm them, and export them as a preset."""
+"""`preset-search`: finds hyperparameters, confirms them, and exports them as a preset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def about() -> None:
     """Search training hyperparameters with Ray Tune and Optuna; export the winner as a preset."""
 
 
-# In the order in which --help lists them.
+# --help lists the commands in this order.
 app.command(cls=Command, epilog=campaign.RUN_EPILOG)(with_verbosity(campaign.run))
 app.command(cls=Command, epilog=campaign.RESUME_EPILOG)(with_verbosity(dispatchable(long=True)(campaign.resume)))
 app.command(cls=Command, epilog=cluster.STATUS_EPILOG)(dispatchable()(cluster.status))
@@ -39,5 +39,5 @@ app.add_typer(study.study_app, name="study")
 
 
 def main() -> None:
-    """Entry point of `preset-search`."""
+    """Run `preset-search`."""
     console.run(app)

@@ -1,9 +1,9 @@
-"""`preset-search`: find the hyperparameters, and export them as a preset."""
+"""`preset-search run`, `resume` and `stop`: search for the best hyperparameters."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
@@ -36,12 +36,17 @@ from search.cli.options import (
     SeedOption,
     SyntheticOption,
     TrialsOption,
+    results_flag,
 )
 from search.cluster.address import is_job_server
 from search.config import resolve_config
 from search.results.folder import ROOT, CampaignFolder
 from search.storage.location import resolve_location
 from search.study.trial_record import COMPLETE, FAILED
+
+if TYPE_CHECKING:
+    from search.campaign.plan import CampaignPlan
+    from search.campaign.summary import CampaignSummary
 
 RUN_EPILOG = (
     "Examples:\n\n"
@@ -81,16 +86,17 @@ def run(
     address: RayAddressOption = None,
     root: RootOption = ROOT,
 ) -> None:
-    """Search for the best hyperparameters on the given bars.
+    """Search for the best hyperparameters on market data.
 
-    Without data it searches the embedded synthetic market. Bars are read from files, or from the
-    store, to which what is missing is fetched from the exchange first.
+    Bars are read from files (--data), or from the store (--symbols), into which missing bars are fetched from the
+    exchange first. Without either, the search runs on the embedded synthetic market.
     """
     from core.data.sources.fetch import fetch_missing
 
     if is_job_server(address):
         raise ConfigError(
-            "`run` runs on this machine", f"For the cluster: preset-search launch campaign.yaml --address {address}"
+            "`run` does not send campaigns to a job server",
+            f"Use preset-search launch campaign.yaml --address {address}",
         )
     from search.campaign.plan import check_folder_free, plan_campaign
     from search.campaign.run import run_campaign
@@ -109,9 +115,9 @@ def run(
         plan = plan_campaign(config, root, nodes)
         _announce(plan)
         engine = RayEngine()
-        outcome = run_campaign(plan, engine)
-        _report(plan, outcome, root)
-        if config.confirm is not None and outcome.winner is not None:
+        result = run_campaign(plan, engine)
+        _report(plan, result, root)
+        if config.confirm is not None and result.winner is not None:
             confirm_and_show(config.name, root, {}, nodes=nodes if address is None else session.describe_nodes())
 
 
@@ -123,7 +129,7 @@ def resume(
     address: RayAddressOption = None,
     root: RootOption = ROOT,
 ) -> None:
-    """Go on with a campaign that was stopped, interrupted or killed; or extend one that has ended."""
+    """Continue a campaign that was stopped, interrupted or killed, or extend one that has ended."""
     from search.campaign import backup
     from search.campaign.plan import plan_resume
     from search.campaign.run import resume_campaign
@@ -141,18 +147,18 @@ def resume(
 
 
 def stop(name: NameArgument, root: RootOption = ROOT) -> None:
-    """Ask a running campaign to end: what was learned is kept, and `resume` goes on from there."""
+    """Ask a running campaign to end; all results are kept, and `resume` continues it."""
     from search.study.journal import is_held
 
     folder = CampaignFolder.find(root, name)
     if not is_held(folder.journal):
-        raise ConfigError(f"Campaign {name} is not running", f"To go on with it: preset-search resume {name}")
+        raise ConfigError(f"Campaign {name} is not running", f"To continue it, use preset-search resume {name}")
     folder.stop_request.touch()
-    console.out.print(f"campaign {escape(name)} was asked to stop; its trials end with their present epoch")
+    console.out.print(f"campaign {escape(name)} was asked to stop; its trials end after their current epoch")
 
 
-def _announce(plan: Any) -> None:
-    """Say what is about to run."""
+def _announce(plan: CampaignPlan) -> None:
+    """Print what is about to run, with all that is doubtful about its data."""
     from core.data import summary
 
     config, dataset = plan.config, plan.dataset
@@ -164,13 +170,13 @@ def _announce(plan: Any) -> None:
         f"campaign {config.name}{' (dry run)' if config.dry_run else ''}: {config.trials} trials of up to "
         f"{config.max_epochs} epochs, model {config.model}, on {', '.join(dataset.symbol_names)}, "
         f"{dataset.span[0]} to {dataset.span[1]}: {len(dataset.train)} train and {len(dataset.val)} val windows "
-        f"({plan.data['rows']['test']} test windows stay unseen)"
+        f"({plan.data['rows']['test']} test windows are held out)"
     )
 
 
-def _table(plan: Any, outcome: Any) -> Table:
-    """Make the table that sets winner, incumbent and baselines side by side on val."""
-    best, incumbent = outcome.winner, outcome.incumbent
+def _results_table(plan: CampaignPlan, result: CampaignSummary) -> Table:
+    """Return a table that compares winner, incumbent and baselines on the validation rows."""
+    best, incumbent = result.winner, result.incumbent
     rows: list[Row] = []
     if best:
         values = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
@@ -179,42 +185,42 @@ def _table(plan: Any, outcome: Any) -> Table:
         best_epoch = incumbent.last.best_epoch
         name = f"incumbent: {plan.config.incumbent}"
         rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
-    rows.extend((BASELINE_LABELS[name], scores, [""]) for name, scores in outcome.baselines.items())
+    rows.extend((BASELINE_LABELS[name], metrics, [""]) for name, metrics in result.baselines.items())
     title = console.market_title("Validation window", plan.dataset.is_synthetic)
     return console.metrics_table(title, rows, ["best epoch"])
 
 
-def _report(plan: Any, outcome: Any, root: Path) -> None:
-    """Print the closing table, the paths and the next command."""
+def _report(plan: CampaignPlan, result: CampaignSummary, root: Path) -> None:
+    """Print the results, the files that were written, and the next commands.
+
+    Raises:
+        Exit: the campaign is not finished; exit code 130 if it was interrupted.
+    """
     from core.evaluation import metrics
 
-    config, best, incumbent = plan.config, outcome.winner, outcome.incumbent
-    console.out.print(_table(plan, outcome))
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    console.out.print(f"Trials: {counts}. {outcome.seconds:.0f} s. Ended by: {outcome.ended_by}.")
+    config, best, incumbent = plan.config, result.winner, result.incumbent
+    console.out.print(_results_table(plan, result))
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.counts.items()))
+    console.out.print(f"Trials: {counts}. {result.seconds:.0f} s. Ended by: {result.ended_by}.")
     if best:
         console.out.print(
             "The winner was chosen on these rows, as the best of many: its figures are optimistic. It is not confirmed."
         )
-    if best and best["value"] <= metrics.ranking_score(outcome.baselines["majority"], config.metric):
-        console.out.print("[bold]No skill found:[/] the winner is no better than always calling the majority class.")
-    for path in outcome.files:
+    if best and best["value"] <= metrics.ranking_score(result.baselines["majority"], config.metric):
+        console.out.print("[bold]No skill found:[/] the winner is not better than always calling the majority class.")
+    for path in result.files:
         console.out.print(f"wrote {escape(str(path))}")
-    for difference in outcome.differences:
-        console.out.print(f"[bold yellow]run again with another result:[/] {escape(difference)}")
+    for difference in result.differences:
+        console.out.print(f"[bold yellow]run again with other figures:[/] {escape(difference)}")
     if incumbent.outcome == FAILED:
         console.out.print(f"The incumbent failed: {escape(incumbent.reason)}")
-    if outcome.unfinished:
-        console.out.print(f"{outcome.ended_by.capitalize()}. next: preset-search resume {config.name}{_where(root)}")
-        raise typer.Exit(INTERRUPTED if outcome.ended_by == "interrupted" else 0)
-    console.out.print(_next(config.name, root) if best else "No trial reached full fidelity: there is no winner.")
-
-
-def _next(campaign: str, root: Path) -> str:
-    """The commands that confirm and export a campaign's winner."""
-    preset, where = CampaignFolder(root / campaign).default_preset_name, _where(root)
-    return f"next: preset-search confirm {campaign}{where}\nthen: preset-search export {campaign} --as {preset}{where}"
-
-
-def _where(root: Path) -> str:
-    return "" if root == ROOT else f" --results {escape(str(root))}"
+    flag = escape(results_flag(root))
+    if result.unfinished:
+        console.out.print(f"{result.ended_by.capitalize()}. next: preset-search resume {config.name}{flag}")
+        raise typer.Exit(INTERRUPTED if result.ended_by == "interrupted" else 0)
+    if best is None:
+        console.out.print("No trial reached full fidelity, so there is no winner.")
+        return
+    preset = CampaignFolder(root / config.name).default_preset_name
+    console.out.print(f"next: preset-search confirm {config.name}{flag}")
+    console.out.print(f"then: preset-search export {config.name} --as {preset}{flag}")

@@ -1,8 +1,7 @@
-"""Commands that a cluster's job server runs: `launch`, `attach`, `fetch-results`; and others, given its address."""
+"""Commands that run campaigns through a cluster's job server: `launch`, `attach`, `fetch-results`; and `status`."""
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +22,7 @@ from search.cli.dispatch import (
     say,
     watch_job,
 )
-from search.cli.options import NameArgument, RootOption
+from search.cli.options import NameArgument, RootOption, results_flag
 from search.config import resolve_config
 from search.remote.jobs import (
     DEFAULT_ADDRESS,
@@ -54,17 +53,19 @@ STATUS_EPILOG = (
 
 
 def launch(
-    campaign_file: Annotated[Path, typer.Argument(metavar="CAMPAIGN.yaml", help="Settings of the campaign.")],
+    campaign_file: Annotated[
+        Path, typer.Argument(metavar="CAMPAIGN.yaml", help="YAML file with the settings of the campaign.")
+    ],
     address: ServerOption = DEFAULT_ADDRESS,
     detach: DetachOption = False,
     python: PythonOption = Head.python,
     remote: RemoteOption = Head.results,
 ) -> None:
-    """Run a campaign on a cluster, from here: its job server runs `preset-search run` on the head.
+    """Run a campaign on a cluster: its job server runs `preset-search run` on the head.
 
     Ctrl-C, a lost connection or a closed laptop leave the campaign running; `attach` shows its output again. The file
-    and the presets that it names travel along. Data do not: their paths are the head's, seen from the folder that holds
-    its results.
+    and the presets that it names are uploaded. Market data are not: the file names their paths on the head, relative to
+    the folder that holds its results.
     """
     from search.remote import upload
 
@@ -84,21 +85,20 @@ def attach(
     python: PythonOption = Head.python,
     remote: RemoteOption = Head.results,
 ) -> None:
-    """Show the output of a campaign's newest job on a cluster, from its beginning until it ends."""
+    """Show the output of a campaign's newest job on a cluster, from its beginning until the job ends."""
     client = connect(address)
     watch_job(client, newest_job(client, name).id, name, location_flags(address, Head(python, remote)), detach=False)
 
 
 def status(name: NameArgument, root: RootOption = ROOT) -> None:
-    """How far a campaign is, while it runs and afterwards, and what to do next."""
+    """Show how far a campaign is, while it runs or afterwards, and what to do next."""
     from search.campaign.status import read_campaign_status  # Optuna takes seconds to import
 
     progress = read_campaign_status(root, name)
     for line in progress.lines():
         console.out.print(line, markup=False)
-    where = "" if root == ROOT else f" --results {shlex.quote(str(root))}"
     for line in progress.next_commands:
-        console.out.print(f"next: preset-search {line}{where}", markup=False)
+        console.out.print(f"next: preset-search {line}{results_flag(root)}", markup=False)
 
 
 def fetch_results(
@@ -108,10 +108,11 @@ def fetch_results(
     python: PythonOption = Head.python,
     remote: RemoteOption = Head.results,
 ) -> None:
-    """Copy a campaign's results home from a cluster, and its lines of the ledger.
+    """Download the results of a campaign from a cluster, with its entries in the ledger.
 
-    Checkpoints stay there. What comes is checked against its manifest before anything is put in place; a folder of that
-    name is replaced only by more of the same campaign. A campaign that runs has no manifest yet: what there is comes.
+    Checkpoints stay on the cluster. All files are checked against the manifest of the campaign before anything is
+    written, and a local folder is replaced only by results that continue it. A running campaign has no manifest yet;
+    its results so far are downloaded.
     """
     from search.remote import archive, download
 
@@ -124,18 +125,20 @@ def fetch_results(
     code, log = wait_for_output(client, job, say)
     delete_job(client, job)
     if code != 0:
-        asked = command_line("status", name, location_flags(address, head))
-        raise ConfigError(f"The head did not hand out {name}: {_last_line(log)}", f"Look with: {asked}")
-    came = download.install_results(archive.unpack(archive.decode_log(log)), root, name)
-    console.out.print(f"wrote {escape(str(came.folder))}")
-    if came.new_ledger_entries:
-        console.out.print(f"wrote {escape(str(root / LEDGER_FILE))} ({came.new_ledger_entries} lines)")
-    if not came.concluded:
-        console.out.print("The campaign has not ended, or was not concluded: this is what there is so far.")
+        status_command = command_line("status", name, location_flags(address, head))
+        raise ConfigError(
+            f"The head did not return the results of {name}: {_last_line(log)}", f"Check the campaign: {status_command}"
+        )
+    installed = download.install_results(archive.unpack(archive.decode_log(log)), root, name)
+    console.out.print(f"wrote {escape(str(installed.folder))}")
+    if installed.new_ledger_entries:
+        console.out.print(f"wrote {escape(str(root / LEDGER_FILE))} ({installed.new_ledger_entries} lines)")
+    if not installed.concluded:
+        console.out.print("The campaign has not ended or was not concluded; these are its results so far.")
 
 
 def pack_results(name: NameArgument, root: RootOption = ROOT) -> None:
-    """Print a campaign's results, for `fetch-results` to read."""
+    """Print the results of a campaign as text, for `fetch-results` to read."""
     from search.remote import archive
 
     folder = CampaignFolder.find(root, name)
@@ -143,13 +146,14 @@ def pack_results(name: NameArgument, root: RootOption = ROOT) -> None:
         typer.echo(line)
 
 
-def take_presets(folder: Annotated[Path, typer.Argument(help="Of what travelled.")]) -> None:
-    """Put the presets that travelled with a campaign where it looks for them."""
+def take_presets(folder: Annotated[Path, typer.Argument(help="Folder of the uploaded files.")]) -> None:
+    """Install the presets that were uploaded with a campaign."""
     from search.remote import upload
 
     upload.install_presets(folder, Path())
 
 
 def _last_line(log: str) -> str:
+    """Return the last line of a job's output, at most 300 characters of it."""
     lines = [line for line in log.splitlines() if line.strip()]
-    return without_control_characters(lines[-1]).removeprefix("error: ")[:300] if lines else "it said nothing"
+    return without_control_characters(lines[-1]).removeprefix("error: ")[:300] if lines else "it printed nothing"

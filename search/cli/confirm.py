@@ -1,22 +1,22 @@
-"""`preset-search confirm` and `verify`: is the winner's skill real, and can it be had again?"""
+"""`preset-search confirm` and `verify`: whether the winner's skill is real, and whether it can be reproduced."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from core import console, presets
-from core.cli.data_settings import bar_location, data_settings
-from core.cli.options import ConfigOption, DataOption, ExchangeOption, OfflineOption, StoreOption, SymbolsOption
+from core.cli.data_settings import bar_location
+from core.cli.options import ConfigOption, DeviceOption, with_data_options
 from core.config import merge_sources
 from core.console import INTERRUPTED, Row
-from search.cli.options import NameArgument, RayAddressOption, RootOption
+from search.cli.options import NameArgument, RayAddressOption, RootOption, results_flag
 from search.results import manifest
 from search.results.folder import ROOT, VERDICT_FILE, CampaignFolder
 
@@ -30,48 +30,50 @@ CONFIRM_EPILOG = (
 )
 VERIFY_EPILOG = (
     "Examples:\n\npreset-search verify btc_eth_30d --symbols BTCUSDT ETHUSDT --store data\n\n"
-    "preset-search verify btc_eth_30d --config results/btc-eth-30d/campaign.yaml  # a feature table's, too"
+    "preset-search verify btc_eth_30d --config results/btc-eth-30d/campaign.yaml  # also for a feature table"
 )
 OUTSIDE = 1
-"""Exit code where a figure does not come out again, or was not measured on the bars of the record."""
+"""Exit code where a figure is not reproduced, or was not measured on the recorded bars."""
 
 
 def confirm(
     name: NameArgument,
     top: Annotated[
-        int | None, typer.Option(help="Best trials to train again. Default: the campaign's, or 3.", min=1)
+        int | None, typer.Option(help="Number of best trials to train again. Default: the campaign's, or 3.", min=1)
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Trainings of each on a fold. Default: the campaign's, or 3.", min=1)
+        int | None, typer.Option(help="Number of trainings of each on a fold. Default: the campaign's, or 3.", min=1)
     ] = None,
-    folds: Annotated[int | None, typer.Option(help="Blocks of time. Default: the campaign's, or 5.", min=1)] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Number of blocks of time. Default: the campaign's, or 5.", min=1)
+    ] = None,
     incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: the campaign's.")] = None,
     address: RayAddressOption = None,
     root: RootOption = ROOT,
 ) -> None:
-    """Train the best trials and the incumbent again, on seeds and stretches of time that the search did not use.
+    """Train the best trials and the incumbent again, with seeds and on blocks of time that the search did not use.
 
-    The best of them is read once on test; the verdict is written into the campaign's folder. What
-    is done is kept: after an interruption the same command goes on.
+    The best of them is then evaluated once on the test rows, and the verdict is written into the campaign's folder.
+    Finished trainings are kept: after an interruption, the same command continues.
     """
     from search.cluster import session  # Ray takes seconds to import
 
     folder = CampaignFolder.find(root, name)
-    if (written := _closed(folder)) is not None:
-        console.err.print("This campaign has its verdict; test is read once, so it stays as it is.")
-        show_verdict(written)
+    if (verdict := _final_verdict(folder)) is not None:
+        console.err.print("This campaign has its verdict, which is final: the test rows are read only once.")
+        show_verdict(verdict)
         return
     with session.join_cluster(address) as nodes:
         confirm_and_show(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent, nodes)
 
 
-def _closed(folder: CampaignFolder) -> Verdict | None:
-    """The verdict of a campaign that has one for good; None if one is to be made, or was not written to the end.
+def _final_verdict(folder: CampaignFolder) -> Verdict | None:
+    """Return the final verdict of a campaign; None if it has none yet, or if writing it was interrupted.
 
-    The manifest is written last: once it lists the verdict, trainings that were left behind make no other.
+    The manifest is written last: once it lists the verdict, trainings that were left behind cannot change it.
     """
-    listed = manifest.manifest_lists(folder, VERDICT_FILE)
-    if not listed and (folder.cells.exists() or folder.read_verdict() is None):
+    is_final = manifest.manifest_lists(folder, VERDICT_FILE)
+    if not is_final and (folder.cells.exists() or folder.read_verdict() is None):
         return None
     manifest.check_manifest(folder)
     shutil.rmtree(folder.cells, ignore_errors=True)
@@ -85,13 +87,24 @@ def confirm_and_show(
     incumbent: str | None = None,
     nodes: tuple[Node, ...] = (),
 ) -> None:
-    """Confirm a campaign and print what came of it."""
+    """Confirm the winner of a campaign, and print the verdict.
+
+    Args:
+        name: name of the campaign.
+        root: folder of all campaigns.
+        changes: settings that override the campaign's own, see `search.config.ConfirmConfig`; None where not given.
+        incumbent: preset to beat; None for the campaign's own.
+        nodes: the machines that train.
+
+    Raises:
+        Exit: the confirmation was interrupted.
+    """
     from search.confirmation import run as confirmation
     from search.confirmation.plan import plan_confirmation
     from search.engine.ray_engine import RayEngine
 
-    named = {key: value for key, value in changes.items() if value is not None}
-    plan = plan_confirmation(name, root, named, incumbent, nodes)
+    given = {key: value for key, value in changes.items() if value is not None}
+    plan = plan_confirmation(name, root, given, incumbent, nodes)
     max_concurrent = plan.campaign.resources.max_concurrent
     console.err.print(
         f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "
@@ -101,8 +114,9 @@ def confirm_and_show(
     try:
         verdict = confirmation.run_confirmation(plan, RayEngine())
     except KeyboardInterrupt:
-        where = "" if root == ROOT else f" --results {root}"
-        console.out.print(f"What was trained is kept. next: preset-search confirm {escape(name + where)}")
+        console.out.print(
+            f"Finished trainings are kept. next: preset-search confirm {escape(name + results_flag(root))}"
+        )
         raise typer.Exit(INTERRUPTED) from None
     show_verdict(verdict)
     folder = plan.campaign.folder
@@ -111,14 +125,15 @@ def confirm_and_show(
 
 
 def show_verdict(verdict: Verdict) -> None:
-    """Print a verdict.
+    """Print a verdict: figures out of fold and on test, gates, and the conclusion.
 
     Args:
-        verdict: the verdict of a confirmation, fresh or read from its file.
+        verdict: the verdict of a confirmation.
     """
-    synthetic = " of the SYNTHETIC market" if verdict.data["synthetic"] else ""
+    is_synthetic = verdict.data["synthetic"]
     metric = verdict.ranking_metric
-    table = Table("", metric, "central 95 %", f"{metric} less the incumbent's", title=f"Out of fold{synthetic}")
+    title = console.market_title("Out-of-fold rows", is_synthetic)
+    table = Table("", metric, "central 95 %", f"{metric} minus incumbent", title=title)
     for candidate in verdict.candidates:
         mark = " (winner)" if candidate.trial == verdict.winner.trial else ""
         lead = " ".join(_format_estimate(candidate.lead))
@@ -129,8 +144,8 @@ def show_verdict(verdict: Verdict) -> None:
     if verdict.test:
         rows: list[Row] = [("winner, trained once more", verdict.test.metrics, [])]
         rows += [(name, metrics, []) for name, metrics in verdict.test.baselines.items()]
-        console.out.print(console.metrics_table(f"The one reading of test{synthetic}", rows, []))
-    gates = Table("gate", "found", "bound", "")
+        console.out.print(console.metrics_table(console.market_title("Test window", is_synthetic), rows, []))
+    gates = Table("gate", "value", "bound", "verdict")
     for gate in verdict.gates:
         gates.add_row(escape(gate.name), _format_value(gate.value), gate.bound, gate.verdict)
     console.out.print(gates)
@@ -139,6 +154,7 @@ def show_verdict(verdict: Verdict) -> None:
 
 
 def _format_value(value: float | bool | None) -> str:
+    """Return a figure or the answer of a gate as text."""
     if value is None:
         return "not measured"
     if isinstance(value, bool):
@@ -172,43 +188,43 @@ def _conclusion(verdict: Verdict) -> list[str]:
     return lines
 
 
+@with_data_options("data", "symbols", "store", "exchange", "offline")
 def verify(
-    name: Annotated[str, typer.Argument(metavar="PRESET", help="A confirmed preset: its name, or its file's path.")],
-    data: DataOption = None,
-    symbols: SymbolsOption = None,
-    store: StoreOption = None,
-    exchange: ExchangeOption = None,
-    offline: OfflineOption = False,
+    name: Annotated[
+        str, typer.Argument(metavar="PRESET", help="Name of a confirmed preset, or path to its .yaml file.")
+    ],
+    *,
+    source: dict[str, Any],
     config_file: ConfigOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
-    """Train a confirmed preset again with its final seed, and say whether its figures of test come out again.
+    """Train a confirmed preset again with its recorded seed, and check that its figures on test are reproduced.
 
-    Without data, a preset of the synthetic market makes its own; others need the bars that it was confirmed on: on
-    others, nothing is verified. The figures out of fold, of other trainings, are not made again.
+    A preset of the synthetic market needs no data. All others need the bars that they were confirmed on; with other
+    bars, nothing is verified. The out-of-fold figures, which come from other trainings, are not reproduced.
     """
-    from search.confirmation.verify import verify_preset as verifying
+    from search.confirmation.verify import verify_preset
 
-    named = data_settings(data=data, symbols=symbols, store=store, exchange=exchange, offline=offline)
-    source = merge_sources(bar_location(config_file) if config_file else {}, named)
-    loaded = presets.load_preset(name)
-    found = verifying(loaded, source, device, os.cpu_count() or 1)
+    source = merge_sources(bar_location(config_file) if config_file else {}, source)
+    preset = presets.load_preset(name)
+    verification = verify_preset(preset, source, device, os.cpu_count() or 1)
     table = Table("", "recorded", "central 95 %", "now", "")
-    inside = [found.is_inside(figure, value) for _, figure, value in found.figures]
-    for (metric, figure, value), fits in zip(found.figures, inside, strict=True):
-        ends = "" if figure.low is None else f"[{figure.low:.4f}, {figure.high:.4f}]"
-        told = ("inside" if fits else "outside") if found.same_data else "other bars"
+    inside = [verification.is_inside(figure, value) for _, figure, value in verification.figures]
+    for (metric, figure, value), is_inside in zip(verification.figures, inside, strict=True):
+        interval = "" if figure.low is None else f"[{figure.low:.4f}, {figure.high:.4f}]"
+        verdict = ("inside" if is_inside else "outside") if verification.same_data else "other bars"
         recorded = "not defined" if figure.value is None else f"{figure.value:.4f}"
-        table.add_row(metric, recorded, escape(ends), f"{value:.4f}", told)
+        table.add_row(metric, recorded, escape(interval), f"{value:.4f}", verdict)
     console.out.print(table)
-    if not found.same_data:
+    if not verification.same_data:
         console.err.print(
-            "[bold red]These are not the bars that it was confirmed on: nothing was verified.[/] Name those bars."
+            "[bold red]These are not the bars that the preset was confirmed on: nothing was verified.[/] "
+            "Name the bars of its confirmation."
         )
         raise typer.Exit(OUTSIDE)
-    assert loaded.provenance is not None
-    assert loaded.provenance.confirmation is not None
-    seed = loaded.provenance.confirmation.final_seed
-    console.out.print(f"Verified was the final training (seed {seed}), not the figures out of fold.")
+    assert preset.provenance is not None
+    assert preset.provenance.confirmation is not None
+    seed = preset.provenance.confirmation.final_seed
+    console.out.print(f"Only the final training (seed {seed}) was verified, not the out-of-fold figures.")
     if not all(inside):
         raise typer.Exit(OUTSIDE)

@@ -1,4 +1,4 @@
-"""`preset-search replay` and `study`: look into the Optuna record of a campaign."""
+"""`preset-search replay` and `study`: audit and copy the Optuna study of a campaign."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from search.cli.options import NameArgument, RootOption
 from search.results.folder import ROOT, CampaignFolder
 
 REPLAY_EPILOG = "Example:\n\npreset-search replay btc-eth-30d"
-study_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Optuna's record of a campaign.")
+study_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Work with the Optuna study of a campaign.")
 
 
 def replay(name: NameArgument, root: RootOption = ROOT) -> None:
-    """Make every proposal of a campaign again from its journal, and say whether they are the same."""
+    """Repeat every proposal of a campaign from its journal, and check that it is the same."""
     from search.config import study_settings
     from search.study.replay import replay_study
 
     folder = CampaignFolder.find(root, name)
-    found = replay_study(folder.journal, study_settings(folder.read_config()))
-    console.out.print(f"{found.equal} of {found.proposals} proposals came out the same to the last bit")
-    if found.first_difference is not None:
-        number, recorded, again = found.first_difference
-        console.out.print(f"[bold red]trial {number} differs:[/] recorded {recorded}, made again {again}")
+    result = replay_study(folder.journal, study_settings(folder.read_config()))
+    console.out.print(f"{result.equal} of {result.proposals} proposals are equal to the last bit")
+    if result.first_difference is not None:
+        number, recorded, repeated = result.first_difference
+        console.out.print(f"[bold red]trial {number} differs:[/] recorded {recorded}, repeated {repeated}")
         raise typer.Exit(1)
 
 
@@ -34,10 +34,10 @@ def replay(name: NameArgument, root: RootOption = ROOT) -> None:
 )
 def copy(
     name: NameArgument,
-    to: Annotated[str, typer.Option("--to", help="An Optuna storage, for example sqlite:///studies.db.")],
+    to: Annotated[str, typer.Option("--to", help="URL of an Optuna storage, such as sqlite:///studies.db.")],
     root: RootOption = ROOT,
 ) -> None:
-    """Copy a campaign's study into any storage that Optuna knows."""
+    """Copy the study of a campaign into another storage of Optuna, such as a database."""
     from search.study import study
 
     count = study.copy_study(CampaignFolder.find(root, name).journal, name, to)

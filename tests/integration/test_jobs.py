@@ -258,7 +258,7 @@ def told(cluster: Cluster) -> Told:
 
 
 def test_a_campaign_goes_on_when_it_is_left_and_its_output_comes_once_over_a_cut(told: Told, cluster: Cluster) -> None:
-    assert "The campaign goes on there. To see it: preset-search attach tiny --address" in told.left
+    assert "The campaign continues on the cluster. To watch it: preset-search attach tiny --address" in told.left
     lines = told.attached.splitlines()
     for beginning in ("campaign tiny: 300 trials", "#0 ", "#1 ", "Trials: ", "Stopped. next: preset-search resume"):
         assert sum(line.startswith(beginning) for line in lines) == 1, told.attached
@@ -273,7 +273,7 @@ def test_a_running_campaign_is_not_launched_again_tells_how_far_it_is_and_is_sto
     assert "A job of campaign tiny has not ended" in told.again
     assert "campaign tiny: running" in told.status
     assert "of 300 still to do" in told.status
-    assert "this is what there is so far" in told.early
+    assert "these are its results so far" in told.early
 
 
 def test_what_the_head_refuses_is_told_here_with_its_exit_code(told: Told) -> None:

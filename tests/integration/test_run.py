@@ -164,7 +164,7 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
 
 def test_every_proposal_can_be_made_again(campaign: tuple[Path, str]) -> None:
     told = _run(campaign[0].parents[1], "replay", "tiny").stdout
-    assert "6 of 6 proposals came out the same to the last bit" in told
+    assert "6 of 6 proposals are equal to the last bit" in told
 
 
 def test_the_predictions_are_those_of_the_full_fidelity_trials(campaign: tuple[Path, str]) -> None:

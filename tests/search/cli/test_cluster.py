@@ -97,9 +97,8 @@ def test_ctrl_c_leaves_the_campaign_running(
     monkeypatch.setattr("search.remote.job_log.follow_job", interrupted)
     (tmp_path / "c.yaml").write_text("name: x\n")
     assert _run(monkeypatch, tmp_path, "launch", "c.yaml") == 0
-    assert (
-        f"The campaign goes on there. To see it: preset-search attach x --address {ADDRESS}" in capsys.readouterr().out
-    )
+    told = capsys.readouterr().out
+    assert f"The campaign continues on the cluster. To watch it: preset-search attach x --address {ADDRESS}" in told
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ def test_a_head_that_has_no_such_campaign_says_so(
     log = "Running entrypoint\nerror: There is no campaign 'x' in /r. Start one with: preset-search run.\n"
     monkeypatch.setattr("search.remote.job_log.wait_for_output", lambda *args: (2, log))
     assert _run(monkeypatch, tmp_path, "fetch-results", "x") == 2
-    assert "The head did not hand out x: There is no campaign 'x' in /r" in capsys.readouterr().err
+    assert "The head did not return the results of x: There is no campaign 'x' in /r" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
