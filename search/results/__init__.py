@@ -1,4 +1,4 @@
-"""A campaign's folder: its files, tables, manifest, ledger, and the preset that it gives.
+"""Keeps the results of campaigns: folder, tables, manifest, ledger, verdict, and the preset that a campaign gives.
 
 The other modules import pandas, so they are imported by name: `make_preset` from `search.results.export`, and so on.
 """

@@ -169,7 +169,7 @@ def _compare_or_write(path: Path, preset: Preset, check: bool) -> str:
 
 @dataclass(frozen=True)
 class _ExistingFile:
-    """What stands in the place of a preset file.
+    """The file that already has the path of a preset file, if there is one.
 
     Attributes:
         refusal: why the file must not be replaced; empty if it may be.

@@ -47,7 +47,7 @@ class Estimate(_Part):
 
 
 class RankingLead(_Part):
-    """By how much the winner is better than the incumbent, out of fold."""
+    """The lead of the winner over the incumbent, out of fold."""
 
     metric: str
     """The ranking metric, in which the lead is measured."""
@@ -60,7 +60,7 @@ class RankingLead(_Part):
 
 
 class BaselineLead(_Part):
-    """By how much the final model is better than the best baseline, on test."""
+    """The lead of the final model over the best baseline, on test."""
 
     baseline: str = Field(alias="over")
     """Name of the baseline with the highest macro-F1."""
@@ -73,7 +73,7 @@ class BaselineLead(_Part):
 
 
 class Method(_Part):
-    """How the figures were computed."""
+    """The method that the figures were computed with: draws, blocks, seeds, folds and versions."""
 
     interval: str
     """In words, how the intervals were computed."""
@@ -149,7 +149,7 @@ class GateResult(_Part):
     """A condition of certification, and whether the winner meets it."""
 
     name: str
-    """What the gate checks."""
+    """Name of the gate, which says what it checks."""
     value: Annotated[bool | int | float | None, BeforeValidator(_none_if_undefined)]
     """The value that was measured; None where it is not defined."""
     bound: str
@@ -182,7 +182,10 @@ class TestReading(_Part):
 
 
 class Tradability(_Part):
-    """Whether the winner's returns net of costs are more than luck; reported beside the gates, and decides nothing."""
+    """The judgement of the winner's returns, net of costs, by the Deflated Sharpe Ratio.
+
+    It is reported beside the gates and decides nothing.
+    """
 
     verdict: Literal["yes", "no"]
     """`yes` if the Deflated Sharpe Ratio is above the bound."""
@@ -201,7 +204,10 @@ class Tradability(_Part):
 
 
 class Overfitting(_Part):
-    """Whether choosing by the ranking metric was worthless; reported beside the gates, and decides nothing."""
+    """The probability that choosing the best trial by the ranking metric was worthless.
+
+    It is reported beside the gates and decides nothing.
+    """
 
     probability: float | Literal["n/a"]
     """Probability of backtest overfitting; `n/a` with fewer trials than `min_trials`."""
@@ -223,7 +229,7 @@ class Verdict(_Part):
     campaign: str
     """Name of the campaign that was confirmed."""
     status: Literal["certified", "not certified"]
-    """What may be claimed of the winner: certified if it passes every gate, and never after a dry run."""
+    """The claim that the winner may bear: certified if it passes every gate, and never after a dry run."""
     dry_run: bool
     """Whether the campaign was a dry run."""
     ranking_metric: str
@@ -235,7 +241,7 @@ class Verdict(_Part):
     data: dict[str, Any]
     """Description of the data as in `campaign.yaml`, and as `settings` how bars became windows, labels and splits."""
     method: Method
-    """How the figures were computed."""
+    """The method that the figures were computed with."""
     winner: Winner
     """The candidate that won."""
     incumbent: Incumbent
@@ -253,13 +259,13 @@ class Verdict(_Part):
     reason: str | None = None
     """Why test was not read; None where it was."""
     test: TestReading | None = None
-    """What was read on test; None if the final training failed."""
+    """The reading of test; None if the final training failed."""
     checklist: tuple[dict[str, str], ...] = ()
     """The production checklist of the final training, as rows of `core.evaluation.checklist.ChecklistLine`."""
     tradable: Tradability | None = None
-    """Whether the returns are more than luck; None where test was not read."""
+    """The judgement of the returns; None where test was not read."""
     overfitting: Overfitting | None = None
-    """Whether choosing among the trials was worthless; None where test was not read."""
+    """The probability of overfitting; None where test was not read."""
     earlier_entries: tuple[OverlappingEntry, ...] = Field(default=(), alias="earlier_looks")
     """Ledger entries of earlier confirmations that had read some of this test span."""
     ledger_entry: LedgerEntry | None = Field(default=None, alias="look")
@@ -272,7 +278,7 @@ class Verdict(_Part):
 
     @property
     def earlier_readings(self) -> int:
-        """How many earlier confirmations had read some of this test span as their test."""
+        """Number of earlier confirmations that had read some of this test span as their test."""
         return sum("test" in entry.saw for entry in self.earlier_entries)
 
     def as_row(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every engine must do: inherit `EngineContract`, give it an `engine` fixture, and run it."""
+"""The contract of every engine: a test class inherits `EngineContract` and defines an `engine` fixture."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fail_after(count: int, error: Exception) -> Iterator[int]:
 
 
 def read_study(path: Path) -> list[tuple[Any, ...]]:
-    """All that a journal holds of its trials, but for times."""
+    """Return all that a journal holds of its trials, without times."""
     study = CampaignStudy(path, SETTINGS)
     try:
         return [
@@ -60,7 +60,7 @@ def read_study(path: Path) -> list[tuple[Any, ...]]:
 
 
 def run_small_study(engine: Engine, folder: Path, dataset: Dataset, trials: int = 4) -> list[tuple[Any, ...]]:
-    """Run a few trials of two epochs on an engine; returns what the journal holds of them."""
+    """Run a few trials of two epochs on an engine, and return all that the journal holds of them."""
     recipe = presets.load_preset("quick_experiment").training_config(size="quick", metric="macro_f1", seed=0)
     recipe = recipe.with_trainer(epochs=RULES.max_epochs, patience=None)
     job = TrialJob(recipe, RESOURCES, Storage(str(folder / "storage")), rungs=(1,))
@@ -79,9 +79,9 @@ def small_dataset() -> Dataset:
 
 
 class EngineContract:
-    """The tests of an engine; a subclass gives the `engine` fixture."""
+    """Tests that every engine must pass; a subclass defines the `engine` fixture."""
 
-    def test_results_come_in_their_order_and_then_the_end(self, engine: Engine) -> None:
+    def test_results_arrive_in_order_and_then_the_end(self, engine: Engine) -> None:
         with engine.session():
             stream = engine.start(count_up, (3,), RESOURCES)
             results = []

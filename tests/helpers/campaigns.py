@@ -1,4 +1,4 @@
-"""A small campaign that has been searched, made without Ray: what `confirm` and `export` start from."""
+"""Makes a small campaign that has been searched, without Ray: what `confirm` and `export` start from."""
 
 from __future__ import annotations
 
@@ -39,8 +39,16 @@ def config(data: DataConfig | None = None) -> CampaignConfig:
     )
 
 
-def searched(root: Path, data: DataConfig | None = None) -> Path:
-    """The folder of a campaign of three trials, the first of which was stopped."""
+def make_searched_campaign(root: Path, data: DataConfig | None = None) -> Path:
+    """Make a campaign of three trials that has been searched, the first trial having been stopped at a rung.
+
+    Args:
+        root: folder of all campaigns.
+        data: the data settings; None for a short synthetic market.
+
+    Returns:
+        path of the campaign's folder.
+    """
     planned = plan_campaign(config(data), root)
     folder = planned.folder
     folder.path.mkdir(parents=True)
@@ -48,8 +56,8 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
     study = CampaignStudy(folder.journal, study_settings(planned.config))
     job = TrialJob(planned.base, planned.resources, planned.storage)
     for number in range(3):
-        asked = study.ask()
-        trainer = Trainer(job.training_config(asked.params), planned.dataset, torch.device("cpu"))
+        trial = study.ask()
+        trainer = Trainer(job.training_config(trial.params), planned.dataset, torch.device("cpu"))
         for result in trainer:
             end = ("complete", "") if trainer.finished else None
             if number == 0:
@@ -60,9 +68,9 @@ def searched(root: Path, data: DataConfig | None = None) -> Path:
         else:
             write_outputs(trainer, planned.dataset, number, planned.storage.subfolder(f"{number}/1"))
     study.close()
-    logs = list(study.trials.values())
-    tables.write_tables(folder, logs)
-    tables.join_trial_outputs(folder, planned.storage, logs)
+    trials = list(study.trials.values())
+    tables.write_tables(folder, trials)
+    tables.join_trial_outputs(folder, planned.storage, trials)
     incumbent = Trainer(planned.incumbent, planned.dataset, torch.device("cpu"))
     rows = [make_epoch_record(result).as_row() for result in incumbent]
     write_json(folder.incumbent, {"complete": True, "attempts": 1, "rows": rows})

@@ -1,7 +1,7 @@
 """Campaigns of trials that train nothing, on real Ray: `python -m tests.helpers.stub_campaign FOLDER TRIALS [GREEDY]`.
 
-They are run, killed, and run again by the chaos tests; each run goes on where the journal ends. The trial of
-the number GREEDY takes memory, the first time that it is started, until it is killed for it.
+The chaos tests run them, kill them, and run them again; each run continues where the journal ends. The trial with the
+number GREEDY takes memory, the first time that it is started, until its process is killed.
 """
 
 from __future__ import annotations
@@ -29,62 +29,68 @@ SETTINGS = StudySettings("stub", SpaceConfig().distributions(), "tpe", "complete
 RULES = Rules(max_epochs=9, grace=1, reduction=3, concurrency=2, attempts=8)
 EPOCH_SECONDS = 0.02
 CONCURRENCY_FILE = "concurrency"
-"""Says how many trials at a time there were in the end."""
+"""Holds the number of trials that ran at a time in the end."""
 
 
 def value(config: dict[str, Any], epoch: int) -> float:
-    """A score that parameters and epoch alone decide."""
+    """Return a score that depends on hyperparameters and epoch alone."""
     noise = int(hashlib.sha256(f"{config['learning_rate']!r}".encode()).hexdigest()[:6], 16) / 16**6
     return 0.5 - 0.1 * abs(math.log10(config["learning_rate"]) + 3.5) + 0.01 * epoch + 0.05 * noise
 
 
 class StubTrial(tune.Trainable):
-    """Reports its score. It goes on from the last epoch that the journal knows, as a real one from its checkpoint."""
+    """Reports its score; continues from the last epoch of the journal, as a real trial from its checkpoint."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Begin."""
+        """Begin the first trial."""
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Become another trial."""
-        self.asked = new_config["assignment"]
-        # A real one may have to run some epochs again.
-        self.epoch = max(self.asked.last_epoch - 1, 0)
+        """Begin another trial in the same process."""
+        self.assignment = new_config["assignment"]
+        # A real trial may have to run some epochs again.
+        self.epoch = max(self.assignment.last_epoch - 1, 0)
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch."""
+        """Report one epoch."""
         time.sleep(EPOCH_SECONDS)
         self.epoch += 1
-        return {"report": epoch_record(self.epoch, value(self.asked.params, self.epoch))}
+        return {"report": epoch_record(self.epoch, value(self.assignment.params, self.epoch))}
 
 
 class GreedyTrial(StubTrial):
-    """One of them takes memory without end."""
+    """A trial that takes memory without end if it has a certain number and is started for the first time."""
 
     def setup(self, config: dict[str, Any], greedy: int) -> None:  # type: ignore[override]
-        """Begin."""
+        """Begin the first trial; the trial with the number `greedy` will take memory."""
         self.greedy = greedy
         super().setup(config)
 
     def step(self) -> dict[str, Any]:
-        """One epoch, if it comes to that."""
-        held = []
-        while self.asked.number == self.greedy and self.asked.attempt_id == 1:
-            held.append(np.ones(2**24))
+        """Report one epoch, unless this is the trial that takes memory."""
+        arrays = []
+        while self.assignment.number == self.greedy and self.assignment.attempt_id == 1:
+            arrays.append(np.ones(2**24))
             time.sleep(EPOCH_SECONDS)
         return super().step()
 
 
 def main(folder: Path, trials: int, greedy: int | None = None) -> None:
-    """Run, or go on."""
+    """Run the campaign, or continue it.
+
+    Args:
+        folder: folder of the journal.
+        trials: number of trials.
+        greedy: number of the trial that takes memory; None for none.
+    """
     trainable = StubTrial if greedy is None else tune.with_parameters(GreedyTrial, greedy=greedy)
     study = CampaignStudy(folder / "journal.log", SETTINGS)
     controller = Controller(study, RULES, Budget(trials))
     with ray_session():
         run_tuner(trainable, {"cpu": 1.0}, controller, folder / "raw" / str(os.getpid()))
     assert controller.failure is None, controller.failure
-    assert not any(log.differences for log in study.trials.values())
+    assert not any(trial.differences for trial in study.trials.values())
     (folder / CONCURRENCY_FILE).write_text(str(controller.concurrency))
 
 

@@ -1,4 +1,4 @@
-"""A campaign that takes seconds, and what the tests that run it look at."""
+"""A campaign that takes seconds, and access to its files for the tests that run it."""
 
 from __future__ import annotations
 
@@ -32,23 +32,38 @@ CAMPAIGN: dict[str, Any] = {
 
 
 def write_file(folder: Path, **changes: Any) -> str:
-    """Write its file, with changes; returns the file's name."""
+    """Write the campaign's YAML file into a folder.
+
+    Args:
+        folder: the folder in which the command line will be run.
+        changes: settings that replace those of `CAMPAIGN`.
+
+    Returns:
+        the name of the file.
+    """
     (folder / f"{NAME}.yaml").write_text(yaml.safe_dump(CAMPAIGN | changes))
     return f"{NAME}.yaml"
 
 
 def journal(folder: Path) -> Path:
-    """Its journal, where it was run in this folder."""
+    """Return the path of the campaign's journal, where it was run in this folder."""
     return folder / "results" / NAME / JOURNAL_FILE
 
 
-def logs(folder: Path) -> list[TrialRecord]:
-    """Its trials."""
+def read_trials(folder: Path) -> list[TrialRecord]:
+    """Read the campaign's trials from its journal, where it was run in this folder."""
     return study.read_trials(study.load_study(journal(folder), NAME))
 
 
 def wait_for(path: Path, kind: str, count: int, process: subprocess.Popen[Any]) -> None:
-    """Wait until a journal has so many entries of a kind."""
+    """Wait until a journal has a number of entries of a kind, or fail if the process ends before.
+
+    Args:
+        path: path of the journal.
+        kind: kind of the entries, as `result`.
+        count: number of entries to wait for.
+        process: the process that writes the journal.
+    """
     deadline = time.monotonic() + HANG_SECONDS
     while not (path.exists() and path.read_text().count(f'"kind":"{kind}"') >= count):
         if time.monotonic() > deadline or process.poll() is not None:

@@ -1,4 +1,4 @@
-"""Made-up trials for the tests of tables and what stands on them."""
+"""Makes trials with given values, for the tests of tables and of all that reads them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def params(number: int) -> dict[str, Any]:
 
 
 def trial_record(number: int, values: list[float], outcome: Any = COMPLETE, nll: float = 1.0) -> TrialRecord:
-    epochs = {place + 1: epoch_record(place + 1, value, nll) for place, value in enumerate(values)}
+    epochs = {index + 1: epoch_record(index + 1, value, nll) for index, value in enumerate(values)}
     reason = "" if outcome == COMPLETE else "said why"
     return TrialRecord(number, params(number), "sampler", epochs, 1, outcome, reason)

@@ -87,6 +87,6 @@ def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> N
         left = _raylets(folder)
     assert most == 3, "it did not grow to what the campaign asked for"
     assert left == 1, "it did not shrink again"
-    logs = tiny_campaign.logs(folder)
+    logs = tiny_campaign.read_trials(folder)
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert [(log.number, log.attempts) for log in logs] == [(0, 1), (1, 1), (2, 1)]

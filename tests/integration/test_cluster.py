@@ -68,7 +68,7 @@ def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path
         os.kill(_with_a_trial(raylets.pids[1:]), how)
         said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, said
-    logs = tiny_campaign.logs(folder)
+    logs = tiny_campaign.read_trials(folder)
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert any(log.attempts > 1 and log.deaths for log in logs), "nobody was lost: the test shows nothing"

@@ -15,14 +15,14 @@ import pytest
 
 from search.results import manifest
 from search.results.folder import CELLS, CONFIRMATION_FILE, MANIFEST_FILE, ROW_FILE, VERDICT_FILE, CampaignFolder
-from tests.helpers.campaigns import NAME, searched
+from tests.helpers.campaigns import NAME, make_searched_campaign
 from tests.helpers.processes import HANG_SECONDS, environment, kill, left_after, owned, processes_of
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with owned(tmp_path_factory.mktemp("confirm")) as made:
-        searched(made / "whole")
+        make_searched_campaign(made / "whole")
         for name in ("killed", "ctrl-c", "stop", "term"):
             shutil.copytree(made / "whole", made / name)
         yield made

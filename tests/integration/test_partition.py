@@ -84,7 +84,7 @@ def test_a_node_that_is_cut_off_for_a_minute_costs_no_trial(tmp_path: Path) -> N
             process.wait(timeout=HANG_SECONDS)
         told = (folder / "said").read_text()
     assert process.returncode == 0, told
-    logs = tiny_campaign.logs(tmp_path)
+    logs = tiny_campaign.read_trials(tmp_path)
     assert [log.number for log in logs] == list(range(TRIALS))
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert any(log.deaths for log in logs), "nobody was cut off: the test shows nothing"

@@ -50,7 +50,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
         said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, said
     assert "The storage is available again." in said
-    logs = tiny_campaign.logs(folder)
+    logs = tiny_campaign.read_trials(folder)
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert [log.number for log in logs] == [0, 1, 2]
     assert not any(log.deaths or log.differences for log in logs)
@@ -77,7 +77,7 @@ def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> 
         process = _start(folder, "resume", "c", "--storage", str(storage))
         said, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0, said
-    logs = tiny_campaign.logs(tmp_path)
+    logs = tiny_campaign.read_trials(tmp_path)
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert not any(log.differences for log in logs)

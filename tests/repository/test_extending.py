@@ -50,7 +50,7 @@ from search.study.trial_record import TrialRecord
 from tests.contracts.engine import EngineContract, small_dataset
 from tests.contracts.test_study import StudyContract
 from tests.core.data.features import test_registry as feature_contract
-from tests.helpers.campaigns import NAME, searched
+from tests.helpers.campaigns import NAME, make_searched_campaign
 from tests.helpers.market import bars, cut, joined, market_config, part, recipe
 from tests.helpers.predictions import random_predictions
 from tests.search.storage import test_filesystem as storage_contract
@@ -350,7 +350,7 @@ def test_storages_are_opened_where_the_recipe_says() -> None:
 
 @pytest.fixture(scope="module")
 def searched_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return searched(tmp_path_factory.mktemp("gate") / "results").parent
+    return make_searched_campaign(tmp_path_factory.mktemp("gate") / "results").parent
 
 
 @pytest.mark.parametrize("passed", [True, False])

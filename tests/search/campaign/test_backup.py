@@ -29,13 +29,15 @@ from search.results.tables import check_not_behind
 from search.storage.filesystem import Storage, StorageError
 from search.study import study
 from search.study.study import CampaignStudy
-from tests.helpers.campaigns import NAME, config, searched
+from tests.helpers.campaigns import NAME, config, make_searched_campaign
 from tests.helpers.processes import HANG_SECONDS
+
+pytestmark = pytest.mark.costly
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return searched(tmp_path_factory.mktemp("mirror") / "results")
+    return make_searched_campaign(tmp_path_factory.mktemp("mirror") / "results")
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def _content(folder: Path | CampaignFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
 
 
-def test_all_of_a_campaign_comes_back_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
+def test_a_campaign_is_restored_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
     with backup.backed_up(CampaignFolder(folder), storage):
         pass
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
@@ -57,15 +59,15 @@ def test_all_of_a_campaign_comes_back_on_another_machine(folder: Path, storage: 
     assert not (restored.path / CHECKPOINTS).exists()  # those are in the storage
 
 
-def test_what_changes_is_copied_while_it_changes(
+def test_changes_are_copied_while_the_campaign_runs(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup, "INTERVAL_SECONDS", 0.01)
-    own = tmp_path / "c"
-    own.mkdir()
-    journal = own / JOURNAL_FILE
+    campaign = tmp_path / "c"
+    campaign.mkdir()
+    journal = campaign / JOURNAL_FILE
     journal.write_text("one\n")
-    with backup.backed_up(CampaignFolder(own), storage):
+    with backup.backed_up(CampaignFolder(campaign), storage):
         journal.write_text("one\ntwo\n")
         deadline = time.monotonic() + HANG_SECONDS
         while storage.read(f"{BACKUP_FOLDER}/{JOURNAL_FILE}") != b"one\ntwo\n":
@@ -73,9 +75,7 @@ def test_what_changes_is_copied_while_it_changes(
             time.sleep(0.01)
 
 
-def test_what_has_not_changed_is_not_copied_again(
-    folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unchanged_files_are_not_copied_again(folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     copied: dict[str, tuple[int, int]] = {}
     backup.copy_campaign(folder, storage, copied)
     written: list[str] = []
@@ -85,7 +85,7 @@ def test_what_has_not_changed_is_not_copied_again(
     assert set(copied) == set(_content(folder))
 
 
-def test_a_storage_that_is_away_ends_nothing_and_gets_all_when_it_is_back(
+def test_an_unavailable_storage_ends_nothing_and_is_caught_up_later(
     folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def down(*_: object) -> None:
@@ -98,36 +98,38 @@ def test_a_storage_that_is_away_ends_nothing_and_gets_all_when_it_is_back(
     assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
 
 
-def test_what_the_copy_does_not_know_of_is_forgotten(folder: Path, storage: Storage, tmp_path: Path) -> None:
+def test_files_of_attempts_that_the_backup_does_not_know_are_removed(
+    folder: Path, storage: Storage, tmp_path: Path
+) -> None:
     lost = tmp_path / "lost"
     shutil.copytree(folder, lost)
     backup.copy_campaign(lost, storage, {})
-    known = [log.number for log in study.read_trials(study.load_study(lost / JOURNAL_FILE, NAME))]
+    known = [trial.number for trial in study.read_trials(study.load_study(lost / JOURNAL_FILE, NAME))]
     for name in ("0/1/1.pt", "0/2/2.pt", f"{max(known) + 1}/1/1.pt", "incumbent/1/1.pt"):
         storage.write(name, b"")
     backup.restore(tmp_path / "elsewhere", NAME, storage)
-    left = [name for name in storage.list_files() if not name.startswith(BACKUP_FOLDER)]
-    assert left == ["0/1/1.pt", "incumbent/1/1.pt"]
+    remaining = [name for name in storage.list_files() if not name.startswith(BACKUP_FOLDER)]
+    assert remaining == ["0/1/1.pt", "incumbent/1/1.pt"]
 
 
-def test_a_driver_that_runs_on_does_not_write_into_what_is_begun_elsewhere(
+def test_attempts_of_the_old_driver_and_of_the_new_one_never_share_an_identifier(
     folder: Path, storage: Storage, tmp_path: Path
 ) -> None:
     backup.copy_campaign(folder, storage, {})
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
     study.take_over(restored.journal, NAME)  # as `resume` does
-    there, here = (
+    old_driver, new_driver = (
         CampaignStudy(path, study_settings(config()))
         for path in (_copied(folder, tmp_path) / JOURNAL_FILE, restored.journal)
     )
-    theirs, ours = there.ask(), here.ask()
-    assert (theirs.number, theirs.attempts) == (ours.number, ours.attempts)
-    assert theirs.attempt_id < ours.attempt_id
-    assert here.restart(ours.number).attempt_id > there.restart(theirs.number).attempt_id
-    there.close()
-    here.close()
+    old_trial, new_trial = old_driver.ask(), new_driver.ask()
+    assert (old_trial.number, old_trial.attempts) == (new_trial.number, new_trial.attempts)
+    assert old_trial.attempt_id < new_trial.attempt_id
+    assert new_driver.restart(new_trial.number).attempt_id > old_driver.restart(old_trial.number).attempt_id
+    old_driver.close()
+    new_driver.close()
     again = CampaignStudy(restored.journal, study_settings(config()))
-    assert again.trials[ours.number].attempt_id == ours.attempt_id
+    assert again.trials[new_trial.number].attempt_id == new_trial.attempt_id
     again.close()
 
 
@@ -136,34 +138,36 @@ def _copied(folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("written", range(9))
-def test_wherever_copying_ends_the_copy_can_be_gone_on_with(
+def test_wherever_copying_is_cut_off_the_backup_can_be_resumed(
     folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
-    own = _copied(folder, tmp_path)
+    campaign = _copied(folder, tmp_path)
     copied: dict[str, tuple[int, int]] = {}
     tables = (TRIALS_FILE, CURVES_FILE)
-    kept = {name: (own / name).read_bytes() for name in tables}
+    table_contents = {name: (campaign / name).read_bytes() for name in tables}
     for name in tables:  # as they were before the last trial
-        table = pd.read_parquet(own / name)
-        write_table(own / name, table[table["number"] < 2])
-    journal = own / JOURNAL_FILE
-    whole = journal.read_bytes()
-    journal.write_bytes(whole[: whole.index(b'"kind":"ask","at"', whole.index(b'"trial":1,"epoch"'))])
-    backup.copy_campaign(own, storage, copied)
-    journal.write_bytes(whole)
-    for name, content in kept.items():
-        (own / name).write_bytes(content)
-    write, left = Storage.write, [written]
+        table = pd.read_parquet(campaign / name)
+        write_table(campaign / name, table[table["number"] < 2])
+    journal = campaign / JOURNAL_FILE
+    whole_journal = journal.read_bytes()
+    journal.write_bytes(
+        whole_journal[: whole_journal.index(b'"kind":"ask","at"', whole_journal.index(b'"trial":1,"epoch"'))]
+    )
+    backup.copy_campaign(campaign, storage, copied)
+    journal.write_bytes(whole_journal)
+    for name, content in table_contents.items():
+        (campaign / name).write_bytes(content)
+    write, writes_left = Storage.write, [written]
 
-    def going_away(at: Storage, name: str, content: bytes) -> None:
-        left[0] -= 1
-        if left[0] < 0:
+    def going_away(storage: Storage, name: str, content: bytes) -> None:
+        writes_left[0] -= 1
+        if writes_left[0] < 0:
             raise StorageError("away", "Wait")
-        write(at, name, content)
+        write(storage, name, content)
 
     monkeypatch.setattr(Storage, "write", going_away)
     with suppress(StorageError):
-        backup.copy_campaign(own, storage, copied)
+        backup.copy_campaign(campaign, storage, copied)
     monkeypatch.undo()
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
     opened = CampaignStudy(restored.journal, study_settings(config()))
@@ -171,7 +175,9 @@ def test_wherever_copying_ends_the_copy_can_be_gone_on_with(
     check_not_behind(restored, list(opened.trials.values()))
 
 
-def test_a_journal_that_was_being_written_comes_back_whole(folder: Path, storage: Storage, tmp_path: Path) -> None:
+def test_a_journal_that_was_copied_while_it_was_written_is_restored_whole(
+    folder: Path, storage: Storage, tmp_path: Path
+) -> None:
     backup.copy_campaign(folder, storage, {})
     name = f"{BACKUP_FOLDER}/{JOURNAL_FILE}"
     storage.write(name, storage.read(name)[:-20])
@@ -181,57 +187,55 @@ def test_a_journal_that_was_being_written_comes_back_whole(folder: Path, storage
     assert len(opened.trials) == 3
 
 
-def test_what_was_looked_at_is_known_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
-    look = LedgerEntry(
+def test_ledger_entries_are_restored_on_another_machine(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    entry = LedgerEntry(
         NAME, "2024-05-01", "x", ["BTCUSDT"], "5m", ["2024-01", "2024-02"], ["2024-02", "2024-03"], 3, "r"
     )
-    own = tmp_path / "own"
-    ledger.append_entry(own / LEDGER_FILE, look)
+    campaign = tmp_path / "own"
+    ledger.append_entry(campaign / LEDGER_FILE, entry)
     backup.copy_campaign(folder, storage, {})
-    backup.backup_ledger(CampaignFolder(own / NAME), storage)
+    backup.backup_ledger(CampaignFolder(campaign / NAME), storage)
     backup.restore(tmp_path / "elsewhere", NAME, storage)
     assert ledger.has_read_test(tmp_path / "elsewhere" / LEDGER_FILE, NAME, "2024-05-01")
 
 
-def test_trainings_of_a_confirmation_that_is_under_way_come_back_too(
-    folder: Path, storage: Storage, tmp_path: Path
-) -> None:
-    own = tmp_path / NAME
-    shutil.copytree(folder, own)
-    row = own / CELLS / "0a1b" / "row.json"
+def test_finished_cells_of_a_confirmation_are_restored_too(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    campaign = tmp_path / NAME
+    shutil.copytree(folder, campaign)
+    row = campaign / CELLS / "0a1b" / "row.json"
     row.parent.mkdir(parents=True)
     row.write_text("{}")
     copied: dict[str, tuple[int, int]] = {}
-    backup.copy_campaign(own, storage, copied)
+    backup.copy_campaign(campaign, storage, copied)
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
     assert (restored.cells / "0a1b" / "row.json").read_text() == "{}"
-    shutil.rmtree(own / CELLS)  # it has its verdict
-    backup.copy_campaign(own, storage, copied)
+    shutil.rmtree(campaign / CELLS)  # it has its verdict
+    backup.copy_campaign(campaign, storage, copied)
     assert not [name for name in storage.list_files(BACKUP_FOLDER) if CELLS in name.split("/")]
 
 
 @pytest.mark.parametrize("how", ["removed", "emptied"])
-def test_the_copy_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_path: Path, how: str) -> None:
-    own = _copied(folder, tmp_path)
+def test_the_backup_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_path: Path, how: str) -> None:
+    campaign = _copied(folder, tmp_path)
     copied: dict[str, tuple[int, int]] = {}
-    backup.copy_campaign(own, storage, copied)
-    shutil.rmtree(own)
+    backup.copy_campaign(campaign, storage, copied)
+    shutil.rmtree(campaign)
     if how == "emptied":
-        own.mkdir()
-    backup.copy_campaign(own, storage, copied)
+        campaign.mkdir()
+    backup.copy_campaign(campaign, storage, copied)
     assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
 
 
-def test_nothing_is_copied_to_where_the_storage_is_no_more(folder: Path, storage: Storage) -> None:
+def test_nothing_is_copied_to_a_storage_that_has_lost_its_owner_token(folder: Path, storage: Storage) -> None:
     owner_token = storage.claim()
     storage.remove(".mark")
-    with backup.backed_up(CampaignFolder(folder), storage, owner_token) as taken:
+    with backup.backed_up(CampaignFolder(folder), storage, owner_token) as taken_over:
         pass
-    assert not taken()
+    assert not taken_over()
     assert storage.list_files() == []
 
 
-def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Storage, tmp_path: Path) -> None:
+def test_files_with_foreign_names_are_not_restored(folder: Path, storage: Storage, tmp_path: Path) -> None:
     backup.copy_campaign(folder, storage, {})
     for name in ("x.sh", f"{CELLS}/a.b/row.json", f"{CELLS}/row.json.sh"):
         storage.write(f"{BACKUP_FOLDER}/{name}", b"")
@@ -239,40 +243,40 @@ def test_a_name_that_leads_elsewhere_is_not_brought(folder: Path, storage: Stora
     assert not (tmp_path / "elsewhere" / NAME / CELLS).exists()
 
 
-def test_where_another_driver_has_left_its_mark_nothing_more_is_copied(
+def test_nothing_is_copied_after_another_driver_has_claimed_the_storage(
     folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup, "INTERVAL_SECONDS", 0.01)
-    own = tmp_path / "own"
-    shutil.copytree(folder, own)
-    with backup.backed_up(CampaignFolder(own), storage, storage.claim()) as taken:
-        assert not taken()
+    campaign = tmp_path / "own"
+    shutil.copytree(folder, campaign)
+    with backup.backed_up(CampaignFolder(campaign), storage, storage.claim()) as taken_over:
+        assert not taken_over()
         backup.restore(tmp_path / "elsewhere", NAME, storage)
         deadline = time.monotonic() + HANG_SECONDS
-        while not taken():
+        while not taken_over():
             assert time.monotonic() < deadline, "it was never noticed"
             time.sleep(0.01)
-        (own / JOURNAL_FILE).write_text("mine")
+        (campaign / JOURNAL_FILE).write_text("mine")
     assert storage.read(f"{BACKUP_FOLDER}/{JOURNAL_FILE}") == (folder / JOURNAL_FILE).read_bytes()
 
 
-def test_what_is_taken_back_here_is_taken_back_there(folder: Path, storage: Storage, tmp_path: Path) -> None:
-    own = tmp_path / NAME
-    shutil.copytree(folder, own)
-    backup.copy_campaign(own, storage, {})
-    (own / MANIFEST_FILE).unlink()  # as `resume` does
-    with backup.backed_up(CampaignFolder(own), storage):
+def test_a_removed_file_is_removed_from_the_backup(folder: Path, storage: Storage, tmp_path: Path) -> None:
+    campaign = tmp_path / NAME
+    shutil.copytree(folder, campaign)
+    backup.copy_campaign(campaign, storage, {})
+    (campaign / MANIFEST_FILE).unlink()  # as `resume` does
+    with backup.backed_up(CampaignFolder(campaign), storage):
         assert f"{BACKUP_FOLDER}/{MANIFEST_FILE}" not in storage.list_files()
 
 
-def test_a_name_that_is_taken_in_the_storage_is_refused(folder: Path, storage: Storage) -> None:
+def test_a_name_that_the_storage_holds_already_is_refused(folder: Path, storage: Storage) -> None:
     backup.check_name_free(storage, NAME)
     backup.copy_campaign(folder, storage, {})
     with pytest.raises(ConfigError, match=rf"already holds a campaign {NAME}\. .*resume {NAME}"):
         backup.check_name_free(storage, NAME)
 
 
-def test_nothing_is_brought_over_what_is_there_or_from_nowhere(folder: Path, storage: Storage, tmp_path: Path) -> None:
+def test_restoring_needs_a_backup_and_a_free_folder(folder: Path, storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"There is no campaign '{NAME}' in"):
         backup.restore(tmp_path / "elsewhere", NAME, storage)
     backup.copy_campaign(folder, storage, {})
@@ -281,12 +285,10 @@ def test_nothing_is_brought_over_what_is_there_or_from_nowhere(folder: Path, sto
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_who_never_came_to_copy_anything_does_not_clear_what_another_driver_copied(
-    folder: Path, storage: Storage
-) -> None:
-    mine = storage.claim()
+def test_a_driver_does_not_clear_the_backup_of_another_driver(folder: Path, storage: Storage) -> None:
+    owner_token = storage.claim()
     backup.copy_campaign(folder, storage, {})
     backup.clear_backup(storage, "of another driver")
     assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
-    backup.clear_backup(storage, mine)
+    backup.clear_backup(storage, owner_token)
     assert storage.list_files(BACKUP_FOLDER) == []

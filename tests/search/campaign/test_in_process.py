@@ -22,6 +22,8 @@ from search.results.folder import CampaignFolder
 from search.study.controller import Controller
 from tests.helpers.campaigns import NAME, config
 
+pytestmark = pytest.mark.costly
+
 TRIALS_WITHOUT_RAY = """
 import sys
 sys.modules["ray"] = None  # importing it fails
@@ -36,13 +38,13 @@ print(summary.ended_by, sum(summary.counts.values()))
 
 
 def test_a_campaign_needs_no_ray(tmp_path: Path) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", TRIALS_WITHOUT_RAY, str(tmp_path)],
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout.split()) == (0, ["trials", "3"]), done.stderr
+    assert (process.returncode, process.stdout.split()) == (0, ["trials", "3"]), process.stderr
 
 
 class Interrupted(InProcessEngine):
@@ -77,7 +79,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> CampaignFolder:
 
 
 @pytest.mark.parametrize("reports", [1, 2, 4])
-def test_interrupted_anywhere_it_resumes_to_the_same_tables(
+def test_a_campaign_interrupted_anywhere_resumes_to_the_same_tables(
     whole: CampaignFolder, tmp_path: Path, reports: int
 ) -> None:
     summary = run_campaign(plan_campaign(config(), tmp_path), Interrupted(reports))
@@ -88,14 +90,14 @@ def test_interrupted_anywhere_it_resumes_to_the_same_tables(
     pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
 
 
-def test_it_is_confirmed_and_its_verdict_is_final(whole: CampaignFolder) -> None:
+def test_a_campaign_is_confirmed_and_its_verdict_is_recorded(whole: CampaignFolder) -> None:
     verdict = run_confirmation(plan_confirmation(NAME, whole.path.parent), InProcessEngine())
     assert verdict.status in ("certified", "not certified")
     assert whole.read_verdict() == verdict
     assert not whole.cells.exists()
 
 
-def test_the_driver_writes_what_it_did_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_driver_logs_what_it_did_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "trial started")  # words that the log is sure to hold
     before = datetime.now(UTC)
     run_campaign(plan_campaign(config(), tmp_path), InProcessEngine())

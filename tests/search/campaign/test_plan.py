@@ -28,7 +28,7 @@ def _config(**changes: object) -> CampaignConfig:
     return start.model_copy(update=changes)
 
 
-def test_trials_get_no_row_of_the_test_span(tmp_path: Path) -> None:
+def test_trials_see_no_row_of_the_test_span(tmp_path: Path) -> None:
     planned = plan_campaign(_config(), tmp_path)
     assert len(planned.dataset.test) == 0
     assert planned.data["rows"]["test"] > 500
@@ -60,13 +60,13 @@ def test_a_dry_run_reads_few_bars(tmp_path: Path) -> None:
     assert planned.config.trials == 4
 
 
-def test_nothing_is_written_by_planning(tmp_path: Path) -> None:
+def test_planning_writes_nothing(tmp_path: Path) -> None:
     plan_campaign(_config(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"name": "../out"}, "cannot be the name"),
         ({"incumbent": "production_smal"}, "Did you mean 'production_small'"),
@@ -76,8 +76,10 @@ def test_nothing_is_written_by_planning(tmp_path: Path) -> None:
         ({"space": SpaceConfig(dropout=Range(low=0.0, high=1.5))}, "space of dropout"),
     ],
 )
-def test_what_cannot_run_is_refused_before_it_starts(tmp_path: Path, changes: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_settings_that_cannot_run_are_refused_before_the_start(
+    tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
         plan_campaign(_config(**changes), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -121,7 +123,7 @@ def _market(folder: Path, bars: int) -> DataConfig:
     return DataConfig(files=(path,), days=17.0)
 
 
-def test_a_campaign_goes_on_as_it_was_begun(tmp_path: Path) -> None:
+def test_a_campaign_resumes_with_the_settings_that_it_was_started_with(tmp_path: Path) -> None:
     planned = plan_campaign(_config(), tmp_path)
     _begin(planned)
     resumed = plan_resume("try", tmp_path, trials=None, hours=None)
@@ -131,7 +133,7 @@ def test_a_campaign_goes_on_as_it_was_begun(tmp_path: Path) -> None:
     assert (more.config.trials, more.config.hours, more.identity) == (99, 2.5, planned.identity)
 
 
-def test_a_dry_run_goes_on_as_a_dry_run(tmp_path: Path) -> None:
+def test_a_dry_run_resumes_as_a_dry_run(tmp_path: Path) -> None:
     planned = plan_campaign(_config(dry_run=True, data=DataConfig(synthetic=SyntheticConfig(bars=20_000))), tmp_path)
     _begin(planned)
     resumed = plan_resume("try", tmp_path, trials=None, hours=None)
@@ -139,7 +141,7 @@ def test_a_dry_run_goes_on_as_a_dry_run(tmp_path: Path) -> None:
     assert len(resumed.dataset.timestamps) == len(planned.dataset.timestamps)
 
 
-def test_bars_that_came_in_since_do_not_move_the_span(tmp_path: Path) -> None:
+def test_bars_that_were_added_since_do_not_move_the_span(tmp_path: Path) -> None:
     planned = plan_campaign(_config(data=_market(tmp_path, 5500)), tmp_path)
     _begin(planned)
     _market(tmp_path, 6000)
@@ -160,7 +162,7 @@ def test_other_bars_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"config": {"max_epochs": 20}}, "by another version of this program, or its file"),
         ({"config": {"seed": 3}}, "by another version of this program, or its file"),
@@ -170,13 +172,13 @@ def test_other_bars_are_refused(tmp_path: Path) -> None:
         ({"config": []}, "is not a campaign's file"),
     ],
 )
-def test_a_changed_campaign_file_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_a_changed_campaign_file_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     path = _begin(plan_campaign(_config(), tmp_path)) / CONFIG_FILE
     content = yaml.safe_load(path.read_text())
     for key, value in change.items():
         content[key] = content[key] | value if isinstance(value, dict) else value
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         plan_resume("try", tmp_path, trials=None, hours=None)
 
 
@@ -197,44 +199,44 @@ def _earlier(root: Path, **changes: Any) -> CampaignStudy:
     """A campaign of two trials that ended, the second the better."""
     planned = plan_campaign(_config(name="before", ask=(), **changes), root)
     folder = _begin(planned)
-    logs = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.2, 0.4])]
-    write_table(folder / TRIALS_FILE, tables.make_trials_table(logs))
+    trials = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.2, 0.4])]
+    write_table(folder / TRIALS_FILE, tables.make_trials_table(trials))
     study = CampaignStudy(folder / JOURNAL_FILE, study_settings(planned.config))
-    for made in logs:
-        asked = study.ask()
-        for epoch, entry in made.epochs.items():
-            study.report(asked.number, entry, ("complete", "") if epoch == 2 else None)
+    for trial in trials:
+        proposed = study.ask()
+        for epoch, entry in trial.epochs.items():
+            study.report(proposed.number, entry, ("complete", "") if epoch == 2 else None)
     return study
 
 
-def test_of_an_equal_campaign_the_sampler_is_told_all(tmp_path: Path) -> None:
+def test_the_sampler_learns_all_trials_of_a_campaign_with_the_same_identity(tmp_path: Path) -> None:
     study = _earlier(tmp_path, space=SpaceConfig(dropout=Range(low=0.0, high=0.3)))  # the space may differ
     study.close()
     planned = plan_campaign(_config(warm_start=("before",), ask=()), tmp_path)
-    assert [(name, [told.value for told in logs]) for name, logs in planned.earlier] == [("before", [0.3, 0.4])]
-    assert [told.params for told in planned.earlier[0][1]] == [made.params for made in study.trials.values()]
+    assert [(name, [trial.value for trial in trials]) for name, trials in planned.earlier] == [("before", [0.3, 0.4])]
+    assert [trial.params for trial in planned.earlier[0][1]] == [trial.params for trial in study.trials.values()]
     assert planned.asked_first == ()
 
 
-def test_what_lies_outside_the_space_is_not_told(tmp_path: Path) -> None:
+def test_trials_outside_the_space_are_not_learned(tmp_path: Path) -> None:
     study = _earlier(tmp_path)
     study.close()
-    bound = sorted(made.params["dropout"] for made in study.trials.values())[1]
+    bound = sorted(trial.params["dropout"] for trial in study.trials.values())[1]
     narrow = SpaceConfig(dropout=Range(low=0.0, high=bound - 1e-9))
     planned = plan_campaign(_config(warm_start=("before",), space=narrow), tmp_path)
-    assert [len(logs) for _, logs in planned.earlier] == [1]
+    assert [len(trials) for _, trials in planned.earlier] == [1]
 
 
-def test_of_an_unlike_campaign_the_winner_is_tried_first(tmp_path: Path) -> None:
+def test_the_winner_of_a_campaign_with_another_identity_is_tried_first(tmp_path: Path) -> None:
     _earlier(tmp_path, max_epochs=9).close()
     planned = plan_campaign(_config(warm_start=("before",)), tmp_path)
     assert planned.earlier == ()
-    (first, asked), (second, _) = planned.asked_first
-    assert (first, second) == ("winner of before", "preset production_small")
-    assert asked == {name: trial_record(1, [0.4]).params[name] for name in HYPERPARAMETER_NAMES}
+    (first_origin, first_params), (second_origin, _) = planned.asked_first
+    assert (first_origin, second_origin) == ("winner of before", "preset production_small")
+    assert first_params == {name: trial_record(1, [0.4]).params[name] for name in HYPERPARAMETER_NAMES}
 
 
-def test_at_most_a_quarter_of_the_trials_is_asked_for(tmp_path: Path) -> None:
+def test_at_most_a_quarter_of_the_trials_is_given_by_winners_and_presets(tmp_path: Path) -> None:
     presets = ("production_small", "quick_experiment", "production_small")
     assert len(plan_campaign(_config(ask=presets, trials=100), tmp_path).asked_first) == 2  # the same twice is once
     assert len(plan_campaign(_config(ask=presets, trials=4), tmp_path).asked_first) == 1
@@ -249,18 +251,18 @@ def _own_preset(path: Path, smoothing: float) -> str:
 
 
 @pytest.mark.parametrize(
-    ("role", "said"), [("base", "base preset was changed"), ("incumbent", "the incumbent, was changed")]
+    ("role", "message"), [("base", "base preset was changed"), ("incumbent", "the incumbent, was changed")]
 )
-def test_a_preset_that_was_changed_since_is_refused(tmp_path: Path, role: str, said: str) -> None:
+def test_a_preset_that_was_changed_since_is_refused(tmp_path: Path, role: str, message: str) -> None:
     path = tmp_path / "own.yaml"
     _begin(plan_campaign(_config(**{role: _own_preset(path, 0.1)}), tmp_path))
     plan_resume("try", tmp_path, trials=None, hours=None)
     _own_preset(path, 0.4)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         plan_resume("try", tmp_path, trials=None, hours=None)
 
 
-def test_whoever_names_a_budget_lifts_the_others(tmp_path: Path) -> None:
+def test_naming_a_budget_lifts_the_others(tmp_path: Path) -> None:
     _begin(plan_campaign(_config(trials=8, hours=1.0, epochs=50, convergence=4), tmp_path))
     same = plan_resume("try", tmp_path, trials=None, hours=None).config
     assert (same.trials, same.hours, same.epochs, same.convergence) == (8, 1.0, 50, 4)

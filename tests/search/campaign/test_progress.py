@@ -12,7 +12,7 @@ from search.study.trial_record import FAILED
 from tests.helpers.trial_records import trial_record
 
 
-def test_what_runs_beside_the_trials_is_looked_after_at_every_step() -> None:
+def test_the_callback_calls_its_function_in_every_step() -> None:
     seen: list[int] = []
     callback = StepCallback(lambda: seen.append(1))
     callback.on_step_end(0, [])
@@ -20,7 +20,7 @@ def test_what_runs_beside_the_trials_is_looked_after_at_every_step() -> None:
     assert len(seen) == 2
 
 
-def test_tune_can_pickle_the_callback_although_what_it_calls_cannot_be() -> None:
+def test_tune_can_pickle_the_callback_although_its_function_cannot_be_pickled() -> None:
     callback = StepCallback(lambda: None)
     with pytest.raises((pickle.PicklingError, AttributeError)):
         pickle.dumps(callback._on_step)
@@ -31,10 +31,10 @@ def test_each_ended_trial_gets_a_line_with_its_values_and_how_it_ended() -> None
     console = Console(record=True, width=200, file=None, quiet=False)
     progress = Progress(console=console)
     display = Display(progress, trials=2)
-    logs = [trial_record(0, [0.25, 0.5]), trial_record(1, [0.1], FAILED), trial_record(2, [float("nan")], None)]
+    trials = [trial_record(0, [0.25, 0.5]), trial_record(1, [0.1], FAILED), trial_record(2, [float("nan")], None)]
     with progress:
-        display.end(logs[0], logs)
-        display.end(logs[1], logs)
+        display.end(trials[0], trials)
+        display.end(trials[1], trials)
     text = console.export_text()
     assert "0.5000 after 2 epochs  complete" in text
     assert "failed: said why" in text

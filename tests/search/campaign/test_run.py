@@ -28,13 +28,13 @@ def _begun_on_a_gpu(root: Path, device: Device) -> CampaignPlan:
     return plan_resume(NAME, root, None, None)
 
 
-def test_a_campaign_does_not_go_on_where_its_trials_could_not_be_compared(tmp_path: Path) -> None:
+def test_a_campaign_is_not_resumed_on_a_device_whose_trials_could_not_be_compared(tmp_path: Path) -> None:
     planned = _begun_on_a_gpu(tmp_path, "auto")
     with pytest.raises(ConfigError, match=r"small trains on cuda, but this machine has cpu.*set device: cpu in its"):
         campaign.resume_campaign(planned, InProcessEngine())
 
 
-def test_who_says_where_it_trains_may_go_on_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_campaign_with_a_named_device_may_be_resumed_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = _begun_on_a_gpu(tmp_path, "cpu")
     reached: list[object] = []
     monkeypatch.setattr(campaign, "_run_search", lambda *_: reached.append(1))
@@ -42,7 +42,7 @@ def test_who_says_where_it_trains_may_go_on_there(tmp_path: Path, monkeypatch: p
     assert reached
 
 
-def test_who_goes_on_with_what_came_from_the_storage_begins_another_generation(
+def test_resuming_a_restored_campaign_begins_another_generation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generations: list[int] = []

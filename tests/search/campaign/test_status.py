@@ -23,23 +23,25 @@ from search.results.folder import (
 )
 from search.study.journal import Journal
 from search.study.study import CampaignStudy
-from tests.helpers.campaigns import NAME, config, searched
+from tests.helpers.campaigns import NAME, config, make_searched_campaign
+
+pytestmark = pytest.mark.costly
 
 COMMITTED = Path(__file__).parents[3] / "results" / "btc-eth-5m-30d"
 """A campaign with a verdict."""
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def searched_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("status")
-    searched(root)
+    make_searched_campaign(root)
     (root / NAME / SUMMARY_FILE).write_text('{"ended_by": "trials"}')
     return root
 
 
 @pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(made, tmp_path / "results")
+def root(searched_root: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(searched_root, tmp_path / "results")
 
 
 def _held(root: Path) -> CampaignStatus:
@@ -50,55 +52,55 @@ def _held(root: Path) -> CampaignStatus:
         held.close()
 
 
-def test_a_searched_campaign_tells_what_the_tables_tell(root: Path) -> None:
-    found = read_campaign_status(root, NAME)
+def test_the_status_of_a_searched_campaign_agrees_with_its_tables(root: Path) -> None:
+    status = read_campaign_status(root, NAME)
     trials = CampaignFolder(root / NAME).read_trials()
     best = trials.loc[trials["value"].idxmax()]
-    assert found.phase == "searched (ended by: trials)"
-    assert found.trials == {"complete": 2, "stopped": 1}
-    assert (found.remaining, found.requested, found.epochs) == (0, 3, int(trials["epochs"].sum()))
-    assert found.best == (best["value"], best["number"])
-    assert found.metric == "macro_f1"
-    assert found.next_commands == (f"confirm {NAME}",)
-    assert found.lines()[1] == "trials: 2 complete, 1 stopped; 0 of 3 still to do"
+    assert status.phase == "searched (ended by: trials)"
+    assert status.trials == {"complete": 2, "stopped": 1}
+    assert (status.remaining, status.requested, status.epochs) == (0, 3, int(trials["epochs"].sum()))
+    assert status.best == (best["value"], best["number"])
+    assert status.metric == "macro_f1"
+    assert status.next_commands == (f"confirm {NAME}",)
+    assert status.lines()[1] == "trials: 2 complete, 1 stopped; 0 of 3 still to do"
 
 
-def test_while_it_runs_the_trials_without_an_outcome_run(root: Path) -> None:
+def test_trials_without_an_outcome_count_as_running_while_a_driver_runs(root: Path) -> None:
     # As `resume --trials 4` does: the manifest goes, one more is asked for.
     (root / NAME / MANIFEST_FILE).unlink()
     record = CampaignStudy(
         root / NAME / JOURNAL_FILE, study_settings(config()), clock=iter(range(0, 9000, 900)).__next__
     )
     record.ask()
-    found = read_campaign_status(root, NAME)
-    assert (found.phase, found.next_commands) == ("running", (f"stop {NAME}",))
-    assert found.trials == {"complete": 2, "stopped": 1, "running": 1}
-    assert found.hours == pytest.approx(0.25, abs=0.01)
+    status = read_campaign_status(root, NAME)
+    assert (status.phase, status.next_commands) == ("running", (f"stop {NAME}",))
+    assert status.trials == {"complete": 2, "stopped": 1, "running": 1}
+    assert status.hours == pytest.approx(0.25, abs=0.01)
     record.close()
-    found = read_campaign_status(root, NAME)
-    assert (found.phase, found.next_commands) == ("ended by a crash", (f"resume {NAME}",))
-    assert found.trials["unfinished"] == 1
+    status = read_campaign_status(root, NAME)
+    assert (status.phase, status.next_commands) == ("ended by a crash", (f"resume {NAME}",))
+    assert status.trials["unfinished"] == 1
 
 
 def test_before_the_first_trial_there_is_no_best(root: Path) -> None:
     (root / NAME / JOURNAL_FILE).unlink()
     (root / NAME / MANIFEST_FILE).unlink()
     record = CampaignStudy(root / NAME / JOURNAL_FILE, study_settings(config()))
-    found = read_campaign_status(root, NAME)
+    status = read_campaign_status(root, NAME)
     record.close()
-    assert (found.best, found.trials, found.remaining) == (None, {}, 3)
-    assert found.lines()[1] == "trials: none begun; 3 of 3 still to do"
-    assert found.lines()[3] == "best: none yet"
+    assert (status.best, status.trials, status.remaining) == (None, {}, 3)
+    assert status.lines()[1] == "trials: none begun; 3 of 3 still to do"
+    assert status.lines()[3] == "best: none yet"
 
 
 @pytest.mark.parametrize("ended_by", ["stopped", "interrupted"])
-def test_what_was_ended_by_hand_is_resumed(root: Path, ended_by: str) -> None:
+def test_a_campaign_that_was_ended_by_hand_is_to_be_resumed(root: Path, ended_by: str) -> None:
     (root / NAME / SUMMARY_FILE).write_text(json.dumps({"ended_by": ended_by}))
     status = read_campaign_status(root, NAME)
     assert (status.phase, status.next_commands) == (ended_by, (f"resume {NAME}",))
 
 
-def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interrupted(root: Path) -> None:
+def test_a_confirmation_is_reported_while_it_runs_when_it_was_interrupted_and_afterwards(root: Path) -> None:
     folder = root / NAME
     cell = folder / CELLS / "abc"
     cell.mkdir(parents=True)
@@ -118,12 +120,12 @@ def test_a_confirmation_is_seen_while_it_runs_afterwards_and_when_it_was_interru
     assert read_campaign_status(root, NAME).next_commands == (f"export {NAME} --as {NAME}",)
 
 
-def test_a_summary_that_cannot_be_read_does_not_end_it(root: Path) -> None:
+def test_a_damaged_summary_does_not_hide_the_status(root: Path) -> None:
     (root / NAME / SUMMARY_FILE).write_text("[")
     assert read_campaign_status(root, NAME).next_commands == (f"confirm {NAME}",)
 
 
-def test_without_a_campaign_it_says_which_there_are(root: Path) -> None:
+def test_the_error_about_a_missing_campaign_names_the_existing_ones(root: Path) -> None:
     with pytest.raises(ConfigError, match=f"Name one of: {NAME}"):
         read_campaign_status(root, "other")
 

@@ -25,13 +25,15 @@ from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FI
 from search.results.ledger_entry import LedgerEntry
 from search.results.predictions import INCUMBENT, TEST
 from search.study.trial_record import COMPLETE
-from tests.helpers.campaigns import NAME, searched
+from tests.helpers.campaigns import NAME, make_searched_campaign
 from tests.helpers.market import random_bars
+
+pytestmark = pytest.mark.costly
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return searched(tmp_path_factory.mktemp("confirmation") / "results").parent
+    return make_searched_campaign(tmp_path_factory.mktemp("confirmation") / "results").parent
 
 
 @pytest.fixture(scope="module")
@@ -39,55 +41,59 @@ def plan(root: Path) -> ConfirmationPlan:
     return plan_confirmation(NAME, root)
 
 
-def test_what_is_done_takes_no_more_time(root: Path, plan: ConfirmationPlan, tmp_path: Path) -> None:
+def test_finished_cells_take_no_more_time(root: Path, plan: ConfirmationPlan, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "results")
-    left = plan_confirmation(NAME, tmp_path / "results")
-    assert (left.missing, left.seconds) == (len(plan.cells), pytest.approx(plan.seconds))
-    first = left.cell_folder(left.cells[0])
-    for place, status in ((first, "complete"), (left.cell_folder(left.cells[1]), "failed")):
-        place.mkdir(parents=True)
-        (place / ROW_FILE).write_text(json.dumps({"status": status}))
-    again = plan_confirmation(NAME, tmp_path / "results")
-    assert again.missing == len(plan.cells) - 2
-    assert 0 < again.seconds < plan.seconds
-    for cell in left.cells:
-        place = left.cell_folder(cell)
-        place.mkdir(parents=True, exist_ok=True)
-        (place / ROW_FILE).write_text('{"status": "complete"}')
-    done = plan_confirmation(NAME, tmp_path / "results")
-    assert (done.missing, done.seconds) == (0, 0.0)
-    (first / ROW_FILE).write_text("{")  # it is trained again
+    plan_before = plan_confirmation(NAME, tmp_path / "results")
+    assert (plan_before.missing, plan_before.seconds) == (len(plan.cells), pytest.approx(plan.seconds))
+    first_folder = plan_before.cell_folder(plan_before.cells[0])
+    for folder, status in ((first_folder, "complete"), (plan_before.cell_folder(plan_before.cells[1]), "failed")):
+        folder.mkdir(parents=True)
+        (folder / ROW_FILE).write_text(json.dumps({"status": status}))
+    plan_after = plan_confirmation(NAME, tmp_path / "results")
+    assert plan_after.missing == len(plan.cells) - 2
+    assert 0 < plan_after.seconds < plan.seconds
+    for cell in plan_before.cells:
+        folder = plan_before.cell_folder(cell)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ROW_FILE).write_text('{"status": "complete"}')
+    finished = plan_confirmation(NAME, tmp_path / "results")
+    assert (finished.missing, finished.seconds) == (0, 0.0)
+    (first_folder / ROW_FILE).write_text("{")  # it is trained again
     assert plan_confirmation(NAME, tmp_path / "results").missing == 1
 
 
-def test_flags_leave_the_campaigns_own_settings_be(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = ConfirmConfig(top=2, seeds=2, folds=2)  # as the campaign says
-    assert plan_confirmation(NAME, root, {"seeds": 1}).settings == own.model_copy(update={"seeds": 1})
-    asked: list[ConfirmConfig] = []
-    monkeypatch.setattr(confirmation, "run_confirmation", lambda plan, engine: asked.append(plan.settings) or _stop())
+def test_flags_change_only_the_settings_that_they_name(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign_settings = ConfirmConfig(top=2, seeds=2, folds=2)  # as the campaign says
+    assert plan_confirmation(NAME, root, {"seeds": 1}).settings == campaign_settings.model_copy(update={"seeds": 1})
+    used_settings: list[ConfirmConfig] = []
+    monkeypatch.setattr(
+        confirmation, "run_confirmation", lambda plan, engine: used_settings.append(plan.settings) or _stop()
+    )
     with pytest.raises(Exit):
         confirm.confirm_and_show(NAME, root, {"top": 1, "seeds": None, "folds": None})
-    assert asked == [own.model_copy(update={"top": 1})]
+    assert used_settings == [campaign_settings.model_copy(update={"top": 1})]
     with pytest.raises(ConfigError, match="'seeds'"):
         plan_confirmation(NAME, root, {"seeds": 0})
     shutil.copytree(root, tmp_path / "results")
     record_settings(plan_confirmation(NAME, tmp_path / "results", {"top": 1, "seeds": 1}))
-    again = plan_confirmation(NAME, tmp_path / "results", {"seeds": 1})  # as it was begun
-    assert again.settings == ConfirmConfig(top=1, seeds=1, folds=2)
+    continued = plan_confirmation(NAME, tmp_path / "results", {"seeds": 1})  # as it was begun
+    assert continued.settings == ConfirmConfig(top=1, seeds=1, folds=2)
 
 
 def _stop() -> None:
     raise KeyboardInterrupt
 
 
-def test_an_incumbent_whose_training_failed_and_only_that_can_be_replaced(root: Path, tmp_path: Path) -> None:
+def test_only_an_incumbent_whose_training_failed_can_be_replaced(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "results")
     for name in (None, "conservative"):
         begun = plan_confirmation(NAME, tmp_path / "results", incumbent=name)
         record_settings(begun)
-        place = begun.cell_folder(next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
-        place.mkdir()
-        row = place / ROW_FILE
+        folder = begun.cell_folder(next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
+        folder.mkdir()
+        row = folder / ROW_FILE
         for content in (None, "{", '{"status": "complete"}'):
             if content is not None:
                 row.write_text(content)
@@ -98,16 +104,16 @@ def test_an_incumbent_whose_training_failed_and_only_that_can_be_replaced(root: 
         assert other.named_incumbent == other.incumbent == "production_large"
         with pytest.raises(ConfigError, match="was begun with"):
             plan_confirmation(NAME, tmp_path / "results", {"seeds": 1}, "production_large")
-        shutil.rmtree(place.parent)
+        shutil.rmtree(folder.parent)
     record_settings(other)
     with pytest.raises(ConfigError, match=r"begun with .*--incumbent production_large"):
         plan_confirmation(NAME, tmp_path / "results", incumbent="conservative")
 
 
-def test_recorded_bars_are_looked_up_in_the_ledger(tmp_path: Path) -> None:
+def test_a_confirmation_on_recorded_bars_has_a_ledger_entry(tmp_path: Path) -> None:
     path = tmp_path / "binance_BTCUSDT_5m.parquet"
     random_bars(5000).frame.to_parquet(path)
-    plan = plan_confirmation(NAME, searched(tmp_path / "results", DataConfig(files=(path,))).parent)
+    plan = plan_confirmation(NAME, make_searched_campaign(tmp_path / "results", DataConfig(files=(path,))).parent)
     assert isinstance(plan.ledger_entry, LedgerEntry)
     assert (plan.ledger_entry.exchange, plan.ledger_entry.symbols, plan.ledger_entry.interval) == (
         "binance",
@@ -118,24 +124,24 @@ def test_recorded_bars_are_looked_up_in_the_ledger(tmp_path: Path) -> None:
     assert plan.ledger_entry.trials == 3
 
 
-def test_the_synthetic_market_is_not_in_the_ledger(plan: ConfirmationPlan) -> None:
+def test_a_confirmation_on_the_synthetic_market_has_no_ledger_entry(plan: ConfirmationPlan) -> None:
     assert plan.ledger_entry is None
 
 
 @pytest.mark.parametrize(
-    ("settings", "error", "said"),
+    ("settings", "error", "message"),
     [
         (ConfirmConfig(folds=50), DataError, "usable"),
         (ConfirmConfig(top=100, seeds=1, folds=1), None, ""),
     ],
 )
 def test_too_many_folds_are_refused_and_too_many_candidates_are_not(
-    root: Path, settings: ConfirmConfig, error: type[Exception] | None, said: str
+    root: Path, settings: ConfirmConfig, error: type[Exception] | None, message: str
 ) -> None:
     if error is None:
         assert len(plan_confirmation(NAME, root, settings).candidates) == 3
     else:
-        with pytest.raises(error, match=said):
+        with pytest.raises(error, match=message):
             plan_confirmation(NAME, root, settings)
 
 
@@ -158,7 +164,7 @@ def test_a_campaign_without_a_full_trial_is_refused(root: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", [TRIALS_FILE, JOURNAL_FILE, "predictions.parquet"])
-def test_a_search_that_is_not_whole_is_not_confirmed(root: Path, tmp_path: Path, name: str) -> None:
+def test_a_search_with_damaged_files_is_not_confirmed(root: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(root, tmp_path / "results")
     folder = tmp_path / "results" / NAME
     shutil.rmtree(folder / "checkpoints")
@@ -168,7 +174,7 @@ def test_a_search_that_is_not_whole_is_not_confirmed(root: Path, tmp_path: Path,
         plan_confirmation(NAME, tmp_path / "results")
 
 
-def test_a_confirmation_goes_on_as_it_was_begun(root: Path, tmp_path: Path) -> None:
+def test_a_confirmation_continues_with_the_settings_that_it_was_begun_with(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "results")
     settings = ConfirmConfig(top=1, seeds=1, folds=1)
     record_settings(plan_confirmation(NAME, tmp_path / "results", settings, incumbent="conservative"))
@@ -183,14 +189,14 @@ def test_a_confirmation_goes_on_as_it_was_begun(root: Path, tmp_path: Path) -> N
         plan_confirmation(NAME, tmp_path / "results")
 
 
-def test_what_has_read_test_is_not_searched_on(tmp_path: Path) -> None:
+def test_a_campaign_that_has_read_test_is_not_resumed(tmp_path: Path) -> None:
     path = tmp_path / "binance_BTCUSDT_5m.parquet"
     random_bars(5000).frame.to_parquet(path)
-    root = searched(tmp_path / "results", DataConfig(files=(path,))).parent
+    root = make_searched_campaign(tmp_path / "results", DataConfig(files=(path,))).parent
     plan = plan_confirmation(NAME, root)
-    look = plan.entry_for(Cell(plan.candidates[0], plan.seeds[0], TEST))
-    assert look is not None
-    assert look.reads != plan.entry_for(Cell(plan.candidates[1], plan.seeds[0], TEST)).reads  # type: ignore[union-attr]
-    ledger.append_entry(root / LEDGER_FILE, look)  # and then it is killed: there is no verdict
+    entry = plan.entry_for(Cell(plan.candidates[0], plan.seeds[0], TEST))
+    assert entry is not None
+    assert entry.reads != plan.entry_for(Cell(plan.candidates[1], plan.seeds[0], TEST)).reads  # type: ignore[union-attr]
+    ledger.append_entry(root / LEDGER_FILE, entry)  # and then it is killed: there is no verdict
     with pytest.raises(ConfigError, match="has read its test span"):
         campaign.resume_campaign(plan.campaign, InProcessEngine())

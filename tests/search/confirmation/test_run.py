@@ -35,7 +35,9 @@ from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
 from search.results.tables import rank_trials
 from search.study.trial_record import COMPLETE
-from tests.helpers.campaigns import NAME, searched
+from tests.helpers.campaigns import NAME, make_searched_campaign
+
+pytestmark = pytest.mark.costly
 
 ENTRY = LedgerEntry(
     campaign=NAME,
@@ -52,7 +54,7 @@ ENTRY = LedgerEntry(
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return searched(tmp_path_factory.mktemp("confirm") / "results").parent
+    return make_searched_campaign(tmp_path_factory.mktemp("confirm") / "results").parent
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +84,13 @@ def final(plan: ConfirmationPlan, trained: list[CellResult]) -> CellResult:
 @pytest.fixture
 def confirmed(root: Path, plan: ConfirmationPlan, trained: list[CellResult], final: CellResult, tmp_path: Path) -> Path:
     """The root of the campaigns, with a verdict."""
-    copied = tmp_path / "results"
-    shutil.copytree(root, copied)
-    campaign = replace(plan.campaign, folder=CampaignFolder(copied / NAME))
-    own = replace(plan, campaign=campaign)
-    verdict = make_verdict(own, select_winner(own, trained), final, None, [])
-    confirmation._write_results(own, [*trained, final], verdict)
-    return copied
+    copied_root = tmp_path / "results"
+    shutil.copytree(root, copied_root)
+    campaign = replace(plan.campaign, folder=CampaignFolder(copied_root / NAME))
+    copied_plan = replace(plan, campaign=campaign)
+    verdict = make_verdict(copied_plan, select_winner(copied_plan, trained), final, None, [])
+    confirmation._write_results(copied_plan, [*trained, final], verdict)
+    return copied_root
 
 
 def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan, root: Path) -> None:
@@ -111,7 +113,7 @@ def test_no_cell_has_the_seed_of_the_search_or_sees_val_or_test(plan: Confirmati
         assert (fold.timestamps[fold.val] + reach).max() < fold.timestamps[fold.test].min()
 
 
-def test_a_cell_is_known_by_all_that_its_outcome_depends_on(plan: ConfirmationPlan) -> None:
+def test_the_key_of_a_cell_covers_all_that_its_result_depends_on(plan: ConfirmationPlan) -> None:
     cell = plan.cells[0]
     key = cell.key("identity", 2)
     assert key == Cell(cell.candidate, cell.seed, cell.split).key("identity", 2)
@@ -126,23 +128,23 @@ def test_a_cell_is_known_by_all_that_its_outcome_depends_on(plan: ConfirmationPl
     assert len({key, *others}) == 6
 
 
-def test_a_cell_predicts_its_block_with_what_its_own_val_chose(
+def test_a_cell_predicts_its_block_with_the_epoch_that_its_val_chose(
     plan: ConfirmationPlan, trained: list[CellResult]
 ) -> None:
-    for cell, each in zip(plan.cells, trained, strict=True):
+    for cell, result in zip(plan.cells, trained, strict=True):
         fold = plan.dataset_of(cell)
-        assert each.row["status"] == COMPLETE
-        assert each.predictions["label"].tolist() == fold.labels[fold.test].tolist()
-        assert timestamps_of(each.predictions).tolist() == fold.timestamps[fold.test].tolist()
-        found = metrics.macro_f1(fold.labels[fold.test], probabilities_of(each.predictions))
-        assert each.row["held_out"]["macro_f1"] == pytest.approx(found)
-        assert (each.row["train_rows"], each.row["val_rows"]) == (len(fold.train), len(fold.val))
+        assert result.row["status"] == COMPLETE
+        assert result.predictions["label"].tolist() == fold.labels[fold.test].tolist()
+        assert timestamps_of(result.predictions).tolist() == fold.timestamps[fold.test].tolist()
+        macro_f1 = metrics.macro_f1(fold.labels[fold.test], probabilities_of(result.predictions))
+        assert result.row["held_out"]["macro_f1"] == pytest.approx(macro_f1)
+        assert (result.row["train_rows"], result.row["val_rows"]) == (len(fold.train), len(fold.val))
     again = _train(plan, plan.cells[0])
     pd.testing.assert_frame_equal(again.predictions, trained[0].predictions)
 
 
-def test_the_table_has_a_row_a_cell(trained: list[CellResult], final: CellResult) -> None:
-    table = make_confirmation_table([each.row for each in [*trained, final]])
+def test_the_table_has_a_row_for_each_cell(trained: list[CellResult], final: CellResult) -> None:
+    table = make_confirmation_table([result.row for result in [*trained, final]])
     assert len(table) == 13
     assert set(table["split"]) == {"fold 1", "fold 2", TEST}
     assert table.groupby(["number", "seed", "split"]).size().max() == 1
@@ -151,13 +153,13 @@ def test_the_table_has_a_row_a_cell(trained: list[CellResult], final: CellResult
     )
 
 
-def test_a_candidate_that_failed_once_is_out(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
+def test_a_candidate_with_a_failed_cell_cannot_win(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
     first = plan.candidates[0].number
     broken = [
-        CellResult({**each.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
-        if each.row["number"] == first and each.row["split"] == "fold 1"
-        else each
-        for each in trained
+        CellResult({**result.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
+        if result.row["number"] == first and result.row["split"] == "fold 1"
+        else result
+        for result in trained
     ]
     selection = select_winner(plan, broken)
     assert selection.winner.number == plan.candidates[1].number
@@ -168,20 +170,20 @@ def test_a_candidate_that_failed_once_is_out(plan: ConfirmationPlan, trained: li
     ("numbers", "who", "remedy"),
     [((INCUMBENT,), "the incumbent", "another --incumbent"), ((1, 2), "every candidate", "resume small with more")],
 )
-def test_without_anyone_to_compare_there_is_no_verdict(
+def test_without_a_candidate_or_the_incumbent_there_is_no_verdict(
     plan: ConfirmationPlan, trained: list[CellResult], numbers: tuple[int, ...], who: str, remedy: str
 ) -> None:
     broken = [
-        CellResult({**each.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
-        if each.row["number"] in numbers
-        else each
-        for each in trained
+        CellResult({**result.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
+        if result.row["number"] in numbers
+        else result
+        for result in trained
     ]
     with pytest.raises(ConfigError, match=f"confirmation of {who} failed .diverged.*{remedy}"):
         select_winner(plan, broken)
 
 
-def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: ConfirmationPlan, final: CellResult) -> None:
+def test_the_verdict_holds_all_that_a_preset_says(confirmed: Path, plan: ConfirmationPlan, final: CellResult) -> None:
     verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
     assert verdict.status in ("certified", "not certified")
@@ -207,7 +209,7 @@ def test_the_verdict_tells_all_that_a_preset_says(confirmed: Path, plan: Confirm
     assert verdict.recommended == ("winner" if verdict.lead.low > 0 else "incumbent")
 
 
-def test_the_deflated_sharpe_is_of_one_training_and_not_of_the_mean_of_the_seeds(
+def test_the_deflated_sharpe_is_that_of_single_trainings_and_not_of_the_mean_of_the_seeds(
     plan: ConfirmationPlan, trained: list[CellResult], final: CellResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged: list[np.ndarray] = []
@@ -221,8 +223,8 @@ def test_the_deflated_sharpe_is_of_one_training_and_not_of_the_mean_of_the_seeds
     period = (plan.dataset.horizon + 1) * plan.dataset.bar
     ratios = []
     for seed in plan.seeds:
-        wanted = selection.winner.number, seed
-        cells = [cell for cell in trained if (cell.row["number"], cell.row["seed"]) == wanted]
+        winner_and_seed = selection.winner.number, seed
+        cells = [cell for cell in trained if (cell.row["number"], cell.row["seed"]) == winner_and_seed]
         assert len(cells) == plan.settings.folds
         periods = np.concatenate([timestamps_of(cell.predictions) for cell in cells]) // period
         gains = np.zeros(periods.max() - periods.min() + 1)
@@ -240,7 +242,7 @@ def test_the_deflated_sharpe_is_of_one_training_and_not_of_the_mean_of_the_seeds
     assert "median of the seeds" in verdict.method.deflated_sharpe
 
 
-def test_earlier_readings_are_frozen_into_the_verdict(
+def test_earlier_readings_are_recorded_in_the_verdict(
     plan: ConfirmationPlan, trained: list[CellResult], final: CellResult
 ) -> None:
     earlier = [
@@ -255,7 +257,7 @@ def test_earlier_readings_are_frozen_into_the_verdict(
     assert (gate.value, gate.verdict, verdict.status) == (1, "fail", "not certified")
 
 
-def test_a_final_training_that_failed_is_a_verdict_too(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
+def test_a_failed_final_training_gives_a_verdict_too(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
     row = {"number": 1, "seed": 1, "split": TEST, "status": "failed", "reason": "diverged"}
     failed = CellResult(row, pd.DataFrame(), pd.DataFrame())
     verdict = make_verdict(plan, select_winner(plan, trained), failed, None, [])
@@ -274,19 +276,19 @@ def test_a_dry_run_is_never_certified(plan: ConfirmationPlan, trained: list[Cell
     assert verdict.status == "not certified"
 
 
-def test_a_verdict_that_the_manifest_lists_is_not_made_again_for_trainings_left_behind(confirmed: Path) -> None:
+def test_a_verdict_that_the_manifest_lists_is_final_although_cells_were_left_behind(confirmed: Path) -> None:
     folder = confirmed / NAME
-    left = folder / CELLS / "0123"
-    left.mkdir(parents=True)
+    left_cell = folder / CELLS / "0123"
+    left_cell.mkdir(parents=True)
     before = (folder / VERDICT_FILE).read_bytes()
-    told = _confirm(confirmed)
-    assert "test is read once" in told.output
-    assert not left.parent.exists()
+    result = _confirm(confirmed)
+    assert "test is read once" in result.output
+    assert not left_cell.parent.exists()
     assert (folder / VERDICT_FILE).read_bytes() == before
 
 
 @pytest.mark.parametrize("how", ["edited", "removed"])
-def test_a_verdict_that_was_listed_and_is_not_there_as_it_was_is_not_made_again(confirmed: Path, how: str) -> None:
+def test_a_listed_verdict_that_was_changed_or_removed_is_not_made_again(confirmed: Path, how: str) -> None:
     path = confirmed / NAME / VERDICT_FILE
     (confirmed / NAME / CELLS).mkdir()
     path.write_text("{}") if how == "edited" else path.unlink()
@@ -294,7 +296,7 @@ def test_a_verdict_that_was_listed_and_is_not_there_as_it_was_is_not_made_again(
     assert path.parent.joinpath(CELLS).exists()
 
 
-def test_one_ended_between_verdict_and_manifest_is_not_closed(confirmed: Path, root: Path) -> None:
+def test_a_confirmation_that_ended_before_its_manifest_is_not_concluded(confirmed: Path, root: Path) -> None:
     shutil.copy(root / NAME / MANIFEST_FILE, confirmed / NAME)
     (confirmed / NAME / CELLS).mkdir()
     assert confirm._closed(CampaignFolder(confirmed / NAME)) is None
@@ -317,23 +319,23 @@ def test_all_tables_are_joined_and_listed(confirmed: Path) -> None:
     assert not (folder / "confirmation").exists()
 
 
-def test_the_preset_is_made_of_the_verdict_alone(confirmed: Path) -> None:
+def test_the_preset_is_made_from_the_verdict_alone(confirmed: Path) -> None:
     verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
-    made = make_preset(CampaignFolder(confirmed / NAME), "mine")
-    assert made.provenance is not None
-    record = made.provenance.confirmation
+    preset = make_preset(CampaignFolder(confirmed / NAME), "mine")
+    assert preset.provenance is not None
+    record = preset.provenance.confirmation
     assert record is not None
     assert record.test is not None
     assert verdict.test is not None
     assert verdict.test.macro_f1.value is not None
-    assert made.provenance.status == verdict.status
-    assert made.provenance.trial == verdict.winner.trial
+    assert preset.provenance.status == verdict.status
+    assert preset.provenance.trial == verdict.winner.trial
     assert record.test.macro_f1.value == round(verdict.test.macro_f1.value, 6)
-    assert made.training.final_epochs == verdict.winner.final_epochs
+    assert preset.training.final_epochs == verdict.winner.final_epochs
     assert record.failed_gates == tuple(gate.name for gate in verdict.gates if gate.verdict == "fail")
-    text = preset_yaml(made)
-    assert preset_yaml(Preset.model_validate_json(made.model_dump_json())) == text
+    text = preset_yaml(preset)
+    assert preset_yaml(Preset.model_validate_json(preset.model_dump_json())) == text
 
 
 def _conclude(folder: Path, entry: LedgerEntry, earlier: list[OverlappingEntry]) -> None:
@@ -359,39 +361,42 @@ def test_a_confirmed_preset_has_the_same_bytes_in_another_process_and_after_late
     (confirmed / "later" / CONFIG_FILE).write_text(to_yaml(content))
     later = replace(ENTRY, campaign="later", started="2024-06-01T00:00:00+00:00")
     _conclude(confirmed / "later", later, ledger.earlier_overlapping([ENTRY, later], later))
-    made = make_preset(CampaignFolder(confirmed / "later"), "another").provenance
-    assert made is not None
-    assert made.confirmation is not None
-    assert made.confirmation.earlier_readings == 1
+    provenance = make_preset(CampaignFolder(confirmed / "later"), "another").provenance
+    assert provenance is not None
+    assert provenance.confirmation is not None
+    assert provenance.confirmation.earlier_readings == 1
 
     for seed in ("0", "1", "12345"):
-        fresh = confirmed.parent / seed
-        done = subprocess.run(
-            [sys.executable, "-c", _EXPORT, "export", NAME, "--as", "mine", "--presets", fresh, "--results", confirmed],
+        folder = confirmed.parent / seed
+        options = ["--as", "mine", "--presets", folder, "--results", confirmed]
+        process = subprocess.run(
+            [sys.executable, "-c", _EXPORT, "export", NAME, *options],
             env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[3])},
             cwd=confirmed.parent,
             capture_output=True,
             text=True,
         )
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout
-        assert (fresh / "mine.yaml").read_bytes() == before
+        assert (process.returncode, process.stderr) == (0, ""), process.stdout
+        assert (folder / "mine.yaml").read_bytes() == before
 
 
 _EXPORT = "import sys; sys.modules['ray'] = None\nfrom search.cli.app import main; main()"  # importing Ray fails
 
 
-def test_a_test_span_without_buy_or_sell_gives_a_preset_all_the_same(
+def test_a_test_span_without_buy_or_sell_still_gives_a_preset(
     confirmed: Path, plan: ConfirmationPlan, trained: list[CellResult], final: CellResult
 ) -> None:
-    calm = plan.dataset.labels.copy()
-    calm[plan.dataset.test] = 1  # HOLD
-    own = replace(
+    calm_labels = plan.dataset.labels.copy()
+    calm_labels[plan.dataset.test] = 1  # HOLD
+    calm_plan = replace(
         plan,
-        dataset=replace(plan.dataset, labels=calm),
+        dataset=replace(plan.dataset, labels=calm_labels),
         campaign=replace(plan.campaign, folder=CampaignFolder(confirmed / NAME)),
     )
     read = CellResult(final.row, final.predictions.assign(label=1), final.returns)
-    confirmation._write_results(own, [*trained, read], make_verdict(own, select_winner(own, trained), read, None, []))
+    confirmation._write_results(
+        calm_plan, [*trained, read], make_verdict(calm_plan, select_winner(calm_plan, trained), read, None, [])
+    )
     verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
     assert verdict.test is not None
@@ -420,7 +425,7 @@ def test_an_edited_verdict_is_refused(confirmed: Path) -> None:
         make_preset(CampaignFolder(confirmed / NAME), "mine")
 
 
-def test_a_training_that_diverges_is_a_row_that_says_so(plan: ConfirmationPlan) -> None:
+def test_a_training_that_diverges_gives_a_failed_row(plan: ConfirmationPlan) -> None:
     cell = plan.cells[0]
     wild = cell.candidate.recipe.with_trainer(learning_rate=1.0, clip_norm=1e9)
     augmented = wild.model_copy(update={"augment": wild.augment.model_copy(update={"noise_std": 1e30})})
@@ -437,7 +442,7 @@ def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan:
     twin = replace(plan, candidates=(first, replace(plan.candidates[-1], recipe=first.recipe)))
     cells = [cell for cell in twin.cells if cell.split == "fold 1" and cell.seed == plan.seeds[0]]
     assert len({cell.key("same", 2) for cell in cells}) == 1
-    done = _train(plan, cells[0])
-    shared = [done.of_candidate(cell.candidate.number) for cell in cells]
-    assert [each.row["number"] for each in shared] == [first.number, INCUMBENT]
-    assert [set(each.predictions["number"]) for each in shared] == [{first.number}, {INCUMBENT}]
+    trained_once = _train(plan, cells[0])
+    shared = [trained_once.of_candidate(cell.candidate.number) for cell in cells]
+    assert [result.row["number"] for result in shared] == [first.number, INCUMBENT]
+    assert [set(result.predictions["number"]) for result in shared] == [{first.number}, {INCUMBENT}]

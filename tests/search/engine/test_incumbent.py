@@ -68,7 +68,7 @@ def _monitor(tmp_path: Path, clock: Callable[[], float]) -> StorageMonitor:
     return StorageMonitor(Storage(str(tmp_path / "storage")), clock=clock, start=at_once)
 
 
-def test_no_attempts_number_is_given_twice_wherever_the_driver_dies(tmp_path: Path) -> None:
+def test_no_attempt_number_is_given_twice_wherever_the_driver_dies(tmp_path: Path) -> None:
     first = Played(tmp_path, [[]])
     first.runner._start_waiting()  # the driver dies before there is an epoch
     second = Played(tmp_path, [EPOCHS])
@@ -77,13 +77,13 @@ def test_no_attempts_number_is_given_twice_wherever_the_driver_dies(tmp_path: Pa
     assert second.training.record.outcome == "complete"
 
 
-def test_after_the_campaign_was_taken_over_attempts_are_beyond_those_of_whoever_ran_it(tmp_path: Path) -> None:
+def test_attempts_after_a_takeover_have_higher_identifiers_than_any_before(tmp_path: Path) -> None:
     played = Played(tmp_path, [[]], generation=1)
     played.poll()
     assert played.engine.attempts[0] > 1000
 
 
-def test_a_dead_process_is_started_again_up_to_a_bound(tmp_path: Path) -> None:
+def test_a_dead_process_is_restarted_up_to_a_bound(tmp_path: Path) -> None:
     played = Played(tmp_path, [[EPOCHS[0], DIED]] * 9)
     played.poll(40)
     assert len(played.engine.attempts) == 4
@@ -91,14 +91,14 @@ def test_a_dead_process_is_started_again_up_to_a_bound(tmp_path: Path) -> None:
     assert len(played.training.record.epochs) == 1
 
 
-def test_a_training_that_failed_by_itself_is_not_started_again(tmp_path: Path) -> None:
+def test_a_training_that_failed_by_itself_is_not_restarted(tmp_path: Path) -> None:
     played = Played(tmp_path, [[TrainingFailure("failure", "NonFiniteLossError: at step 3")]] * 9)
     played.poll(40)
     assert len(played.engine.attempts) == 1
     assert played.training.record.reason == "NonFiniteLossError: at step 3"
 
 
-def test_a_storage_that_comes_back_is_waited_for(tmp_path: Path) -> None:
+def test_the_training_waits_for_a_storage_that_comes_back(tmp_path: Path) -> None:
     now = 0.0
     played = Played(tmp_path, [[EPOCHS[0], REFUSED], [EPOCHS[1]]], _monitor(tmp_path, lambda: now))
     played.poll()
@@ -109,7 +109,7 @@ def test_a_storage_that_comes_back_is_waited_for(tmp_path: Path) -> None:
     assert (record.outcome, len(record.epochs), len(played.engine.attempts)) == ("complete", 2, 2)
 
 
-def test_a_storage_that_answers_the_driver_alone_ends_it(tmp_path: Path) -> None:
+def test_a_storage_that_only_the_driver_reaches_ends_the_training(tmp_path: Path) -> None:
     now = 0.0
     played = Played(tmp_path, [[REFUSED]] * 9, _monitor(tmp_path, lambda: now))
     for _ in range(20):
@@ -119,7 +119,7 @@ def test_a_storage_that_answers_the_driver_alone_ends_it(tmp_path: Path) -> None
     assert len(played.engine.attempts) == 5
 
 
-def test_a_storage_that_stays_away_ends_it(tmp_path: Path) -> None:
+def test_a_storage_that_stays_unavailable_ends_the_training(tmp_path: Path) -> None:
     now = 0.0
     monitor = StorageMonitor(Storage(str(tmp_path)), clock=lambda: now, patience=60, start=lambda _: Future())
     played = Played(tmp_path, [[REFUSED]], monitor)
@@ -130,7 +130,7 @@ def test_a_storage_that_stays_away_ends_it(tmp_path: Path) -> None:
     assert "has not answered for 1 min" in played.training.record.reason
 
 
-def test_a_value_that_was_not_defined_is_read_again(tmp_path: Path) -> None:
+def test_an_undefined_value_is_read_back(tmp_path: Path) -> None:
     Played(tmp_path, [[epoch_record(1, float("nan"))]]).poll()
     again = Played(tmp_path, [])
     assert again.training.record.outcome == "complete"

@@ -24,10 +24,12 @@ from search.storage.filesystem import Storage, StorageError
 from search.study.retries import TrainingFailure
 from search.study.trial_record import EpochRecord, TrialAssignment
 
+pytestmark = pytest.mark.costly
+
 Start = Callable[[dict[str, Any]], TrainingTrial]
 
-ONE = TrialResources("cpu", 1, 0.0, 1)
-SIX = {
+RESOURCES = TrialResources("cpu", 1, 0.0, 1)
+HYPERPARAMETERS = {
     "learning_rate": 1e-3,
     "batch_size": 128,
     "weight_decay": 0.05,
@@ -48,12 +50,12 @@ BASE = presets.load_preset("production_small").training_config(size="quick", met
 @pytest.fixture
 def job(tmp_path: Path) -> TrialJob:
     return TrialJob(
-        BASE.with_trainer(epochs=3, patience=None), ONE, Storage(str(tmp_path / "checkpoints")), rungs=(1, 2)
+        BASE.with_trainer(epochs=3, patience=None), RESOURCES, Storage(str(tmp_path / "checkpoints")), rungs=(1, 2)
     )
 
 
-def _asked(attempt: int = 1, last_epoch: int = 0, number: int = 7, **changes: Any) -> dict[str, Any]:
-    return {"assignment": TrialAssignment(number, attempt, last_epoch, {**SIX, **changes})}
+def _config(attempt: int = 1, last_epoch: int = 0, number: int = 7, **changes: Any) -> dict[str, Any]:
+    return {"assignment": TrialAssignment(number, attempt, last_epoch, {**HYPERPARAMETERS, **changes})}
 
 
 @pytest.fixture
@@ -80,15 +82,15 @@ def _failure(result: dict[str, Any]) -> TrainingFailure:
 
 
 def test_the_six_values_and_nothing_else_replace_the_recipes(job: TrialJob) -> None:
-    config = job.training_config(SIX)
-    found = {
+    config = job.training_config(HYPERPARAMETERS)
+    values = {
         **config.trainer.model_dump(include={"learning_rate", "batch_size", "weight_decay"}),
         "dropout": config.model.dropout,
         "focal_gamma": config.loss.focal_gamma,
         "mixup_alpha": config.augment.mixup_alpha,
     }
-    assert found == SIX
-    assert tuple(found) == HYPERPARAMETER_NAMES
+    assert values == HYPERPARAMETERS
+    assert tuple(values) == HYPERPARAMETER_NAMES
     restored = config.model_copy(
         update={
             "model": job.base.model,
@@ -101,32 +103,34 @@ def test_the_six_values_and_nothing_else_replace_the_recipes(job: TrialJob) -> N
 
 
 def test_each_step_is_an_epoch_and_its_value_the_best_score_so_far(start: Start) -> None:
-    trial = start(_asked())
+    trial = start(_config())
     rows = [_row(trial.step()) for _ in range(3)]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert [row["value"] for row in rows] == [max(r["score"] for r in rows[: k + 1]) for k in range(3)]
 
 
 def test_a_reused_process_gives_what_a_fresh_one_gives(start: Start) -> None:
-    other = _asked(learning_rate=1e-4, batch_size=64, number=8)
+    other = _config(learning_rate=1e-4, batch_size=64, number=8)
     fresh = _row(start(other).step())
-    reused = start(_asked())
+    reused = start(_config())
     reused.step()
     assert reused.reset_config(other)
     assert _row(reused.step()) == fresh
 
 
-def test_a_failure_of_our_own_is_a_result_with_its_reason(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_diverges_reports_a_failure_with_its_reason(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A learning rate beyond all reason makes the weights, then the loss, overflow.
     monkeypatch.setattr(Hyperparameters, "apply", lambda _, recipe: recipe.with_trainer(learning_rate=1e30))
-    result = start(_asked()).step()
+    result = start(_config()).step()
     assert _failure(result).cause == "failure"
     assert _failure(result).reason.startswith("NonFiniteLossError: The training loss is not finite at step")
     assert "done" not in result
 
 
-def test_a_recipe_that_cannot_be_built_is_a_result_too(start: Start) -> None:
-    assert _failure(start(_asked(batch_size=10**6)).step()).reason.startswith("ConfigError: A batch of 1000000")
+def test_a_trainer_that_cannot_be_built_reports_a_failure(start: Start) -> None:
+    assert _failure(start(_config(batch_size=10**6)).step()).reason.startswith("ConfigError: A batch of 1000000")
 
 
 @pytest.mark.parametrize(
@@ -138,34 +142,34 @@ def test_a_recipe_that_cannot_be_built_is_a_result_too(start: Start) -> None:
         (RuntimeError("shapes cannot be\nmultiplied"), "failure"),
     ],
 )
-def test_want_of_memory_is_told_from_other_failures(error: Exception, cause: str) -> None:
+def test_running_out_of_memory_is_told_from_other_failures(error: Exception, cause: str) -> None:
     failure = classify_error(error)
     assert failure.cause == cause
     assert "\n" not in failure.reason
 
 
 @pytest.mark.parametrize("stop", [1, 2])
-def test_a_trial_goes_on_from_its_checkpoint_to_the_last_bit(start: Start, stop: int) -> None:
-    whole = start(_asked(number=1))
-    expected = [_row(whole.step()) for _ in range(3)]
-    first = start(_asked())
+def test_a_trial_continues_from_its_checkpoint_bit_for_bit(start: Start, stop: int) -> None:
+    uninterrupted = start(_config(number=1))
+    expected = [_row(uninterrupted.step()) for _ in range(3)]
+    first = start(_config())
     for _ in range(stop):
         first.step()
-    second = start(_asked(attempt=2, last_epoch=stop))
+    second = start(_config(attempt=2, last_epoch=stop))
     assert [_row(second.step()) for _ in range(3 - stop)] == expected[stop:]
 
 
 def test_a_checkpoint_ahead_of_the_journal_is_not_used(start: Start) -> None:
-    first = start(_asked())
+    first = start(_config())
     rows = [_row(first.step()) for _ in range(2)]
-    second = start(_asked(attempt=2, last_epoch=1))
+    second = start(_config(attempt=2, last_epoch=1))
     assert _row(second.step()) == rows[1]
 
 
-def test_an_attempt_that_was_cut_off_writes_into_nothing_that_a_later_one_reads(start: Start, job: TrialJob) -> None:
-    cut_off = start(_asked())
+def test_an_abandoned_attempt_writes_no_file_that_a_later_attempt_reads(start: Start, job: TrialJob) -> None:
+    cut_off = start(_config())
     cut_off.step()
-    second = start(_asked(attempt=2, last_epoch=1))
+    second = start(_config(attempt=2, last_epoch=1))
     second.step()
     # The first goes on where nobody hears it, and what it writes differs: as on a GPU, or with other software.
     with torch.no_grad():
@@ -175,13 +179,13 @@ def test_an_attempt_that_was_cut_off_writes_into_nothing_that_a_later_one_reads(
     for _ in range(2):
         cut_off.step()
     assert job.storage.list_files("7/1"), "it wrote nothing: the test shows nothing"
-    third = start(_asked(attempt=3, last_epoch=2))
+    third = start(_config(attempt=3, last_epoch=2))
     assert _row(third.step()) == _row(second.step())
 
 
-def test_an_attempt_of_which_nothing_is_kept_is_not_confused_by_an_earlier_one(start: Start, job: TrialJob) -> None:
-    late = start(_asked())
-    second = start(_asked(attempt=2))
+def test_an_attempt_that_left_no_checkpoint_is_not_continued_from_an_earlier_one(start: Start, job: TrialJob) -> None:
+    late = start(_config())
+    second = start(_config(attempt=2))
     first_row = _row(second.step())
     late.step()
     with torch.no_grad():
@@ -190,30 +194,30 @@ def test_an_attempt_of_which_nothing_is_kept_is_not_confused_by_an_earlier_one(s
             parameter.mul_(0.5)
     late.step()
     Path(job.storage.location, "7", "2", "1.pt").unlink()
-    assert _row(start(_asked(attempt=3, last_epoch=1)).step()) == first_row
+    assert _row(start(_config(attempt=3, last_epoch=1)).step()) == first_row
 
 
-def test_a_storage_that_is_down_is_no_reason_to_begin_from_zero(
+def test_an_unavailable_storage_does_not_restart_a_trial_from_zero(
     start: Start, job: TrialJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start(_asked()).step()
+    start(_config()).step()
 
     def down(*_: Any) -> Any:
         raise StorageError("s3://bucket cannot be read", "Wait")
 
     monkeypatch.setattr(Storage, "read", down)
-    assert _failure(start(_asked(attempt=2, last_epoch=1)).step()).cause == "storage"
+    assert _failure(start(_config(attempt=2, last_epoch=1)).step()).cause == "storage"
 
 
 def test_a_machine_with_other_software_does_not_train(start: Start, job: TrialJob, dataset: Dataset) -> None:
-    mine = installed_software()
-    other = replace(mine, versions={**mine.versions, "torch": "1.0"})
+    software = installed_software()
+    other = replace(software, versions={**software.versions, "torch": "1.0"})
 
     class BoundTrial(TrainingTrial):
         def setup(self, config: dict[str, Any]) -> None:
             super().setup(config, job=replace(job, software=other), load=lambda: dataset)
 
-    result = BoundTrial(_asked()).step()
+    result = BoundTrial(_config()).step()
     assert _failure(result).cause == "unfit node"
     assert "torch" in _failure(result).reason
 
@@ -228,50 +232,50 @@ def test_a_machine_that_sees_another_storage_does_not_train(job: TrialJob, datas
         replace(job, owner_token=owner_token).prepare()
 
 
-def test_a_damaged_checkpoint_is_passed_over(start: Start, job: TrialJob) -> None:
-    first = start(_asked())
+def test_a_damaged_checkpoint_is_skipped(start: Start, job: TrialJob) -> None:
+    first = start(_config())
     rows = [_row(first.step()) for _ in range(2)]
     folder = Path(job.storage.location, "7")
     (folder / "1" / "2.pt").write_bytes(b"torn")
-    second = start(_asked(attempt=2, last_epoch=2))
+    second = start(_config(attempt=2, last_epoch=2))
     assert _row(second.step()) == rows[1]
     for path in folder.glob("*/*.pt"):
         path.write_bytes(b"torn")
-    assert _row(start(_asked(attempt=3, last_epoch=2)).step()) == rows[0]
+    assert _row(start(_config(attempt=3, last_epoch=2)).step()) == rows[0]
 
 
-def test_checkpoints_are_kept_at_rungs_and_when_time_has_passed_the_last_two(
+def test_checkpoints_are_written_at_rungs_and_by_time_and_the_last_two_are_kept(
     start: Start, job: TrialJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial = start(_asked())
+    trial = start(_config())
     for _ in range(3):
         trial.step()
     assert list_checkpoints(job.storage.subfolder("7"), 1, 99) == ["1/2.pt", "1/1.pt"]
     monkeypatch.setattr("search.storage.checkpoints.SAVE_INTERVAL_SECONDS", 0.0)
-    again = start(_asked(attempt=2, last_epoch=2))
+    again = start(_config(attempt=2, last_epoch=2))
     again.step()
     assert list_checkpoints(job.storage.subfolder("7"), 2, 99) == ["2/3.pt", "2/2.pt"]
 
 
-def test_a_full_fidelity_trial_leaves_what_it_predicts_and_what_that_earned(
+def test_a_full_fidelity_trial_writes_its_predictions_and_their_returns(
     start: Start, job: TrialJob, dataset: Dataset
 ) -> None:
-    trial = start(_asked())
+    trial = start(_config())
     rows = [_row(trial.step()) for _ in range(3)]
     table = pd.read_parquet(Path(job.storage.location, "7", "1", PREDICTIONS_FILE))
     assert len(table) == len(dataset.val)
     assert set(table["number"]) == {7}
     assert table["label"].tolist() == dataset.labels[dataset.val].tolist()
-    found = metrics.macro_f1(dataset.labels[dataset.val], table[["sell", "hold", "buy"]].to_numpy())
-    assert found == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
+    macro_f1 = metrics.macro_f1(dataset.labels[dataset.val], table[["sell", "hold", "buy"]].to_numpy())
+    assert macro_f1 == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
     returns = pd.read_parquet(Path(job.storage.location, "7", "1", RETURNS_FILE))
     calls = table[["sell", "hold", "buy"]].to_numpy().argmax(axis=1)
     _, net = backtest.compute_trade_returns(dataset, dataset.val, calls)
     assert returns["net_return"].sum() == pytest.approx(net.sum())
 
 
-def test_storage_that_cannot_be_written_is_no_failure_of_the_trial(start: Start, job: TrialJob) -> None:
+def test_a_storage_that_cannot_be_written_is_reported_as_such(start: Start, job: TrialJob) -> None:
     Path(job.storage.location).write_text("in the way")
-    result = start(_asked()).step()
+    result = start(_config()).step()
     assert _failure(result).cause == "storage"
     assert "cannot be written" in _failure(result).reason

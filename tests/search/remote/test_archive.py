@@ -21,12 +21,14 @@ from search.remote.archive import ALLOWED_FILES, decode_log, encode_lines, pack,
 from search.results.folder import JOURNAL_FILE, MANIFEST_FILE, SUMMARY_FILE
 from search.results.manifest import LISTED
 from search.study.journal import Journal
-from tests.helpers.campaigns import NAME, searched
+from tests.helpers.campaigns import NAME, make_searched_campaign
+
+pytestmark = pytest.mark.costly
 
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return searched(tmp_path_factory.mktemp("archive"))
+    return make_searched_campaign(tmp_path_factory.mktemp("archive"))
 
 
 def test_an_archive_is_unpacked_byte_for_byte_and_has_no_checkpoints(campaign: Path) -> None:

@@ -18,7 +18,9 @@ from search.results import ledger, manifest
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
 from search.results.ledger_entry import LedgerEntry
 from search.study.journal import Journal
-from tests.helpers.campaigns import NAME, searched
+from tests.helpers.campaigns import NAME, make_searched_campaign
+
+pytestmark = pytest.mark.costly
 
 ENTRY = LedgerEntry(
     campaign=NAME, started="2024-05-01T00:00:00+00:00", exchange="binance", symbols=["BTCUSDT"], interval="5m",
@@ -28,7 +30,7 @@ ENTRY = LedgerEntry(
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return searched(tmp_path_factory.mktemp("remote"))
+    return make_searched_campaign(tmp_path_factory.mktemp("remote"))
 
 
 @pytest.fixture

@@ -47,8 +47,8 @@ def _campaign(root: Path, records: list[TrialRecord]) -> Path:
 
 def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> None:
     folder = _campaign(tmp_path, [trial_record(0, [0.4]), trial_record(1, [0.5]), trial_record(2, [0.6], STOPPED)])
-    saved = presets.save_preset(make_preset(CampaignFolder(folder), "mine"), tmp_path / "presets")
-    loaded = presets.load_preset(str(saved))
+    path = presets.save_preset(make_preset(CampaignFolder(folder), "mine"), tmp_path / "presets")
+    loaded = presets.load_preset(str(path))
     row = CampaignFolder(folder).read_trials().set_index("number").loc[1]
     for name in HYPERPARAMETER_NAMES:
         assert getattr(loaded.hyperparameters, name) == row[name]
@@ -58,15 +58,15 @@ def test_the_preset_holds_exactly_the_winning_rows_values(tmp_path: Path) -> Non
 
 
 def test_the_preset_carries_the_campaigns_epochs_and_schedule(tmp_path: Path) -> None:
-    made = make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "mine")
-    assert (made.training.epochs, made.training.schedule, made.training.patience) == (18, "cosine", None)
+    preset = make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "mine")
+    assert (preset.training.epochs, preset.training.schedule, preset.training.patience) == (18, "cosine", None)
 
 
 def test_the_preset_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
-    made = make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "mine")
-    assert made.provenance is not None
-    assert (made.provenance.status, made.provenance.confirmation) == ("not confirmed", None)
-    assert "not confirmed" in made.description
+    preset = make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "mine")
+    assert preset.provenance is not None
+    assert (preset.provenance.status, preset.provenance.confirmation) == ("not confirmed", None)
+    assert "not confirmed" in preset.description
 
 
 def test_a_campaign_without_a_winner_is_refused(tmp_path: Path) -> None:
@@ -85,6 +85,6 @@ def test_a_damaged_campaign_file_is_refused(tmp_path: Path, text: str) -> None:
         make_preset(CampaignFolder(folder), "mine")
 
 
-def test_a_path_is_no_name(tmp_path: Path) -> None:
+def test_a_path_cannot_be_a_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be the name"):
         make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "../mine")

@@ -56,7 +56,7 @@ def test_an_entry_is_appended_once(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_earlier_entries_that_overlap_the_test_span_are_told_with_the_spans_that_saw_it(
+def test_earlier_overlapping_entries_name_the_spans_that_saw_this_test_span(
     changes: dict[str, Any], saw: list[str]
 ) -> None:
     before = replace(ENTRY, campaign="before", **changes)
@@ -99,12 +99,12 @@ def test_a_line_torn_by_a_crash_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / LEDGER_FILE
     append_entry(path, ENTRY)
     other = replace(ENTRY, campaign="b")
-    whole = path.read_text()
+    content = path.read_text()
     for torn in ('{"campaign": "b", "sta', "{"):
-        path.write_text(whole + torn)
+        path.write_text(content + torn)
         assert has_read_test(path, "a", ENTRY.started)
         assert append_entry(path, other) == [ENTRY, other]
-    path.write_text(whole.rstrip("\n"))  # a lost end of line loses nothing
+    path.write_text(content.rstrip("\n"))  # a lost end of line loses nothing
     assert append_entry(path, other) == [ENTRY, other]
     assert len(path.read_text().splitlines()) == 2
 

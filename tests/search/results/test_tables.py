@@ -19,13 +19,13 @@ from tests.helpers.trial_records import epoch_record, trial_record
 
 
 def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
-    logs = [
+    trials = [
         trial_record(2, [0.3], FAILED),
         trial_record(0, [0.3, 0.4]),
         trial_record(1, [0.2], STOPPED),
         trial_record(3, [], None),
     ]
-    table = tables.make_trials_table(logs)
+    table = tables.make_trials_table(trials)
     assert table["number"].tolist() == [0, 1, 2, 3]
     assert table["status"].tolist() == ["complete", "stopped", "failed", "interrupted"]
     assert table["epochs"].tolist() == [2, 1, 1, 0]
@@ -33,10 +33,10 @@ def test_every_trial_has_a_row_with_its_values_status_and_reason() -> None:
     assert table["seconds"].tolist() == [4.0, 2.0, 2.0, 0.0]
     assert table["value"].isna().tolist() == [False, False, True, True]
     for name in HYPERPARAMETER_NAMES:
-        assert table[name].tolist() == [logs[place].params[name] for place in (1, 2, 0, 3)]
+        assert table[name].tolist() == [trials[index].params[name] for index in (1, 2, 0, 3)]
 
 
-def test_curves_have_a_row_a_trial_and_epoch() -> None:
+def test_curves_have_a_row_for_each_epoch_of_each_trial() -> None:
     table = tables.make_curves_table([trial_record(1, [0.2, 0.3]), trial_record(0, [0.5])])
     assert list(zip(table["number"], table["epoch"], table["score"], strict=True)) == [
         (0, 1, 0.5),
@@ -45,7 +45,7 @@ def test_curves_have_a_row_a_trial_and_epoch() -> None:
     ]
 
 
-def test_a_decision_at_a_rung_stands_beside_its_epoch() -> None:
+def test_the_decision_at_a_rung_is_in_the_row_of_its_epoch() -> None:
     stopped = trial_record(0, [0.2, 0.3], STOPPED)
     stopped.epochs[2] = replace(stopped.epochs[2], decision=decide(2, 0.3, {5: 0.4, 6: 0.5}, 3))
     table = tables.make_curves_table([stopped])
@@ -54,7 +54,7 @@ def test_a_decision_at_a_rung_stands_beside_its_epoch() -> None:
     assert table[["seen", "rank", "kept"]].iloc[1].tolist() == [3, 3, 1]
 
 
-def test_where_the_best_epoch_was_run_again_and_differs_the_metrics_are_of_the_training_that_went_on() -> None:
+def test_metrics_of_a_best_epoch_with_two_results_are_those_of_the_training_that_continued() -> None:
     trial = trial_record(0, [0.5, 0.6])
     # Run again on a GPU, epoch 2 came to 0.7: its first value stands, and the training goes on with what it knows.
     reported = replace(epoch_record(3, 0.4), value=0.7, best_epoch=2, best_metrics={"macro_f1": 0.7})
@@ -63,7 +63,7 @@ def test_where_the_best_epoch_was_run_again_and_differs_the_metrics_are_of_the_t
     assert table["val_macro_f1"].tolist() == table["value"].tolist() == [0.7]
 
 
-def test_metrics_that_the_best_epochs_own_row_holds_are_not_kept_twice() -> None:
+def test_metrics_of_the_best_epoch_are_recorded_once() -> None:
     trial = trial_record(0, [0.5])
     reported = replace(epoch_record(2, 0.4), value=0.5, best_epoch=1, best_metrics={"macro_f1": 0.5})
     assert "best_metrics" not in trial.recordable(reported).as_row()
@@ -77,35 +77,35 @@ def test_the_metrics_of_a_trial_are_those_of_its_best_epoch() -> None:
 
 
 def test_the_tables_of_full_fidelity_trials_are_joined_by_number(tmp_path: Path) -> None:
-    logs = [trial_record(2, [0.1]), trial_record(0, [0.2]), trial_record(1, [0.3], STOPPED)]
+    trials = [trial_record(2, [0.1]), trial_record(0, [0.2]), trial_record(1, [0.3], STOPPED)]
     for number in (0, 1, 2):
         for name in (PREDICTIONS_FILE, RETURNS_FILE):
             write_table(tmp_path / "parts" / str(number) / "1" / name, pd.DataFrame({"number": [number] * 2}))
-    parts = Storage(str(tmp_path / "parts"))
-    written = tables.join_trial_outputs(CampaignFolder(tmp_path), parts, logs)
+    storage = Storage(str(tmp_path / "parts"))
+    written = tables.join_trial_outputs(CampaignFolder(tmp_path), storage, trials)
     assert [path.name for path in written] == ["predictions.parquet", "returns.parquet"]
     assert pd.read_parquet(written[0])["number"].tolist() == [0, 0, 2, 2]
-    assert tables.join_trial_outputs(CampaignFolder(tmp_path), parts, [logs[2]]) == []
+    assert tables.join_trial_outputs(CampaignFolder(tmp_path), storage, [trials[2]]) == []
 
 
-def test_of_trials_whose_parts_are_gone_the_campaigns_own_table_is_asked(tmp_path: Path) -> None:
+def test_rows_of_trials_whose_own_tables_are_gone_come_from_the_campaigns_table(tmp_path: Path) -> None:
     for name in (PREDICTIONS_FILE, RETURNS_FILE):
         write_table(tmp_path / name, pd.DataFrame({"number": [0, 0]}))
         write_table(tmp_path / "parts" / "1" / "1" / name, pd.DataFrame({"number": [1]}))
     both = [trial_record(0, [0.2]), trial_record(1, [0.3])]
-    parts = Storage(str(tmp_path / "parts"))
-    tables.check_trial_outputs(CampaignFolder(tmp_path), parts, both)
-    tables.join_trial_outputs(CampaignFolder(tmp_path), parts, both)
+    storage = Storage(str(tmp_path / "parts"))
+    tables.check_trial_outputs(CampaignFolder(tmp_path), storage, both)
+    tables.join_trial_outputs(CampaignFolder(tmp_path), storage, both)
     assert pd.read_parquet(tmp_path / PREDICTIONS_FILE)["number"].tolist() == [0, 0, 1]
     for check in (tables.check_trial_outputs, tables.join_trial_outputs):
         with pytest.raises(ConfigError, match="of trial 2 is missing"):
-            check(CampaignFolder(tmp_path), parts, [*both, trial_record(2, [0.1])])
+            check(CampaignFolder(tmp_path), storage, [*both, trial_record(2, [0.1])])
     (tmp_path / PREDICTIONS_FILE).write_bytes(b"torn")
     with pytest.raises(ConfigError, match="of trial 0 cannot be read"):
-        tables.check_trial_outputs(CampaignFolder(tmp_path), parts, both)
+        tables.check_trial_outputs(CampaignFolder(tmp_path), storage, both)
 
 
-def test_what_an_attempt_left_that_was_cut_off_is_not_taken(tmp_path: Path) -> None:
+def test_tables_of_an_interrupted_attempt_are_not_used(tmp_path: Path) -> None:
     for attempt in (1, 2):
         for name in (PREDICTIONS_FILE, RETURNS_FILE):
             write_table(
@@ -134,25 +134,25 @@ def test_only_full_fidelity_can_win() -> None:
             trial_record(3, [0.5]),
         ]
     )
-    won = tables.find_winner(table)
-    assert won is not None
-    assert won["number"] == 3
+    winner = tables.find_winner(table)
+    assert winner is not None
+    assert winner["number"] == 3
 
 
 def test_a_value_that_is_not_finite_cannot_win() -> None:
-    won = tables.find_winner(tables.make_trials_table([trial_record(0, [np.nan]), trial_record(1, [0.1])]))
-    assert won is not None
-    assert won["number"] == 1
+    winner = tables.find_winner(tables.make_trials_table([trial_record(0, [np.nan]), trial_record(1, [0.1])]))
+    assert winner is not None
+    assert winner["number"] == 1
 
 
 def test_ties_go_to_the_lower_nll_then_to_the_earlier_trial() -> None:
     tied = [trial_record(0, [0.5], nll=1.2), trial_record(1, [0.5], nll=1.1), trial_record(2, [0.5], nll=1.1)]
-    won = tables.find_winner(tables.make_trials_table(tied))
-    assert won is not None
-    assert won["number"] == 1
+    winner = tables.find_winner(tables.make_trials_table(tied))
+    assert winner is not None
+    assert winner["number"] == 1
 
 
-def test_a_missing_campaign_is_named_with_those_there_are(tmp_path: Path) -> None:
+def test_the_error_about_a_missing_campaign_lists_the_existing_ones(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / CONFIG_FILE).write_text("config: {}")
     with pytest.raises(ConfigError, match=r"no campaign 'gone'.*other"):
@@ -173,11 +173,11 @@ def test_a_damaged_table_is_refused(tmp_path: Path, damage: str) -> None:
         CampaignFolder(tmp_path).read_trials()
 
 
-def test_a_journal_that_knows_less_than_the_tables_is_refused(tmp_path: Path) -> None:
-    logs = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.3])]
+def test_a_journal_that_lacks_epochs_of_the_tables_is_refused(tmp_path: Path) -> None:
+    trials = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.3])]
     tables.check_not_behind(CampaignFolder(tmp_path), [])  # nothing was written yet
-    tables.write_tables(CampaignFolder(tmp_path), logs)
-    tables.check_not_behind(CampaignFolder(tmp_path), [*logs, trial_record(2, [0.1])])
-    for less in ([logs[0]], [logs[0], trial_record(1, [])], [logs[0], trial_record(1, [0.31])]):
+    tables.write_tables(CampaignFolder(tmp_path), trials)
+    tables.check_not_behind(CampaignFolder(tmp_path), [*trials, trial_record(2, [0.1])])
+    for fewer_trials in ([trials[0]], [trials[0], trial_record(1, [])], [trials[0], trial_record(1, [0.31])]):
         with pytest.raises(ConfigError, match="The journal lacks epoch 1 of trial 1"):
-            tables.check_not_behind(CampaignFolder(tmp_path), less)
+            tables.check_not_behind(CampaignFolder(tmp_path), fewer_trials)

@@ -73,7 +73,7 @@ def test_failed_gates_and_earlier_readings_are_counted(tmp_path: Path, content: 
     assert verdict.earlier_readings == 2
 
 
-def test_there_is_none_without_a_file(tmp_path: Path) -> None:
+def test_without_a_file_there_is_no_verdict(tmp_path: Path) -> None:
     assert read_verdict(tmp_path / VERDICT_FILE) is None
 
 
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_verdict_is_refused(tmp_path: Path, damage: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "said"),
+    ("place", "value", "message"),
     [
         (("winner", "trial"), None, r"winner\.trial: .*integer"),
         (("status",), "perhaps", r"status: .*'certified'"),
@@ -94,15 +94,15 @@ def test_a_file_that_is_no_verdict_is_refused(tmp_path: Path, damage: str) -> No
     ],
 )
 def test_a_damaged_value_is_refused_in_one_line_that_names_it(
-    tmp_path: Path, content: dict[str, Any], place: tuple[Any, ...], value: Any, said: str
+    tmp_path: Path, content: dict[str, Any], place: tuple[Any, ...], value: Any, message: str
 ) -> None:
     part: Any = content
     for key in place[:-1]:
         part = part[key]
     part[place[-1]] = value
-    with pytest.raises(ConfigError, match=rf"verdict\.json cannot be read \({said}") as refused:
+    with pytest.raises(ConfigError, match=rf"verdict\.json cannot be read \({message}") as error:
         _read(tmp_path / VERDICT_FILE, content)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_newer_version_is_refused_and_its_ledger_entry_counts_all_the_same(
@@ -127,5 +127,5 @@ def test_reading_a_verdict_imports_no_heavy_library() -> None:
         "import sys, search.results.verdict\n"
         "print([name for name in ('pandas', 'scipy', 'sklearn', 'torch', 'ray', 'optuna') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
