@@ -255,7 +255,7 @@ def make_incumbent_recipe(preset: Preset, config: CampaignConfig) -> TrainingCon
     """Make the recipe of an incumbent: the preset's, with no more epochs than the campaign allows.
 
     Args:
-        preset: the incumbent.
+        preset: the preset that is the incumbent.
         config: the settings of the campaign, with the model size resolved.
     """
     assert config.model is not None  # resolved by now
@@ -310,7 +310,7 @@ def make_campaign_yaml(plan: CampaignPlan, started: datetime) -> str:
     """Make the text of `campaign.yaml`: the settings as given, and what was resolved from them.
 
     Args:
-        plan: the campaign.
+        plan: the planned campaign, from `plan_campaign` or `plan_resume`.
         started: when the campaign is started.
     """
     content = {

@@ -51,7 +51,7 @@ def run_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
     folder is removed, so that the name is free again.
 
     Args:
-        plan: the campaign.
+        plan: the planned campaign, from `plan_campaign` or `plan_resume`.
         engine: the engine that runs the trainings.
 
     Returns:
@@ -183,7 +183,7 @@ def _run_search(
     """Search until a budget is spent or someone ends it, then write the results.
 
     Args:
-        plan: the campaign.
+        plan: the planned campaign, from `plan_campaign` or `plan_resume`.
         study: the open study of the campaign.
         started: when this run started.
         owner_token: the token that this driver got when it claimed the storage; None where there is one machine.
@@ -244,7 +244,7 @@ class _Search:
         """Connect controller, incumbent, storage monitor and display.
 
         Args:
-            plan: the campaign.
+            plan: the planned campaign, from `plan_campaign` or `plan_resume`.
             study: the open study of the campaign.
             engine: the engine that runs the trainings.
             dataset: the engine's handle of the dataset that trials see.
@@ -353,7 +353,7 @@ class _Search:
 
         Raises:
             KeyboardInterrupt: the run was ended before any trial had an epoch.
-            PresetSearchError: the run failed.
+            PresetSearchError: an error has ended the run.
         """
         trials = self._trials()
         tables.write_tables(self._plan.folder, trials)

@@ -54,7 +54,7 @@ def write_summary(
     """Choose the winner, then write the tables of the full-fidelity trials, the summary and the manifest.
 
     Args:
-        plan: the campaign.
+        plan: the planned campaign, from `plan_campaign` or `plan_resume`.
         controller: the controller of the trials, after the last of them.
         incumbent: the record of the incumbent's training.
         started: when this run of the search started.

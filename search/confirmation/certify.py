@@ -88,7 +88,7 @@ def select_winner(plan: ConfirmationPlan, cells: Sequence[CellResult]) -> Select
     A candidate with a failed cell cannot win.
 
     Args:
-        plan: the confirmation.
+        plan: the planned confirmation, from `plan_confirmation`.
         cells: the results of all its cells.
 
     Raises:
@@ -142,8 +142,8 @@ def make_verdict(
     """Make the verdict of a confirmation.
 
     Args:
-        plan: the confirmation.
-        selection: its winner.
+        plan: the planned confirmation, from `plan_confirmation`.
+        selection: the winner, with the figures that chose it.
         final: the result of the final training, with its predictions of test.
         ledger_entry: the entry of this confirmation in the ledger; None on the synthetic market.
         earlier: entries of earlier confirmations that have read some of this test span.
@@ -298,8 +298,8 @@ def _judge_tradability(plan: ConfirmationPlan, selection: Selection, trials: Seq
     the mean of several varies less than any of them.
 
     Args:
-        plan: the confirmation.
-        selection: its winner.
+        plan: the planned confirmation, from `plan_confirmation`.
+        selection: the winner, with the figures that chose it.
         trials: predictions of the full-fidelity trials, whose Sharpe ratios say how much trials differ.
     """
     dataset = plan.dataset
@@ -339,7 +339,7 @@ def _judge_overfitting(plan: ConfirmationPlan, trials: Sequence[Predictions]) ->
     """Compute the probability that the best trial on some of val is no better than the median trial on the rest.
 
     Args:
-        plan: the confirmation.
+        plan: the planned confirmation, from `plan_confirmation`.
         trials: predictions of the full-fidelity trials.
     """
     probability = overfitting_probability(plan.campaign.config.metric, trials)

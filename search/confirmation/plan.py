@@ -115,7 +115,11 @@ class ConfirmationPlan:
     seconds: float
 
     def cell_folder(self, cell: Cell) -> Path:
-        """Return the path of the folder that keeps the result of a cell."""
+        """Return the path of the folder that keeps the result of a cell.
+
+        Args:
+            cell: a cell of this confirmation, the final training included.
+        """
         return _cell_folder(self.campaign, cell, self.settings.folds)
 
     def entry_for(self, final: Cell) -> LedgerEntry | None:
@@ -144,7 +148,11 @@ class ConfirmationPlan:
         return _seeds(self.campaign, self.settings)
 
     def dataset_of(self, cell: Cell) -> Dataset:
-        """Return the dataset that a cell is trained on, with the rows that it predicts as test."""
+        """Return the dataset that a cell is trained on, with the rows that it predicts as test.
+
+        Args:
+            cell: a cell of this confirmation, the final training included.
+        """
         return self.dataset if cell.split == TEST else self.folds[int(cell.split.split()[1]) - 1]
 
 
@@ -308,7 +316,7 @@ def record_settings(plan: ConfirmationPlan) -> None:
     """Record the settings that a confirmation is begun with, so that it cannot be continued with others.
 
     Args:
-        plan: the confirmation.
+        plan: the planned confirmation, from `plan_confirmation`.
 
     Raises:
         ConfigError: the folder cannot be written.

@@ -39,7 +39,7 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
     """Train the cells that are not finished, choose the winner, read test once, and write the verdict.
 
     Args:
-        plan: the confirmation.
+        plan: the planned confirmation, from `plan_confirmation`.
         engine: the engine that runs the trainings.
 
     Returns:
@@ -81,7 +81,7 @@ class _Run:
     """One run of a confirmation.
 
     Attributes:
-        plan: the confirmation.
+        plan: the planned confirmation, from `plan_confirmation`.
         engine: the engine that runs the trainings.
         owner_token: the token that this driver got when it claimed the storage; None where there is one machine.
         taken_over: function that returns whether another driver has taken the campaign over.
@@ -121,7 +121,7 @@ class _Run:
         """Train the cells that are not finished.
 
         Args:
-            cells: the cells.
+            cells: the cells whose results are needed.
             title: title of the progress bar.
 
         Returns:
@@ -190,9 +190,9 @@ def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdic
     The manifest is written last: once it lists the verdict, the confirmation is concluded.
 
     Args:
-        plan: the confirmation.
+        plan: the planned confirmation, from `plan_confirmation`.
         results: the results of all cells, the final training last.
-        verdict: the verdict.
+        verdict: the verdict to write.
     """
     folder = plan.campaign.folder
     write_table(folder.confirmation_table, make_confirmation_table([result.row for result in results]))

@@ -39,7 +39,7 @@ class Verification:
         """Return whether a value lies in the recorded interval, or equals the recorded value if there is no interval.
 
         Args:
-            figure: the recorded figure.
+            figure: the recorded figure, with its interval if it has one.
             value: the value of the second training; NaN where it is not defined.
         """
         if figure.value is None:
@@ -53,7 +53,7 @@ def verify_preset(preset: Preset, source: Mapping[str, Any], device: str, thread
     """Train a preset again with its recorded seed on its recorded span, and evaluate it on the test rows.
 
     Args:
-        preset: a confirmed preset.
+        preset: the preset of a confirmed campaign.
         source: data settings that say where the bars lie; empty for a preset of the synthetic market.
         device: device to train on: `auto`, `cpu` or `cuda`.
         threads: number of CPU threads to train with.

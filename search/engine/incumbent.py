@@ -31,7 +31,7 @@ def train_incumbent(job: TrialJob, dataset: Dataset, attempt_id: int, last_epoch
 
     Args:
         job: the device, the threads and the storage that the process is given; its base is the incumbent's recipe.
-        dataset: train and val.
+        dataset: the dataset that trials see, with train and val.
         attempt_id: fencing token of this attempt, which names the folder of its checkpoints.
         last_epoch: the last epoch that is recorded; 0 if none is.
 

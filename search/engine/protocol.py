@@ -38,6 +38,9 @@ class Engine(Protocol):
     def share(self, dataset: Dataset) -> Any:
         """Put a dataset where every training process can reach it.
 
+        Args:
+            dataset: the dataset to share.
+
         Returns:
             a handle, to pass to `run_trials` or among the arguments of `start`.
         """

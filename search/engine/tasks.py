@@ -55,7 +55,7 @@ class TrainingTask(ABC):
         """Handle that the training has failed for good.
 
         Args:
-            failure: the last failure.
+            failure: the failure of the last attempt.
             error: the error that the whole campaign ends with; None if only this training is given up.
         """
 

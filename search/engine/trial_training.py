@@ -22,7 +22,7 @@ class TrialTraining:
 
         Args:
             job: the part of a training that all trials of the campaign share.
-            dataset: train and val.
+            dataset: the dataset that trials see, with train and val.
             assignment: the trial, the attempt at it, and the epoch to continue from.
         """
         self._job = job

@@ -147,7 +147,7 @@ def _compare_or_write(path: Path, preset: Preset, check: bool) -> str:
     """Compare a preset file with the preset that it should hold, or write it; return what is wrong, or an empty text.
 
     Args:
-        path: the preset file.
+        path: path of the preset file.
         preset: the preset that it should hold.
         check: whether to compare the file and to write nothing.
     """

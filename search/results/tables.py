@@ -226,7 +226,7 @@ def rank_trials(trials: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of the full-fidelity trials, the best first; ties go to the lower NLL, then to the earlier trial.
 
     Args:
-        trials: the trials table.
+        trials: the trials table, see `make_trials_table`.
     """
     full_fidelity = trials[(trials["status"] == COMPLETE) & np.isfinite(trials["value"])]
     ranked = full_fidelity.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
@@ -237,6 +237,6 @@ def find_winner(trials: pd.DataFrame) -> dict[str, Any] | None:
     """Return the row of the best full-fidelity trial; None if there is none.
 
     Args:
-        trials: the trials table.
+        trials: the trials table, see `make_trials_table`.
     """
     return next(iter(rank_trials(trials)), None)

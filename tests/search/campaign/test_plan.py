@@ -108,7 +108,7 @@ def test_a_dry_run_reads_as_many_bars_as_its_windows_and_labels_need(tmp_path: P
 
 
 def _begin(planned: CampaignPlan) -> Path:
-    """What a campaign has written when it is killed after its first trials."""
+    """Write the files of a campaign that was killed at its start; return its folder."""
     planned.folder.path.mkdir(parents=True)
     planned.folder.config_file.write_text(make_campaign_yaml(planned, datetime.now(UTC)))
     study = CampaignStudy(planned.folder.journal, study_settings(planned.config))

@@ -1,4 +1,4 @@
-"""What is refused before Ray is asked for anything; the rest is in `tests/integration/test_run.py`."""
+"""Tests of what happens before a training starts; runs on Ray are in `tests/integration/test_run.py`."""
 
 from __future__ import annotations
 

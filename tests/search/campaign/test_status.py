@@ -1,4 +1,4 @@
-"""How far a campaign is, at each point of its life."""
+"""Tests of the status of a campaign at each point of its life."""
 
 from __future__ import annotations
 

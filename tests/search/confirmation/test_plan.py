@@ -1,4 +1,4 @@
-"""What a confirmation is planned and begun with; nothing is trained but the search before it."""
+"""Tests of planning a confirmation; nothing is trained but the search before it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_the_barrier_opens_when_all_have_arrived() -> None:
         await asyncio.sleep(0.2)
         assert passed == []
         await asyncio.gather(*first, asyncio.create_task(arrive(3)))
-        await arrive(4)  # who comes later finds it open
+        await arrive(4)  # later arrivals find it open
         return sorted(passed)
 
     assert asyncio.run(asyncio.wait_for(arrive_one_by_one(), 10)) == [1, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""How the incumbent's training is looked after, on an engine whose trainings are played."""
+"""Tests of the incumbent's training on an engine that plays prepared results."""
 
 from __future__ import annotations
 

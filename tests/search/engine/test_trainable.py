@@ -171,7 +171,7 @@ def test_an_abandoned_attempt_writes_no_file_that_a_later_attempt_reads(start: S
     cut_off.step()
     second = start(_config(attempt=2, last_epoch=1))
     second.step()
-    # The first goes on where nobody hears it, and what it writes differs: as on a GPU, or with other software.
+    # The first attempt continues unheard, and its weights differ: as on a GPU, or with other software.
     with torch.no_grad():
         assert cut_off._training._trainer is not None
         for parameter in cut_off._training._trainer.model.parameters():

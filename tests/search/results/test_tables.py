@@ -56,7 +56,7 @@ def test_the_decision_at_a_rung_is_in_the_row_of_its_epoch() -> None:
 
 def test_metrics_of_a_best_epoch_with_two_results_are_those_of_the_training_that_continued() -> None:
     trial = trial_record(0, [0.5, 0.6])
-    # Run again on a GPU, epoch 2 came to 0.7: its first value stands, and the training goes on with what it knows.
+    # Run again on a GPU, epoch 2 gave 0.7: its first value stands in the record, and the training continues with 0.7.
     reported = replace(epoch_record(3, 0.4), value=0.7, best_epoch=2, best_metrics={"macro_f1": 0.7})
     trial.epochs[3] = trial.recordable(reported)
     table = tables.make_trials_table([trial])
