@@ -209,7 +209,7 @@ def reading(path: Path, remedy: str = "Restore it from a backup") -> Iterator[No
     """
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or repr(error)
         raise ConfigError(f"{path} cannot be read ({' '.join(str(reason).split())[:200]})", remedy) from None
 

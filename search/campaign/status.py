@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import ConfigError
 from search.results.folder import VERDICT_FILE, CampaignFolder
 from search.results.manifest import manifest_lists
-from search.study.journal import ACT, JournalReader, is_held
+from search.study.journal_file import ACT, is_held, read_committed
 from search.study.trial_record import COMPLETE, TrialRecord
 
 
@@ -69,7 +69,7 @@ def read_campaign_status(root: Path, name: str) -> CampaignStatus:
     folder = CampaignFolder.find(root, name)
     config = folder.read_config()
     is_running = is_held(folder.journal)
-    reader = JournalReader.open(folder.journal)
+    lines, _ = read_committed(folder.journal)
     trials = folder.read_journal()
     ended = sum(trial.outcome is not None for trial in trials)
     phase, next_commands = _describe_phase(folder, is_running, trials)
@@ -84,7 +84,7 @@ def read_campaign_status(root: Path, name: str) -> CampaignStatus:
         epochs=sum(len(trial.epochs) for trial in trials),
         metric=config.metric,
         best=None if best is None else (best.value, best.number),
-        hours=_elapsed_seconds(reader.lines) / 3600,
+        hours=_elapsed_seconds(lines) / 3600,
         next_commands=next_commands,
     )
 

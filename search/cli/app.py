@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help
 
 @app.callback()
 def about() -> None:
-    """Search training hyperparameters with Ray Tune and Optuna; export the winner as a preset."""
+    """Search for the best training hyperparameters with Ray Tune and Optuna, confirm and export them."""
 
 
 # --help lists the commands in this order.

@@ -19,7 +19,7 @@ from pathlib import Path
 from core.errors import ConfigError
 from search.results.folder import JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE
 from search.results.manifest import LISTED
-from search.study import journal
+from search.study import journal_file
 
 ALLOWED_FILES = (*LISTED, MANIFEST_FILE, LEDGER_FILE)
 """Names of the plain files that an archive may hold. Its ledger holds the lines of the campaign alone."""
@@ -50,15 +50,15 @@ def pack(folder: Path, ledger_lines: str) -> bytes:
     Raises:
         ConfigError: a file cannot be read, or the files are too large.
     """
-    was_running = journal.is_held(folder / JOURNAL_FILE)
+    was_running = journal_file.is_held(folder / JOURNAL_FILE)
     try:
         files = {name: (folder / name).read_bytes() for name in _files_except_journal(folder)}
-        files[JOURNAL_FILE] = journal.committed_bytes(folder / JOURNAL_FILE)
+        files[JOURNAL_FILE] = journal_file.committed_bytes(folder / JOURNAL_FILE)
     except OSError as error:
         raise ConfigError(
             f"{error.filename} cannot be read ({error.strerror})", "Check the folder and its permissions"
         ) from None
-    if was_running or journal.is_held(folder / JOURNAL_FILE):
+    if was_running or journal_file.is_held(folder / JOURNAL_FILE):
         files.pop(MANIFEST_FILE, None)
     files[LEDGER_FILE] = ledger_lines.encode()
     if sum(len(content) for content in files.values()) > MAX_BYTES:
@@ -103,12 +103,20 @@ def decode_log(log: str) -> bytes:
         raise ConfigError("The job's log contains no results", _FETCH_AGAIN)
     pieces = {int(number): text for number, text in _PIECE.findall(log, begin.end())}
     try:
-        archive = b"".join(base64.b64decode(pieces[number], validate=True) for number in range(int(begin[1])))
+        archive = b"".join(_decode_piece(pieces[number]) for number in range(int(begin[1])))
     except (KeyError, binascii.Error):
         archive = b""
     if hashlib.sha256(archive).hexdigest() != begin[2]:
         raise ConfigError("The results arrived incomplete or changed", _FETCH_AGAIN)
     return archive
+
+
+def _decode_piece(text: str) -> bytes:
+    """Decode a piece strictly: Python ignores the last bits of Base64 text, so that a changed line could pass."""
+    content = base64.b64decode(text, validate=True)
+    if base64.b64encode(content).decode() != text:
+        raise binascii.Error("unused bits are set")
+    return content
 
 
 def unpack(archive: bytes) -> dict[str, bytes]:

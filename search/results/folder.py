@@ -13,12 +13,14 @@ from core.errors import ConfigError
 from core.files import read_yaml, reading
 from core.presets import shipped_preset_names
 from search.config import CampaignConfig
+from search.study.journal_file import read_committed
+from search.study.journal_records import read_records
+from search.study.trial_record import TrialRecord
 
 if TYPE_CHECKING:  # pandas and Optuna take longer to import than `status` and `--help` may take
     import pandas as pd
 
     from search.results.verdict import Verdict
-    from search.study.trial_record import TrialRecord
 
 ROOT = Path("results")
 """Default folder of all campaigns."""
@@ -266,9 +268,9 @@ class CampaignFolder:
         Raises:
             ConfigError: the journal is missing or damaged.
         """
-        from search.study.study import load_study, read_trials
-
-        return read_trials(load_study(self.journal, self.name))
+        lines, _ = read_committed(self.journal)
+        with reading(self.journal):
+            return read_records(lines, self.name)
 
     def read_trials(self) -> pd.DataFrame:
         """Read the trials table, with the columns and types of `search.results.tables.TRIAL_TYPES`.

@@ -19,17 +19,25 @@ from typing import Any
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.storages import JournalStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from core.errors import ConfigError
 from search.study.journal import Journal, JournalReader
+from search.study.journal_records import (
+    ATTEMPT,
+    DEATHS,
+    DIFFERENCES,
+    EARLIER_CAMPAIGN,
+    EPOCH,
+    GENERATION,
+    ORIGIN,
+    OUTCOME,
+    REASON,
+    record_from_attributes,
+)
 from search.study.samplers import make_sampler, sampler_keywords
 from search.study.settings import FidelityPolicy, StudySettings
 from search.study.trial_record import EpochRecord, TrialRecord, TrialStatus
-
-_EPOCH, _OUTCOME, _REASON, _ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
-_DEATHS, _DIFFERENCES = "deaths", "differences"
-_ORIGIN, _EARLIER_CAMPAIGN, _GENERATION = "origin", "told_from", "generation"
 
 
 def _open_storage(backend: Journal | JournalReader) -> JournalStorage:
@@ -77,7 +85,7 @@ class CampaignStudy:
             self._storage = _open_storage(self._journal)
             self._study = self._open()
             self._study_id = self._storage.get_study_id_from_name(settings.name)
-            self.generation = int(self._study.user_attrs.get(_GENERATION, 0))
+            self.generation = int(self._study.user_attrs.get(GENERATION, 0))
             self.trials = {record.number: record for record in read_trials(self._study)}
             self.ended = self._ended_in_order()
         except (KeyError, TypeError, ValueError) as error:
@@ -135,7 +143,7 @@ class CampaignStudy:
         """
         with self._transaction("ask first", wanted=[dict(params) for _, params in proposals]):
             for origin, params in proposals:
-                self._study.enqueue_trial(dict(params), user_attrs={_ORIGIN: origin})
+                self._study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin})
 
     def add_earlier_trials(self, campaign: str, trials: Sequence[TrialRecord]) -> None:
         """Let the sampler learn from the trials of an earlier campaign; they do not count as trials of this campaign.
@@ -153,7 +161,7 @@ class CampaignStudy:
                         value=value,
                         params=dict(record.params),
                         distributions=dict(self.settings.distributions),
-                        user_attrs={_EARLIER_CAMPAIGN: campaign},
+                        user_attrs={EARLIER_CAMPAIGN: campaign},
                         intermediate_values={number: epoch.value for number, epoch in record.epochs.items()},
                     )
                 )
@@ -164,7 +172,7 @@ class CampaignStudy:
         with self._transaction("ask", trial=number):
             self._study.sampler = make_sampler(self.settings.sampler, self.settings.seed, number)
             trial = self._study.ask(dict(self.settings.distributions))
-            record = TrialRecord(number, dict(trial.params), trial.user_attrs.get(_ORIGIN, "sampler"))
+            record = TrialRecord(number, dict(trial.params), trial.user_attrs.get(ORIGIN, "sampler"))
             self._start_attempt(record)
         self.trials[number] = record
         return record
@@ -181,9 +189,9 @@ class CampaignStudy:
         return record
 
     def _start_attempt(self, record: TrialRecord) -> None:
-        self._set(record.number, _ATTEMPT, record.attempts + 1)
+        self._set(record.number, ATTEMPT, record.attempts + 1)
         if self.generation:
-            self._set(record.number, _GENERATION, self.generation)
+            self._set(record.number, GENERATION, self.generation)
         record.attempts, record.generation = record.attempts + 1, self.generation
 
     def report(self, number: int, epoch: EpochRecord, end: tuple[TrialStatus, str] | None = None) -> None:
@@ -203,7 +211,7 @@ class CampaignStudy:
         content = json.dumps({"row": epoch.as_row(), "decision": decision}, separators=(",", ":"))
         with self._transaction("result", trial=number, epoch=epoch.epoch, ended=end is not None):
             self._storage.set_trial_intermediate_value(self._id(number), epoch.epoch, epoch.value)
-            self._set(number, _EPOCH.format(epoch.epoch), content)
+            self._set(number, EPOCH.format(epoch.epoch), content)
             record.epochs[epoch.epoch] = epoch
             if end is not None:
                 self._end(record, *end)
@@ -215,7 +223,7 @@ class CampaignStudy:
             number: number of the trial.
             reason: the error in one line.
         """
-        self._append_message(number, "death", _DEATHS, self.trials[number].deaths, reason)
+        self._append_message(number, "death", DEATHS, self.trials[number].deaths, reason)
 
     def record_difference(self, number: int, message: str) -> None:
         """Record that an epoch was run again and gave other figures; the first value stands.
@@ -224,7 +232,7 @@ class CampaignStudy:
             number: number of the trial.
             message: the epoch and its figures before and now.
         """
-        self._append_message(number, "difference", _DIFFERENCES, self.trials[number].differences, message)
+        self._append_message(number, "difference", DIFFERENCES, self.trials[number].differences, message)
 
     def _append_message(self, number: int, kind: str, key: str, messages: list[str], message: str) -> None:
         with self._transaction(kind, trial=number):
@@ -246,8 +254,8 @@ class CampaignStudy:
 
     def _end(self, record: TrialRecord, outcome: TrialStatus, reason: str) -> None:
         record.outcome, record.reason = outcome, reason
-        self._set(record.number, _OUTCOME, outcome)
-        self._set(record.number, _REASON, reason)
+        self._set(record.number, OUTCOME, outcome)
+        self._set(record.number, REASON, reason)
         state, value = _optuna_result(record, self.settings.policy)
         self._study.tell(record.number, value, state)
         self.ended.append(record)
@@ -293,31 +301,10 @@ def read_trials(study: optuna.Study) -> list[TrialRecord]:
         KeyError, ValueError: the study was not written by this program.
     """
     return [
-        _read_record(trial)
+        record_from_attributes(trial.number, dict(trial.params), trial.user_attrs)
         for trial in study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING and _EARLIER_CAMPAIGN not in trial.user_attrs
+        if trial.state != TrialState.WAITING and EARLIER_CAMPAIGN not in trial.user_attrs
     ]
-
-
-def _read_record(trial: FrozenTrial) -> TrialRecord:
-    """Return the record that the user attributes of a trial of Optuna hold."""
-    attrs = trial.user_attrs
-    epochs = {}
-    for epoch in sorted(trial.intermediate_values):
-        content = json.loads(attrs[_EPOCH.format(epoch)])
-        epochs[epoch] = EpochRecord.from_row(content["row"], content["decision"])
-    return TrialRecord(
-        trial.number,
-        dict(trial.params),
-        attrs.get(_ORIGIN, "sampler"),
-        epochs,
-        attrs[_ATTEMPT],
-        attrs.get(_OUTCOME),
-        attrs.get(_REASON, ""),
-        list(attrs.get(_DEATHS, [])),
-        list(attrs.get(_DIFFERENCES, [])),
-        attrs.get(_GENERATION, 0),
-    )
 
 
 def take_over(path: Path, name: str) -> None:
@@ -337,7 +324,7 @@ def take_over(path: Path, name: str) -> None:
     try:
         study = optuna.load_study(storage=_open_storage(journal), study_name=name)
         with journal.transaction({"kind": "take over"}):
-            study.set_user_attr(_GENERATION, int(study.user_attrs.get(_GENERATION, 0)) + 1)
+            study.set_user_attr(GENERATION, int(study.user_attrs.get(GENERATION, 0)) + 1)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{path} is not a journal of campaign {name} ({error!r})", "Restore it from a backup"

@@ -12,7 +12,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from core.errors import ConfigError
-from search.study.journal import ACT, LINES, Journal, JournalReader, is_held
+from search.study.journal import Journal, JournalReader
+from search.study.journal_file import ACT, LINES, is_held
 from tests.helpers.processes import HANG_SECONDS
 
 

@@ -1,0 +1,91 @@
+"""Reads the file of a journal, without Optuna: commands that only look at a campaign must start fast.
+
+A line is a JSON object in the format of Optuna's journals. What belongs together is written as one transaction, whose
+first line says what the program did and how many lines follow.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from core.errors import ConfigError
+
+ACT = "act"
+"""Key in the first line of a transaction, ignored by Optuna: what the program did."""
+LINES = "lines"
+"""Key in an act: the number of lines of its transaction, which shows whether a crash left it incomplete."""
+
+
+def committed_bytes(path: Path) -> bytes:
+    """Return the content of a journal without a last transaction that is incomplete; another process may be writing it.
+
+    Args:
+        path: the journal.
+
+    Raises:
+        ConfigError: the file is missing or damaged.
+    """
+    return path.read_bytes()[: read_committed(path)[1]]
+
+
+def read_committed(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Return the lines of a journal and their size in bytes, without a last transaction that a crash left incomplete.
+
+    Raises:
+        ConfigError: the file cannot be read, or a line other than the last is not a JSON object.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error.strerror})", "Check that this is the folder of a campaign"
+        ) from None
+    lines: list[dict[str, Any]] = []
+    texts = content.splitlines(keepends=True)
+    for number, text in enumerate(texts, start=1):
+        try:
+            line = json.loads(text) if text.endswith(b"\n") else None
+        except (ValueError, RecursionError):
+            line = None
+        if not isinstance(line, dict):
+            if number < len(texts):
+                raise ConfigError(f"{path} is damaged at line {number}", "Restore it from a backup")
+            break
+        lines.append(line)
+    count = _count_committed(lines)
+    return lines[:count], sum(len(text) for text in texts[:count])
+
+
+def _count_committed(lines: list[dict[str, Any]]) -> int:
+    """Return how many of the lines belong to complete transactions."""
+    first = 0
+    while first < len(lines):
+        act = lines[first].get(ACT)
+        count = act.get(LINES, 1) if isinstance(act, dict) else 1
+        if first + count > len(lines):
+            break
+        first += count
+    return first
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process has the journal open for writing.
+
+    Args:
+        path: the journal, which need not exist.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(file)
+    return False

@@ -1,0 +1,98 @@
+"""Reads the records of a campaign's trials from the lines of its journal, without Optuna.
+
+A trial's record lies in user attributes of Optuna's trial. Optuna's own reading of the same lines gives the same
+records (`search.study.study.read_trials`), which the contract tests check.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import Any
+
+from search.study.trial_record import EpochRecord, TrialRecord
+
+EPOCH, OUTCOME, REASON, ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
+DEATHS, DIFFERENCES = "deaths", "differences"
+ORIGIN, EARLIER_CAMPAIGN, GENERATION = "origin", "told_from", "generation"
+"""Keys of the user attributes."""
+
+
+class Operation(IntEnum):
+    """Codes of the operations in Optuna's journals, as far as they are needed here."""
+
+    CREATE_STUDY = 0
+    CREATE_TRIAL = 4
+    SET_PARAM = 5
+    SET_USER_ATTRIBUTE = 8
+
+
+def record_from_attributes(number: int, params: dict[str, Any], attributes: Mapping[str, Any]) -> TrialRecord:
+    """Return the record that the user attributes of a trial hold.
+
+    Args:
+        number: number of the trial.
+        params: its six hyperparameters, by name.
+        attributes: its user attributes.
+
+    Raises:
+        KeyError, TypeError, ValueError: the attributes were not written by this program.
+    """
+    prefix = EPOCH.format("")
+    epochs = {}
+    for epoch in sorted(int(key.removeprefix(prefix)) for key in attributes if key.startswith(prefix)):
+        content = json.loads(attributes[EPOCH.format(epoch)])
+        epochs[epoch] = EpochRecord.from_row(content["row"], content["decision"])
+    return TrialRecord(
+        number,
+        params,
+        attributes.get(ORIGIN, "sampler"),
+        epochs,
+        attributes[ATTEMPT],
+        attributes.get(OUTCOME),
+        attributes.get(REASON, ""),
+        list(attributes.get(DEATHS, [])),
+        list(attributes.get(DIFFERENCES, [])),
+        attributes.get(GENERATION, 0),
+    )
+
+
+def read_records(lines: Sequence[Mapping[str, Any]], name: str) -> list[TrialRecord]:
+    """Return the trials of a campaign, in the order of their numbers.
+
+    Trials of earlier campaigns, which only the sampler knows, and queued proposals are left out.
+
+    Args:
+        lines: committed lines of the journal, see `search.study.journal_file.read_committed`.
+        name: name of the campaign.
+
+    Raises:
+        KeyError, TypeError, ValueError, IndexError: the lines were not written by this program for this campaign.
+    """
+    if not lines or (lines[0]["op_code"], lines[0]["study_name"]) != (Operation.CREATE_STUDY, name):
+        raise ValueError(f"it is not the journal of campaign {name}")
+    attributes: list[dict[str, Any]] = []
+    params: list[dict[str, Any]] = []
+    for line in lines:
+        match line["op_code"]:
+            case Operation.CREATE_TRIAL:
+                attributes.append(dict(line.get("user_attrs", {})))
+                params.append({})
+            case Operation.SET_PARAM:
+                distribution = json.loads(line["distribution"])
+                params[line["trial_id"]][line["param_name"]] = _value(line["param_value_internal"], distribution)
+            case Operation.SET_USER_ATTRIBUTE:
+                attributes[line["trial_id"]] |= line["user_attr"]
+    return [
+        record_from_attributes(number, params[number], attributes[number])
+        for number in range(len(attributes))
+        if ATTEMPT in attributes[number] and EARLIER_CAMPAIGN not in attributes[number]
+    ]
+
+
+def _value(internal: float, distribution: Mapping[str, Any]) -> Any:
+    """Return the value of a hyperparameter, which the journal holds as a number: of a choice, it is the index."""
+    if distribution["name"] == "CategoricalDistribution":
+        return distribution["attributes"]["choices"][int(internal)]
+    return int(internal) if distribution["name"] == "IntDistribution" else internal
