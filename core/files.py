@@ -227,7 +227,14 @@ class _Loader(yaml.SafeLoader):  # the loader in C crashes the process on deeply
 
 
 class _Dumper(yaml.SafeDumper):
-    """Dumps YAML safely, with quotes around a text that `_Loader` would read as a number."""
+    """Dumps YAML safely, and so that `_Loader` reads every text back unchanged."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Return a text, in double quotes if it holds a NEL: elsewhere YAML reads that as an ordinary line break."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"' if "\x85" in data else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 for _side in (_Loader, _Dumper):

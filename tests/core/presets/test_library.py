@@ -160,8 +160,8 @@ def test_what_a_preset_leaves_out_is_production_smalls() -> None:
 
 
 def test_the_settings_defaults_are_production_smalls_recipe() -> None:
-    made = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
-    assert made == TrainingConfig()
+    config = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
+    assert config == TrainingConfig()
 
 
 def test_a_training_recipe_takes_every_value_of_the_preset() -> None:
@@ -172,20 +172,20 @@ def test_a_training_recipe_takes_every_value_of_the_preset() -> None:
         label_smoothing=0.25,
         augmentation=PresetAugmentation(time_mask=0.3, noise_std=0.2, feature_dropout=0.15),
     )
-    made = _preset(training=training).training_config(size="large", metric="mcc", seed=11)
-    assert made.model.model_dump() == {"size": "large", "dropout": 0.2}
-    assert (made.loss.focal_gamma, made.loss.label_smoothing) == (1.5, 0.25)
-    assert made.augment.model_dump() == {
+    config = _preset(training=training).training_config(size="large", metric="mcc", seed=11)
+    assert config.model.model_dump() == {"size": "large", "dropout": 0.2}
+    assert (config.loss.focal_gamma, config.loss.label_smoothing) == (1.5, 0.25)
+    assert config.augment.model_dump() == {
         "mixup_alpha": 0.0,
         "time_mask": 0.3,
         "noise_std": 0.2,
         "feature_dropout": 0.15,
     }
-    assert made.trainer.learning_rate == 1e-4
-    assert made.trainer.batch_size == 64
-    assert made.trainer.weight_decay == 0.1 / 3
-    assert (made.trainer.schedule, made.trainer.epochs, made.trainer.patience) == ("plateau", 7, None)
-    assert (made.trainer.metric, made.trainer.seed) == ("mcc", 11)
+    assert config.trainer.learning_rate == 1e-4
+    assert config.trainer.batch_size == 64
+    assert config.trainer.weight_decay == 0.1 / 3
+    assert (config.trainer.schedule, config.trainer.epochs, config.trainer.patience) == ("plateau", 7, None)
+    assert (config.trainer.metric, config.trainer.seed) == ("mcc", 11)
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest_and_all_known() -> None:
@@ -228,14 +228,15 @@ rates = st.floats(min_value=0, max_value=1, exclude_min=True)
 @given(rate=rates, decay=st.floats(0, 1e300), gamma=st.floats(0, 10), text=st.text())
 @example(rate=1e-5, decay=5e-324, gamma=0.1 + 0.2, text="1e-4")
 @example(rate=1.0, decay=1e22, gamma=2.5, text="12e3")
+@example(rate=1.0, decay=0.0, gamma=0.0, text="next\x85line\u2028and\u2029paragraph")
 @example(rate=1.0, decay=0.0, gamma=0.0, text="yes: 'no' # 2024-01-01\n\t[x]")
 def test_saving_and_loading_changes_nothing(
     tmp_path_factory: pytest.TempPathFactory, rate: float, decay: float, gamma: float, text: str
 ) -> None:
     six = Hyperparameters(**(SIX | {"learning_rate": rate, "weight_decay": decay, "focal_gamma": gamma}))
-    made = Preset(name="mine", description=text, hyperparameters=six, provenance=_provenance(text))
-    path = presets.save_preset(made, tmp_path_factory.mktemp("presets"))
-    assert presets.load_preset(str(path)) == made
+    preset = Preset(name="mine", description=text, hyperparameters=six, provenance=_provenance(text))
+    path = presets.save_preset(preset, tmp_path_factory.mktemp("presets"))
+    assert presets.load_preset(str(path)) == preset
 
 
 def test_a_name_that_looks_like_a_number_survives_saving() -> None:
