@@ -77,7 +77,7 @@ def check(
 
 @app.command(cls=Command, epilog=FETCH_EPILOG)
 def fetch(
-    symbols: Annotated[list[str], typer.Option("--symbols", help="Symbols like BTCUSDT; several may follow.")],
+    symbols: Annotated[list[str], typer.Option("--symbols", help="Symbols such as BTCUSDT; takes several values.")],
     days: Annotated[float, typer.Option("--days", help="Number of days before --until.", min=0.001, max=36_500)],
     interval: Annotated[str, typer.Option("--interval", help="Bar length: 1m, 5m, 1h, …")] = "5m",
     until: UntilOption = None,

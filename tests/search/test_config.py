@@ -11,7 +11,7 @@ def _config(**changes: object) -> CampaignConfig:
     return parse(CampaignConfig, {"name": "try", "data": {"synthetic": {}}, **changes}, "campaign.yaml")
 
 
-def test_the_defaults_are_the_designs() -> None:
+def test_the_defaults_are_those_of_the_design() -> None:
     config = _config()
     assert (config.max_epochs, config.grace, config.reduction) == (18, 2, 3)
     assert config.metric == "macro_f1"
@@ -19,7 +19,7 @@ def test_the_defaults_are_the_designs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"trails": 3}, "did you mean 'trials'"),
         ({"trials": 0}, "'trials'"),
@@ -31,8 +31,8 @@ def test_the_defaults_are_the_designs() -> None:
         ({"data": {}}, "exactly one source"),
     ],
 )
-def test_a_wrong_setting_is_named(changes: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_a_wrong_setting_is_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         _config(**changes)
 
 

@@ -93,10 +93,10 @@ def test_an_instant_in_yaml_is_read(tmp_path: Path) -> None:
 
 
 def test_configs_survive_the_way_through_json() -> None:
-    made = DataConfig(
+    config = DataConfig(
         synthetic=SyntheticConfig(symbols=("A", "B")), days=2.5, until=datetime(2024, 5, 1, tzinfo=UTC), store=Path("x")
     )
-    assert parse(DataConfig, made.model_dump(mode="json"), "here") == made
+    assert parse(DataConfig, config.model_dump(mode="json"), "here") == config
 
 
 @pytest.mark.parametrize(

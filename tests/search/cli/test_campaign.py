@@ -65,7 +65,7 @@ def _bars(path: Path, bars: int, **columns: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["run"], "has no name. Add --name NAME"),
         (["run", "--name", "a/b"], "'name'"),
@@ -112,7 +112,7 @@ def _bars(path: Path, bars: int, **columns: Any) -> None:
     ],
 )
 def test_bad_input_is_one_line_exit_2_and_nothing_written(
-    args: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    args: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _bars(tmp_path / "few_BTCUSDT_5m.parquet", 1000)
     _bars(tmp_path / "less_BTCUSDT_5m.parquet", 1000)
@@ -128,11 +128,11 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     (tmp_path / "warm.yaml").write_text("name: x\nwarm_start: [gone]\n")
     before = _files(tmp_path)
     assert _run(monkeypatch, tmp_path, *args) == 2
-    told = capsys.readouterr()
-    assert said in " ".join(told.err.split())
-    assert told.err.startswith("error:")
-    assert told.err.count("\n") == 1, "an error is one line, however long"
-    assert "Traceback" not in told.err
+    captured = capsys.readouterr()
+    assert message in " ".join(captured.err.split())
+    assert captured.err.startswith("error:")
+    assert captured.err.count("\n") == 1, "an error is one line, however long"
+    assert "Traceback" not in captured.err
     assert _files(tmp_path) == before
 
 
@@ -142,7 +142,7 @@ def test_help_has_examples(command: str, tmp_path: Path, monkeypatch: pytest.Mon
     assert "Example" in capsys.readouterr().out
 
 
-def test_few_epochs_need_no_word_on_the_first_rung() -> None:
+def test_few_epochs_need_no_setting_of_the_first_rung() -> None:
     assert resolve_config(None, {}, {"name": "x", "max_epochs": 1}).grace == 1
     assert resolve_config(None, {}, {"name": "x", "max_epochs": 9}).grace == 2
 
@@ -180,14 +180,14 @@ def test_a_command_that_needs_neither_ray_nor_optuna_works_without_them(line: st
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_flag_confirm_keeps_what_the_file_says_of_it(tmp_path: Path) -> None:
+def test_the_flag_confirm_keeps_the_settings_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("name: x\nconfirm: {top: 1, seeds: 2, folds: 2}\n")
-    found = resolve_config(file, {}, {"confirm": {}}).confirm
-    assert found is not None
-    assert (found.top, found.seeds, found.folds) == (1, 2, 2)
+    confirmation = resolve_config(file, {}, {"confirm": {}}).confirm
+    assert confirmation is not None
+    assert (confirmation.top, confirmation.seeds, confirmation.folds) == (1, 2, 2)
     file.write_text("name: x\n")
     assert resolve_config(file, {}, {}).confirm is None
-    found = resolve_config(file, {}, {"confirm": {}}).confirm
-    assert found is not None
-    assert (found.top, found.seeds, found.folds) == (3, 3, 5)
+    confirmation = resolve_config(file, {}, {"confirm": {}}).confirm
+    assert confirmation is not None
+    assert (confirmation.top, confirmation.seeds, confirmation.folds) == (3, 3, 5)

@@ -1,4 +1,4 @@
-"""Command lines that are handed to a cluster, and what is told of them."""
+"""Commands that are sent to a cluster, and how their output is shown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SHELL = f"uploaded=$PWD && mkdir -p {HOME} && cd {HOME} && "
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "command"),
     [
         (["status", "x"], "status x"),
         (["stop", "x"], "stop x"),
@@ -58,18 +58,18 @@ SHELL = f"uploaded=$PWD && mkdir -p {HOME} && cd {HOME} && "
     ],
 )
 def test_a_command_with_the_address_of_a_job_server_runs_there_and_gives_its_exit_code(
-    words: list[str], told: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], command: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _run(monkeypatch, tmp_path, *words, "--address", ADDRESS, "--python", "/opt/my env/bin/python") == 7
     ((name, line),) = server
     assert name == "x"
     assert line.replace(" --address auto", "") == (
-        f"{SHELL}exec '/opt/my env/bin/python' -P -m search {told} --results {HOME}/results"
+        f"{SHELL}exec '/opt/my env/bin/python' -P -m search {command} --results {HOME}/results"
     )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_launch_sends_the_file_and_says_how_to_come_back(
+def test_launch_sends_the_file_and_prints_how_to_attach(
     server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "c.yaml").write_text("name: x\ndata: {files: [/on/the/head/binance_X_5m.parquet]}\n")
@@ -97,12 +97,12 @@ def test_ctrl_c_leaves_the_campaign_running(
     monkeypatch.setattr("search.remote.job_log.follow_job", interrupted)
     (tmp_path / "c.yaml").write_text("name: x\n")
     assert _run(monkeypatch, tmp_path, "launch", "c.yaml") == 0
-    told = capsys.readouterr().out
-    assert f"The campaign continues on the cluster. To watch it: preset-search attach x --address {ADDRESS}" in told
+    output = capsys.readouterr().out
+    assert f"The campaign continues on the cluster. To watch it: preset-search attach x --address {ADDRESS}" in output
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["launch", "c.yaml"], "name"),
         (["launch", "nowhere.yaml"], "nowhere.yaml"),
@@ -115,9 +115,9 @@ def test_ctrl_c_leaves_the_campaign_running(
         (["stop", "x", "--address", ADDRESS, "--remote-results", "results"], "is not an absolute path of a folder"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_sent(
+def test_bad_input_is_refused_before_anything_is_sent(
     words: list[str],
-    told: str,
+    message: str,
     server: list[tuple[str, str]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -127,12 +127,12 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
     monkeypatch.setattr(cluster, "newest_job", lambda client, name: check_name(name, "campaign"))
     assert _run(monkeypatch, tmp_path, *words) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
     assert server == []
 
 
-def test_a_head_that_has_no_such_campaign_says_so(
+def test_the_error_of_a_head_without_the_campaign_is_shown(
     server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = "Running entrypoint\nerror: There is no campaign 'x' in /r. Start one with: preset-search run.\n"
@@ -142,17 +142,17 @@ def test_a_head_that_has_no_such_campaign_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_of_a_handed_command_shows_its_own_options_and_the_clusters(
+def test_help_of_a_dispatched_command_shows_its_own_options_and_those_of_the_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _run(monkeypatch, tmp_path, "confirm", "--help") == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for option in ("--top", "--incumbent", "--address", "--python", "--remote-results", "--detach"):
-        assert option in told
+        assert option in output
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("printed", "shown"),
     [
         ("next: preset-search resume x --results '/home/me/a b'", "next: preset-search resume x --address http://h"),
         ("Stopped. next: preset-search resume x", "Stopped. next: preset-search resume x --address http://h"),
@@ -160,12 +160,12 @@ def test_help_of_a_handed_command_shows_its_own_options_and_the_clusters(
         ("wrote /home/me/x/trials.parquet", "wrote /home/me/x/trials.parquet"),
     ],
 )
-def test_commands_that_the_head_proposes_are_told_as_they_are_given_from_here(
-    said: str, shown: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_commands_that_the_head_proposes_are_shown_as_they_work_on_this_machine(
+    printed: str, shown: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     def follow(client: object, job: str, show: Callable[[str], None], say: object) -> int:
-        show(said)
+        show(printed)
         return 0
 
     monkeypatch.setattr("search.remote.job_log.follow_job", follow)

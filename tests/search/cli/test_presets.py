@@ -37,14 +37,14 @@ def _run(*args: str, code: int = 0) -> str:
     return done.output
 
 
-def test_an_export_that_must_be_certified_is_written_and_ends_with_1() -> None:
+def test_an_uncertified_export_is_written_and_exits_with_1_if_it_must_be_certified() -> None:
     assert "(not confirmed)" in _run("export", NAME, "--as", "mine")
-    told = _run("export", NAME, "--as", "mine", "--require-certified", code=1)
-    assert "mine is not confirmed" in told
+    output = _run("export", NAME, "--as", "mine", "--require-certified", code=1)
+    assert "mine is not confirmed" in output
     assert presets.load_preset("mine").provenance is not None
 
 
-def test_regenerating_gives_the_same_bytes_and_a_difference_is_told() -> None:
+def test_regenerating_gives_the_same_bytes_and_reports_a_difference() -> None:
     _run("export", NAME, "--as", "mine")
     path = Path("presets/mine.yaml")
     content = path.read_bytes()
@@ -62,8 +62,8 @@ def test_without_a_file_the_preset_gets_the_campaigns_name() -> None:
 
 @pytest.mark.parametrize("which", ["--all", NAME])
 def test_a_check_that_finds_no_file_of_a_campaign_is_not_green(which: str) -> None:
-    told = _run("regenerate", which, "--check", code=1)
-    assert f"{NAME}: no preset file in presets or {SHIPPED}" in told
+    output = _run("regenerate", which, "--check", code=1)
+    assert f"{NAME}: no preset file in presets or {SHIPPED}" in output
     assert not Path("presets").exists()
     Path("mine").mkdir()
     assert f"{NAME}: no preset file in mine" in _run("regenerate", which, "--check", "--presets", "mine", code=1)
@@ -89,9 +89,9 @@ def test_a_check_looks_at_the_shipped_presets_of_the_campaigns_that_are_here(
     shutil.copy(Path(SHIPPED) / "btc_eth_5m_30d.yaml", shipped)  # its campaign is not here
     for module in (library, presets_command):
         monkeypatch.setattr(module, "SHIPPED", shipped)
-    told = _run("regenerate", "--all", "--check")
-    assert f"{shipped}/mine.yaml: unchanged" in told
-    assert "btc_eth_5m_30d" not in told
+    output = _run("regenerate", "--all", "--check")
+    assert f"{shipped}/mine.yaml: unchanged" in output
+    assert "btc_eth_5m_30d" not in output
     assert "there is no campaign btc-eth-5m-30d" in _run(
         "regenerate", "--all", "--check", "--presets", str(shipped), code=1
     )
@@ -107,20 +107,20 @@ def test_what_is_no_concluded_campaign_is_passed_over_and_the_others_are_written
     Path("results/going-on/manifest.json").unlink()
     Path("results/notes").mkdir()
     for code, flags in ((0, []), (0, ["--check"])):
-        told = _run("regenerate", "--all", *flags, code=code)
-        assert f"results/backup: skipped: results/backup holds campaign '{NAME}'" in told
-        assert f"results/{NAME}.bak: skipped: it is not a campaign" in told
-        assert "results/going-on: skipped: it has no manifest" in told
-        assert "results/notes: skipped: it is not a campaign" in told
+        output = _run("regenerate", "--all", *flags, code=code)
+        assert f"results/backup: skipped: results/backup holds campaign '{NAME}'" in output
+        assert f"results/{NAME}.bak: skipped: it is not a campaign" in output
+        assert "results/going-on: skipped: it has no manifest" in output
+        assert "results/notes: skipped: it is not a campaign" in output
     assert [path.name for path in Path("presets").iterdir()] == [f"{NAME}.yaml"]
 
 
 def test_a_damaged_campaign_is_told_and_the_others_are_written() -> None:
     shutil.copytree(f"results/{NAME}", "results/another")
     Path("results/another/trials.parquet").write_bytes(b"")
-    told = _run("regenerate", "--all", code=1)
-    assert "trials.parquet was changed after" in told
-    assert f"presets/{NAME}.yaml: written" in told
+    output = _run("regenerate", "--all", code=1)
+    assert "trials.parquet was changed after" in output
+    assert f"presets/{NAME}.yaml: written" in output
 
 
 def test_a_preset_whose_campaign_is_gone_is_told() -> None:
@@ -133,8 +133,8 @@ def test_a_campaign_without_its_manifest_is_refused() -> None:
     _run("export", NAME, "--as", "mine")
     Path(f"results/{NAME}/manifest.json").unlink()
     assert "has no manifest" in _run("regenerate", "--all")
-    told = _run("regenerate", "--all", "--check", code=1)
-    assert f"presets/mine.yaml: there is no campaign {NAME} that was concluded" in told
+    output = _run("regenerate", "--all", "--check", code=1)
+    assert f"presets/mine.yaml: there is no campaign {NAME} that was concluded" in output
     assert "has no manifest" in str(RUN.invoke(app, ["regenerate", NAME, "--check"]).exception)
 
 
@@ -142,10 +142,10 @@ def test_what_is_not_of_the_same_campaign_and_data_is_not_overwritten() -> None:
     path = Path(f"presets/{NAME}.yaml")
     path.parent.mkdir()
     six = "{learning_rate: 0.1, batch_size: 64, weight_decay: 0.0, dropout: 0.0, focal_gamma: 0.0, mixup_alpha: 0.0}"
-    own = f"name: small\nhyperparameters: {six}\n"
-    path.write_text(own)
+    original = f"name: small\nhyperparameters: {six}\n"
+    path.write_text(original)
     assert "holds another preset" in _run("regenerate", NAME, code=1)
-    assert path.read_text() == own
+    assert path.read_text() == original
     path.unlink()
     _run("export", NAME, "--as", NAME)
     other = path.read_text().replace("fingerprint: ", "fingerprint: 00")
@@ -178,9 +178,9 @@ def test_a_damaged_preset_is_told_kept_and_made_again(name: str) -> None:
     path.write_text(damaged)
     assert "batch_sice" in _run("regenerate", "--all", "--check", code=1)
     assert "damaged" in _run("presets", "list")
-    told = _run("regenerate", NAME)
-    assert f"{path}: damaged; kept as {name}.yaml.bak" in told
-    assert f"{path}: written" in told
+    output = _run("regenerate", NAME)
+    assert f"{path}: damaged; kept as {name}.yaml.bak" in output
+    assert f"{path}: written" in output
     assert path.read_text() == whole
     assert Path(f"{path}.bak").read_text() == damaged
     assert sorted(file.name for file in path.parent.iterdir()) == [path.name, f"{path.name}.bak"]
@@ -209,7 +209,7 @@ def test_an_export_replaces_an_earlier_one_of_its_campaign() -> None:
 
 
 @pytest.mark.parametrize("args", [[], [NAME, "--all"]])
-def test_it_must_be_said_which(args: list[str]) -> None:
+def test_campaigns_or_all_must_be_given(args: list[str]) -> None:
     done = RUN.invoke(app, ["regenerate", *args])
     assert "Either campaigns or --all must be given" in str(done.exception)
 
@@ -236,14 +236,14 @@ def _source() -> str:
 
 def test_presets_are_listed_shown_compared_and_checked() -> None:
     _run("export", NAME, "--as", "mine")
-    told = _run("presets", "list")
-    assert "mine" in told
-    assert "not confirmed" in told
-    assert "production_small" in told
+    output = _run("presets", "list")
+    assert "mine" in output
+    assert "not confirmed" in output
+    assert "production_small" in output
     assert "# Peak learning rate of AdamW. [above 0, at most 1]" in _run("presets", "show", "production_small")
-    told = _run("presets", "diff", "production_small", "quick_experiment")
-    assert "training.epochs" in told
-    assert "training.schedule" not in told
+    output = _run("presets", "diff", "production_small", "quick_experiment")
+    assert "training.epochs" in output
+    assert "training.schedule" not in output
     assert "mine: valid" in _run("presets", "check")
     Path("presets/mine.yaml").write_text("name: other")
     done = RUN.invoke(app, ["presets", "check", "presets/mine.yaml", "production_small"])
@@ -265,19 +265,19 @@ def test_what_a_preset_says_is_shown_as_plain_text(monkeypatch: pytest.MonkeyPat
     path.write_text(to_yaml(content))
     shown = "[/bold] [red]x[/red] [link=file:///x]y[/link] :smile: [31mred]0;title 1m back \\"
     for args in (["list"], ["diff", "mine", "production_small"]):
-        told = _run("presets", *args)
-        assert shown in told
-        assert all(each.isprintable() for each in told.replace("\n", ""))
-    told = _run("presets", "show", "mine")
-    assert ":smile:" in told
-    assert all(each.isprintable() for each in told.replace("\n", ""))
+        output = _run("presets", *args)
+        assert shown in output
+        assert all(character.isprintable() for character in output.replace("\n", ""))
+    output = _run("presets", "show", "mine")
+    assert ":smile:" in output
+    assert all(character.isprintable() for character in output.replace("\n", ""))
     assert shown in _run("regenerate", "--all", code=1)
     path.write_text(to_yaml({HOSTILE: 1, **content}))
     for command in ("list", "check"):
-        told = RUN.invoke(app, ["presets", command]).output
-        assert "[/bold] [red]x[/red]" in told
-        assert ":smile:" in told
-        assert all(each.isprintable() for each in told.replace("\n", ""))
+        output = RUN.invoke(app, ["presets", command]).output
+        assert "[/bold] [red]x[/red]" in output
+        assert ":smile:" in output
+        assert all(character.isprintable() for character in output.replace("\n", ""))
 
 
 @pytest.mark.parametrize("name", ["../mine", "/etc/passwd", "a/b", ".", ""])

@@ -9,8 +9,8 @@ import pytest
 from search.study.samplers import make_sampler, sampler_keywords
 from search.study.settings import SamplerKind
 
-# Removed, deprecated, or a hook that is not a setting.
-UNSAID = {
+# Keywords that are removed, deprecated, or hooks rather than settings.
+OMITTED = {
     "tpe": {
         "self", "consider_prior", "prior_weight", "consider_magic_clip", "consider_endpoints", "gamma", "weights",
         "warn_independent_sampling", "constraints_func",
@@ -28,18 +28,18 @@ CLASSES: dict[str, Any] = {
 @pytest.mark.parametrize("kind", get_args(SamplerKind))
 def test_no_sampler_default_is_left_to_optuna(kind: SamplerKind) -> None:
     known = set(inspect.signature(CLASSES[kind].__init__).parameters)
-    said = {"seed", *sampler_keywords(kind)}
-    assert known == said | UNSAID[kind], "Optuna changed its sampler's settings: decide on each"
+    passed = {"seed", *sampler_keywords(kind)}
+    assert known == passed | OMITTED[kind], "Optuna changed its sampler's settings: decide on each"
 
 
 @pytest.mark.parametrize("kind", get_args(SamplerKind))
-def test_what_is_recorded_is_what_is_said(kind: SamplerKind, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, Any] = {}
+def test_the_recorded_keywords_are_those_passed_to_optuna(kind: SamplerKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    keywords: dict[str, Any] = {}
     name = CLASSES[kind].__name__
-    monkeypatch.setattr(f"search.study.samplers.{name}", lambda **keywords: told.update(keywords))
+    monkeypatch.setattr(f"search.study.samplers.{name}", lambda **passed: keywords.update(passed))
     make_sampler(kind, seed=1, number=2)
-    assert told.pop("seed") != 1
+    assert keywords.pop("seed") != 1
     if kind == "gp":
-        assert isinstance(told.pop("independent_sampler"), optuna.samplers.RandomSampler)
-        told["independent_sampler"] = "random"
-    assert told == sampler_keywords(kind)
+        assert isinstance(keywords.pop("independent_sampler"), optuna.samplers.RandomSampler)
+        keywords["independent_sampler"] = "random"
+    assert keywords == sampler_keywords(kind)

@@ -12,7 +12,7 @@ def test_the_space_names_what_a_preset_names() -> None:
     assert tuple(SpaceConfig.model_fields) == HYPERPARAMETER_NAMES
 
 
-def test_the_default_space_is_the_designs() -> None:
+def test_the_default_space_is_that_of_the_design() -> None:
     assert SpaceConfig().distributions() == {
         "learning_rate": FloatDistribution(1e-5, 2e-3, log=True),
         "batch_size": CategoricalDistribution((64, 128, 256, 512)),
@@ -24,7 +24,7 @@ def test_the_default_space_is_the_designs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"dropout": {"low": 0.5, "high": 0.5}}, "low must be less than high"),
         ({"learning_rate": {"low": 0.0, "high": 0.1, "log": True}}, "must start above 0"),
@@ -32,12 +32,12 @@ def test_the_default_space_is_the_designs() -> None:
         ({"dropuot": {"low": 0.1, "high": 0.5}}, "did you mean 'dropout'"),
     ],
 )
-def test_an_impossible_space_is_refused(content: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_an_impossible_space_is_refused(content: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse(SpaceConfig, content, "campaign.yaml")
 
 
-def test_a_space_beyond_what_trains_is_refused_by_name() -> None:
+def test_a_space_beyond_what_a_training_accepts_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="dropout"):
         SpaceConfig(dropout=Range(low=0.0, high=1.2)).check()
     with pytest.raises(ConfigError, match="batch_size"):
@@ -45,7 +45,7 @@ def test_a_space_beyond_what_trains_is_refused_by_name() -> None:
     SpaceConfig().check()
 
 
-def test_of_a_range_given_in_part_the_rest_stays() -> None:
+def test_a_partly_given_range_keeps_the_rest_of_its_default() -> None:
     space = parse(SpaceConfig, {"learning_rate": {"high": 1e-3}, "dropout": {"low": 0.2}}, "campaign.yaml")
     assert space.learning_rate == Range(low=1e-5, high=1e-3, log=True)
     assert space.dropout == Range(low=0.2, high=0.6)
