@@ -138,6 +138,6 @@ def test_what_was_trained_is_kept_when_it_is_ended_by_hand(folder: Path, how: st
             process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
         told, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 130, told
-    assert f"What was trained is kept. next: preset-search confirm small --results {how}" in told
+    assert f"Finished trainings are kept. next: preset-search confirm small --results {how}" in told
     assert _done(folder, how)
     assert not (folder / how / NAME / VERDICT_FILE).exists()
