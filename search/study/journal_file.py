@@ -29,7 +29,8 @@ def committed_bytes(path: Path) -> bytes:
     Raises:
         ConfigError: the file is missing or damaged.
     """
-    return path.read_bytes()[: read_committed(path)[1]]
+    _, size = read_committed(path)  # before the content is read: the file may grow in between
+    return path.read_bytes()[:size]
 
 
 def read_committed(path: Path) -> tuple[list[dict[str, Any]], int]:

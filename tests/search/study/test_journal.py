@@ -12,6 +12,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from core.errors import ConfigError
+from search.study import journal_file
 from search.study.journal import Journal, JournalReader
 from search.study.journal_file import ACT, LINES, is_held
 from tests.helpers.processes import HANG_SECONDS
@@ -138,3 +139,18 @@ def test_optunas_own_backend_reads_the_same_study(path: Path) -> None:
     theirs = optuna.load_study(storage=JournalStorage(JournalFileBackend(str(path))), study_name="x")
     assert theirs.trials == study.trials
     assert theirs.best_value == 0.5
+
+
+def test_a_copy_ends_with_a_complete_transaction_while_the_journal_grows(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(b'{"a": 1}\n{"a"')
+    read_committed = journal_file.read_committed
+
+    def write_meanwhile(path: Path) -> tuple[list[dict[str, int]], int]:
+        path.write_bytes(b'{"a": 1}\n{"a": 2}\n')
+        return read_committed(path)
+
+    assert journal_file.committed_bytes(path) == b'{"a": 1}\n'
+    monkeypatch.setattr(journal_file, "read_committed", write_meanwhile)
+    assert journal_file.committed_bytes(path) == b'{"a": 1}\n{"a": 2}\n'
