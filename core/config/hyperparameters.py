@@ -25,15 +25,15 @@ class Hyperparameters(Config):
     learning_rate: LearningRate
     """Peak learning rate of AdamW."""
     batch_size: BatchSize
-    """Windows per optimizer step."""
+    """Number of windows per optimizer step."""
     weight_decay: WeightDecay
-    """Decoupled weight decay."""
+    """Decoupled weight decay of AdamW."""
     dropout: Dropout
-    """Probability that an activation is dropped."""
+    """Probability that an activation is dropped in training."""
     focal_gamma: FocalGamma
-    """Focusing exponent of the focal loss."""
+    """Focusing exponent of the focal loss; 0 is cross-entropy."""
     mixup_alpha: MixupAlpha
-    """Both parameters of mixup's Beta distribution; 0 is off."""
+    """Both parameters of mixup's Beta distribution; 0 switches mixup off."""
 
     def apply(self, recipe: TrainingConfig) -> TrainingConfig:
         """Return a training recipe with these six values in place of its own.

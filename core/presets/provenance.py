@@ -15,106 +15,106 @@ class Figure(Config):
     """A measured figure and its central 95 % interval."""
 
     value: float | None
-    """The figure itself; null where it is not defined, as a direction AUC of rows without a BUY or a SELL."""
+    """The figure; null if it is not defined, such as a direction AUC of rows without a BUY or without a SELL."""
     low: float | None
-    """Lower end; null where there are too few rows for one."""
+    """Lower end of the interval; null if there are too few rows for one."""
     high: float | None
-    """Upper end."""
+    """Upper end of the interval; null if there are too few rows for one."""
 
 
 class Headline(Config):
     """The figures of the test rows, which are read once: the preset's headline."""
 
     macro_f1: Figure
-    """Mean F1 of the three classes; contains skill at volatility."""
+    """Mean F1 score of the three classes; part of it is skill at forecasting volatility."""
     direction_auc: Figure
-    """AUC of p_BUY - p_SELL among rows that are not HOLD; 0.5 is luck."""
+    """AUC of p_BUY - p_SELL among rows that are not HOLD; 0.5 is chance level."""
     lead: Figure
-    """Macro-F1 less that of the best baseline."""
+    """Macro-F1 minus that of the best baseline."""
     best_baseline: str
-    """Which one that is."""
+    """Name of the best baseline."""
     rows: int
-    """Rows of test."""
+    """Number of test rows."""
 
 
 class Confirmation(Config):
     """The results of confirming the winner."""
 
     out_of_fold: Figure
-    """The ranking metric on rows that were not trained on, the mean of the seeds."""
+    """Ranking metric on rows that were not trained on, averaged over the seeds."""
     seeds: tuple[int, ...]
     """Seeds of the trainings."""
     folds: int
-    """Blocks of time predicted by trainings on what came before."""
+    """Number of blocks of time, each predicted by trainings on the rows before it."""
     incumbent: str
-    """The preset to beat."""
+    """Preset to beat."""
     lead: Figure
-    """The ranking metric less the incumbent's."""
+    """Ranking metric minus that of the incumbent."""
     recommended: Literal["winner", "incumbent"]
-    """Which of the two to use: the winner if its lead is above 0 for certain."""
+    """Which of the two to use: the winner if the lower end of its lead is above 0."""
     final_seed: int
-    """Seed of the training that was read on test."""
+    """Seed of the training that was evaluated on test."""
     test: Headline | None
-    """What was read; null if that training failed."""
+    """Figures on the test rows, which are read once; null if that training failed."""
     failed_gates: tuple[str, ...]
-    """Why it is not certified."""
+    """Gates that failed, because of which the preset is not certified."""
     earlier_readings: int
-    """How often earlier confirmations had read this test span."""
+    """Number of earlier confirmations that had read this test span."""
     tradable: Literal["yes", "no"] | None
-    """Whether the Deflated Sharpe Ratio is above 0.95 net of costs."""
+    """Whether the Deflated Sharpe Ratio, net of costs, is above 0.95."""
     deflated_sharpe: float | None
-    """Probability that its returns are no luck, given how many trials there were."""
+    """Deflated Sharpe Ratio: probability that the returns are not luck, given the number of trials."""
     overfitting: float | None
-    """Probability of backtest overfitting; null with too few trials."""
+    """Probability of backtest overfitting; null if there were too few trials."""
 
 
 class PresetData(Config):
     """The data that the figures were measured on."""
 
     synthetic: bool
-    """Whether the market is made up."""
+    """Whether this is the synthetic market."""
     symbols: tuple[str, ...]
-    """Which."""
+    """Symbols of the market data."""
     span: tuple[str, str]
-    """First and last bar opening."""
+    """Opening times of the first and the last bar, UTC."""
     fingerprint: str
     """SHA-256 of the bars."""
     window: int
-    """Bars that one prediction sees."""
+    """Number of bars that one prediction sees."""
     horizon: int
-    """Bars ahead that a label looks."""
+    """Number of bars that a label looks ahead."""
     bar: int | None = None
-    """Length of a bar in microseconds."""
+    """Length of a bar, in microseconds."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """How bars became windows, labels and splits, as in a campaign's `data`."""
+    """Settings of windows, labels and splits, as in the `data` of a campaign."""
 
 
 class Provenance(Config):
     """The origin of a preset's values: campaign, trial, data, versions, confirmation."""
 
     status: Status
-    """What may be claimed of it."""
+    """What may be claimed of the preset: certified, not certified, or not confirmed."""
     campaign: str
-    """The campaign that found it."""
+    """Campaign that found the preset."""
     started: str | None = None
-    """When it was begun, which tells two of one name apart; null in files older than this field."""
+    """Start of the campaign, by which campaigns of the same name differ; null in files older than this field."""
     dry_run: bool
-    """Whether that was only a try."""
+    """Whether the campaign was a dry run."""
     trial: int
-    """The trial that won."""
+    """Number of the winning trial."""
     best_epoch: int
-    """The epoch at which it was best on val."""
+    """Best epoch of that trial on val."""
     ranking_metric: RankingMetric
-    """What trials were ranked by."""
+    """Metric that ranked the trials."""
     val_value: float
-    """Its value on val, which chose it: optimistic."""
+    """Value of that metric on val; optimistic, since it selected the trial."""
     model: ModelSize
     """Size of the network."""
     seed: int
     """Seed of the search."""
     data: PresetData
-    """What it was measured on."""
+    """Data that the figures were measured on."""
     versions: dict[str, str]
-    """Of the programs."""
+    """Versions of the programs."""
     confirmation: Confirmation | None = None
-    """What confirming it came to; null: not confirmed."""
+    """Results of the confirmation; null if not confirmed."""

@@ -13,8 +13,8 @@ from core.presets.provenance import Figure
 from core.presets.schema import Preset
 
 _HEAD = """\
-# A training preset. Train with it:  preset-train --preset {name}
-# Written by a program; the same campaign gives the same bytes. Change a copy under another name.
+# A training preset. To train with it: preset-train --preset {name}
+# Generated file: the same campaign always gives the same bytes. To change settings, edit a copy under another name.
 """
 
 

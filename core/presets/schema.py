@@ -32,45 +32,45 @@ class PresetAugmentation(Config):
     """Augmentation other than mixup; the fields are those of `core.config.training.AugmentConfig`."""
 
     time_mask: float = Field(default=AugmentConfig().time_mask, ge=0.0, le=0.9)
-    """Longest masked stretch, as a share of the window."""
+    """Maximum length of the masked stretch, as a share of the window; 0 switches it off."""
     noise_std: float = Field(default=AugmentConfig().noise_std, ge=0.0)
-    """Standard deviation of Gaussian noise, in scaled units."""
+    """Standard deviation of the Gaussian noise, in units of the scaled features; 0 switches it off."""
     feature_dropout: float = Field(default=AugmentConfig().feature_dropout, ge=0.0, lt=1.0)
-    """Probability that a feature of a sample is blanked."""
+    """Probability that a feature of a sample is replaced by its median; 0 switches it off."""
 
 
 class PresetTraining(Config):
     """The part of a training recipe that a preset sets besides the six hyperparameters."""
 
     schedule: Schedule = TrainerConfig().schedule
-    """How the learning rate changes over the epochs."""
+    """Schedule of the learning rate over the epochs."""
     epochs: int = Field(default=TrainerConfig().epochs, ge=1)
-    """Most epochs to train."""
+    """Maximum number of epochs."""
     patience: int | None = Field(default=TrainerConfig().patience, ge=1)
-    """Epochs without improvement after which training ends; null trains all epochs."""
+    """Number of epochs without improvement after which training stops; null trains all epochs."""
     final_epochs: int | None = Field(default=None, ge=1)
-    """Epochs that a training on all rows runs, without validation; null: not confirmed."""
+    """Confirmed number of epochs of a training on all rows, without validation; null if not confirmed."""
     label_smoothing: float = Field(default=LossConfig().label_smoothing, ge=0.0, lt=1.0)
-    """Probability mass spread evenly over the classes."""
+    """Probability mass spread evenly over the three classes."""
     augmentation: PresetAugmentation = PresetAugmentation()
-    """Augmentation beside mixup."""
+    """Augmentation other than mixup."""
 
 
 class Preset(Config):
     """The content of one preset file: a training recipe, and where it came from."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
-    """Version of this layout."""
+    """Version of this file's layout."""
     name: Name
-    """The preset's name, equal to its file's."""
+    """Name of the preset; the file has the same name."""
     description: str = ""
-    """One sentence for people."""
+    """Short description of the preset."""
     hyperparameters: Hyperparameters
-    """The six."""
+    """The six hyperparameters that a campaign searches."""
     training: PresetTraining = PresetTraining()
-    """The rest of the recipe."""
+    """All other settings of the training recipe."""
     provenance: Provenance | None = None
-    """Where the values came from; null for the presets of the guide."""
+    """Origin of the values; null for the presets of the guide."""
 
     def training_config(self, *, size: ModelSize, metric: RankingMetric, seed: int) -> TrainingConfig:
         """Return the full training recipe.
