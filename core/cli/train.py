@@ -36,6 +36,39 @@ TRAIN_EPILOG = (
     "Other commands: preset-train check --help, preset-train predict --help"
 )
 
+PresetOption = Annotated[str, typer.Option("--preset", help="Name of a preset, or path to its .yaml file.")]
+OutputOption = Annotated[
+    Path, typer.Option("--output-dir", help="Folder for checkpoint.pt, metrics.json and curves.png.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Model size: quick, small or large. Default: quick; small on a GPU.")
+]
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(help="Maximum number of epochs; with --final, the exact one. Default: the preset's.", min=1),
+]
+MetricOption = Annotated[str, typer.Option(help="Validation metric that selects the best epoch.")]
+SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)]
+DeterministicOption = Annotated[
+    bool, typer.Option("--deterministic", help="Make the training repeatable on a GPU too; slower.")
+]
+WeightsOption = Annotated[
+    str, typer.Option("--class-weights", help="How rare classes are weighted: balanced, sqrt, effective or none.")
+]
+OversampleOption = Annotated[
+    bool, typer.Option("--oversample", help="Draw rows of rare classes more often; use it with --class-weights none.")
+]
+AllowDoubleOption = Annotated[
+    bool, typer.Option("--allow-double", help="Allow class weights and oversampling together.")
+]
+WarmupOption = Annotated[int, typer.Option(help="Optimizer steps over which the learning rate rises from 0.", min=0)]
+FinalOption = Annotated[
+    bool, typer.Option("--final", help="Train on all rows, for production: nothing is held out or measured.")
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the files of an earlier training in --output-dir.")
+]
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -58,45 +91,23 @@ class _Job:
 
 @with_data_options()
 def train(
-    preset_name: Annotated[str, typer.Option("--preset", help="Name of a preset, or path to its .yaml file.")],
-    output_dir: Annotated[
-        Path, typer.Option("--output-dir", help="Folder for checkpoint.pt, metrics.json and curves.png.")
-    ],
+    preset_name: PresetOption,
+    output_dir: OutputOption,
     config_file: ConfigOption = None,
     *,
     source: dict[str, Any],
-    model: Annotated[
-        str | None, typer.Option(help="Model size: quick, small or large. Default: quick; small on a GPU.")
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Maximum number of epochs; with --final, the exact one. Default: the preset's.", min=1),
-    ] = None,
-    metric: Annotated[str, typer.Option(help="Validation metric that selects the best epoch.")] = "macro_f1",
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)] = 0,
+    model: ModelOption = None,
+    epochs: EpochsOption = None,
+    metric: MetricOption = "macro_f1",
+    seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Make the training repeatable on a GPU too; slower.")
-    ] = False,
-    weights: Annotated[
-        str, typer.Option("--class-weights", help="How rare classes are weighted: balanced, sqrt, effective or none.")
-    ] = "balanced",
-    oversample: Annotated[
-        bool,
-        typer.Option("--oversample", help="Draw rows of rare classes more often; use it with --class-weights none."),
-    ] = False,
-    allow_double: Annotated[
-        bool, typer.Option("--allow-double", help="Allow class weights and oversampling together.")
-    ] = False,
-    warmup_steps: Annotated[
-        int, typer.Option(help="Optimizer steps over which the learning rate rises from 0.", min=0)
-    ] = 0,
-    final: Annotated[
-        bool, typer.Option("--final", help="Train on all rows, for production: nothing is held out or measured.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the files of an earlier training in --output-dir.")
-    ] = False,
+    deterministic: DeterministicOption = False,
+    weights: WeightsOption = "balanced",
+    oversample: OversampleOption = False,
+    allow_double: AllowDoubleOption = False,
+    warmup_steps: WarmupOption = 0,
+    final: FinalOption = False,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Train a model from a preset; write its checkpoint, its metrics and its training curves."""
     from core.data.sources.fetch import fetch_missing
