@@ -6,6 +6,7 @@ The two functions of the training guide can be imported from here. They are load
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "quick_start_training", "setup_optimized_training"]
 __version__ = "0.1.0"
+
+# Whoever wants the log adds a handler (see `core.logs`); without one, Python would print warnings to the terminal.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -158,6 +158,10 @@ class CellTask(TrainingTask):
         self._folder = folder
         self._on_finished = on_finished
 
+    def __str__(self) -> str:
+        cell = self._cell
+        return f"{cell.candidate.name}, seed {cell.seed}, {cell.split}"
+
     def attempt(self) -> tuple[Callable[..., Iterator[CellResult]], Sequence[Any]]:
         """Return the training of the cell and its arguments."""
         return train_cell, (self._cell, self._share(), self._job)

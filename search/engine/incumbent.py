@@ -85,6 +85,9 @@ class IncumbentTraining(TrainingTask):
         if path.is_file():
             self._read()
 
+    def __str__(self) -> str:
+        return "incumbent"
+
     @property
     def ended(self) -> bool:
         """Whether the training is complete or has failed for good."""

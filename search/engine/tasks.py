@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -15,6 +16,7 @@ from search.storage.filesystem import StorageError
 from search.storage.monitor import StorageMonitor
 from search.study.retries import RetryPolicy, TrainingFailure
 
+_LOG = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 
 
@@ -76,7 +78,7 @@ class TaskRunner:
         Args:
             engine: the engine that runs them.
             resources: the resources that the process of each task gets.
-            attempts: how often the process of a task may die, and how often in a row the storage may be unavailable.
+            attempts: see `RetryPolicy.attempts`.
             monitor: knows whether a remote storage is available; None where files go to this machine's own disk.
             max_concurrent: number of tasks that may run at a time.
         """
@@ -150,7 +152,10 @@ class TaskRunner:
             task.deaths.append(failure.reason)
         elif failure.cause == "storage":
             task.refusals += 1
-        match self._policy.decide(failure.cause, len(task.deaths), task.refusals):
+        consequence = self._policy.decide(failure.cause, len(task.deaths), task.refusals)
+        details = {"cause": failure.cause, "reason": failure.reason, "deaths": len(task.deaths)}
+        _LOG.warning("training process failed", extra={"task": str(task), **details, "consequence": consequence})
+        match consequence:
             case "retry":
                 if failure.cause == "storage" and self._monitor is not None:
                     self._monitor.report_failure(failure.reason)

@@ -97,7 +97,7 @@ class Winner(_Part):
     hyperparameters: dict[str, Any]
     """Its six hyperparameters, by name."""
     out_of_fold: dict[str, Estimate]
-    """Its metrics over all folds, averaged over the seeds, by name."""
+    """Its metrics over all folds, averaged over the seeds, by name; as scores, so that NLL is negated."""
     final_epochs: int
     """Median of the epochs at which its trainings were best: how long to train on all data."""
 

@@ -74,7 +74,8 @@ class FinalTestResult:
         macro_f1: macro-F1 of the model.
         direction_auc: direction AUC of the model.
         lead: macro-F1 of the model less that of the best baseline of each draw.
-        best_baseline: name of the baseline with the highest macro-F1 on the rows themselves.
+        best_baseline: name of the gating baseline (see `search.confirmation.certify`) with the highest macro-F1 on the
+            rows themselves.
     """
 
     macro_f1: Interval

@@ -55,7 +55,7 @@ class Decision:
 
     @property
     def reason(self) -> str:
-        """Why the trial was stopped, in words."""
+        """Why the trial was stopped, in words; without meaning if it was not."""
         if self.rank == 0:
             return f"value is not finite at epoch {self.rung}"
         return f"stopped at rung {self.rung}: rank {self.rank} of {self.seen}, not in the top {self.kept}"

@@ -50,7 +50,7 @@ class Rules:
         grace: the first rung, in epochs.
         reduction: ASHA's reduction factor, see `search.study.asha`.
         concurrency: how many trials may run at a time.
-        attempts: how often a trial's process may die before the trial is given up.
+        attempts: a trial is given up at this death of its process.
         tolerance: relative difference up to which an epoch that is run again counts as the same.
     """
 
@@ -213,7 +213,6 @@ class Controller:
             number: number of the trial.
             failure: why the process reports no epoch; it may be gone.
         """
-        _LOG.warning("trial failed", extra={"trial": number, "cause": failure.cause, "reason": failure.reason})
         trial = self.study.trials[number]
         if failure.cause in ("death", "out of memory"):
             failure = self._record_death(trial, failure)
@@ -223,7 +222,10 @@ class Controller:
             self.running.discard(number)
             return
         deaths = len(trial.deaths)
-        match self._retry_policy.decide(failure.cause, deaths, self._storage_refusals.get(number, 0)):
+        consequence = self._retry_policy.decide(failure.cause, deaths, self._storage_refusals.get(number, 0))
+        details = {"cause": failure.cause, "reason": failure.reason, "deaths": deaths, "consequence": consequence}
+        _LOG.warning("trial process failed", extra={"trial": number, **details})
+        match consequence:
             case "retry":
                 if failure.cause == "storage" and self.monitor is not None:
                     self.monitor.report_failure(failure.reason)
@@ -275,7 +277,8 @@ class Controller:
     def on_released(self, number: int, attempt_id: int) -> None:
         """Handle that an attempt at a trial has no process any more.
 
-        If the trial has not ended, it is started again when the campaign is resumed.
+        If the trial has neither ended nor been queued again (see `on_failure`), it is started again when the campaign
+        is resumed.
 
         Args:
             number: number of the trial.

@@ -11,7 +11,7 @@ from typing import Literal
 from core.errors import ConfigError
 
 Cause = Literal["failure", "death", "out of memory", "storage", "unfit node"]
-Verdict = Literal["retry", "give up", "end campaign"]
+Consequence = Literal["retry", "give up", "end campaign"]
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class RetryPolicy:
     """Decides what follows a failed training, by the cause of the failure.
 
     Attributes:
-        attempts: number of deaths of its process after which a training is given up, and number of failures of the
-            storage in a row that are waited out.
+        attempts: a training is given up at this death of its process. The storage may fail this many times in a row for
+            it; the next failure ends the campaign.
         has_remote_storage: whether checkpoints go to a storage that may recover by itself, as a full disk does not.
     """
 
     attempts: int
     has_remote_storage: bool = False
 
-    def decide(self, cause: Cause, deaths: int, refusals: int) -> Verdict:
+    def decide(self, cause: Cause, deaths: int, refusals: int) -> Consequence:
         """Return what follows a failure.
 
         Args:

@@ -103,7 +103,7 @@ class TrialRecord:
         params: the six hyperparameters, by name.
         origin: what proposed the trial: the sampler, or the preset or campaign whose values were tried first.
         epochs: the epochs reported so far, by number from 1.
-        attempts: how often the trial was started in this generation.
+        attempts: how often the trial was started since the campaign was last taken over.
         outcome: the final status; None while the trial runs or can still be resumed.
         reason: why the trial is not complete; empty if it is.
         deaths: why its process died, one entry for each death.

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -166,3 +168,10 @@ def test_levels_and_handlers_are_restored_after_an_error_too() -> None:
     finally:
         logger.setLevel(before[1][0])
         logger.removeHandler(first)
+
+
+@pytest.mark.parametrize("package", logs.LOGGERS)
+def test_what_nobody_listens_to_is_not_printed(package: str) -> None:
+    code = f"import logging, {package}; logging.getLogger('{package}.anything').warning('unheard')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""

@@ -61,7 +61,7 @@ def make_searched_campaign(root: Path, data: DataConfig | None = None) -> Path:
         for result in trainer:
             end = ("complete", "") if trainer.finished else None
             if number == 0:
-                end = ("stopped", "stopped at rung 1: place 2 of 2, of which 1 go on")
+                end = ("stopped", "stopped at rung 1: rank 2 of 2, not in the top 1")
             study.report(number, study.trials[number].recordable(make_epoch_record(result)), end)
             if number == 0:
                 break

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ConfigError
-from search.study.retries import Cause, RetryPolicy, TrainingFailure, Verdict
+from search.study.retries import Cause, Consequence, RetryPolicy, TrainingFailure
 
 counts = st.integers(0, 100)
 attempts = st.integers(1, 100)
@@ -61,7 +61,7 @@ def test_a_full_disk_of_this_machine_ends_the_campaign_at_once(attempts: int, de
         ("death", 1, 9, "retry"),  # nor does the storage count as a death
     ],
 )
-def test_the_bounds_of_three_attempts(cause: Cause, deaths: int, refusals: int, verdict: Verdict) -> None:
+def test_the_bounds_of_three_attempts(cause: Cause, deaths: int, refusals: int, verdict: Consequence) -> None:
     assert RetryPolicy(3, has_remote_storage=True).decide(cause, deaths, refusals) == verdict
 
 
@@ -72,7 +72,7 @@ def test_a_training_of_one_attempt_is_never_started_again_after_a_death() -> Non
 @pytest.mark.parametrize("cause", get_args(Cause))
 @pytest.mark.parametrize("remote", [False, True])
 def test_every_cause_has_a_verdict(cause: Cause, remote: bool) -> None:
-    assert RetryPolicy(3, remote).decide(cause, 1, 1) in get_args(Verdict)
+    assert RetryPolicy(3, remote).decide(cause, 1, 1) in get_args(Consequence)
 
 
 @pytest.mark.parametrize(
