@@ -57,7 +57,7 @@ def set_verbosity(verbose: bool, quiet: bool) -> None:
         ConfigError: both are set.
     """
     if verbose and quiet:
-        raise ConfigError("--verbose and --quiet exclude each other", "Give one of them")
+        raise ConfigError("--verbose and --quiet cannot be combined", "Use one of them")
     err.quiet = quiet
     for name in logs.LOGGERS:
         logger = logging.getLogger(name)

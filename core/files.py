@@ -210,8 +210,18 @@ def reading(path: Path, remedy: str = "Restore it from a backup") -> Iterator[No
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or repr(error)
-        raise ConfigError(f"{path} cannot be read ({' '.join(str(reason).split())[:200]})", remedy) from None
+        raise ConfigError(f"{path} cannot be read ({_reason(error)})", remedy) from None
+
+
+def _reason(error: Exception) -> str:
+    """Return in plain words what is wrong with a file, given the error that reading it raised."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}" if error.args else "a key is missing"
+    if isinstance(error, (TypeError, IndexError, AttributeError, RecursionError)):
+        return "its content is not of the expected form"
+    return " ".join(str(error).split())[:200] or "its content is not of the expected form"
 
 
 class _Loader(yaml.SafeLoader):  # the loader in C crashes the process on deeply nested input

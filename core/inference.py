@@ -128,7 +128,7 @@ class TrainedModel:
             make_checklist(trained.config, trained.findings)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             reason = (str(error).strip().splitlines() or [""])[0]
-            raise ConfigError(f"{path} holds no whole trained model ({reason[:100]})", "Train again") from None
+            raise ConfigError(f"{path} is not a complete trained model ({reason[:100]})", "Train again") from None
         return trained
 
     def build(self, device: torch.device) -> HybridCNNLSTM:
@@ -182,7 +182,7 @@ class TrainedModel:
         table = pd.concat(tables, ignore_index=True)
         if table.empty:
             raise DataError(
-                f"No window of {self.data.window} bars is whole after the warm-up of the features", "Use more bars"
+                f"No window of {self.data.window} bars is complete after the warm-up of the features", "Use more bars"
             )
         return table.sort_values(["timestamp", "symbol"], ignore_index=True)
 

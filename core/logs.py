@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,17 +16,21 @@ LOGGERS = ("core", "search")
 """Roots of all loggers of this program; the loggers of other libraries are left alone."""
 _STANDARD_FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
 _SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
-_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s]+(?=@)")
+_CREDENTIALS_IN_URL = re.compile(r"(?<=://)(?:[^/\s]+|[^/\s:]+:(?!\d+/)\S+)(?=@)")
+_SECRET_IN_QUERY = re.compile(
+    r"([?&][^=&\s]*(?:secret|token|password|signature|credential|key)[^=&\s]*=)[^&\s]+", re.IGNORECASE
+)
 _MIN_SECRET_LENGTH = 6
 """Minimum length in characters; hiding shorter values, such as `1`, would make the log unreadable."""
 
 
 def without_secrets(text: str) -> str:
     """Return the text without credentials in URLs and without the values of secret environment variables."""
-    text = _CREDENTIALS_IN_URL.sub("***", text)
-    for name, value in os.environ.items():
-        if len(value) >= _MIN_SECRET_LENGTH and _SECRET_NAME.search(name):
-            text = text.replace(value, "***")
+    text = _SECRET_IN_QUERY.sub(r"\1***", _CREDENTIALS_IN_URL.sub("***", text))
+    secrets = (value for name, value in os.environ.items() if _SECRET_NAME.search(name))
+    for secret in sorted(secrets, key=len, reverse=True):  # a short one may be the beginning of a longer one
+        if len(secret) >= _MIN_SECRET_LENGTH:
+            text = text.replace(secret, "***")
     return text
 
 
@@ -34,6 +39,8 @@ def _redact(value: Any) -> Any:
 
     Secrets must be hidden before the value becomes a line: JSON escapes quotes, so a secret with one no longer matches.
     """
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no number that is not finite
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Mapping):
@@ -53,16 +60,15 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
-        content = {
+        content = _extra_fields(record) | {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_extra_fields(record),
         }
         if record.exc_info:
             content["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(_redact(content), ensure_ascii=False)
+        return json.dumps(_redact(content), ensure_ascii=False, allow_nan=False)
 
 
 class PlainLines(logging.Formatter):

@@ -16,7 +16,7 @@ from core.config import DataConfig
 EMBARGO_SHARE = 0.01
 """Minimum embargo, as a share of the span."""
 FOLD_SPAN = (0.35, 0.70)
-"""Part of the span that the test blocks of the folds tile; it ends before val, so that no fold touches val or test."""
+"""Part of the span that the test blocks of the folds cover; it ends before val, so that no fold touches val or test."""
 INNER_VAL_SHARE = 0.15
 """Share of the time before a fold's test block that is the val split of the fold."""
 

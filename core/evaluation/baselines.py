@@ -122,7 +122,7 @@ BASELINES = {
 
 
 def bayes(dataset: Dataset, config: SyntheticConfig, rows: np.ndarray) -> np.ndarray:
-    """Predict what one who knows the synthetic market's recipe would: the best that any model can do.
+    """Predict from the rule that generates the synthetic market, which is the best that any model can do.
 
     Args:
         dataset: of a synthetic market whose optimum is known, with labels of its returns.

@@ -95,7 +95,7 @@ def check_lines(findings: Findings) -> list[ChecklistLine]:
 
 
 def target_lines(findings: Findings) -> list[ChecklistLine]:
-    """Set the measurements beside the guide's table of targets.
+    """Compare the measurements with the guide's table of targets.
 
     A measurement above its range is no success: it calls for the search of a leak.
     """

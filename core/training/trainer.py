@@ -96,7 +96,7 @@ class Trainer:
         dataset.check_batch_size(config.trainer.batch_size)
         if len(dataset.val) == 0 and (config.trainer.schedule == "plateau" or config.trainer.patience is not None):
             raise ConfigError(
-                "Without validation rows there is no score to wait for",
+                "Without validation rows no score can be computed",
                 "Use another schedule than plateau, and no patience",
             )
         self.config = config
@@ -298,7 +298,9 @@ class Trainer:
             ConfigError: the state is of a training with another recipe.
         """
         if state["config"] != self.config.model_dump(mode="json"):
-            raise ConfigError("The state is of a training with another recipe", "Resume it with its own recipe")
+            raise ConfigError(
+                "The saved state belongs to a training with another recipe", "Resume it with its own recipe"
+            )
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])

@@ -153,7 +153,7 @@ def copy_campaign(folder: Path, storage: Storage, copied: dict[str, tuple[int, i
 
 
 def _is_copied(name: str) -> bool:
-    """Return whether a file belongs into the backup, by its name in the campaign's folder."""
+    """Return whether a file belongs in the backup, by its name in the campaign's folder."""
     return name in _COPIED_FILES or _CELL_FILE.fullmatch(name) is not None
 
 

@@ -25,7 +25,7 @@ class CampaignSummary:
         winner: the winner's row of the trials table; None without a full-fidelity trial.
         incumbent: the record of the incumbent's training.
         baselines: metrics on val of predictions that need no network, by name: `majority` for the majority class and,
-            on the synthetic market, `bayes` for one who knows its recipe.
+            on the synthetic market, `bayes` for predictions from the rule that generates it.
         counts: number of trials by status.
         ended_by: the budget that ran out (`trials`, `hours`, `epochs`, `convergence`), or `stopped` or `interrupted`.
         differences: descriptions of epochs that were run again with another result.

@@ -92,7 +92,7 @@ def attach(
 
 def status(name: NameArgument, root: RootOption = ROOT) -> None:
     """Show how far a campaign is, while it runs or afterwards, and what to do next."""
-    from search.campaign.status import read_campaign_status  # Optuna takes seconds to import
+    from search.campaign.status import read_campaign_status
 
     progress = read_campaign_status(root, name)
     for line in progress.lines():

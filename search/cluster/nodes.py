@@ -24,7 +24,7 @@ MIN_FREE_DISK = 1 << 30
 MIN_FREE_MEMORY = 1 << 30
 """Bytes of memory that have to be free."""
 MAX_CLOCK_SKEW_SECONDS = 30.0
-"""How far clocks may differ: object stores refuse requests of another time, and logs could not be compared."""
+"""How far clocks may differ: object stores refuse requests whose time is off, and logs could not be compared."""
 _MEMORY_FILE = Path("/proc/meminfo")
 
 
@@ -148,7 +148,7 @@ def find_problems(node: Node, cuda: bool, data: int, expected: Software) -> list
 
 
 class UnfitNodeError(ConfigError):
-    """A machine cannot take part in the campaign as it is."""
+    """A machine does not meet the requirements of the campaign."""
 
 
 def check_machine(expected: Software, is_new: bool = False) -> None:

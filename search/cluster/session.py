@@ -181,7 +181,7 @@ def _query_node(identifier: str, entry: dict[str, Any]) -> _PendingQuery:
 
 
 def _collect(query: _PendingQuery) -> Node:
-    """Wait for a node's answers, and put them together.
+    """Wait for a node's answers and return them as one record.
 
     Raises:
         ConfigError: the node does not answer.

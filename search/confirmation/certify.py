@@ -57,7 +57,7 @@ _GATING_BASELINES = ("majority", "persistence", "logistic regression")
 _SELECTION_STREAM, _TEST_STREAM = 0, 1
 """Streams of random numbers: the draws on test do not depend on how many were needed to choose the winner."""
 _LOCATION_SETTINGS = {"files", "store", "offline", "until", "days", "symbols", "table", "exchange"}
-"""Data settings that say where the bars lie and which they are, not how they are used."""
+"""Data settings that select the bars and their location, as opposed to how they are used."""
 
 
 @dataclass(frozen=True)

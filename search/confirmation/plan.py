@@ -28,7 +28,7 @@ from search.results.predictions import INCUMBENT, TEST
 from search.study.trial_record import COMPLETE
 
 MIN_ROWS = 100
-"""Fewest usable rows of each part of a fold; a fold may be small, because all folds are judged together."""
+"""Minimum number of usable rows in each part of a fold; a fold may be small, because all folds are judged together."""
 COST_OF_EVALUATION = 0.35
 """Time that evaluating a row takes, as a fraction of the time that training on a row takes."""
 
@@ -265,7 +265,7 @@ def _agreed_settings(
         text = " ".join(f"--{name} {value}" for name, value in options.items())
         raise ConfigError(
             f"The confirmation of {campaign.config.name} was begun with {text}",
-            "Continue it with these settings: name no others",
+            "Continue it with these settings, or leave the options out",
         )
     return begun, incumbent
 

@@ -28,7 +28,7 @@ class ControllerSearcher(Searcher):
         self._started: dict[str, tuple[int, int]] = {}  # number and attempt_id, by Tune's identifier of the trial
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return no state: Tune pickles searchers into an experiment record, which nobody needs."""
+        """Return no state: Tune pickles searchers into an experiment record, which is not used."""
         return {}
 
     def suggest(self, trial_id: str) -> Any:
@@ -75,7 +75,7 @@ class ControllerScheduler(FIFOScheduler):
         self._controller = controller
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return no state: Tune pickles schedulers into an experiment record, which nobody needs."""
+        """Return no state: Tune pickles schedulers into an experiment record, which is not used."""
         return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:

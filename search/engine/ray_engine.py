@@ -159,7 +159,7 @@ def run_tuner(
         trainable: trainable class like `search.engine.trainable.TrainingTrial`.
         requirements: Ray resources that are reserved for each trial, by name.
         controller: the controller, which makes every decision about the trials.
-        scratch: folder for the files that Tune writes, which nobody needs.
+        scratch: folder for the files that Tune writes, which are not used afterwards.
         on_step: function to call often, between the steps of trials.
         starting: number of trial processes that will start at once; they wait for each other.
     """

@@ -84,7 +84,7 @@ class Head:
         if not path.startswith("/") or not path.strip("/") or not path.isprintable():
             raise ConfigError(
                 f"--remote-results {self.results!r} is not an absolute path of a folder",
-                "Begin it with / or ~/, as it is on the head",
+                "Start it with / or ~/: it is a path on the head",
             )
 
     def entrypoint(self, command: Sequence[str], with_file: bool = False, with_presets: bool = False) -> str:

@@ -17,7 +17,7 @@ from search.study.journal_file import read_committed
 from search.study.journal_records import read_records
 from search.study.trial_record import TrialRecord
 
-if TYPE_CHECKING:  # pandas and Optuna take longer to import than `status` and `--help` may take
+if TYPE_CHECKING:  # pandas takes longer to import than `status` and `--help` may take
     import pandas as pd
 
     from search.results.verdict import Verdict
@@ -275,6 +275,8 @@ class CampaignFolder:
     def read_trials(self) -> pd.DataFrame:
         """Read the trials table, with the columns and types of `search.results.tables.TRIAL_TYPES`.
 
+        A metric that is newer than the campaign is NaN.
+
         Raises:
             ConfigError: the table is missing or damaged.
         """
@@ -283,7 +285,7 @@ class CampaignFolder:
         from search.results.tables import TRIAL_TYPES
 
         with reading(self.trials_table, "Resume the campaign: it writes the table again from its journal"):
-            return pd.read_parquet(self.trials_table)[list(TRIAL_TYPES)].astype(TRIAL_TYPES)
+            return pd.read_parquet(self.trials_table).reindex(columns=list(TRIAL_TYPES)).astype(TRIAL_TYPES)
 
     def read_curves(self) -> pd.DataFrame:
         """Read the curves table: a row for each trial and epoch.

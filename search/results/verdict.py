@@ -54,7 +54,7 @@ class RankingLead(_Part):
     value: Number
     """The winner's metric less the incumbent's."""
     low: Number
-    """Lower end of the interval; above 0, the lead is no luck."""
+    """Lower end of the interval; if it is above 0, the lead is unlikely to be luck."""
     high: Number
     """Upper end of the interval."""
 

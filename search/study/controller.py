@@ -77,7 +77,7 @@ class Controller:
         monitor: tells whether a remote storage is available; None where files go to this machine's own disk.
         running: numbers of the trials that are running.
         waiting: numbers of the trials that wait to be started again.
-        end_reason: why no more trials are started; None as long as they are.
+        end_reason: why no more trials are started; None while more may be.
         failure: the error that made it impossible to continue.
     """
 

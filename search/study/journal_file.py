@@ -37,7 +37,8 @@ def read_committed(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Return the lines of a journal and their size in bytes, without a last transaction that a crash left incomplete.
 
     Raises:
-        ConfigError: the file cannot be read, or a line other than the last is not a JSON object.
+        ConfigError: the file cannot be read, a line other than the last is not a JSON object, or the size of a
+            transaction is not a positive whole number.
     """
     try:
         content = path.read_bytes()
@@ -57,16 +58,18 @@ def read_committed(path: Path) -> tuple[list[dict[str, Any]], int]:
                 raise ConfigError(f"{path} is damaged at line {number}", "Restore it from a backup")
             break
         lines.append(line)
-    count = _count_committed(lines)
+    count = _count_committed(lines, path)
     return lines[:count], sum(len(text) for text in texts[:count])
 
 
-def _count_committed(lines: list[dict[str, Any]]) -> int:
-    """Return how many of the lines belong to complete transactions."""
+def _count_committed(lines: list[dict[str, Any]], path: Path) -> int:
+    """Return how many of the lines belong to complete transactions; the path is for the message of an error."""
     first = 0
     while first < len(lines):
         act = lines[first].get(ACT)
         count = act.get(LINES, 1) if isinstance(act, dict) else 1
+        if type(count) is not int or count < 1:
+            raise ConfigError(f"{path} is damaged at line {first + 1}", "Restore it from a backup")
         if first + count > len(lines):
             break
         first += count

@@ -72,13 +72,14 @@ def read_records(lines: Sequence[Mapping[str, Any]], name: str) -> list[TrialRec
     """
     if not lines or (lines[0]["op_code"], lines[0]["study_name"]) != (Operation.CREATE_STUDY, name):
         raise ValueError(f"it is not the journal of campaign {name}")
-    attributes: list[dict[str, Any]] = []
-    params: list[dict[str, Any]] = []
+    attributes: dict[int, dict[str, Any]] = {}  # by number, so that no negative one finds the last
+    params: dict[int, dict[str, Any]] = {}
     for line in lines:
         match line["op_code"]:
             case Operation.CREATE_TRIAL:
-                attributes.append(dict(line.get("user_attrs", {})))
-                params.append({})
+                number = len(attributes)
+                attributes[number] = dict(line.get("user_attrs", {}))
+                params[number] = {}
             case Operation.SET_PARAM:
                 distribution = json.loads(line["distribution"])
                 params[line["trial_id"]][line["param_name"]] = _value(line["param_value_internal"], distribution)
@@ -86,7 +87,7 @@ def read_records(lines: Sequence[Mapping[str, Any]], name: str) -> list[TrialRec
                 attributes[line["trial_id"]] |= line["user_attr"]
     return [
         record_from_attributes(number, params[number], attributes[number])
-        for number in range(len(attributes))
+        for number in attributes
         if ATTEMPT in attributes[number] and EARLIER_CAMPAIGN not in attributes[number]
     ]
 

@@ -118,5 +118,5 @@ class SpaceConfig(Config):
             except ValidationError as error:
                 names = ", ".join(str(item["loc"][0]) for item in error.errors())
                 raise ConfigError(
-                    f"The space of {names} reaches beyond what a training accepts", "Narrow that range"
+                    f"The space of {names} exceeds what a training accepts", "Narrow that range"
                 ) from None

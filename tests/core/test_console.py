@@ -181,7 +181,7 @@ class TestVerbosity:
         assert _run_working(monkeypatch, "--verbose", "--quiet") == 2
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert captured.err == "error: --verbose and --quiet exclude each other. Give one of them.\n"
+        assert captured.err == "error: --verbose and --quiet cannot be combined. Use one of them.\n"
 
     def test_the_last_choice_holds_and_prints_each_line_once(self, capsys: pytest.CaptureFixture[str]) -> None:
         for _ in range(2):

@@ -49,7 +49,8 @@ def test_a_json_line_holds_time_level_logger_message_and_fields() -> None:
 
 
 def test_fields_that_a_library_adds_to_every_record_are_left_out() -> None:
-    record = _record("started", trial=3, _ray_timestamp_ns=1)  # as Ray does, once it is imported
+    record = _record("started", trial=3)
+    record.__dict__["_ray_timestamp_ns"] = 1  # as Ray does, once it is imported
     assert "_ray_timestamp_ns" not in json.loads(JsonLines().format(record))
     assert PlainLines().format(record) == "info: started  trial=3"
 
@@ -81,6 +82,8 @@ def test_a_plain_line_holds_level_message_and_fields() -> None:
     [
         ("s3://key:secret@bucket/x", "s3://***@bucket/x"),
         ("from mysql://me:p@ss@host/db to file:///tmp", "from mysql://***@host/db to file:///tmp"),
+        ("postgres://me:p/w@host/db", "postgres://***@host/db"),
+        ("https://b/x?X-Amz-Signature=ab12&part=3&token=cd34", "https://b/x?X-Amz-Signature=***&part=3&token=***"),
         ("http://127.0.0.1:8265/x@y", "http://127.0.0.1:8265/x@y"),
         ("me@example.org wrote https://host/path", "me@example.org wrote https://host/path"),
     ],
@@ -175,3 +178,20 @@ def test_what_nobody_listens_to_is_not_printed(package: str) -> None:
     code = f"import logging, {package}; logging.getLogger('{package}.anything').warning('unheard')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout + done.stderr == ""
+
+
+def test_a_secret_that_begins_like_another_is_hidden_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AAA_TOKEN", "abcdef")
+    monkeypatch.setenv("ZZZ_TOKEN", "abcdefghij")
+    assert without_secrets("it is abcdefghij or abcdef") == "it is *** or ***"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_know_is_null(value: float) -> None:
+    content = json.loads(JsonLines().format(_record("ended", value=value)), parse_constant=pytest.fail)
+    assert content["value"] is None
+
+
+def test_a_field_does_not_hide_the_time_or_the_level_of_its_line() -> None:
+    content = json.loads(JsonLines().format(_record("ended", level="mine", time="mine")))
+    assert (content["level"], content["time"][:2]) == ("info", "20")

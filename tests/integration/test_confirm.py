@@ -119,7 +119,7 @@ def test_test_is_read_once_and_what_was_confirmed_is_not_searched_on(folder: Pat
     if not path.exists():
         _run(folder, "confirm", NAME, "--results", "whole")
     before = path.read_bytes()
-    assert "test is read once" in _run(folder, "confirm", NAME, "--seeds", "5", "--results", "whole")
+    assert "the test rows are read only once" in _run(folder, "confirm", NAME, "--seeds", "5", "--results", "whole")
     assert "has read its test span" in _run(folder, "resume", NAME, "--trials", "9", "--results", "whole", code=2)
     assert path.read_bytes() == before
     assert "export small" not in _run(folder, "export", NAME, "--as", "mine", "--results", "whole")

@@ -19,6 +19,9 @@ PLANTS = {
     "results reach for the engine": ("search/results/manifest.py", "from search.engine import job"),
     "a campaign reaches for Ray": ("search/campaign/run.py", "from ray import tune"),
     "the engine reaches for Optuna": ("search/engine/tasks.py", "import optuna"),
+    "the remote package reaches for Ray": ("search/remote/archive.py", "import ray"),
+    "statistics reach for the settings": ("search/statistics/sharpe.py", "import search.config"),
+    "a package that no layer names": ("search/reports.py", "import search.cli.app"),
     "a new file in a package": ("search/statistics/extra.py", "from search.campaign import plan"),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,9 @@ from search.config import CampaignConfig, study_settings
 from search.results import manifest
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, VERDICT_FILE, CampaignFolder
 from search.study.replay import replay_study
+from tests.helpers.tracked import ROOT, tracked_files
 
-ROOT = Path(__file__).parents[2]
-
-
-def _tracked(pattern: str) -> list[Path]:
-    """The files that git tracks: what lies around beside them, after a demo for example, is nobody's concern here."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--", pattern], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout
-    return [ROOT / name for name in sorted(listed.split("\0")) if name]
-
-
-CAMPAIGNS = [path.parent for path in _tracked(f"results/*/{VERDICT_FILE}")]
+CAMPAIGNS = [path.parent for path in tracked_files(f"results/*/{VERDICT_FILE}")]
 LARGEST = 5 * 2**20
 
 
@@ -46,7 +35,7 @@ def test_shipped_presets_are_what_their_campaigns_give_byte_for_byte(monkeypatch
 @pytest.mark.parametrize("folder", CAMPAIGNS, ids=lambda folder: folder.name)
 def test_a_committed_campaign_is_whole_small_and_can_be_audited(folder: Path) -> None:
     manifest.check_manifest(CampaignFolder(folder))
-    assert sum(path.stat().st_size for path in _tracked(f"results/{folder.name}")) < LARGEST
+    assert sum(path.stat().st_size for path in tracked_files(f"results/{folder.name}")) < LARGEST
     content = read_yaml(folder / CONFIG_FILE)
     config = parse(CampaignConfig, content["config"], str(folder))
     replayed = replay_study(folder / JOURNAL_FILE, study_settings(config))

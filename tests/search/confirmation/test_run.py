@@ -282,7 +282,7 @@ def test_a_verdict_that_the_manifest_lists_is_final_although_cells_were_left_beh
     left_cell.mkdir(parents=True)
     before = (folder / VERDICT_FILE).read_bytes()
     result = _confirm(confirmed)
-    assert "test is read once" in result.output
+    assert "the test rows are read only once" in result.output
     assert not left_cell.parent.exists()
     assert (folder / VERDICT_FILE).read_bytes() == before
 
@@ -299,8 +299,8 @@ def test_a_listed_verdict_that_was_changed_or_removed_is_not_made_again(confirme
 def test_a_confirmation_that_ended_before_its_manifest_is_not_concluded(confirmed: Path, root: Path) -> None:
     shutil.copy(root / NAME / MANIFEST_FILE, confirmed / NAME)
     (confirmed / NAME / CELLS).mkdir()
-    assert confirm._closed(CampaignFolder(confirmed / NAME)) is None
-    assert confirm._closed(CampaignFolder(root / NAME)) is None
+    assert confirm._final_verdict(CampaignFolder(confirmed / NAME)) is None
+    assert confirm._final_verdict(CampaignFolder(root / NAME)) is None
 
 
 def _confirm(root: Path) -> Result:

@@ -63,6 +63,9 @@ DAMAGE: dict[str, bytes] = {
     "a number": b"3\n",
     "null": b"null\n",
     "nested too deep": b"[" * 100_000,
+    "a transaction of no line": b'{"op_code": 0, "act": {"lines": 0}}\n' * 2,
+    "a transaction without end": b'{"op_code": 0, "act": {"lines": -1}}\n' * 2,
+    "a transaction of text": b'{"op_code": 0, "act": {"lines": "x"}}\n' * 2,
     "bytes": bytes(range(256)) * 10,
 }
 

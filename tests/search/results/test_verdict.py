@@ -13,9 +13,9 @@ from core.errors import ConfigError
 from core.files import write_json
 from search.results.folder import VERDICT_FILE
 from search.results.verdict import Estimate, GateResult, Verdict, parse_ledger_entry, read_verdict
+from tests.helpers.tracked import tracked_files
 
-ROOT = Path(__file__).parents[3]
-COMMITTED = sorted((ROOT / "results").glob(f"*/{VERDICT_FILE}"))
+COMMITTED = tracked_files(f"results/*/{VERDICT_FILE}")
 TEST_FIELDS = ("test", "checklist", "tradable", "overfitting", "earlier_looks")
 
 
@@ -127,5 +127,5 @@ def test_reading_a_verdict_imports_no_heavy_library() -> None:
         "import sys, search.results.verdict\n"
         "print([name for name in ('pandas', 'scipy', 'sklearn', 'torch', 'ray', 'optuna') if name in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
