@@ -167,7 +167,7 @@ class CampaignConfig(Config):
 
         Args:
             fingerprint: fingerprint of the dataset.
-            version: version of `core`.
+            version: `core.__version__`, which stands for the code of the training.
             recipe: training recipe of the trials, with the hyperparameters of the base preset.
 
         Returns:

@@ -45,12 +45,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def interval_microseconds(interval: str) -> int:
-    """Return the length in microseconds of an interval such as 1s, 5m, 1h, 1d."""
+    """Return the length in microseconds of an interval such as 1s, 5m, 1h, 1d.
+
+    >>> interval_microseconds("5m")
+    300000000
+    """
     return int(interval[:-1]) * _UNITS[interval[-1]]
 
 
 def interval_text(microseconds: int) -> str:
-    """Return the shortest name of an interval of this length: the inverse of `interval_microseconds`."""
+    """Return the shortest name of an interval of this length: the inverse of `interval_microseconds`.
+
+    >>> interval_text(3_600_000_000)
+    '1h'
+    """
     unit = max((name for name, length in _UNITS.items() if microseconds % length == 0), key=_UNITS.__getitem__)
     return f"{microseconds // _UNITS[unit]}{unit}"
 

@@ -25,6 +25,9 @@ def forward_returns(close: np.ndarray, horizon: int) -> np.ndarray:
 
     Returns:
         Log returns `[T]`; the last h are NaN, because their future is unknown.
+
+    >>> forward_returns(np.array([1.0, 2.0, 4.0]), horizon=1).round(3).tolist()
+    [0.693, 0.693, nan]
     """
     returns = np.full(len(close), np.nan)
     if len(close) > horizon:
@@ -73,6 +76,9 @@ def by_thresholds(scores: np.ndarray, low: float, high: float) -> np.ndarray:
 
     Returns:
         Labels, int8 `[T]`.
+
+    >>> by_thresholds(np.array([-2.0, 0.0, 2.0, np.nan]), low=-1.0, high=1.0) == [SELL, HOLD, BUY, NO_LABEL]
+    array([ True,  True,  True,  True])
     """
     labels = np.full(len(scores), HOLD, dtype=np.int8)
     labels[scores < low] = SELL

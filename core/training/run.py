@@ -92,7 +92,7 @@ def train_model(
     Ctrl-C after the first epoch ends the training early; what it reached is written, and marked as interrupted.
 
     Args:
-        config: the whole recipe.
+        config: settings of the model, the loss, augmentation, balancing and the trainer.
         data: the settings that the dataset was made with.
         dataset: the dataset to train on; its test rows are not read. Without val rows, the last epoch is kept.
         output: folder for the checkpoint, the metrics and the curves.

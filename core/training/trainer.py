@@ -83,7 +83,7 @@ class Trainer:
         """Build model, loss and optimizer.
 
         Args:
-            config: the whole recipe.
+            config: settings of the model, the loss, augmentation, balancing and the trainer.
             dataset: holds windows, labels and splits; one without val rows is trained on without a score, and the last
                 epoch counts as the best.
             device: device that the data lie on and the model runs on.

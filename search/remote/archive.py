@@ -41,7 +41,7 @@ def pack(folder: Path, ledger_lines: str) -> bytes:
     last, up to its last whole entry, so that it contains everything that the tables do.
 
     Args:
-        folder: the campaign's folder.
+        folder: folder of the campaign; its journal is packed up to its last complete transaction.
         ledger_lines: the campaign's lines of the ledger.
 
     Returns:

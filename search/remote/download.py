@@ -147,8 +147,8 @@ def check_can_replace(folder: Path, fetched: Path) -> None:
     """Check that nothing is lost when a fetched folder replaces the local one.
 
     Args:
-        folder: the local folder.
-        fetched: the fetched folder.
+        folder: the campaign's folder on this machine, which need not exist.
+        fetched: the folder that was received and unpacked, still under a temporary name.
 
     Raises:
         ConfigError: the local folder is another campaign's, has a longer journal, is in use, or holds files or a

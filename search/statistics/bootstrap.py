@@ -53,6 +53,9 @@ def block_length(horizon: int, bar: int) -> int:
     Args:
         horizon: how far a label looks ahead, in bars.
         bar: length of a bar in microseconds.
+
+    >>> block_length(horizon=1, bar=300_000_000), block_length(horizon=12, bar=300_000_000)
+    (72, 96)
     """
     return max(_BLOCK_HORIZONS * horizon, ceil(_BLOCK_SECONDS * 1e6 / bar))
 

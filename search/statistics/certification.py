@@ -100,7 +100,7 @@ def score_candidates(
         metric: metric by which candidates are ranked.
         block: length of a block of the bootstrap, in instants.
         rng: source of the draws.
-        draws: number of draws.
+        draws: number of bootstrap draws behind each interval.
 
     Returns:
         The candidates' scores by name, and the incumbent's figures by metric.
@@ -150,7 +150,7 @@ def score_final_test(
         baselines: by baseline's name, its predictions of the same rows.
         block: length of a block of the bootstrap, in instants.
         rng: source of the draws.
-        draws: number of draws.
+        draws: number of bootstrap draws behind each interval.
     """
     instants = np.unique(model.instants)
     weights = resample(len(instants), block, rng, draws)

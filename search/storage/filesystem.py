@@ -59,7 +59,7 @@ class Storage:
 
         Args:
             name: the file's path inside this storage.
-            content: the whole content.
+            content: content of the file; a reader sees all of it or the earlier file.
 
         Raises:
             StorageError: the file cannot be written.

@@ -20,6 +20,9 @@ def rung_epochs(grace: int, reduction: int, max_epochs: int) -> tuple[int, ...]:
         grace: the first rung, in epochs.
         reduction: factor between one rung and the next.
         max_epochs: full fidelity, in epochs, at which no decision is needed.
+
+    >>> rung_epochs(grace=2, reduction=3, max_epochs=27)
+    (2, 6, 18)
     """
     epochs = []
     epoch = grace

@@ -37,6 +37,12 @@ class RetryPolicy:
         attempts: a training is given up at this death of its process. The storage may fail this many times in a row for
             it; the next failure ends the campaign.
         has_remote_storage: whether checkpoints go to a storage that may recover by itself, as a full disk does not.
+
+    >>> policy = RetryPolicy(attempts=3)
+    >>> [policy.decide("death", deaths, refusals=0) for deaths in (1, 2, 3)]
+    ['retry', 'retry', 'give up']
+    >>> policy.decide("storage", deaths=0, refusals=1)
+    'end campaign'
     """
 
     attempts: int

@@ -67,7 +67,7 @@ class CampaignStudy:
         """Open the journal of a campaign, or create it, and read its trials.
 
         Args:
-            path: the journal.
+            path: path of the campaign's journal file.
             settings: the settings that the proposals depend on.
             must_exist: whether a journal without a study is an error.
             clock: returns seconds; measures how long the campaign has run.
@@ -244,7 +244,7 @@ class CampaignStudy:
 
         Args:
             number: number of the trial.
-            outcome: the final status.
+            outcome: the status in which the trial ended; it is never changed.
             reason: why the trial is not complete; empty if it is.
         """
         record = self.trials[number]
@@ -337,7 +337,7 @@ def load_study(path: Path, name: str) -> optuna.Study:
     """Load the study of a journal for reading; the campaign may be running.
 
     Args:
-        path: the journal.
+        path: path of the campaign's journal file.
         name: name of the campaign.
 
     Raises:
@@ -355,7 +355,7 @@ def copy_study(path: Path, name: str, url: str) -> int:
     """Copy the study of a campaign into another storage of Optuna.
 
     Args:
-        path: the journal.
+        path: path of the campaign's journal file.
         name: name of the campaign, and of the copied study.
         url: URL of the storage, such as `sqlite:///studies.db`.
 

@@ -82,7 +82,7 @@ class TrialAssignment:
     """The trial that a training process is to run, and where to continue.
 
     Attributes:
-        number: the trial's number.
+        number: number of the trial, counted from 0 within its campaign.
         attempt_id: fencing token of this attempt, see `TrialRecord.attempt_id`.
         last_epoch: the last epoch that the journal holds, 0 for none; the training continues after it.
         params: the six hyperparameters, by name.

@@ -148,7 +148,10 @@ class _BarFile:
         self.covered = _merged([*self.covered, span])
 
     def save(self) -> None:
-        """Write the file, whole or not at all. The time after the newest bar is not marked as fetched, because bars may be published late."""
+        """Write the file, whole or not at all.
+
+        The time after the newest bar is not marked as fetched, because bars may be published late.
+        """
         if self.empty:
             return
         new = pd.DataFrame(self._new, columns=self._offered)[self._columns]
