@@ -55,8 +55,14 @@ class Display:
 
     def _description(self, trials: Sequence[TrialRecord]) -> str:
         values = [(trial.value, trial.number) for trial in trials if trial.epochs and not math.isnan(trial.value)]
-        best = "best {:.4f} (#{})".format(*max(values)) if values else "starting"
+        best = "best {:.4f} (#{})".format(*max(values, key=_rank)) if values else "starting"
         return f"trials  {best}, {sum(len(trial.epochs) for trial in trials)} epochs"
+
+
+def _rank(scored: tuple[float, int]) -> tuple[float, int]:
+    """Return what to order trials by, given value and number: of equal ones the earlier is better, as everywhere."""
+    value, number = scored
+    return value, -number
 
 
 def _format_ended(trial: TrialRecord) -> str:

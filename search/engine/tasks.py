@@ -58,7 +58,8 @@ class TrainingTask(ABC):
 
         Args:
             failure: the failure of the last attempt.
-            error: the error that the whole campaign ends with; None if only this training is given up.
+            error: the error to raise if nothing can go on without this training, as when a storage stays away; None if
+                the failure concerns only this training.
         """
 
 

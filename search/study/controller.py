@@ -1,7 +1,7 @@
 """The controller of a running campaign: it decides which trial starts next, which is stopped, and when the run ends.
 
-An engine asks it for trials and passes on what their processes report. It alone writes to the study, and it does so
-before it answers. It knows neither Ray nor Optuna.
+An engine asks it for trials and passes on what their processes report. While trials run, it alone writes to the study,
+and it does so before it answers. It knows neither Ray nor Optuna.
 """
 
 from __future__ import annotations

@@ -40,3 +40,12 @@ def test_each_ended_trial_gets_a_line_with_its_values_and_how_it_ended() -> None
     assert "failed: said why" in text
     assert "batch 128" in text
     assert "best 0.5000 (#0), 4 epochs" in text
+
+
+def test_of_equally_good_trials_the_earlier_is_shown_as_the_best() -> None:
+    console = Console(record=True, width=200, file=None, quiet=False)
+    progress = Progress(console=console)
+    trials = [trial_record(number, [0.5]) for number in (3, 4)]
+    with progress:
+        Display(progress, trials=2).epoch(trials)
+    assert "best 0.5000 (#3)" in console.export_text()
