@@ -143,7 +143,7 @@ def test_data_unlike_the_trainings_are_refused(
 
 def test_bars_too_few_for_one_window_are_refused(trained: TrainedModel) -> None:
     short = read_market(DataConfig(synthetic=SyntheticConfig(bars=200, symbols=("AAA", "BBB")), window=16))
-    with pytest.raises(DataError, match="No window of 16 bars is whole"):
+    with pytest.raises(DataError, match="No window of 16 bars is complete"):
         trained.predict(short, CPU)
 
 
@@ -207,7 +207,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(folder: Path, tmp_path: Pat
 
 def test_a_trainers_state_is_no_trained_model(dataset: Dataset, tmp_path: Path) -> None:
     checkpoint.save_checkpoint(tmp_path / "state.pt", Trainer(recipe(), dataset, CPU).state_dict())
-    with pytest.raises(ConfigError, match="no whole trained model"):
+    with pytest.raises(ConfigError, match="not a complete trained model"):
         TrainedModel.load(tmp_path / "state.pt")
 
 

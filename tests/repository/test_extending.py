@@ -378,7 +378,7 @@ def test_a_new_gate_decides_and_is_in_the_verdict(
 
 
 def test_gates_are_listed_where_the_recipe_says() -> None:
-    users = _files_that_name("certification_gates")
+    users = _files_that_name("certification_gates") - {"search/statistics/__init__.py"}  # which lists its own face
     assert users == {"search/statistics/certification.py", "search/confirmation/certify.py"} <= _listed_files("A gate")
 
 
