@@ -1,4 +1,4 @@
-"""Every benchmark starts, and its sides do what they claim to do, at the smallest size; no figure is looked at."""
+"""Every benchmark starts and does what it claims to do, at the smallest size; timings are not checked."""
 
 from __future__ import annotations
 
