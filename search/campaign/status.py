@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import ConfigError
 from search.results.folder import VERDICT_FILE, CampaignFolder
 from search.results.manifest import manifest_lists
-from search.study.journal_file import ACT, is_held, read_committed
+from search.study.journal.file import ACT, is_held, read_committed
 from search.study.trial_record import COMPLETE, TrialRecord
 
 

@@ -148,7 +148,7 @@ def resume(
 
 def stop(name: NameArgument, root: RootOption = ROOT) -> None:
     """Ask a running campaign to end; all results are kept, and `resume` continues it."""
-    from search.study.journal_file import is_held
+    from search.study.journal.file import is_held
 
     folder = CampaignFolder.find(root, name)
     if not is_held(folder.journal):

@@ -30,7 +30,7 @@ from search.results.predictions import TEST, VAL
 from search.results.verdict import Verdict
 from search.storage.filesystem import Storage
 from search.storage.monitor import StorageMonitor
-from search.study.journal import Journal
+from search.study.journal.backend import Journal
 
 _LOG = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from core.errors import ConfigError
 from search.results.folder import JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE
 from search.results.manifest import LISTED
-from search.study import journal_file
+from search.study.journal.file import committed_bytes, is_held
 
 ALLOWED_FILES = (*LISTED, MANIFEST_FILE, LEDGER_FILE)
 """Names of the plain files that an archive may hold. Its ledger holds the lines of the campaign alone."""
@@ -50,15 +50,15 @@ def pack(folder: Path, ledger_lines: str) -> bytes:
     Raises:
         ConfigError: a file cannot be read, or the files are too large.
     """
-    was_running = journal_file.is_held(folder / JOURNAL_FILE)
+    was_running = is_held(folder / JOURNAL_FILE)
     try:
         files = {name: (folder / name).read_bytes() for name in _files_except_journal(folder)}
-        files[JOURNAL_FILE] = journal_file.committed_bytes(folder / JOURNAL_FILE)
+        files[JOURNAL_FILE] = committed_bytes(folder / JOURNAL_FILE)
     except OSError as error:
         raise ConfigError(
             f"{error.filename} cannot be read ({error.strerror})", "Check the folder and its permissions"
         ) from None
-    if was_running or journal_file.is_held(folder / JOURNAL_FILE):
+    if was_running or is_held(folder / JOURNAL_FILE):
         files.pop(MANIFEST_FILE, None)
     files[LEDGER_FILE] = ledger_lines.encode()
     if sum(len(content) for content in files.values()) > MAX_BYTES:

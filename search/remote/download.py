@@ -19,7 +19,7 @@ from search.results.folder import CONFIG_FILE, JOURNAL_FILE, LEDGER_FILE, MANIFE
 from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import LISTED
 from search.results.verdict import parse_ledger_entry
-from search.study import journal_file
+from search.study.journal.file import committed_bytes, is_held
 
 _MOVE_AWAY = "Move that folder away, or name another with --results"
 _FETCH_AGAIN = "Fetch the results again"
@@ -154,13 +154,13 @@ def check_can_replace(folder: Path, fetched: Path) -> None:
         ConfigError: the local folder is another campaign's, has a longer journal, is in use, or holds files or a
             verdict that the fetched one does not.
     """
-    if journal_file.is_held(folder / JOURNAL_FILE):
+    if is_held(folder / JOURNAL_FILE):
         raise ConfigError(f"Campaign {folder.name} is running here", "Wait until it ends, or name another --results")
     # The journals alone do not tell campaigns apart: an empty or missing one is the beginning of any other.
     is_same = _start_time(folder) is not None and _start_time(folder) == _start_time(fetched)
     if not is_same or not (folder / JOURNAL_FILE).is_file():
         raise ConfigError(f"{folder} holds another campaign of that name", _MOVE_AWAY)
-    local_journal = journal_file.committed_bytes(folder / JOURNAL_FILE)
+    local_journal = committed_bytes(folder / JOURNAL_FILE)
     fetched_journal = (fetched / JOURNAL_FILE).read_bytes()
     if not fetched_journal.startswith(local_journal):
         is_longer = local_journal.startswith(fetched_journal)

@@ -13,8 +13,8 @@ from core.errors import ConfigError
 from core.files import read_yaml, reading
 from core.presets import shipped_preset_names
 from search.config import CampaignConfig
-from search.study.journal_file import read_committed
-from search.study.journal_records import read_records
+from search.study.journal.file import read_committed
+from search.study.journal.records import read_records
 from search.study.trial_record import TrialRecord
 
 if TYPE_CHECKING:  # pandas takes longer to import than `status` and `--help` may take

@@ -11,8 +11,8 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from search.study.journal import JournalReader
-from search.study.journal_file import ACT
+from search.study.journal.backend import JournalReader
+from search.study.journal.file import ACT
 from search.study.samplers import make_sampler
 from search.study.settings import StudySettings
 from search.study.study import load_study

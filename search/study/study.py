@@ -22,8 +22,8 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState, create_trial
 
 from core.errors import ConfigError
-from search.study.journal import Journal, JournalReader
-from search.study.journal_records import (
+from search.study.journal.backend import Journal, JournalReader
+from search.study.journal.records import (
     ATTEMPT,
     DEATHS,
     DIFFERENCES,

@@ -104,7 +104,7 @@ def test_rays_searcher_tells_a_stopped_trial_as_complete() -> None:
 
 
 def test_optunas_journal_glues_a_torn_line_to_the_next(tmp_path: Path) -> None:
-    # So `search.study.journal` cuts it off before Optuna opens the file.
+    # So `search.study.journal.backend` cuts it off before Optuna opens the file.
     path = str(tmp_path / "journal.log")
     backend = JournalFileBackend(path)
     backend.append_logs([{"a": 1}])
@@ -146,7 +146,7 @@ def test_rays_rungs_come_from_a_quotient_of_logarithms() -> None:
 
 
 def test_optunas_file_lock_of_a_dead_holder_is_waited_for() -> None:
-    # So `search.study.journal` holds the file by flock, which the kernel releases.
+    # So `search.study.journal.backend` holds the file by flock, which the kernel releases.
     with tempfile.TemporaryDirectory() as folder:
         code = (
             "import os, sys; os.chdir(sys.argv[1]); open('journal.log', 'w').close()\n"

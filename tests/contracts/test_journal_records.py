@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from optuna.storages.journal._storage import JournalOperation
 
-from search.study.journal_file import read_committed
-from search.study.journal_records import Operation, read_records
+from search.study.journal.file import read_committed
+from search.study.journal.records import Operation, read_records
 from search.study.settings import StudySettings
 from search.study.space import SpaceConfig
 from search.study.study import CampaignStudy, load_study, read_trials

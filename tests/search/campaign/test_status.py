@@ -21,7 +21,7 @@ from search.results.folder import (
     VERDICT_FILE,
     CampaignFolder,
 )
-from search.study.journal import Journal
+from search.study.journal.backend import Journal
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config, make_searched_campaign
 

@@ -20,7 +20,7 @@ from search.remote import archive
 from search.remote.archive import ALLOWED_FILES, decode_log, encode_lines, pack, unpack
 from search.results.folder import JOURNAL_FILE, MANIFEST_FILE, SUMMARY_FILE
 from search.results.manifest import LISTED
-from search.study.journal import Journal
+from search.study.journal.backend import Journal
 from tests.helpers.campaigns import NAME, make_searched_campaign
 
 pytestmark = pytest.mark.costly

@@ -17,7 +17,7 @@ from search.remote.download import install_results
 from search.results import ledger, manifest
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
 from search.results.ledger_entry import LedgerEntry
-from search.study.journal import Journal
+from search.study.journal.backend import Journal
 from tests.helpers.campaigns import NAME, make_searched_campaign
 
 pytestmark = pytest.mark.costly

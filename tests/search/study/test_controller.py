@@ -380,7 +380,7 @@ def test_when_the_journal_cannot_be_written_everything_ends_and_the_reason_is_ke
     def full(*_: Any) -> None:
         raise ConfigError("journal.log cannot be written (No space left on device)", "Free disk space")
 
-    monkeypatch.setattr("search.study.journal.Journal._write", full)
+    monkeypatch.setattr("search.study.journal.backend.Journal._write", full)
     assert _run(controller, number, 0.5) == ["stop"]
     assert controller.next_trial() == "finished"
     assert controller.end_reason == "failure"

@@ -64,7 +64,7 @@ def read_records(lines: Sequence[Mapping[str, Any]], name: str) -> list[TrialRec
     Trials of earlier campaigns, which only the sampler knows, and queued proposals are left out.
 
     Args:
-        lines: committed lines of the journal, see `search.study.journal_file.read_committed`.
+        lines: committed lines of the journal, see `search.study.journal.file.read_committed`.
         name: name of the campaign.
 
     Raises:

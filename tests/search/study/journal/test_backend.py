@@ -12,9 +12,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from core.errors import ConfigError
-from search.study import journal_file
-from search.study.journal import Journal, JournalReader
-from search.study.journal_file import ACT, LINES, is_held
+from search.study.journal.backend import Journal, JournalReader
+from search.study.journal.file import ACT, LINES, committed_bytes, is_held, read_committed
 from tests.helpers.processes import HANG_SECONDS
 
 
@@ -102,7 +101,7 @@ def test_a_second_writer_is_refused(path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_released(path: Path) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from search.study.journal import Journal\n"
+        "import os, signal, sys; from pathlib import Path; from search.study.journal.backend import Journal\n"
         "journal = Journal(Path(sys.argv[1])); journal.append_logs([{'a': 1}]); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], timeout=HANG_SECONDS)
@@ -145,12 +144,11 @@ def test_a_copy_ends_with_a_complete_transaction_while_the_journal_grows(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_bytes(b'{"a": 1}\n{"a"')
-    read_committed = journal_file.read_committed
 
     def write_meanwhile(path: Path) -> tuple[list[dict[str, int]], int]:
         path.write_bytes(b'{"a": 1}\n{"a": 2}\n')
         return read_committed(path)
 
-    assert journal_file.committed_bytes(path) == b'{"a": 1}\n'
-    monkeypatch.setattr(journal_file, "read_committed", write_meanwhile)
-    assert journal_file.committed_bytes(path) == b'{"a": 1}\n{"a": 2}\n'
+    assert committed_bytes(path) == b'{"a": 1}\n'
+    monkeypatch.setattr("search.study.journal.file.read_committed", write_meanwhile)
+    assert committed_bytes(path) == b'{"a": 1}\n{"a": 2}\n'

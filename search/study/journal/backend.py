@@ -20,7 +20,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from core.errors import ConfigError
-from search.study.journal_file import ACT, LINES, read_committed
+from search.study.journal.file import ACT, LINES, read_committed
 
 
 class Journal(BaseJournalBackend):
