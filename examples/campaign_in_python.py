@@ -5,7 +5,7 @@
 The trainings run in this process, one epoch of each trial at a time, which is slow but easy to debug. To use all cores,
 or a cluster, give `run_campaign` another engine and change nothing else:
 
-    from search.engine.ray_engine import RayEngine
+    from search.engine import RayEngine
     run_campaign(plan, RayEngine())
 
 With a cluster, join it around both calls: `with join_cluster("auto") as nodes:` (`search.cluster.session`), and pass
@@ -20,11 +20,8 @@ from pathlib import Path
 
 from core.config import DataConfig, SyntheticConfig
 from core.presets import preset_yaml
-from search.campaign.plan import plan_campaign
-from search.campaign.run import run_campaign
-from search.config import CampaignConfig
-from search.engine.in_process import InProcessEngine
-from search.results.export import make_preset
+from search import CampaignConfig, make_preset, plan_campaign, run_campaign
+from search.engine import InProcessEngine
 
 
 def main(root: Path) -> None:

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from core.config import DataConfig, TableConfig
-from core.data.dataset import load_dataset
+from core.data import load_dataset
 from core.presets import load_preset
-from core.training.run import train_model
+from core.training import train_model
 
 ROWS, HORIZON = 5000, 3
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from core.data.labels import HOLD
-from search.results import CampaignFolder
-from search.results.predictions import INCUMBENT, probabilities_of
-from search.statistics.bootstrap import Interval, block_length, confidence_interval, resample
+from core.data import HOLD
+from search import CampaignFolder
+from search.results import INCUMBENT, probabilities_of
+from search.statistics import Interval, block_length, confidence_interval, resample
 
 
 def precision_of_calls(table: pd.DataFrame, block: int) -> Interval:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from search.results import CampaignFolder
+from search import CampaignFolder
 
 SHOWN = ["number", "status", "epochs", "value", "val_direction_auc", "learning_rate", "batch_size"]
 

@@ -16,11 +16,10 @@ from pathlib import Path
 import torch
 
 from core.config import DataConfig, SyntheticConfig
-from core.data.dataset import load_dataset
-from core.data.sources.reader import read_market
+from core.data import load_dataset, read_market
 from core.inference import TrainedModel
 from core.presets import load_preset
-from core.training.run import train_model
+from core.training import train_model
 
 
 def main(preset: str, epochs: int, output: Path) -> None:

@@ -1,5 +1,8 @@
 """Market data: from recorded bars to the windows that a network trains on.
 
-Nothing is imported here, because commands that only show files must not load pandas: import `load_dataset` from
-`core.data.dataset`, and `read_market` from `core.data.sources.reader`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

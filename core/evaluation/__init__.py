@@ -1,5 +1,8 @@
 """Judges a model: metrics, calibration, backtest, baselines, checklist, diagnosis.
 
-Nothing is imported here, because scikit-learn takes long to load: import `evaluate` from `core.evaluation.metrics`, and
-`evaluate_rows` from `core.evaluation.report`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

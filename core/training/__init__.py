@@ -1,5 +1,8 @@
 """Trains one model: losses, augmentation, optimizer, epochs; and a whole training from data to files.
 
-Nothing is imported here, because torch takes long to load: import `train_model` from `core.training.run`, and `Trainer`
-from `core.training.trainer`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,8 @@
 """Plans, runs and backs up a campaign, and reports how far it is.
 
-Nothing is imported here, because torch takes long to load: import `plan_campaign` from `search.campaign.plan`, and
-`run_campaign` from `search.campaign.run`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,8 @@
 """Joins Ray clusters, describes and checks their machines, and divides them among trials.
 
-Nothing is imported here, because Ray takes long to load: import `join_cluster` from `search.cluster.session`, and
-`TrialResources`, which needs no Ray, from `search.cluster.resources`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

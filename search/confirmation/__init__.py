@@ -1,5 +1,8 @@
 """Confirms the winner of a campaign on folds and seeds that its search did not use, and judges it.
 
-Nothing is imported here, because torch takes long to load: import `plan_confirmation` from `search.confirmation.plan`,
-and `run_confirmation` from `search.confirmation.run`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,8 @@
 """Runs trainings, on Ray or in this process.
 
-Nothing is imported here, so that whoever runs trainings in this process needs no Ray: import `RayEngine` from
-`search.engine.ray_engine`, or `InProcessEngine` from `search.engine.in_process`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,8 @@
 """Runs campaigns on a cluster from another machine, and fetches their results.
 
-Nothing is imported here, because Ray takes long to load: import `connect` from `search.remote.jobs`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

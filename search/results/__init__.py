@@ -1,8 +1,8 @@
 """Keeps the results of campaigns: folder, tables, manifest, ledger, verdict, and the preset that a campaign gives.
 
-The other modules import pandas, so they are imported by name: `make_preset` from `search.results.export`, and so on.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
 
-from search.results.folder import ROOT, CampaignFolder, RecordedCampaign
+import lazy_loader
 
-__all__ = ["ROOT", "CampaignFolder", "RecordedCampaign"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,5 +1,8 @@
 """Keeps files that outlive a process or a machine: in a folder, on S3 or on Google Cloud Storage.
 
-Nothing is imported here, because pyarrow takes long to load: import `Storage` from `search.storage.filesystem`, and
-`resolve_location`, which needs no pyarrow, from `search.storage.location`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

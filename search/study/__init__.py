@@ -1,5 +1,8 @@
 """Proposes, records and stops trials; the only package that knows Optuna.
 
-Nothing is imported here, because Optuna takes long to load: import `CampaignStudy` from `search.study.study`,
-`Controller` from `search.study.controller`, and `StudySettings` from `search.study.settings`.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -27,4 +27,5 @@ def test_every_file_that_is_no_module_is_listed() -> None:
     data = SETUPTOOLS["package-data"]
     for file in FILES:
         if file.suffix != ".py":
-            assert any(fnmatch(file.name, pattern) for pattern in data.get(".".join(file.parts[:-1]), [])), file
+            patterns = [*data["*"], *data.get(".".join(file.parts[:-1]), [])]
+            assert any(fnmatch(file.name, pattern) for pattern in patterns), file

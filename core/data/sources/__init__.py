@@ -1,5 +1,8 @@
 """Sources of market data: files, a store, an exchange, a feature table, and the embedded synthetic market.
 
-Nothing is imported here, because ccxt and pandas take long to load: import `read_market` from
-`core.data.sources.reader`, which reads any of the sources.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

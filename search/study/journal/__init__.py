@@ -1,4 +1,8 @@
 """The journal of a study: its file, the trials that its lines hold, and the backend that Optuna writes it with.
 
-Nothing is imported here, because Optuna takes long to load, and `file` and `records` do without it.
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,32 @@
+from .backtest import compute_trade_returns, run_backtest
+from .baselines import BASELINES
+from .calibration import Calibration, fit_calibration, nll
+from .checklist import ChecklistLine, make_checklist
+from .curves import draw_curves
+from .diagnosis import Diagnosis, diagnose
+from .history import EpochResult, cross_fitted_scores
+from .metric_names import METRIC_NAMES
+from .metrics import direction_auc, evaluate, ranking_score
+from .report import evaluate_rows, make_evaluation_report
+
+__all__ = [
+    "BASELINES",
+    "METRIC_NAMES",
+    "Calibration",
+    "ChecklistLine",
+    "Diagnosis",
+    "EpochResult",
+    "compute_trade_returns",
+    "cross_fitted_scores",
+    "diagnose",
+    "direction_auc",
+    "draw_curves",
+    "evaluate",
+    "evaluate_rows",
+    "fit_calibration",
+    "make_checklist",
+    "make_evaluation_report",
+    "nll",
+    "ranking_score",
+    "run_backtest",
+]

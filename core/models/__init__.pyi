@@ -1,0 +1,18 @@
+from .checkpoint import load_checkpoint, save_checkpoint
+from .cnn_lstm import HybridCNNLSTM, Prediction, build_model, count_parameters
+from .memory import MemoryEstimate, default_size, estimate_memory
+from .windows import gather_windows, predict_windows
+
+__all__ = [
+    "HybridCNNLSTM",
+    "MemoryEstimate",
+    "Prediction",
+    "build_model",
+    "count_parameters",
+    "default_size",
+    "estimate_memory",
+    "gather_windows",
+    "load_checkpoint",
+    "predict_windows",
+    "save_checkpoint",
+]

@@ -1,0 +1,24 @@
+from .augment import Augmenter, feature_dropout, gaussian_noise, mixup, time_mask
+from .class_balance import compute_class_weights
+from .device import resolve_device
+from .losses import DirectionalAccuracyLoss, FocalLoss, LabelSmoothingCrossEntropy, MultiTaskLoss
+from .run import TrainingResult, evaluate_training, train_model
+from .trainer import Trainer
+
+__all__ = [
+    "Augmenter",
+    "DirectionalAccuracyLoss",
+    "FocalLoss",
+    "LabelSmoothingCrossEntropy",
+    "MultiTaskLoss",
+    "Trainer",
+    "TrainingResult",
+    "compute_class_weights",
+    "evaluate_training",
+    "feature_dropout",
+    "gaussian_noise",
+    "mixup",
+    "resolve_device",
+    "time_mask",
+    "train_model",
+]

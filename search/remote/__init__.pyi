@@ -1,0 +1,23 @@
+from .archive import pack, unpack
+from .download import Installed, install_results
+from .job_log import follow_job
+from .jobs import CampaignJob, Client, Head, connect, delete_job, newest_job, run_job, start_job
+from .upload import collect_files, install_presets
+
+__all__ = [
+    "CampaignJob",
+    "Client",
+    "Head",
+    "Installed",
+    "collect_files",
+    "connect",
+    "delete_job",
+    "follow_job",
+    "install_presets",
+    "install_results",
+    "newest_job",
+    "pack",
+    "run_job",
+    "start_job",
+    "unpack",
+]

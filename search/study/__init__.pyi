@@ -1,0 +1,34 @@
+from .asha import Decision, rung_epochs
+from .controller import Budget, Controller, Rules
+from .replay import replay_study
+from .retries import Cause, RetryPolicy, TrainingFailure
+from .samplers import make_sampler
+from .settings import FidelityPolicy, SamplerKind, StudySettings
+from .space import Choice, Range, SpaceConfig
+from .study import CampaignStudy, load_study, read_trials
+from .trial_record import EpochRecord, TrialAssignment, TrialRecord
+
+__all__ = [
+    "Budget",
+    "CampaignStudy",
+    "Cause",
+    "Choice",
+    "Controller",
+    "Decision",
+    "EpochRecord",
+    "FidelityPolicy",
+    "Range",
+    "RetryPolicy",
+    "Rules",
+    "SamplerKind",
+    "SpaceConfig",
+    "StudySettings",
+    "TrainingFailure",
+    "TrialAssignment",
+    "TrialRecord",
+    "load_study",
+    "make_sampler",
+    "read_trials",
+    "replay_study",
+    "rung_epochs",
+]
