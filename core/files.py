@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from pydantic import ValidationError
 
 from core.errors import ConfigError
 
@@ -197,11 +198,11 @@ def source_digest(*packages: Path) -> str:
 
 
 @contextmanager
-def reading(path: Path, remedy: str = "Restore it from a backup") -> Iterator[None]:
+def reading(path: Path | str, remedy: str = "Restore it from a backup") -> Iterator[None]:
     """Turn any error that a damaged file causes in the block into one that names the file.
 
     Args:
-        path: the file that the block reads, for the message.
+        path: the file that the block reads, or a name for it in the message.
         remedy: what the reader of the error can do, as an imperative sentence without its full stop.
 
     Raises:
@@ -217,6 +218,9 @@ def _reason(error: Exception) -> str:
     """Return in plain words what is wrong with a file, given the error that reading it raised."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if isinstance(error, ValidationError):
+        problem = error.errors()[0]
+        return ": ".join(filter(None, (".".join(str(part) for part in problem["loc"]), problem["msg"])))
     if isinstance(error, KeyError):
         return f"it has no {error.args[0]}" if error.args else "a key is missing"
     if isinstance(error, (TypeError, IndexError, AttributeError, RecursionError)):

@@ -19,7 +19,7 @@ import pandas as pd
 from core.data import HOLD
 from search import CampaignFolder
 from search.results import INCUMBENT, probabilities_of
-from search.statistics import Interval, block_length, confidence_interval, resample
+from search.statistics import Interval, confidence_interval, resample
 
 
 def precision_of_calls(table: pd.DataFrame, block: int) -> Interval:
@@ -40,14 +40,14 @@ def precision_of_calls(table: pd.DataFrame, block: int) -> Interval:
 def main(root: Path, name: str) -> None:
     """Print the metric of a confirmed campaign's winner and incumbent."""
     folder = CampaignFolder.find(root, name)
-    verdict, data = folder.read_verdict(), folder.read_record().data
+    verdict = folder.read_verdict()
     if verdict is None:
         sys.exit(f"{name} is not confirmed: it has no predictions out of fold")
     predictions = folder.read_predictions()
     out_of_fold = predictions[predictions["split"].str.startswith("fold")]
     for title, number in (("winner", verdict.winner.trial), ("incumbent", INCUMBENT)):
         for seed, table in out_of_fold[out_of_fold["number"] == number].groupby("seed"):
-            figure = precision_of_calls(table, block_length(data["horizon"], data["bar"]))
+            figure = precision_of_calls(table, verdict.method.block_bars)
             print(f"{title}, seed {seed}: {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]")
 
 

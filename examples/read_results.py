@@ -26,7 +26,7 @@ def main(root: Path, name: str) -> None:
     """
     folder = CampaignFolder.find(root, name)
     record = folder.read_record()
-    print(f"campaign {record.name}: {', '.join(record.data['symbols'])}, ranked by {record.metric}")
+    print(f"campaign {record.name}: {', '.join(record.data.symbols)}, ranked by {record.metric}")
 
     trials = folder.read_trials()
     print(trials["status"].value_counts().to_string())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from core import __version__, presets
-from core.config import HYPERPARAMETER_NAMES, DataConfig, TrainingConfig, check_name, parse
+from core.config import DataConfig, TrainingConfig, check_name, parse
 from core.data import summary
 from core.data.dataset import Dataset, load_dataset
 from core.data.sources.fetch import fetch_missing
@@ -28,6 +28,7 @@ from search.cluster.resources import TrialResources, allocate, choose_device
 from search.config import CampaignConfig, dry_run_bars
 from search.results import tables
 from search.results.folder import CampaignFolder
+from search.results.records import DataRecord
 from search.storage.filesystem import Storage
 from search.study.samplers import sampler_keywords
 from search.study.trial_record import TrialRecord
@@ -138,7 +139,7 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
             ended = [trial for trial in folder.read_journal() if trial.outcome is not None]
             earlier.append((name, [trial for trial in ended if config.space.contains(trial.params)]))
         elif (winner := tables.find_winner(folder.read_trials())) is not None:
-            first.append((f"winner of {name}", {key: winner[key] for key in HYPERPARAMETER_NAMES}))
+            first.append((f"winner of {name}", winner.hyperparameters.model_dump()))
     first += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
     distinct: list[tuple[str, dict[str, Any]]] = []
     for origin, params in first:
@@ -172,10 +173,10 @@ def plan_resume(
     pinned = _with_fixed_end(config, record.data)
     fetch_missing(pinned.data)  # this may be another machine than the one it was started on, still without bars
     resumed = _plan(pinned, folder, nodes)
-    recorded, present = record.data.get("fingerprint"), resumed.data["fingerprint"]
+    recorded, present = record.data.fingerprint, resumed.data["fingerprint"]
     if recorded != present:
         raise ConfigError(
-            f"The data are not those that campaign {name} was started on ({str(recorded)[:12]}, now {present[:12]})",
+            f"The data are not those that campaign {name} was started on ({recorded[:12]}, now {present[:12]})",
             "Restore the files of bars, or start a new campaign",
         )
     if record.identity != resumed.identity:
@@ -201,7 +202,7 @@ def _with_budgets(config: CampaignConfig, trials: int | None, hours: float | Non
     return parse(CampaignConfig, {**config.model_dump(mode="json"), **changes}, "command line") if changes else config
 
 
-def _with_fixed_end(config: CampaignConfig, recorded: Mapping[str, Any]) -> CampaignConfig:
+def _with_fixed_end(config: CampaignConfig, recorded: DataRecord) -> CampaignConfig:
     """Return the settings with the recorded end of the span, so that bars that were added since do not move it.
 
     Args:
@@ -209,13 +210,12 @@ def _with_fixed_end(config: CampaignConfig, recorded: Mapping[str, Any]) -> Camp
         recorded: the description of the data in its file.
     """
     data = config.data
-    if data.synthetic is not None or data.until is not None:
-        return config
+    if data.synthetic is not None or data.until is not None or recorded.bar is None:
+        return config  # without a recorded bar, the fingerprint tells whether bars were added
     try:
-        last = datetime.fromisoformat(recorded["span"][1])
-        until = last + timedelta(microseconds=recorded["bar"])
-    except (KeyError, TypeError, ValueError):
-        return config  # if bars were added, the fingerprint will differ
+        until = datetime.fromisoformat(recorded.span[1]) + timedelta(microseconds=recorded.bar)
+    except ValueError:
+        return config
     return config.model_copy(update={"data": data.model_copy(update={"until": until})})
 
 

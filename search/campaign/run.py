@@ -265,7 +265,7 @@ class _Search:
             self._job(plan.incumbent),
             dataset,
             presets.load_preset(config.incumbent).hyperparameters.model_dump(),
-            plan.folder.incumbent,
+            plan.folder,
             add_incumbent_bar(bar, config.incumbent, plan.incumbent.trainer.epochs),
             study.generation,
         )

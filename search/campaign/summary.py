@@ -13,6 +13,7 @@ from core.evaluation.report import evaluate_rows
 from core.files import write_json
 from search.campaign.plan import CampaignPlan
 from search.results import manifest, tables
+from search.results.records import RankedTrial
 from search.study.controller import Controller
 from search.study.trial_record import COMPLETE, TrialRecord
 
@@ -22,7 +23,7 @@ class CampaignSummary:
     """The results of a campaign's search, which `summary.json` records.
 
     Attributes:
-        winner: the winner's row of the trials table; None without a full-fidelity trial.
+        winner: the best full-fidelity trial; None if there is none.
         incumbent: the record of the incumbent's training.
         baselines: metrics on val of predictions that need no network, by name: `majority` for the majority class and,
             on the synthetic market, `bayes` for predictions from the rule that generates it.
@@ -33,7 +34,7 @@ class CampaignSummary:
         files: paths of the files that were written.
     """
 
-    winner: dict[str, Any] | None
+    winner: RankedTrial | None
     incumbent: TrialRecord
     baselines: dict[str, dict[str, float]]
     counts: dict[str, int]
@@ -121,7 +122,7 @@ def _make_content(plan: CampaignPlan, result: CampaignSummary) -> dict[str, Any]
         "trials": result.counts,
         "ranking_metric": plan.config.metric,
         "note": "figures on val, which chose the winner: optimistic, not confirmed",
-        "winner": result.winner,
+        "winner": result.winner.row if result.winner else None,
         "incumbent": _describe_incumbent(plan, result.incumbent),
         **{name: {"val": metrics} for name, metrics in result.baselines.items()},
         "differences": result.differences,

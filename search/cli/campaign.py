@@ -179,8 +179,7 @@ def _results_table(plan: CampaignPlan, result: CampaignSummary) -> Table:
     best, incumbent = result.winner, result.incumbent
     rows: list[Row] = []
     if best:
-        values = {key.removeprefix("val_"): value for key, value in best.items() if key.startswith("val_")}
-        rows.append((f"winner: trial #{best['number']}", values, [f"{best['best_epoch']} of {best['epochs']}"]))
+        rows.append((f"winner: trial #{best.number}", best.metrics, [f"{best.best_epoch} of {best.epochs}"]))
     if incumbent.outcome == COMPLETE:
         best_epoch = incumbent.last.best_epoch
         name = f"incumbent: {plan.config.incumbent}"
@@ -206,7 +205,7 @@ def _report(plan: CampaignPlan, result: CampaignSummary, root: Path) -> None:
         console.out.print(
             "The winner was chosen on these rows, as the best of many: its figures are optimistic. It is not confirmed."
         )
-    if best and best["value"] <= metrics.ranking_score(result.baselines["majority"], config.metric):
+    if best and best.value <= metrics.ranking_score(result.baselines["majority"], config.metric):
         console.out.print("[bold]No skill found:[/] the winner is not better than always calling the majority class.")
     for path in result.files:
         console.out.print(f"wrote {escape(str(path))}")

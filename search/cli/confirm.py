@@ -130,7 +130,7 @@ def show_verdict(verdict: Verdict) -> None:
     Args:
         verdict: the verdict of a confirmation.
     """
-    is_synthetic = verdict.data["synthetic"]
+    is_synthetic = verdict.data.synthetic
     metric = verdict.ranking_metric
     title = console.market_title("Out-of-fold rows", is_synthetic)
     table = Table("", metric, "central 95 %", f"{metric} minus incumbent", title=title)

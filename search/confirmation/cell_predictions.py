@@ -26,7 +26,7 @@ def predictions_by_seed(cells: Sequence[CellResult], seeds: Sequence[int], datas
         dataset: gives the horizon and the length of a bar.
     """
     return [
-        _join_folds([predictions_of_cell(cell, dataset) for cell in cells if cell.row["seed"] == seed], dataset.bar)
+        _join_folds([predictions_of_cell(cell, dataset) for cell in cells if cell.record.seed == seed], dataset.bar)
         for seed in seeds
     ]
 
@@ -44,7 +44,9 @@ def predictions_of_cell(cell: CellResult, dataset: Dataset) -> Predictions:
         cell: the result of the cell.
         dataset: gives the horizon and the length of a bar.
     """
-    calibration = Calibration(cell.row["temperature"], tuple(cell.row["bias"]))
+    record = cell.record
+    assert record.temperature is not None and record.bias is not None  # noqa: PT018 - it is complete
+    calibration = Calibration(record.temperature, record.bias)
     return predictions_from_tables(cell.predictions, cell.returns, calibration, dataset)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,15 @@ from core.data.dataset import Dataset
 from core.errors import ConfigError, PresetSearchError
 from core.evaluation.checklist import make_checklist
 from core.evaluation.report import evaluate_rows
-from core.files import reading, write_json, write_table
+from core.files import write_json, write_table
 from core.training.run import evaluate_training
 from core.training.trainer import Trainer
 from search.confirmation.plan import Cell
 from search.engine.job import TrialJob
 from search.engine.tasks import TrainingTask
-from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, ROW_FILE
+from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, ROW_FILE, CampaignFolder
 from search.results.predictions import TEST, Source, make_predictions_table, make_returns_table
+from search.results.records import CellRecord, ChecklistRow
 from search.study.retries import TrainingFailure
 
 
@@ -34,12 +34,12 @@ class CellResult:
     """The result of a finished cell.
 
     Attributes:
-        row: the cell's row of the confirmation table, in plain values.
+        record: the cell's row of the confirmation table.
         predictions: predictions of the held-out rows, see `make_predictions_table`; empty if the training failed.
         returns: returns of following them, see `make_returns_table`; empty if the training failed.
     """
 
-    row: dict[str, Any]
+    record: CellRecord
     predictions: pd.DataFrame
     returns: pd.DataFrame
 
@@ -55,21 +55,36 @@ class CellResult:
         if not self.predictions.empty:
             write_table(folder / PREDICTIONS_FILE, self.predictions)
             write_table(folder / RETURNS_FILE, self.returns)
-        write_json(folder / ROW_FILE, self.row)
+        write_json(folder / ROW_FILE, self.record.as_row())
 
     @classmethod
-    def load(cls, folder: Path) -> CellResult | None:
+    def failed(cls, cell: Cell, reason: str) -> CellResult:
+        """Make the result of a training that failed by itself.
+
+        Args:
+            cell: the cell that was trained.
+            reason: why it failed.
+        """
+        record = CellRecord(
+            number=cell.candidate.number, seed=cell.seed, split=cell.split, status="failed", reason=reason
+        )
+        return cls(record, pd.DataFrame(), pd.DataFrame())
+
+    @classmethod
+    def load(cls, folder: CampaignFolder, key: str) -> CellResult | None:
         """Read the result of a cell; None if it is not finished or damaged, so that it must be trained.
 
         Args:
-            folder: path of the folder of the cell.
+            folder: the folder of the campaign.
+            key: the key of the cell.
         """
+        record = folder.read_cell(key)
+        if record is None:
+            return None
+        if not record.is_complete:
+            return cls(record, pd.DataFrame(), pd.DataFrame())
         try:
-            with reading(folder):
-                row = json.loads((folder / ROW_FILE).read_text(encoding="utf-8"))
-                if row["status"] != "complete":
-                    return cls(row, pd.DataFrame(), pd.DataFrame())
-                return cls(row, pd.read_parquet(folder / PREDICTIONS_FILE), pd.read_parquet(folder / RETURNS_FILE))
+            return cls(record, *folder.read_cell_tables(key))
         except ConfigError:
             return None
 
@@ -80,7 +95,7 @@ class CellResult:
             number: number of the candidate.
         """
         tables = [table.assign(number=np.int32(number)) for table in (self.predictions, self.returns)]
-        return CellResult({**self.row, "number": number}, *tables)
+        return CellResult(self.record.model_copy(update={"number": number}), *tables)
 
 
 def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResult]:
@@ -96,7 +111,6 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
     """
     device = job.prepare()
     recipe = cell.recipe
-    row: dict[str, Any] = {"number": cell.candidate.number, "seed": cell.seed, "split": cell.split}
     try:
         trainer = Trainer(recipe, dataset, device)
         history = list(trainer)
@@ -108,29 +122,31 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
             calibration, findings = trainer.evaluate_best().calibration, {}
         logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
     except PresetSearchError as error:  # the same training would fail again, so it is not run again
-        failed = {**row, "status": "failed", "reason": " ".join(str(error).split())}
-        yield CellResult(failed, pd.DataFrame(), pd.DataFrame())
+        yield CellResult.failed(cell, " ".join(str(error).split()))
         return
     probabilities = softmax(logits, axis=1)
-    row |= {
-        "status": "complete",
-        "reason": "",
-        "epochs": len(history),
-        "best_epoch": history[-1].best_epoch,
-        "seconds": sum(result.seconds for result in history),
-        "temperature": calibration.temperature,
-        "bias": list(calibration.bias),
-        "val": best.best_metrics,
-        "held_out": evaluate_rows(dataset, dataset.test, probabilities),
-        "train_rows": len(dataset.train),
-        "val_rows": len(dataset.val),
-        "held_out_rows": len(dataset.test),
-    }
-    if findings:
-        row["checklist"] = [line.as_row() for line in make_checklist(recipe, findings)]
+    checklist = make_checklist(recipe, findings) if findings else []
+    record = CellRecord(
+        number=cell.candidate.number,
+        seed=cell.seed,
+        split=cell.split,
+        status="complete",
+        reason="",
+        epochs=len(history),
+        best_epoch=history[-1].best_epoch,
+        seconds=sum(result.seconds for result in history),
+        temperature=calibration.temperature,
+        bias=calibration.bias,
+        val=best.best_metrics,
+        held_out=evaluate_rows(dataset, dataset.test, probabilities),
+        train_rows=len(dataset.train),
+        val_rows=len(dataset.val),
+        held_out_rows=len(dataset.test),
+        checklist=tuple(ChecklistRow(**line.as_row()) for line in checklist),
+    )
     source = Source(cell.candidate.number, cell.seed, cell.split)
     yield CellResult(
-        row,
+        record,
         make_predictions_table(source, dataset, dataset.test, probabilities),
         make_returns_table(source, dataset, dataset.test, probabilities),
     )
@@ -189,11 +205,11 @@ class CellTask(TrainingTask):
         )
 
 
-def make_confirmation_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def make_confirmation_table(cells: Sequence[CellRecord]) -> pd.DataFrame:
     """Make the confirmation table, with a row for each cell.
 
     Args:
-        rows: the rows of the results, the final training among them.
+        cells: the records of all cells, that of the final training among them.
 
     Returns:
         a table in which metrics on val are columns `val_…`, metrics of the predicted rows `held_out_…`, and the biases
@@ -201,7 +217,8 @@ def make_confirmation_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """
     nested = ("val", "held_out", "bias", "checklist")
     flat_rows = []
-    for row in rows:
+    for cell in cells:
+        row = cell.as_row()
         flat = {key: value for key, value in row.items() if key not in nested}
         for group in ("val", "held_out"):
             flat |= {f"{group}_{name}": _number_or_nan(value) for name, value in row.get(group, {}).items()}

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
@@ -15,11 +14,13 @@ from core.errors import ConfigError
 from core.evaluation.baselines import BASELINES
 from core.evaluation.calibration import fit_calibration, logits_of
 from core.evaluation.report import evaluate_rows
+from search.campaign.plan import CampaignPlan
 from search.confirmation.cell_predictions import predictions_by_seed, predictions_from_tables, predictions_of_cell
 from search.confirmation.cells import CellResult
 from search.confirmation.plan import Candidate, ConfirmationPlan
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import VAL, probabilities_of
+from search.results.records import CellRecord, DataRecord
 from search.results.verdict import (
     SCHEMA_VERSION,
     BaselineLead,
@@ -50,7 +51,6 @@ from search.statistics.certification import (
 from search.statistics.overfitting import MIN_TRIALS, overfitting_probability
 from search.statistics.sharpe import deflated_sharpe, sharpe_ratio
 from search.statistics.weighted_metrics import Predictions
-from search.study.trial_record import COMPLETE
 
 _GATING_BASELINES = ("majority", "persistence", "logistic regression")
 """Baselines that the model must beat on test; the others are reported beside them."""
@@ -97,11 +97,11 @@ def select_winner(plan: ConfirmationPlan, cells: Sequence[CellResult]) -> Select
     predictions = {}
     for candidate in plan.candidates:
         candidate_cells = _cells_of(candidate, cells)
-        if all(cell.row["status"] == COMPLETE for cell in candidate_cells):
+        if all(cell.record.is_complete for cell in candidate_cells):
             predictions[candidate.name] = predictions_by_seed(candidate_cells, plan.seeds, plan.dataset)
     incumbent = predictions.pop("incumbent", None)
     name, metric = plan.campaign.config.name, plan.campaign.config.metric
-    reason = next((cell.row["reason"] for cell in cells if cell.row["status"] != COMPLETE), "")
+    reason = next((cell.record.reason for cell in cells if not cell.record.is_complete), "")
     if incumbent is None:
         raise ConfigError(
             f"The confirmation of the incumbent failed ({reason})",
@@ -120,7 +120,7 @@ def select_winner(plan: ConfirmationPlan, cells: Sequence[CellResult]) -> Select
 
 
 def _cells_of(candidate: Candidate, cells: Sequence[CellResult]) -> list[CellResult]:
-    return [cell for cell in cells if cell.row["number"] == candidate.number]
+    return [cell for cell in cells if cell.record.number == candidate.number]
 
 
 def _random_generator(plan: ConfirmationPlan, stream: int) -> np.random.Generator:
@@ -148,63 +148,52 @@ def make_verdict(
         ledger_entry: the entry of this confirmation in the ledger; None on the synthetic market.
         earlier: entries of earlier confirmations that have read some of this test span.
     """
-    facts = {**_describe_campaign(plan), **_describe_selection(plan, selection)}
-    facts |= {"final": _describe_final(final), "ledger_entry": ledger_entry}
-    if final.row["status"] != COMPLETE:
-        reason = f"the final training failed: {final.row['reason']}"
-        return Verdict(**facts, status="not certified", gates=(), reason=reason)
+    verdict = _verdict_before_test(plan, selection, final, ledger_entry)
+    if not final.record.is_complete:
+        return verdict.model_copy(update={"reason": f"the final training failed: {final.record.reason}"})
     result, test = _read_test(plan, final)
     gates = _evaluate_gates(plan, selection, final, result, earlier)
     is_certified = all(gate.passed for gate in gates) and not plan.campaign.config.dry_run
     trials = _trial_predictions(plan)
-    return Verdict(
-        **facts,
-        status="certified" if is_certified else "not certified",
-        gates=tuple(GateResult(**gate.as_row()) for gate in gates),
-        test=test,
-        checklist=tuple(final.row["checklist"]),
-        tradable=_judge_tradability(plan, selection, trials),
-        overfitting=_judge_overfitting(plan, trials),
-        earlier_entries=tuple(earlier),
+    return verdict.model_copy(
+        update={
+            "status": "certified" if is_certified else "not certified",
+            "gates": tuple(GateResult(**gate.as_row()) for gate in gates),
+            "test": test,
+            "checklist": final.record.checklist,
+            "tradable": _judge_tradability(plan, selection, trials),
+            "overfitting": _judge_overfitting(plan, trials),
+            "earlier_entries": tuple(earlier),
+        }
     )
 
 
-def _describe_campaign(plan: ConfirmationPlan) -> dict[str, Any]:
-    """Return the fields of the verdict that describe campaign, data and method."""
+def _verdict_before_test(
+    plan: ConfirmationPlan, selection: Selection, final: CellResult, ledger_entry: LedgerEntry | None
+) -> Verdict:
+    """Return the verdict as far as it does not depend on the reading of test: nothing is certified."""
     campaign, config = plan.campaign, plan.campaign.config
-    settings = config.data.model_dump(mode="json", exclude=_LOCATION_SETTINGS, exclude_none=True)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "campaign": config.name,
-        "dry_run": config.dry_run,
-        "ranking_metric": config.metric,
-        "model": config.model,
-        "recipe": campaign.base.model_dump(mode="json"),
-        "data": {**campaign.folder.read_record().data, "settings": settings},
-        "method": Method(
-            interval=f"central {LEVEL:.0%} of {DRAWS} draws of blocks of time and of seeds",
-            deflated_sharpe="median of the seeds, each of its own returns",
-            block_bars=_block_length(plan),
-            seeds=tuple(plan.seeds),
-            folds=plan.settings.folds,
-            versions={name: version(name) for name in ("preset-search", "torch")},
-        ),
-    }
-
-
-def _describe_selection(plan: ConfirmationPlan, selection: Selection) -> dict[str, Any]:
-    """Return the fields of the verdict that say how the candidates compared, who won, and which preset to use."""
+    assert config.model is not None  # resolved when the campaign was started
     winner, score = selection.winner, selection.scores[selection.winner.name]
-    best_epochs = [cell.row["best_epoch"] for cell in selection.winner_cells]
-    return {
-        "winner": Winner(
+    best_epochs = [cell.record.best_epoch for cell in selection.winner_cells]
+    return Verdict(
+        schema_version=SCHEMA_VERSION,
+        campaign=config.name,
+        status="not certified",
+        dry_run=config.dry_run,
+        ranking_metric=config.metric,
+        model=config.model,
+        recipe=campaign.base.model_dump(mode="json"),
+        data=_describe_data(campaign),
+        method=_describe_method(plan),
+        winner=Winner(
             trial=winner.number,
             hyperparameters=winner.hyperparameters,
             out_of_fold=_estimates(score.figures),
-            final_epochs=int(np.median(best_epochs)),
+            final_epochs=int(np.median([epoch for epoch in best_epochs if epoch is not None])),
         ),
-        "incumbent": Incumbent(preset=plan.incumbent, out_of_fold=_estimates(selection.incumbent)),
-        "candidates": tuple(
+        incumbent=Incumbent(preset=plan.incumbent, out_of_fold=_estimates(selection.incumbent)),
+        candidates=tuple(
             CandidateFigures(
                 trial=candidate.number,
                 hyperparameters=candidate.hyperparameters,
@@ -214,9 +203,28 @@ def _describe_selection(plan: ConfirmationPlan, selection: Selection) -> dict[st
             for candidate in plan.candidates
             if candidate.name in selection.scores
         ),
-        "lead": RankingLead(metric=plan.campaign.config.metric, **score.lead.as_row()),
-        "recommended": "winner" if score.lead.low > 0 else "incumbent",
-    }
+        lead=RankingLead(metric=config.metric, **score.lead.as_row()),
+        recommended="winner" if score.lead.low > 0 else "incumbent",
+        final=FinalTraining(**final.record.as_row()),
+        gates=(),
+        ledger_entry=ledger_entry,
+    )
+
+
+def _describe_data(campaign: CampaignPlan) -> DataRecord:
+    settings = campaign.config.data.model_dump(mode="json", exclude=_LOCATION_SETTINGS, exclude_none=True)
+    return campaign.folder.read_record().data.model_copy(update={"settings": settings})
+
+
+def _describe_method(plan: ConfirmationPlan) -> Method:
+    return Method(
+        interval=f"central {LEVEL:.0%} of {DRAWS} draws of blocks of time and of seeds",
+        deflated_sharpe="median of the seeds, each of its own returns",
+        block_bars=_block_length(plan),
+        seeds=tuple(plan.seeds),
+        folds=plan.settings.folds,
+        versions={name: version(name) for name in ("preset-search", "torch")},
+    )
 
 
 def _estimate(interval: Interval) -> Estimate:
@@ -225,10 +233,6 @@ def _estimate(interval: Interval) -> Estimate:
 
 def _estimates(figures: Mapping[str, Interval]) -> dict[str, Estimate]:
     return {name: _estimate(interval) for name, interval in figures.items()}
-
-
-def _describe_final(final: CellResult) -> FinalTraining:
-    return FinalTraining(**{name: final.row[name] for name in FinalTraining.model_fields if name in final.row})
 
 
 def _read_test(plan: ConfirmationPlan, final: CellResult) -> tuple[FinalTestResult, TestReading]:
@@ -245,7 +249,7 @@ def _read_test(plan: ConfirmationPlan, final: CellResult) -> tuple[FinalTestResu
         macro_f1=_estimate(result.macro_f1),
         direction_auc=_estimate(result.direction_auc),
         lead=BaselineLead(baseline=result.best_baseline, **result.lead.as_row()),
-        metrics=final.row["held_out"],
+        metrics=final.record.held_out,
         calibrated_nll=float(model.losses.mean()),
         baselines={name: evaluate_rows(dataset, dataset.test, values) for name, values in probabilities.items()},
     )
@@ -259,21 +263,21 @@ def _evaluate_gates(
     earlier: Sequence[OverlappingEntry],
 ) -> list[Gate]:
     """Evaluate the gates on all trainings of the winner, the final one included."""
-    rows = [cell.row for cell in [*selection.winner_cells, final]]
+    records = [cell.record for cell in [*selection.winner_cells, final]]
     return certification_gates(
         result,
-        all_finite=all(_is_finite(row) for row in rows),
-        all_epochs_run=all(row["epochs"] == plan.campaign.config.max_epochs for row in rows),
-        top_share=max(row["held_out"]["top_share"] for row in rows),
+        all_finite=all(_is_finite(record) for record in records),
+        all_epochs_run=all(record.epochs == plan.campaign.config.max_epochs for record in records),
+        top_share=float(np.array([record.held_out["top_share"] for record in records], dtype=np.float64).max()),
         earlier_readings=sum("test" in entry.saw for entry in earlier),
     )
 
 
-def _is_finite(row: dict[str, Any]) -> bool:
+def _is_finite(record: CellRecord) -> bool:
     """Return whether a training is complete and its held-out macro-F1 and NLL are finite."""
-    if row["status"] != COMPLETE:
+    if not record.is_complete:
         return False
-    values = [row["held_out"][name] for name in ("macro_f1", "nll")]
+    values = [record.held_out[name] for name in ("macro_f1", "nll")]
     return all(value is not None and math.isfinite(value) for value in values)
 
 

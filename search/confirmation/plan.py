@@ -5,27 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core import presets
-from core.config import HYPERPARAMETER_NAMES, DataConfig, Hyperparameters, TrainingConfig, parse
+from core.config import DataConfig, TrainingConfig, parse
 from core.data import file_format
 from core.data.dataset import Dataset, fit_dataset, load_dataset
 from core.data.sources.reader import bar_files, read_market
 from core.data.splits import fold_borders
 from core.errors import ConfigError
-from core.files import reading, write_json
+from core.files import write_json
 from search.campaign.plan import CampaignPlan, data_config_of, make_incumbent_recipe, plan_resume
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
 from search.results import manifest, tables
-from search.results.folder import ROW_FILE
 from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
-from search.study.trial_record import COMPLETE
+from search.results.records import ConfirmationRecord, RankedTrial
 
 MIN_ROWS = 100
 """Minimum number of usable rows in each part of a fold; a fold may be small, because all folds are judged together."""
@@ -114,13 +114,13 @@ class ConfirmationPlan:
     missing: int
     seconds: float
 
-    def cell_folder(self, cell: Cell) -> Path:
-        """Return the path of the folder that keeps the result of a cell.
+    def key(self, cell: Cell) -> str:
+        """Return the key by which the result of a cell is kept.
 
         Args:
             cell: a cell of this confirmation, the final training included.
         """
-        return _cell_folder(self.campaign, cell, self.settings.folds)
+        return cell.key(self.campaign.identity, self.settings.folds)
 
     def entry_for(self, final: Cell) -> LedgerEntry | None:
         """Return the ledger entry to append before test is read; None on the synthetic market.
@@ -191,7 +191,7 @@ def plan_confirmation(
     preset = presets.load_preset(incumbent or config.incumbent)
     recipe = campaign.incumbent if incumbent is None else make_incumbent_recipe(preset, config)
     epochs = _incumbent_epochs(campaign) if incumbent is None else recipe.trainer.epochs
-    candidates = [_make_candidate(campaign, row) for row in best_trials]
+    candidates = [_make_candidate(campaign, trial) for trial in best_trials]
     candidates.append(Candidate(INCUMBENT, preset.hyperparameters.model_dump(), recipe, epochs))
     for fold in folds:
         for candidate in candidates:
@@ -215,11 +215,10 @@ def plan_confirmation(
     return replace(plan, missing=len(missing), seconds=rows * seconds_per_row)
 
 
-def _make_candidate(campaign: CampaignPlan, row: Mapping[str, Any]) -> Candidate:
-    """Make the candidate of a row of the trials table."""
-    values = {name: row[name] for name in HYPERPARAMETER_NAMES}
-    recipe = Hyperparameters(**values).apply(campaign.base)
-    return Candidate(int(row["number"]), values, recipe, campaign.config.max_epochs)
+def _make_candidate(campaign: CampaignPlan, trial: RankedTrial) -> Candidate:
+    """Make the candidate of a trial."""
+    recipe = trial.hyperparameters.apply(campaign.base)
+    return Candidate(trial.number, trial.hyperparameters.model_dump(), recipe, campaign.config.max_epochs)
 
 
 def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
@@ -231,9 +230,8 @@ def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
 
 def _missing_cells(plan: ConfirmationPlan) -> list[Cell]:
     """Return the cells that are not finished; of candidates with the same recipe, one."""
-    folds = plan.settings.folds
-    cells = {cell.key(plan.campaign.identity, folds): cell for cell in plan.cells}
-    return [cell for cell in cells.values() if _cell_status(plan.campaign, cell, folds) is None]
+    cells = {plan.key(cell): cell for cell in plan.cells}
+    return [cell for key, cell in cells.items() if plan.campaign.folder.read_cell(key) is None]
 
 
 def _agreed_settings(
@@ -252,12 +250,10 @@ def _agreed_settings(
     Raises:
         ConfigError: the confirmation was begun with other settings than those named.
     """
-    path = campaign.folder.confirmation_settings
-    if not path.is_file():
+    recorded = campaign.folder.read_confirmation()
+    if recorded is None:
         return _updated(campaign.config.confirm or ConfirmConfig(), named), named_incumbent
-    with reading(path, f"Remove {path.parent}: the confirmation starts again"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        begun, incumbent = parse(ConfirmConfig, content["settings"], str(path)), content["incumbent"]
+    begun, incumbent = recorded.settings, recorded.incumbent
     if named_incumbent not in (None, incumbent) and _incumbent_failed(campaign, begun, incumbent):
         incumbent = named_incumbent
     if _updated(begun, named) != begun or named_incumbent not in (None, incumbent):
@@ -292,20 +288,8 @@ def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: st
         for seed in _seeds(campaign, settings)
         for fold in range(settings.folds)
     ]
-    return any(_cell_status(campaign, cell, settings.folds) not in (None, COMPLETE) for cell in cells)
-
-
-def _cell_status(campaign: CampaignPlan, cell: Cell, folds: int) -> str | None:
-    """Return how the training of a cell ended; None if it is not finished, or its row is damaged."""
-    path = _cell_folder(campaign, cell, folds) / ROW_FILE
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["status"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def _cell_folder(campaign: CampaignPlan, cell: Cell, folds: int) -> Path:
-    return campaign.folder.cells / cell.key(campaign.identity, folds)
+    records = [campaign.folder.read_cell(cell.key(campaign.identity, settings.folds)) for cell in cells]
+    return any(record is not None and not record.is_complete for record in records)
 
 
 def _seeds(campaign: CampaignPlan, settings: ConfirmConfig) -> list[int]:
@@ -321,8 +305,8 @@ def record_settings(plan: ConfirmationPlan) -> None:
     Raises:
         ConfigError: the folder cannot be written.
     """
-    content = {"settings": plan.settings.model_dump(mode="json"), "incumbent": plan.named_incumbent}
-    write_json(plan.campaign.folder.confirmation_settings, content)
+    record = ConfirmationRecord(settings=plan.settings, incumbent=plan.named_incumbent)
+    write_json(plan.campaign.folder.confirmation_settings, record.model_dump(mode="json"))
 
 
 def _check_search_results(campaign: CampaignPlan) -> None:
@@ -340,10 +324,10 @@ def _epoch_cost(dataset: Dataset) -> float:
 
 def _incumbent_epochs(campaign: CampaignPlan) -> int:
     """Return how many epochs the incumbent's training ran in the search; its limit where that is not recorded."""
-    try:
-        return max(len(campaign.folder.read_incumbent_rows()), 1)
-    except ConfigError:
-        return campaign.incumbent.trainer.epochs
+    with suppress(ConfigError):
+        if (recorded := campaign.folder.read_incumbent()) is not None:
+            return max(len(recorded.epochs), 1)
+    return campaign.incumbent.trainer.epochs
 
 
 def _make_ledger_entry(campaign: CampaignPlan, dataset: Dataset, trials: int) -> LedgerEntry:

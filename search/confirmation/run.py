@@ -132,7 +132,7 @@ class _Run:
             KeyboardInterrupt: someone asks the run to end.
         """
         campaign = self.plan.campaign
-        missing = [cell for cell in cells if CellResult.load(self.plan.cell_folder(cell)) is None]
+        missing = [cell for cell in cells if self._load(cell) is None]
         runner = TaskRunner(
             self.engine,
             campaign.resources,
@@ -143,13 +143,17 @@ class _Run:
         with console.progress_bar() as bar:
             bar_task = bar.add_task(title, total=len(cells), completed=len(cells) - len(missing))
             for cell in missing:
-                share, folder = partial(self._share, cell), self.plan.cell_folder(cell)
+                share, folder = partial(self._share, cell), campaign.folder.cell(self.plan.key(cell))
                 runner.add(CellTask(cell, self._job(), share, folder, on_finished=partial(bar.advance, bar_task)))
             while not runner.is_idle:
                 self.check()
                 runner.poll(POLL_SECONDS)
-        results = [(cell, CellResult.load(self.plan.cell_folder(cell))) for cell in cells]
+        results = [(cell, self._load(cell)) for cell in cells]
         return [result.of_candidate(cell.candidate.number) for cell, result in results if result is not None]
+
+    def _load(self, cell: Cell) -> CellResult | None:
+        """Read the result of a cell; None if it must be trained."""
+        return CellResult.load(self.plan.campaign.folder, self.plan.key(cell))
 
     def _job(self) -> TrialJob:
         """Make the job that training processes are given."""
@@ -195,7 +199,7 @@ def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdic
         verdict: the verdict to write.
     """
     folder = plan.campaign.folder
-    write_table(folder.confirmation_table, make_confirmation_table([result.row for result in results]))
+    write_table(folder.confirmation_table, make_confirmation_table([result.record for result in results]))
     for path, recorded, tables in (
         (folder.predictions, folder.read_predictions(), [result.predictions for result in results]),
         (folder.returns, folder.read_returns(), [result.returns for result in results]),

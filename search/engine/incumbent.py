@@ -6,10 +6,8 @@ continues where it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from core.data.dataset import Dataset
@@ -17,6 +15,8 @@ from core.errors import ConfigError, PresetSearchError
 from core.files import write_json
 from search.engine.job import TrialJob, make_epoch_record
 from search.engine.tasks import TrainingTask
+from search.results.folder import CampaignFolder
+from search.results.records import IncumbentRecord
 from search.storage.checkpoints import Checkpoints
 from search.storage.filesystem import StorageError
 from search.study.retries import TrainingFailure
@@ -59,7 +59,7 @@ class IncumbentTraining(TrainingTask):
         job: TrialJob,
         dataset: Any,
         params: dict[str, Any],
-        path: Path,
+        folder: CampaignFolder,
         on_epoch: Callable[[TrialRecord], None] = lambda _: None,
         generation: int = 0,
     ) -> None:
@@ -69,7 +69,7 @@ class IncumbentTraining(TrainingTask):
             job: the device, the threads and the storage that the process is given; its base is the incumbent's recipe.
             dataset: the engine's handle of train and val.
             params: the incumbent's six hyperparameters, for the record.
-            path: path of the file that keeps the epochs; it need not exist.
+            folder: the folder of the campaign, whose `incumbent` file keeps the epochs.
             on_epoch: function to call with the record after each new epoch, and once for those of earlier runs.
             generation: how often the campaign has been taken over, see `search.study.study.take_over`.
 
@@ -80,10 +80,10 @@ class IncumbentTraining(TrainingTask):
         self.record = TrialRecord(0, params, "incumbent", generation=generation)
         self._job = job
         self._dataset = dataset
-        self._path = path
+        self._folder = folder
         self._on_epoch = on_epoch
-        if path.is_file():
-            self._read()
+        if (recorded := folder.read_incumbent()) is not None:
+            self._continue(recorded)
 
     def __str__(self) -> str:
         return "incumbent"
@@ -122,23 +122,20 @@ class IncumbentTraining(TrainingTask):
     def _add(self, epoch: EpochRecord) -> None:
         self.record.epochs[epoch.epoch] = self.record.recordable(epoch)
 
-    def _write(self) -> None:
-        rows = [epoch.as_row() for epoch in self.record.epochs.values()]
-        content = {"complete": self.record.outcome == "complete", "attempts": self.record.attempts, "rows": rows}
-        with suppress(ConfigError):  # a full disk ends the campaign through its journal, with a better message
-            write_json(self._path, content)
-
-    def _read(self) -> None:
-        try:
-            content = json.loads(self._path.read_text())
-            self.record.attempts = content["attempts"]
-            for row in content["rows"]:
-                self._add(EpochRecord.from_row(row))
-            if content["complete"]:
-                self.record.outcome = "complete"
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"{self._path} is damaged ({error})", "Remove it: the training will be repeated"
-            ) from None
+    def _continue(self, recorded: IncumbentRecord) -> None:
+        self.record.attempts = recorded.attempts
+        for epoch in recorded.epochs:
+            self._add(epoch)
+        if recorded.complete:
+            self.record.outcome = "complete"
         if self.record.epochs:
             self._on_epoch(self.record)
+
+    def _write(self) -> None:
+        recorded = IncumbentRecord.model_construct(
+            complete=self.record.outcome == "complete",
+            attempts=self.record.attempts,
+            epochs=tuple(self.record.epochs.values()),
+        )
+        with suppress(ConfigError):  # a full disk ends the campaign through its journal, with a better message
+            write_json(self._folder.incumbent, recorded.as_row())

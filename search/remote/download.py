@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from core.config import check_name
 from core.errors import ConfigError
-from core.files import writing
+from core.files import reading, writing
 from search.results import ledger, manifest
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
 from search.results.ledger_entry import LedgerEntry
@@ -116,31 +114,34 @@ def _append_to_ledger(path: Path, entries: list[LedgerEntry]) -> int:
 
 def _ledger_entries(files: Mapping[str, bytes], name: str) -> list[LedgerEntry]:
     """Return the campaign's entries in the fetched ledger and in the fetched verdict, each once."""
-    try:
+    with reading(f"the received {LEDGER_FILE}", _FETCH_AGAIN):
         lines = files.get(LEDGER_FILE, b"").decode()
+    with reading(f"the received {VERDICT_FILE}", _FETCH_AGAIN):
         verdict_entry = parse_ledger_entry(files[VERDICT_FILE]) if VERDICT_FILE in files else None
-        if verdict_entry is not None:
-            lines += json.dumps(asdict(verdict_entry)) + "\n"
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"The received results are damaged ({error!r})", _FETCH_AGAIN) from None
+    if verdict_entry is not None:
+        lines += json.dumps(asdict(verdict_entry)) + "\n"
     return list({entry.key: entry for entry in ledger.parse_lines(lines, name)}.values())
 
 
 def _check_fetched(fetched: Path, name: str) -> None:
     """Check that a fetched folder is the campaign's, and agrees with its manifest, if it has one."""
     try:
-        content = yaml.safe_load((fetched / CONFIG_FILE).read_bytes())
-        fetched_name = content["config"]["name"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ConfigError(f"The received {CONFIG_FILE} is not a campaign's ({error!r})", _FETCH_AGAIN) from None
+        fetched_name = CampaignFolder(fetched).read_record().name
+    except ConfigError as error:
+        raise ConfigError(f"The received {CONFIG_FILE} is damaged: {_relative(error, fetched)}", _FETCH_AGAIN) from None
     if fetched_name != name:
         raise ConfigError(f"The received campaign is {fetched_name!r}, not {name!r}", _CHECK_ADDRESS)
     if (fetched / MANIFEST_FILE).exists():
         try:
             manifest.check_manifest(CampaignFolder(fetched))
         except ConfigError as error:
-            what = error.what.replace(f"{fetched}/", "").replace(str(fetched), name)
+            what = _relative(error, fetched)
             raise ConfigError(f"The received results do not agree with their manifest: {what}", _FETCH_AGAIN) from None
+
+
+def _relative(error: ConfigError, fetched: Path) -> str:
+    """Return what is wrong, without the path of the temporary folder."""
+    return error.what.replace(f"{fetched}/", "").replace(str(fetched), fetched.name)
 
 
 def check_can_replace(folder: Path, fetched: Path) -> None:
@@ -157,7 +158,8 @@ def check_can_replace(folder: Path, fetched: Path) -> None:
     if is_held(folder / JOURNAL_FILE):
         raise ConfigError(f"Campaign {folder.name} is running here", "Wait until it ends, or name another --results")
     # The journals alone do not tell campaigns apart: an empty or missing one is the beginning of any other.
-    is_same = _start_time(folder) is not None and _start_time(folder) == _start_time(fetched)
+    start_time = _start_time(folder)
+    is_same = start_time is not None and start_time == _start_time(fetched)
     if not is_same or not (folder / JOURNAL_FILE).is_file():
         raise ConfigError(f"{folder} holds another campaign of that name", _MOVE_AWAY)
     local_journal = committed_bytes(folder / JOURNAL_FILE)
@@ -178,9 +180,8 @@ def _same_content(path: Path, other: Path) -> bool:
     return other.is_file() and path.read_bytes() == other.read_bytes()
 
 
-def _start_time(folder: Path) -> Any:
+def _start_time(folder: Path) -> str | None:
     """Return when the campaign of a folder was started, as its file records it; None if that cannot be read."""
-    try:
-        return yaml.safe_load((folder / CONFIG_FILE).read_bytes())["resolved"]["started"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return None
+    with suppress(ConfigError):
+        return CampaignFolder(folder).read_record().started
+    return None

@@ -1,9 +1,10 @@
 from .export import make_preset
-from .folder import ROOT, CampaignFolder, RecordedCampaign
+from .folder import ROOT, CampaignFolder
 from .ledger import append_entry, earlier_overlapping, has_read_test
 from .ledger_entry import LedgerEntry, OverlappingEntry
 from .manifest import check_manifest, write_manifest
 from .predictions import INCUMBENT, probabilities_of, timestamps_of
+from .records import CampaignRecord, CellRecord, IncumbentRecord, RankedTrial
 from .regenerate import Regeneration, regenerate_all, regenerate_campaigns
 from .tables import find_winner, rank_trials
 from .verdict import Verdict
@@ -12,9 +13,12 @@ __all__ = [
     "INCUMBENT",
     "ROOT",
     "CampaignFolder",
+    "CampaignRecord",
+    "CellRecord",
+    "IncumbentRecord",
     "LedgerEntry",
     "OverlappingEntry",
-    "RecordedCampaign",
+    "RankedTrial",
     "Regeneration",
     "Verdict",
     "append_entry",

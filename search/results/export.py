@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
-from core.config import HYPERPARAMETER_NAMES, Hyperparameters, ModelSize, RankingMetric, check_name, parse
+from core.config import ModelSize, RankingMetric, check_name
 from core.errors import ConfigError
 from core.files import reading
 from core.presets import (
@@ -20,7 +19,8 @@ from core.presets import (
     Status,
 )
 from search.results import manifest, tables
-from search.results.folder import CampaignFolder, RecordedCampaign
+from search.results.folder import CampaignFolder
+from search.results.records import CampaignRecord, RankedTrial
 from search.results.verdict import BaselineLead, Estimate, RankingLead, TestReading, Verdict
 
 _DIGITS = 6
@@ -56,29 +56,27 @@ def make_preset(folder: CampaignFolder, name: str) -> Preset:
             f"{folder.path} holds campaign {record.name!r}", "Give the folder the campaign's name"
         )
     with reading(folder.path):
-        number = verdict.winner.trial if verdict else trials[0]["number"]
-        row = {trial["number"]: trial for trial in trials}[number]
-        return _assemble_preset(name, row, record, verdict)
+        number = verdict.winner.trial if verdict else trials[0].number
+        trial = {trial.number: trial for trial in trials}[number]
+        return _assemble_preset(name, trial, record, verdict)
 
 
-def _assemble_preset(name: str, row: Mapping[str, Any], record: RecordedCampaign, verdict: Verdict | None) -> Preset:
+def _assemble_preset(name: str, trial: RankedTrial, record: CampaignRecord, verdict: Verdict | None) -> Preset:
     """Put the preset together.
 
     Args:
         name: name of the preset.
-        row: the row of the trials table whose hyperparameters the preset gets.
+        trial: the trial whose hyperparameters the preset gets.
         record: the facts of the campaign's file.
         verdict: the verdict of the confirmation; None if there was none.
     """
     recipe, data = record.base_recipe, record.data
     status: Status = verdict.status if verdict else "not confirmed"
-    market = "synthetic data" if data["synthetic"] else ", ".join(data["symbols"])
-    settings = verdict.data["settings"] if verdict else {}
-    recorded_data = ("synthetic", "symbols", "span", "fingerprint", "window", "horizon", "bar")
+    market = "synthetic data" if data.synthetic else ", ".join(data.symbols)
     return Preset(
         name=name,
         description=f"Winner of campaign {record.name} on {market}; {status}.",
-        hyperparameters=Hyperparameters(**{key: row[key] for key in HYPERPARAMETER_NAMES}),
+        hyperparameters=trial.hyperparameters,
         training=PresetTraining(
             schedule=recipe["trainer"]["schedule"],
             epochs=recipe["trainer"]["epochs"],
@@ -92,13 +90,22 @@ def _assemble_preset(name: str, row: Mapping[str, Any], record: RecordedCampaign
             campaign=record.name,
             started=record.started,
             dry_run=record.dry_run,
-            trial=row["number"],
-            best_epoch=row["best_epoch"],
+            trial=trial.number,
+            best_epoch=trial.best_epoch,
             ranking_metric=cast(RankingMetric, record.metric),
-            val_value=round(row["value"], _DIGITS),
+            val_value=round(trial.value, _DIGITS),
             model=cast(ModelSize, record.model),
             seed=record.seed,
-            data=parse(PresetData, {**{key: data[key] for key in recorded_data}, "settings": settings}, record.name),
+            data=PresetData(
+                synthetic=data.synthetic,
+                symbols=data.symbols,
+                span=data.span,
+                fingerprint=data.fingerprint,
+                window=data.window,
+                horizon=data.horizon,
+                bar=data.bar,
+                settings=verdict.data.settings if verdict else {},
+            ),
             versions=dict(record.versions),
             confirmation=_summarize_confirmation(verdict) if verdict else None,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from core.errors import ConfigError
 from core.files import read_yaml, reading
 from core.presets import shipped_preset_names
 from search.config import CampaignConfig
+from search.results.records import CampaignRecord, CellRecord, ConfirmationRecord, IncumbentRecord
 from search.study.journal.file import read_committed
 from search.study.journal.records import read_records
 from search.study.trial_record import TrialRecord
@@ -50,39 +51,6 @@ BEGUN_FILE = "begun.json"
 """File in `CELLS` with the settings that the confirmation was begun with."""
 ROW_FILE = "row.json"
 """File in the folder of a finished cell with its row of the confirmation table."""
-
-
-@dataclass(frozen=True)
-class RecordedCampaign:
-    """The facts of `campaign.yaml` that presets and resumed runs need, whichever version wrote the file.
-
-    Attributes:
-        name: name of the campaign.
-        dry_run: whether the campaign was a dry run.
-        metric: metric that ranked the trials.
-        model: size of the network.
-        seed: seed of the campaign.
-        identity: hash of all that a trial's value depends on, see `CampaignConfig.identity`.
-        data: description of the data: symbols, span, fingerprint, window, horizon, rows.
-        base_recipe: recipe of a trial, before its hyperparameters are applied.
-        incumbent_recipe: recipe of the incumbent.
-        versions: versions of this program and of the libraries that matter, by name.
-        started: when the campaign was started, in ISO 8601; None if an early version did not record it.
-        device: `cpu` or `cuda`; None if an early version did not record it.
-    """
-
-    name: str
-    dry_run: bool
-    metric: str
-    model: str
-    seed: int
-    identity: str
-    data: Mapping[str, Any]
-    base_recipe: Mapping[str, Any]
-    incumbent_recipe: Mapping[str, Any]
-    versions: Mapping[str, str]
-    started: str | None
-    device: str | None
 
 
 @dataclass(frozen=True)
@@ -221,6 +189,14 @@ class CampaignFolder:
         """Path of the settings that the confirmation was begun with."""
         return self.cells / BEGUN_FILE
 
+    def cell(self, key: str) -> Path:
+        """Return the path of the folder that keeps the result of a cell of the confirmation.
+
+        Args:
+            key: the key of the cell, see `search.confirmation.plan.Cell.key`.
+        """
+        return self.cells / key
+
     def finished_cells(self) -> int:
         """Count the finished cells of a confirmation that is under way."""
         return len(list(self.cells.glob(f"*/{ROW_FILE}")))
@@ -239,7 +215,7 @@ class CampaignFolder:
             raise ConfigError(f"{self.config_file} is not a campaign's file", "Restore it from a backup")
         return section
 
-    def read_record(self) -> RecordedCampaign:
+    def read_record(self) -> CampaignRecord:
         """Read the facts that the campaign's file records, whichever version wrote it.
 
         Raises:
@@ -247,20 +223,8 @@ class CampaignFolder:
         """
         config, resolved = self._read_section("config"), self._read_section("resolved")
         with reading(self.config_file):
-            return RecordedCampaign(
-                name=str(config["name"]),
-                dry_run=bool(config["dry_run"]),
-                metric=str(config["metric"]),
-                model=str(config["model"]),
-                seed=int(config["seed"]),
-                identity=str(resolved.get("identity")),
-                data=dict(resolved["data"]),
-                base_recipe=dict(resolved["base_recipe"]),
-                incumbent_recipe=dict(resolved.get("incumbent_recipe", {})),
-                versions=dict(resolved["versions"]),
-                started=resolved.get("started"),
-                device=resolved.get("device"),
-            )
+            given = {key: config[key] for key in ("name", "dry_run", "metric", "model", "seed")}
+            return CampaignRecord.model_validate({**resolved, **given})
 
     def read_journal(self) -> list[TrialRecord]:
         """Read the trials from the journal, which a driver may be writing meanwhile.
@@ -311,14 +275,49 @@ class CampaignFolder:
         """
         return _read_table(self.returns)
 
-    def read_incumbent_rows(self) -> list[dict[str, Any]]:
-        """Read the epochs of the incumbent's training, as rows of `EpochRecord.as_row`.
+    def read_incumbent(self) -> IncumbentRecord | None:
+        """Read the record of the incumbent's training; None if it has not been begun.
 
         Raises:
-            ConfigError: the file is missing or damaged.
+            ConfigError: the file is damaged.
         """
-        with reading(self.incumbent):
-            return [dict(row) for row in json.loads(self.incumbent.read_text(encoding="utf-8"))["rows"]]
+        if not self.incumbent.is_file():
+            return None
+        with reading(self.incumbent, "Remove it: the training will be repeated"):
+            return IncumbentRecord.model_validate(_read_json(self.incumbent))
+
+    def read_confirmation(self) -> ConfirmationRecord | None:
+        """Read the settings that the confirmation was begun with; None if none is under way.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        if not self.confirmation_settings.is_file():
+            return None
+        with reading(self.confirmation_settings, f"Remove {self.cells}: the confirmation starts again"):
+            return ConfirmationRecord.model_validate(_read_json(self.confirmation_settings))
+
+    def read_cell(self, key: str) -> CellRecord | None:
+        """Read the record of a cell of the confirmation; None if it is not finished or damaged, so must be trained.
+
+        Args:
+            key: the key of the cell, see `search.confirmation.plan.Cell.key`.
+        """
+        path = self.cell(key) / ROW_FILE
+        with suppress(ConfigError), reading(path):
+            return CellRecord.model_validate(_read_json(path))
+        return None
+
+    def read_cell_tables(self, key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Read the predictions and the returns of a complete cell.
+
+        Args:
+            key: the key of the cell.
+
+        Raises:
+            ConfigError: a table is missing or damaged.
+        """
+        return _read_table(self.cell(key) / PREDICTIONS_FILE), _read_table(self.cell(key) / RETURNS_FILE)
 
     def read_end_reason(self) -> str:
         """Read why the last run of the search ended.
@@ -327,7 +326,7 @@ class CampaignFolder:
             ConfigError: the summary is missing or damaged.
         """
         with reading(self.summary, "Resume the campaign: it writes the summary again"):
-            return str(json.loads(self.summary.read_text(encoding="utf-8"))["ended_by"])
+            return str(_read_json(self.summary)["ended_by"])
 
     def read_verdict(self) -> Verdict | None:
         """Read the verdict of the confirmation; None if the campaign was not confirmed.
@@ -338,6 +337,10 @@ class CampaignFolder:
         from search.results.verdict import read_verdict
 
         return read_verdict(self.verdict)
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _read_table(path: Path) -> pd.DataFrame:

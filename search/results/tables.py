@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from core.config import HYPERPARAMETER_NAMES
+from core.config import HYPERPARAMETER_NAMES, Hyperparameters
 from core.errors import ConfigError
 from core.evaluation.metric_names import METRIC_NAMES
-from core.files import write_table
+from core.files import reading, write_table
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, CampaignFolder
+from search.results.records import RankedTrial
 from search.storage.filesystem import Storage
 from search.study.trial_record import COMPLETE, FAILED, INTERRUPTED, TrialRecord
 
@@ -189,18 +189,15 @@ def check_not_behind(folder: CampaignFolder, trials: Sequence[TrialRecord]) -> N
     Raises:
         ConfigError: an epoch is missing or has another score: the journal is not the one that the campaign left.
     """
-    path = folder.curves_table
-    if not path.is_file():
-        return
     try:
-        curves = pd.read_parquet(path, columns=["number", "epoch", "score"])
-    except (OSError, ValueError, KeyError):
-        return  # the table is written anew from the journal
+        curves = folder.read_curves()[["number", "epoch", "score"]]
+    except (ConfigError, KeyError):
+        return  # it is missing or damaged, and is written anew from the journal
     scores = {(trial.number, number): epoch.score for trial in trials for number, epoch in trial.epochs.items()}
     for number, epoch, score in curves.itertuples(index=False):
         if (number, epoch) not in scores or not np.array_equal(scores[number, epoch], score, equal_nan=True):
             raise ConfigError(
-                f"The journal lacks epoch {epoch} of trial {number} as {path} records it",
+                f"The journal lacks epoch {epoch} of trial {number} as {folder.curves_table} records it",
                 "Restore the journal from a backup",
             )
 
@@ -209,32 +206,44 @@ def _read_output(folder: CampaignFolder, storage: Storage, name: str, trial: Tri
     """Return a trial's own table from the storage, or its rows of the campaign's table where that is gone."""
     number = trial.number
     try:
-        with suppress(FileNotFoundError):
-            return pd.read_parquet(io.BytesIO(storage.read(f"{number}/{trial.attempt_id}/{name}")))
-        table = pd.read_parquet(folder.path / name)
-        rows = table[table["number"] == number]
-    except (OSError, ValueError, KeyError) as error:
-        message = " ".join(str(error).split())
-        raise ConfigError(f"{name} of trial {number} cannot be read ({message})", _REMEDY) from None
+        content = storage.read(f"{number}/{trial.attempt_id}/{name}")
+    except FileNotFoundError:
+        table = folder.read_predictions() if name == PREDICTIONS_FILE else folder.read_returns()
+        with reading(folder.path / name, _REMEDY):
+            rows = table[table["number"] == number]
+    else:
+        with reading(f"{name} of trial {number}", _REMEDY):
+            rows = pd.read_parquet(io.BytesIO(content))
     # Every trial predicts, but a trial need not trade.
     if rows.empty and name == PREDICTIONS_FILE:
         raise ConfigError(f"{name} of trial {number} is missing", _REMEDY)
     return rows
 
 
-def rank_trials(trials: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of the full-fidelity trials, the best first; ties go to the lower NLL, then to the earlier trial.
+def rank_trials(trials: pd.DataFrame) -> list[RankedTrial]:
+    """Return the full-fidelity trials, the best first; ties go to the lower NLL, then to the earlier trial.
 
     Args:
         trials: the trials table, see `make_trials_table`.
     """
     full_fidelity = trials[(trials["status"] == COMPLETE) & np.isfinite(trials["value"])]
     ranked = full_fidelity.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
-    return [{str(key): value for key, value in row.items()} for row in ranked.to_dict("records")]
+    return [_ranked_trial({str(key): value for key, value in row.items()}) for row in ranked.to_dict("records")]
 
 
-def find_winner(trials: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the row of the best full-fidelity trial; None if there is none.
+def _ranked_trial(row: dict[str, Any]) -> RankedTrial:
+    return RankedTrial(
+        number=row["number"],
+        hyperparameters=Hyperparameters(**{name: row[name] for name in HYPERPARAMETER_NAMES}),
+        value=row["value"],
+        best_epoch=row["best_epoch"],
+        epochs=row["epochs"],
+        row=row,
+    )
+
+
+def find_winner(trials: pd.DataFrame) -> RankedTrial | None:
+    """Return the best full-fidelity trial; None if there is none.
 
     Args:
         trials: the trials table, see `make_trials_table`.

@@ -7,35 +7,20 @@ their aliases where an attribute has one.
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
 from core.errors import ConfigError
 from core.files import reading
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
+from search.results.records import ChecklistRow, DataRecord, Number, Record, none_if_undefined
 
 SCHEMA_VERSION = 1
-_REMEDY = "Restore it from a backup"
 
 
-def _none_if_undefined(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_none_if_undefined)]
-"""A figure; None where it is not defined, as JSON has no NaN."""
-
-
-class _Part(BaseModel):
-    """Base of all parts of a verdict: immutable; keys that this version does not know are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, use_attribute_docstrings=True)
-
-
-class Estimate(_Part):
+class Estimate(Record):
     """A figure and its central 95 % interval."""
 
     value: Number
@@ -46,7 +31,7 @@ class Estimate(_Part):
     """Upper end of the interval; None where `low` is."""
 
 
-class RankingLead(_Part):
+class RankingLead(Record):
     """The lead of the winner over the incumbent, out of fold."""
 
     metric: str
@@ -59,7 +44,7 @@ class RankingLead(_Part):
     """Upper end of the interval."""
 
 
-class BaselineLead(_Part):
+class BaselineLead(Record):
     """The lead of the final model over the best baseline, on test."""
 
     baseline: str = Field(alias="over")
@@ -72,7 +57,7 @@ class BaselineLead(_Part):
     """Upper end of the interval."""
 
 
-class Method(_Part):
+class Method(Record):
     """The method that the figures were computed with: draws, blocks, seeds, folds and versions."""
 
     interval: str
@@ -89,7 +74,7 @@ class Method(_Part):
     """Version of each program that matters, by name."""
 
 
-class Winner(_Part):
+class Winner(Record):
     """The candidate with the best lower bound out of fold."""
 
     trial: int
@@ -102,7 +87,7 @@ class Winner(_Part):
     """Median of the epochs at which its trainings were best: how long to train on all data."""
 
 
-class Incumbent(_Part):
+class Incumbent(Record):
     """The preset that the winner was to beat."""
 
     preset: str
@@ -111,7 +96,7 @@ class Incumbent(_Part):
     """Its metrics over all folds, averaged over the seeds, by name."""
 
 
-class CandidateFigures(_Part):
+class CandidateFigures(Record):
     """A candidate, and how it compared with the incumbent."""
 
     trial: int
@@ -124,7 +109,7 @@ class CandidateFigures(_Part):
     """Its ranking metric less the incumbent's, on the same draws."""
 
 
-class FinalTraining(_Part):
+class FinalTraining(Record):
     """The training of the winner on the whole train span; the fields with a default are missing where it failed."""
 
     seed: int
@@ -145,12 +130,12 @@ class FinalTraining(_Part):
     """Metrics on val at the best epoch, by name."""
 
 
-class GateResult(_Part):
+class GateResult(Record):
     """A condition of certification, and whether the winner meets it."""
 
     name: str
     """Name of the gate, which says what it checks."""
-    value: Annotated[bool | int | float | None, BeforeValidator(_none_if_undefined)]
+    value: Annotated[bool | int | float | None, BeforeValidator(none_if_undefined)]
     """The value that was measured; None where it is not defined."""
     bound: str
     """The condition on the value, in words."""
@@ -158,7 +143,7 @@ class GateResult(_Part):
     """Whether the value meets the condition."""
 
 
-class TestReading(_Part):
+class TestReading(Record):
     """The one reading of test, by the final training."""
 
     __test__ = False  # pytest takes it for a class of tests otherwise
@@ -181,7 +166,7 @@ class TestReading(_Part):
     """All metrics of each baseline, by the baseline's name and the metric's."""
 
 
-class Tradability(_Part):
+class Tradability(Record):
     """The judgement of the winner's returns, net of costs, by the Deflated Sharpe Ratio.
 
     It is reported beside the gates and decides nothing.
@@ -203,7 +188,7 @@ class Tradability(_Part):
     """Number of trials that the ratio is deflated for, those that were stopped early included."""
 
 
-class Overfitting(_Part):
+class Overfitting(Record):
     """The probability that choosing the best trial by the ranking metric was worthless.
 
     It is reported beside the gates and decides nothing.
@@ -217,7 +202,7 @@ class Overfitting(_Part):
     """Fewest trials that it is computed from."""
 
 
-class Verdict(_Part):
+class Verdict(Record):
     """The verdict of a confirmation.
 
     Where the final training failed, nothing was read on test: then there is a `reason`, there are no gates, and all
@@ -237,9 +222,9 @@ class Verdict(_Part):
     model: str
     """Size of the network."""
     recipe: dict[str, Any]
-    """Recipe of a trial, before its hyperparameters are applied."""
-    data: dict[str, Any]
-    """Description of the data as in `campaign.yaml`, and as `settings` how bars became windows, labels and splits."""
+    """Recipe of a trial, before its hyperparameters are applied; plain values, since versions differ in settings."""
+    data: DataRecord
+    """The data as in `campaign.yaml`, and as `settings` how bars became windows, labels and splits."""
     method: Method
     """The method that the figures were computed with."""
     winner: Winner
@@ -260,8 +245,8 @@ class Verdict(_Part):
     """Why test was not read; None where it was."""
     test: TestReading | None = None
     """The reading of test; None if the final training failed."""
-    checklist: tuple[dict[str, str], ...] = ()
-    """The production checklist of the final training, as rows of `core.evaluation.checklist.ChecklistLine`."""
+    checklist: tuple[ChecklistRow, ...] = ()
+    """The production checklist of the final training."""
     tradable: Tradability | None = None
     """The judgement of the returns; None where test was not read."""
     overfitting: Overfitting | None = None
@@ -281,10 +266,6 @@ class Verdict(_Part):
         """Number of earlier confirmations that had read some of this test span as their test."""
         return sum("test" in entry.saw for entry in self.earlier_entries)
 
-    def as_row(self) -> dict[str, Any]:
-        """Return plain values with the keys of the file, for JSON; what was not set is left out."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
-
 
 def read_verdict(path: Path) -> Verdict | None:
     """Read the verdict of a confirmation.
@@ -300,17 +281,13 @@ def read_verdict(path: Path) -> Verdict | None:
     """
     if not path.is_file():
         return None
-    with reading(path, _REMEDY):
+    with reading(path):
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
     if version != SCHEMA_VERSION:
         raise ConfigError(f"{path} has schema version {version}", "Upgrade preset-search")
-    try:
+    with reading(path):
         return Verdict.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(f"{path} cannot be read ({place}: {problem['msg']})", _REMEDY) from None
 
 
 def parse_ledger_entry(content: str | bytes) -> LedgerEntry | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from typer import Exit
 from core import presets
 from core.config import DataConfig
 from core.errors import ConfigError, DataError
-from core.files import write_table
+from core.files import write_json, write_table
 from search.campaign import run as campaign
 from search.cli import confirm
 from search.config import ConfirmConfig
@@ -24,6 +23,7 @@ from search.results import ledger, manifest
 from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FILE, CampaignFolder
 from search.results.ledger_entry import LedgerEntry
 from search.results.predictions import INCUMBENT, TEST
+from search.results.records import CellRecord
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, make_searched_campaign
 from tests.helpers.market import random_bars
@@ -41,21 +41,23 @@ def plan(root: Path) -> ConfirmationPlan:
     return plan_confirmation(NAME, root)
 
 
+def _write_row(plan: ConfirmationPlan, cell: Cell, status: str) -> None:
+    record = CellRecord(number=cell.candidate.number, seed=cell.seed, split=cell.split, status=status, reason="")
+    write_json(plan.campaign.folder.cell(plan.key(cell)) / ROW_FILE, record.as_row())
+
+
 def test_finished_cells_take_no_more_time(root: Path, plan: ConfirmationPlan, tmp_path: Path) -> None:
     shutil.copytree(root, tmp_path / "results")
     plan_before = plan_confirmation(NAME, tmp_path / "results")
     assert (plan_before.missing, plan_before.seconds) == (len(plan.cells), pytest.approx(plan.seconds))
-    first_folder = plan_before.cell_folder(plan_before.cells[0])
-    for folder, status in ((first_folder, "complete"), (plan_before.cell_folder(plan_before.cells[1]), "failed")):
-        folder.mkdir(parents=True)
-        (folder / ROW_FILE).write_text(json.dumps({"status": status}))
+    first_folder = plan_before.campaign.folder.cell(plan_before.key(plan_before.cells[0]))
+    for cell, status in zip(plan_before.cells, ("complete", "failed"), strict=False):
+        _write_row(plan_before, cell, status)
     plan_after = plan_confirmation(NAME, tmp_path / "results")
     assert plan_after.missing == len(plan.cells) - 2
     assert 0 < plan_after.seconds < plan.seconds
     for cell in plan_before.cells:
-        folder = plan_before.cell_folder(cell)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ROW_FILE).write_text('{"status": "complete"}')
+        _write_row(plan_before, cell, "complete")
     finished = plan_confirmation(NAME, tmp_path / "results")
     assert (finished.missing, finished.seconds) == (0, 0.0)
     (first_folder / ROW_FILE).write_text("{")  # it is trained again
@@ -91,20 +93,22 @@ def test_only_an_incumbent_whose_training_failed_can_be_replaced(root: Path, tmp
     for name in (None, "conservative"):
         begun = plan_confirmation(NAME, tmp_path / "results", incumbent=name)
         record_settings(begun)
-        folder = begun.cell_folder(next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT))
-        folder.mkdir()
-        row = folder / ROW_FILE
-        for content in (None, "{", '{"status": "complete"}'):
+        cell = next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT)
+        _write_row(begun, cell, "complete")
+        row = begun.campaign.folder.cell(begun.key(cell)) / ROW_FILE
+        complete = row.read_text()
+        row.unlink()
+        for content in (None, "{", complete):
             if content is not None:
                 row.write_text(content)
             with pytest.raises(ConfigError, match="was begun with"):
                 plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
-        row.write_text('{"status": "failed"}')
+        _write_row(begun, cell, "failed")
         other = plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
         assert other.named_incumbent == other.incumbent == "production_large"
         with pytest.raises(ConfigError, match="was begun with"):
             plan_confirmation(NAME, tmp_path / "results", {"seeds": 1}, "production_large")
-        shutil.rmtree(folder.parent)
+        shutil.rmtree(begun.campaign.folder.cells)
     record_settings(other)
     with pytest.raises(ConfigError, match=r"begun with .*--incumbent production_large"):
         plan_confirmation(NAME, tmp_path / "results", incumbent="conservative")

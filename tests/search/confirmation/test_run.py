@@ -33,8 +33,8 @@ from search.results.export import make_preset
 from search.results.folder import CELLS, CONFIG_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
+from search.results.records import CellRecord
 from search.results.tables import rank_trials
-from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, make_searched_campaign
 
 pytestmark = pytest.mark.costly
@@ -68,7 +68,7 @@ def _job(plan: ConfirmationPlan) -> TrialJob:
 
 def _train(plan: ConfirmationPlan, cell: Cell) -> CellResult:
     (result,) = train_cell(cell, plan.dataset_of(cell), _job(plan))
-    return replace(result, row=json.loads(json.dumps(result.row)))
+    return replace(result, record=CellRecord.model_validate(json.loads(json.dumps(result.record.as_row()))))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def confirmed(root: Path, plan: ConfirmationPlan, trained: list[CellResult], fin
 
 def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan, root: Path) -> None:
     ranked = rank_trials(CampaignFolder(root / NAME).read_trials())
-    assert [candidate.number for candidate in plan.candidates] == [row["number"] for row in ranked[:2]] + [INCUMBENT]
+    assert [candidate.number for candidate in plan.candidates] == [trial.number for trial in ranked[:2]] + [INCUMBENT]
     assert len(plan.cells) == 3 * 2 * 2
     assert len({cell.key("same", 2) for cell in plan.cells}) == len(plan.cells)
     assert plan.seconds > 0
@@ -133,18 +133,18 @@ def test_a_cell_predicts_its_block_with_the_epoch_that_its_val_chose(
 ) -> None:
     for cell, result in zip(plan.cells, trained, strict=True):
         fold = plan.dataset_of(cell)
-        assert result.row["status"] == COMPLETE
+        assert result.record.is_complete
         assert result.predictions["label"].tolist() == fold.labels[fold.test].tolist()
         assert timestamps_of(result.predictions).tolist() == fold.timestamps[fold.test].tolist()
         macro_f1 = metrics.macro_f1(fold.labels[fold.test], probabilities_of(result.predictions))
-        assert result.row["held_out"]["macro_f1"] == pytest.approx(macro_f1)
-        assert (result.row["train_rows"], result.row["val_rows"]) == (len(fold.train), len(fold.val))
+        assert result.record.held_out["macro_f1"] == pytest.approx(macro_f1)
+        assert (result.record.train_rows, result.record.val_rows) == (len(fold.train), len(fold.val))
     again = _train(plan, plan.cells[0])
     pd.testing.assert_frame_equal(again.predictions, trained[0].predictions)
 
 
 def test_the_table_has_a_row_for_each_cell(trained: list[CellResult], final: CellResult) -> None:
-    table = make_confirmation_table([result.row for result in [*trained, final]])
+    table = make_confirmation_table([result.record for result in [*trained, final]])
     assert len(table) == 13
     assert set(table["split"]) == {"fold 1", "fold 2", TEST}
     assert table.groupby(["number", "seed", "split"]).size().max() == 1
@@ -156,10 +156,8 @@ def test_the_table_has_a_row_for_each_cell(trained: list[CellResult], final: Cel
 def test_a_candidate_with_a_failed_cell_cannot_win(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
     first = plan.candidates[0].number
     broken = [
-        CellResult({**result.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
-        if result.row["number"] == first and result.row["split"] == "fold 1"
-        else result
-        for result in trained
+        CellResult.failed(cell, "diverged") if cell.candidate.number == first and cell.split == "fold 1" else result
+        for cell, result in zip(plan.cells, trained, strict=True)
     ]
     selection = select_winner(plan, broken)
     assert selection.winner.number == plan.candidates[1].number
@@ -174,10 +172,8 @@ def test_without_a_candidate_or_the_incumbent_there_is_no_verdict(
     plan: ConfirmationPlan, trained: list[CellResult], numbers: tuple[int, ...], who: str, remedy: str
 ) -> None:
     broken = [
-        CellResult({**result.row, "status": "failed", "reason": "diverged"}, pd.DataFrame(), pd.DataFrame())
-        if result.row["number"] in numbers
-        else result
-        for result in trained
+        CellResult.failed(cell, "diverged") if cell.candidate.number in numbers else result
+        for cell, result in zip(plan.cells, trained, strict=True)
     ]
     with pytest.raises(ConfigError, match=f"confirmation of {who} failed .diverged.*{remedy}"):
         select_winner(plan, broken)
@@ -205,7 +201,7 @@ def test_the_verdict_holds_all_that_a_preset_says(confirmed: Path, plan: Confirm
     assert set(verdict.test.baselines) == {"majority", "persistence", "logistic regression", "gradient boosting"}
     assert verdict.overfitting.probability == "n/a"  # of two full-fidelity trials
     assert verdict.tradable.trials == 3
-    assert {line["kind"] for line in verdict.checklist} >= {"gate", "guide target"}
+    assert {line.kind for line in verdict.checklist} >= {"gate", "guide target"}
     assert verdict.recommended == ("winner" if verdict.lead.low > 0 else "incumbent")
 
 
@@ -224,7 +220,7 @@ def test_the_deflated_sharpe_is_that_of_single_trainings_and_not_of_the_mean_of_
     ratios = []
     for seed in plan.seeds:
         winner_and_seed = selection.winner.number, seed
-        cells = [cell for cell in trained if (cell.row["number"], cell.row["seed"]) == winner_and_seed]
+        cells = [cell for cell in trained if (cell.record.number, cell.record.seed) == winner_and_seed]
         assert len(cells) == plan.settings.folds
         periods = np.concatenate([timestamps_of(cell.predictions) for cell in cells]) // period
         gains = np.zeros(periods.max() - periods.min() + 1)
@@ -258,8 +254,8 @@ def test_earlier_readings_are_recorded_in_the_verdict(
 
 
 def test_a_failed_final_training_gives_a_verdict_too(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
-    row = {"number": 1, "seed": 1, "split": TEST, "status": "failed", "reason": "diverged"}
-    failed = CellResult(row, pd.DataFrame(), pd.DataFrame())
+    final_cell = Cell(plan.candidates[0], 1, TEST)
+    failed = CellResult.failed(final_cell, "diverged")
     verdict = make_verdict(plan, select_winner(plan, trained), failed, None, [])
     assert (verdict.status, verdict.reason) == ("not certified", "the final training failed: diverged")
     content = verdict.as_row()
@@ -393,7 +389,7 @@ def test_a_test_span_without_buy_or_sell_still_gives_a_preset(
         dataset=replace(plan.dataset, labels=calm_labels),
         campaign=replace(plan.campaign, folder=CampaignFolder(confirmed / NAME)),
     )
-    read = CellResult(final.row, final.predictions.assign(label=1), final.returns)
+    read = CellResult(final.record, final.predictions.assign(label=1), final.returns)
     confirmation._write_results(
         calm_plan, [*trained, read], make_verdict(calm_plan, select_winner(calm_plan, trained), read, None, [])
     )
@@ -431,8 +427,8 @@ def test_a_training_that_diverges_gives_a_failed_row(plan: ConfirmationPlan) -> 
     augmented = wild.model_copy(update={"augment": wild.augment.model_copy(update={"noise_std": 1e30})})
     diverging = replace(cell, candidate=replace(cell.candidate, recipe=augmented))
     (result,) = train_cell(diverging, plan.dataset_of(cell), _job(plan))
-    assert result.row["status"] == "failed"
-    assert result.row["reason"]
+    assert result.record.status == "failed"
+    assert result.record.reason
     assert result.predictions.empty
     assert result.returns.empty
 
@@ -444,5 +440,5 @@ def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan:
     assert len({cell.key("same", 2) for cell in cells}) == 1
     trained_once = _train(plan, cells[0])
     shared = [trained_once.of_candidate(cell.candidate.number) for cell in cells]
-    assert [result.row["number"] for result in shared] == [first.number, INCUMBENT]
+    assert [result.record.number for result in shared] == [first.number, INCUMBENT]
     assert [set(result.predictions["number"]) for result in shared] == [{first.number}, {INCUMBENT}]

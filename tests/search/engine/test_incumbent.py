@@ -18,6 +18,7 @@ from search.engine.incumbent import IncumbentTraining
 from search.engine.job import TrialJob
 from search.engine.protocol import Stream
 from search.engine.tasks import TaskRunner
+from search.results.folder import CampaignFolder
 from search.storage.filesystem import Storage
 from search.storage.monitor import StorageMonitor
 from search.study.retries import TrainingFailure
@@ -54,7 +55,7 @@ class Played:
         resources = TrialResources("cpu", 1, 0.0, 1)
         job = TrialJob(recipe, resources, Storage(str(folder / "storage")))
         self.engine = PlayedEngine(outcomes)
-        self.training = IncumbentTraining(job, None, {}, folder / "incumbent.json", **more)
+        self.training = IncumbentTraining(job, None, {}, CampaignFolder(folder), **more)
         self.runner = TaskRunner(self.engine, resources, attempts=4, monitor=monitor)
         if not self.training.ended:
             self.runner.add(self.training)
@@ -140,5 +141,5 @@ def test_an_undefined_value_is_read_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["{", "[]", '{"rows": [{}], "attempts": 1, "complete": true}'])
 def test_a_damaged_file_is_refused(tmp_path: Path, damage: str) -> None:
     (tmp_path / "incumbent.json").write_text(damage)
-    with pytest.raises(ConfigError, match=r"incumbent\.json is damaged"):
+    with pytest.raises(ConfigError, match=r"incumbent\.json cannot be read"):
         Played(tmp_path, [])

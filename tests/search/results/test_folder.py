@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 import yaml
 
 from core.errors import ConfigError
+from core.files import write_json
 from search.results.folder import ROW_FILE, CampaignFolder
+from search.results.records import CellRecord
 
 COMMITTED = Path(__file__).parents[3] / "results"
 NAME = "btc-eth-5m-30d"
@@ -28,7 +31,11 @@ def test_everything_of_a_committed_campaign_can_be_read(folder: CampaignFolder) 
     assert folder.read_record().device is None  # the version that ran it did not record one
     assert set(folder.read_predictions()["split"]) == set(folder.read_returns()["split"]) >= {"val", "test"}
     assert len(folder.read_curves()) == sum(len(trial.epochs) for trial in trials)
-    assert folder.read_incumbent_rows()[0]["epoch"] == 1
+    incumbent = folder.read_incumbent()
+    assert incumbent is not None
+    assert incumbent.epochs[0].epoch == 1
+    assert incumbent.as_row() == json.loads(folder.incumbent.read_text())
+    assert folder.read_confirmation() is None
     assert folder.read_end_reason() == "trials"
     assert folder.read_verdict() is not None
     assert folder.is_concluded
@@ -52,7 +59,8 @@ READERS: dict[str, tuple[str, Callable[[CampaignFolder], object]]] = {
     "curves": ("curves.parquet", CampaignFolder.read_curves),
     "predictions": ("predictions.parquet", CampaignFolder.read_predictions),
     "returns": ("returns.parquet", CampaignFolder.read_returns),
-    "incumbent": ("incumbent.json", CampaignFolder.read_incumbent_rows),
+    "incumbent": ("incumbent.json", CampaignFolder.read_incumbent),
+    "confirmation": ("confirmation/begun.json", CampaignFolder.read_confirmation),
     "end reason": ("summary.json", CampaignFolder.read_end_reason),
     "verdict": ("verdict.json", CampaignFolder.read_verdict),
 }
@@ -74,6 +82,7 @@ DAMAGE: dict[str, bytes] = {
 @pytest.mark.parametrize("reader", READERS)
 def test_a_damaged_file_is_one_error_that_names_it(folder: CampaignFolder, reader: str, damage: str) -> None:
     name, read = READERS[reader]
+    folder.cells.mkdir()
     (folder.path / name).write_bytes(DAMAGE[damage])
     with pytest.raises(ConfigError) as caught:
         read(folder)
@@ -81,7 +90,7 @@ def test_a_damaged_file_is_one_error_that_names_it(folder: CampaignFolder, reade
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("reader", sorted(set(READERS) - {"verdict"}))
+@pytest.mark.parametrize("reader", sorted(set(READERS) - {"verdict", "incumbent", "confirmation"}))
 def test_a_missing_file_is_one_error_that_names_it(folder: CampaignFolder, reader: str) -> None:
     name, read = READERS[reader]
     (folder.path / name).unlink()
@@ -89,9 +98,22 @@ def test_a_missing_file_is_one_error_that_names_it(folder: CampaignFolder, reade
         read(folder)
 
 
-def test_a_campaign_that_was_not_confirmed_has_no_verdict(folder: CampaignFolder) -> None:
+def test_what_a_campaign_need_not_have_is_none(folder: CampaignFolder) -> None:
     folder.verdict.unlink()
+    folder.incumbent.unlink()
     assert folder.read_verdict() is None
+    assert folder.read_incumbent() is None
+    assert folder.read_confirmation() is None
+    assert folder.read_cell("key") is None
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_cell_with_a_damaged_record_is_not_finished(folder: CampaignFolder, damage: str) -> None:
+    record = CellRecord(number=1, seed=2, split="test", status="complete", reason="")
+    write_json(folder.cell("key") / ROW_FILE, record.as_row())
+    assert folder.read_cell("key") == record
+    (folder.cell("key") / ROW_FILE).write_bytes(DAMAGE[damage])
+    assert folder.read_cell("key") is None
 
 
 def test_a_setting_of_another_version_hinders_resuming_and_nothing_else(folder: CampaignFolder) -> None:

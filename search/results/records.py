@@ -1,0 +1,195 @@
+"""What the files of a campaign record, as types: the base of all records, and those that several files share.
+
+Attributes carry the names of the keys in the files. `search.results.folder` reads the files.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from core.config import Hyperparameters
+from search.config import ConfirmConfig
+from search.study.trial_record import EpochRecord
+
+
+def none_if_undefined(value: Any) -> Any:
+    """Return a value, or None in place of a float that JSON cannot hold."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(none_if_undefined)]
+"""A figure; None where it is not defined, as JSON has no NaN."""
+
+
+class Record(BaseModel):
+    """Base of what files record: immutable; keys that this version does not know are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, use_attribute_docstrings=True)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return plain values with the keys of the file, for JSON; what was not set is left out."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class DataRecord(Record):
+    """The data that a campaign was run on, as `core.data.summary.describe_data` describes them."""
+
+    synthetic: bool
+    """Whether this is the synthetic market."""
+    symbols: tuple[str, ...]
+    """Symbols of the market data."""
+    span: tuple[str, str]
+    """Opening times of the first and the last bar, in ISO 8601."""
+    bar: int | None = None
+    """Length of a bar in microseconds; None if an early version did not record it."""
+    fingerprint: str
+    """SHA-256 of the bars."""
+    window: int
+    """Number of bars that one prediction sees."""
+    horizon: int
+    """Number of bars that a label looks ahead."""
+    features: tuple[str, ...] = ()
+    """Names of the features, in the order of the network's input."""
+    rows: dict[str, int] = Field(default_factory=dict)
+    """Number of rows of `train`, `val` and `test`."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of windows, labels and splits; empty where the file does not record them."""
+
+
+class CampaignRecord(Record):
+    """The facts of `campaign.yaml` that presets and resumed runs need, whichever version wrote the file.
+
+    Recipes stay plain values, because a recipe that another version wrote may hold other settings than this one knows.
+    """
+
+    name: str
+    """Name of the campaign."""
+    dry_run: bool
+    """Whether the campaign was a dry run."""
+    metric: str
+    """Metric that ranked the trials."""
+    model: str
+    """Size of the network."""
+    seed: int
+    """Seed of the campaign."""
+    identity: str | None = None
+    """Hash of all that a trial's value depends on, see `CampaignConfig.identity`."""
+    data: DataRecord
+    """The data that it was run on."""
+    base_recipe: dict[str, Any]
+    """Recipe of a trial, before its hyperparameters are applied."""
+    incumbent_recipe: dict[str, Any] = Field(default_factory=dict)
+    """Recipe of the incumbent."""
+    versions: dict[str, str]
+    """Versions of this program and of the libraries that matter, by name."""
+    started: str | None = None
+    """When the campaign was started, in ISO 8601; None if an early version did not record it."""
+    device: str | None = None
+    """`cpu` or `cuda`; None if an early version did not record it."""
+
+
+class IncumbentRecord(Record):
+    """The training of the incumbent so far, as `incumbent.json` keeps it."""
+
+    complete: bool
+    """Whether the training is complete."""
+    attempts: int
+    """How often the training was begun."""
+    epochs: Annotated[
+        tuple[EpochRecord, ...],
+        BeforeValidator(lambda rows: tuple(EpochRecord.from_row(row) for row in rows)),
+        PlainSerializer(lambda epochs: [epoch.as_row() for epoch in epochs]),
+    ] = Field(alias="rows")
+    """The recorded epochs, in the file as rows of `EpochRecord.as_row`."""
+
+
+class ConfirmationRecord(Record):
+    """The settings that a confirmation was begun with, as `begun.json` keeps them."""
+
+    settings: ConfirmConfig
+    """Number of candidates, seeds and folds."""
+    incumbent: str | None
+    """The preset that was named in place of the campaign's own incumbent; None if none was."""
+
+
+class ChecklistRow(Record):
+    """A line of the production checklist, see `core.evaluation.checklist.ChecklistLine`."""
+
+    kind: str
+    """Whether the line advises, checks, states a target or decides."""
+    name: str
+    """The hyperparameter or the measurement that is compared."""
+    value: str
+    """Its value as text; empty where it was not measured."""
+    bound: str
+    """The bound on the value as text."""
+    verdict: str
+    """Whether the value is within the bound."""
+
+
+class CellRecord(Record):
+    """One training of a confirmation, a row of the confirmation table; what has a default is missing if it failed."""
+
+    number: int
+    """Number of the trial that the recipe comes from, or `search.results.predictions.INCUMBENT`."""
+    seed: int
+    """Seed of the training."""
+    split: str
+    """`fold 1` and so on for the out-of-fold trainings, or `test` for the final one."""
+    status: str
+    """`complete` or `failed`."""
+    reason: str
+    """Why the training failed; empty if it did not."""
+    epochs: int | None = None
+    """Number of epochs that were run."""
+    best_epoch: int | None = None
+    """The epoch that was best on val, whose weights predict the held-out rows."""
+    seconds: float | None = None
+    """Time that the epochs took."""
+    temperature: float | None = None
+    """Temperature of the calibration, fitted on val."""
+    bias: tuple[float, float, float] | None = None
+    """Biases of the calibration for SELL, HOLD, BUY."""
+    val: dict[str, Number] = Field(default_factory=dict)
+    """Metrics on val at the best epoch, by name."""
+    held_out: dict[str, Number] = Field(default_factory=dict)
+    """Metrics of the held-out rows, by name."""
+    train_rows: int | None = None
+    """Number of rows of train."""
+    val_rows: int | None = None
+    """Number of rows of val."""
+    held_out_rows: int | None = None
+    """Number of rows that were predicted."""
+    checklist: tuple[ChecklistRow, ...] = ()
+    """The production checklist of the final training; empty for the others."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the training succeeded."""
+        return self.status == "complete"
+
+
+class RankedTrial(Record):
+    """A full-fidelity trial, as its row of the trials table records it."""
+
+    number: int
+    """Number of the trial."""
+    hyperparameters: Hyperparameters
+    """Its six hyperparameters."""
+    value: float
+    """Its ranking metric on val, at the best epoch."""
+    best_epoch: int
+    """The epoch that was best on val."""
+    epochs: int
+    """Number of epochs that were run."""
+    row: dict[str, Any]
+    """The whole row, by column."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All metrics on val at the best epoch, by name."""
+        prefix = "val_"
+        return {key.removeprefix(prefix): value for key, value in self.row.items() if key.startswith(prefix)}
