@@ -11,22 +11,36 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperCommand
 
 from core import logs
-from core.errors import ConfigError, PresetSearchError
+from core.errors import ConfigError, PresetSearchError, one_line
 
-# Where the width is unknown (a pipe, a log), tables would be squeezed into 80 columns.
-_WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120
-out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
-err = Console(stderr=True, highlight=False, soft_wrap=True, width=None if sys.stderr.isatty() else _WIDTH)
+
+class _Console(Console):
+    """A console that finds its width whenever it prints, and assumes 120 columns in a pipe or a log instead of 80."""
+
+    @property  # type: ignore[misc]  # nothing sets it
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines: as the environment says, or else those of the terminal."""
+        columns, lines = 120, 25
+        if self.is_terminal:
+            with suppress(OSError):
+                columns, lines = os.get_terminal_size(self.file.fileno())
+        named = os.environ.get("COLUMNS", "")
+        return ConsoleDimensions(int(named) if named.isdigit() else columns or 120, lines or 25)
+
+
+out = _Console(highlight=False, soft_wrap=True)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 SYNTHETIC_NOTICE = (
@@ -164,7 +178,7 @@ def run(app: typer.Typer) -> None:
         app()
     except PresetSearchError as error:
         err.quiet = False
-        err.print(Text.assemble(("error:", "bold red"), " ", plain(" ".join(str(error).split()))))
+        err.print(Text.assemble(("error:", "bold red"), " ", plain(one_line(error))))
         sys.exit(2)
     except SystemExit as ending:
         if ending.code == INTERRUPTED:

@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 
+def one_line(error: object) -> str:
+    """Return the whole text of an error in one line, for a message or a table.
+
+    Args:
+        error: the error, or anything whose text is shown.
+    """
+    return " ".join(str(error).split())
+
+
 def first_line(error: Exception | None) -> str:
     """Return an error as one line; without an error, that the process died.
 

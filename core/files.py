@@ -13,12 +13,12 @@ import tempfile
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
 
-from core.errors import ConfigError
+from core.errors import ConfigError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,6 +129,30 @@ def _json_value(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def try_lock(file: int | IO[Any], path: Path) -> bool:
+    """Lock an open file or folder for this process, until it is closed or the process ends, however it ends.
+
+    Args:
+        file: the open file, or its descriptor.
+        path: its path, for the message.
+
+    Returns:
+        whether it is locked; False if another process has locked it.
+
+    Raises:
+        ConfigError: the file system does not support locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be locked ({error.strerror})", "Choose a folder on a file system that supports locks"
+        ) from None
+    return True
+
+
 @contextmanager
 def reserved(folder: Path) -> Iterator[None]:
     """Lock a folder for this process while the block lasts; remove it afterwards if it is still empty.
@@ -147,17 +171,16 @@ def reserved(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written ({error.strerror})", "Choose a folder that you may write to"
         ) from None
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise ConfigError(
-            f"Another process is writing to {folder}", "Choose another folder, or wait for that process"
-        ) from None
-    try:
-        yield
+        if not try_lock(handle, folder):
+            raise ConfigError(
+                f"Another process is writing to {folder}", "Choose another folder, or wait for that process"
+            )
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # the folder is not empty
+                folder.rmdir()
     finally:
-        with suppress(OSError):  # the folder is not empty
-            folder.rmdir()
         os.close(handle)
 
 
@@ -225,7 +248,7 @@ def _reason(error: Exception) -> str:
         return f"it has no {error.args[0]}" if error.args else "a key is missing"
     if isinstance(error, (TypeError, IndexError, AttributeError, RecursionError)):
         return "its content is not of the expected form"
-    return " ".join(str(error).split())[:200] or "its content is not of the expected form"
+    return one_line(error)[:200] or "its content is not of the expected form"
 
 
 class _Loader(yaml.SafeLoader):  # the loader in C crashes the process on deeply nested input
@@ -274,8 +297,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path and its permissions") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML ({reason})", "Fix the file at that place") from None
+        raise ConfigError(f"{path} is not valid YAML ({one_line(error)})", "Fix the file at that place") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings", "Write it as lines of `key: value`")
     return content

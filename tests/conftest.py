@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +10,16 @@ import torch
 
 pytest.register_assert_rewrite("tests.contracts.engine")
 
-# pytest-xdist says 80 columns, which would squeeze every table; `core.console` reads it when it is imported.
-os.environ.pop("COLUMNS", None)
-
 # One thread is what trials get, makes runs repeatable, and keeps parallel test jobs off each other's toes.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _default_width() -> Iterator[None]:
+    """Remove the 80 columns that pytest-xdist sets, which would squeeze every table."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("COLUMNS", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,10 @@ def about() -> None:
 
 # --help lists the commands in this order.
 app.command(cls=Command, epilog=campaign.RUN_EPILOG)(with_verbosity(campaign.run))
-app.command(cls=Command, epilog=campaign.RESUME_EPILOG)(with_verbosity(dispatchable(long=True)(campaign.resume)))
+app.command(cls=Command, epilog=campaign.RESUME_EPILOG)(dispatchable(long=True)(with_verbosity(campaign.resume)))
 app.command(cls=Command, epilog=cluster.STATUS_EPILOG)(dispatchable()(cluster.status))
 app.command(cls=Command, epilog=campaign.STOP_EPILOG)(dispatchable()(campaign.stop))
-app.command(cls=Command, epilog=confirm.CONFIRM_EPILOG)(with_verbosity(dispatchable(long=True)(confirm.confirm)))
+app.command(cls=Command, epilog=confirm.CONFIRM_EPILOG)(dispatchable(long=True)(with_verbosity(confirm.confirm)))
 app.command(cls=Command, epilog=presets.EXPORT_EPILOG)(presets.export)
 app.command(cls=Command, epilog=confirm.VERIFY_EPILOG)(with_verbosity(confirm.verify))
 app.command(cls=Command, epilog=presets.REGENERATE_EPILOG)(presets.regenerate)

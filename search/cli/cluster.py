@@ -60,6 +60,8 @@ def launch(
     detach: DetachOption = False,
     python: PythonOption = Head.python,
     remote: RemoteOption = Head.results,
+    verbose: console.VerboseOption = False,
+    quiet: console.QuietOption = False,
 ) -> None:
     """Run a campaign on a cluster: its job server runs `preset-search run` on the head.
 
@@ -69,12 +71,14 @@ def launch(
     """
     from search.remote import upload
 
+    console.set_verbosity(verbose, quiet)
+    verbosity = [flag for flag, is_set in (("--verbose", verbose), ("--quiet", quiet)) if is_set]
     config = resolve_config(campaign_file, {}, {})
     head = Head(python, remote)
     with tempfile.TemporaryDirectory(prefix="preset-search-") as scratch:
         presets = upload.collect_files(Path(scratch), campaign_file, config)
         client = connect(address)
-        line = head.entrypoint(["run", "--address", "auto"], with_file=True, with_presets=presets > 0)
+        line = head.entrypoint(["run", "--address", "auto", *verbosity], with_file=True, with_presets=presets > 0)
         job = start_job(client, config.name, line, Path(scratch))
     watch_job(client, job, config.name, location_flags(address, head), detach)
 

@@ -98,6 +98,7 @@ def _dispatch(ctx: typer.Context, values: dict[str, Any], long: bool, takes_addr
     """
     from search.remote.job_log import follow_job
 
+    console.set_verbosity(values.get("verbose", False), values.get("quiet", False))
     name, address = check_name(values["name"], "campaign"), values["address"]
     head = Head(values["python"], values["remote"])
     if values.get("root", ROOT) != ROOT:

@@ -14,7 +14,7 @@ import torch
 from scipy.special import softmax
 
 from core.data.dataset import Dataset
-from core.errors import ConfigError, PresetSearchError
+from core.errors import ConfigError, PresetSearchError, one_line
 from core.evaluation.checklist import make_checklist
 from core.evaluation.report import evaluate_rows
 from core.files import write_json, write_table
@@ -122,7 +122,7 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
             calibration, findings = trainer.evaluate_best().calibration, {}
         logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
     except PresetSearchError as error:  # the same training would fail again, so it is not run again
-        yield CellResult.failed(cell, " ".join(str(error).split()))
+        yield CellResult.failed(cell, one_line(error))
         return
     probabilities = softmax(logits, axis=1)
     checklist = make_checklist(recipe, findings) if findings else []

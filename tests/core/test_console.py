@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
+import sys
+import termios
 from collections.abc import Iterator
 
 import pytest
@@ -205,3 +208,20 @@ class TestVerbosity:
         names = list(inspect.signature(with_verbosity(_work)).parameters)
         assert names == ["fail", "verbose", "quiet"]
         assert with_verbosity(_work).__doc__ == _work.__doc__
+
+
+def test_the_width_is_that_of_the_environment_when_it_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns in (70, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert console.out.width == console.err.width == columns
+    monkeypatch.delenv("COLUMNS")
+    assert console.out.width == 120  # captured output is no terminal
+
+
+def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller, terminal = os.openpty()
+    with os.fdopen(controller), os.fdopen(terminal, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        for columns, shown in ((97, 97), (0, 120)):  # a terminal without a window says 0
+            termios.tcsetwinsize(stream.fileno(), (30, columns))
+            assert console.out.width == shown

@@ -7,7 +7,6 @@ for again.
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,7 +41,7 @@ from core.data.sources.store import (
     read_covered,
 )
 from core.errors import ConfigError, DataError
-from core.files import writing
+from core.files import try_lock, writing
 
 
 def fetch_missing(config: DataConfig) -> None:
@@ -261,17 +260,11 @@ def _locked(path: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(f"{path.parent} cannot be written ({error.strerror})", "Choose another --store") from None
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(handle, path):
             raise ConfigError(
                 f"{path} is being fetched by another process",
                 "Run again when that process has ended: the file is continued from there",
-            ) from None
-        except OSError as error:
-            raise ConfigError(
-                f"{path} cannot be locked ({error.strerror})", "Choose a --store on a file system that supports locks"
-            ) from None
+            )
         yield
 
 

@@ -9,7 +9,6 @@ dashboard, read these.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from core.errors import ConfigError
+from core.files import try_lock
 from search.study.journal.file import ACT, LINES, read_committed
 
 
@@ -41,16 +41,15 @@ class Journal(BaseJournalBackend):
         except OSError as error:
             raise ConfigError(f"{path} cannot be opened ({error.strerror})", "Check the folder's permissions") from None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not try_lock(self._file, path):
+                raise ConfigError(
+                    f"Campaign {path.parent.name} is being run by another process",
+                    "Wait for that process, or stop it first",
+                )
             lines, size = read_committed(path)
-        except (OSError, ConfigError) as error:
+        except ConfigError:
             os.close(self._file)
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(
-                f"Campaign {path.parent.name} is being run by another process",
-                "Wait for that process, or stop it first",
-            ) from None
+            raise
         os.ftruncate(self._file, size)
         self._unread = lines  # the lines that Optuna has not read yet, and perhaps some before them
         self._first_unread = 0

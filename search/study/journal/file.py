@@ -6,13 +6,13 @@ first line says what the program did and how many lines follow.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 from core.errors import ConfigError
+from core.files import try_lock
 
 ACT = "act"
 """Key in the first line of a transaction, ignored by Optuna: what the program did."""
@@ -87,9 +87,6 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not try_lock(file, path)
     finally:
         os.close(file)
-    return False

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from core import console
 from core.config import check_name
 from search.cli import cluster, dispatch
 from search.cli.app import main
@@ -67,6 +68,21 @@ def test_a_command_with_the_address_of_a_job_server_runs_there_and_gives_its_exi
         f"{SHELL}exec '/opt/my env/bin/python' -P -m search {command} --results {HOME}/results"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("option", "is_quiet"), [("--verbose", False), ("--quiet", True)])
+def test_the_verbosity_is_that_of_the_head_and_of_this_terminal(
+    option: str, is_quiet: bool, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        assert _run(monkeypatch, tmp_path, "confirm", "x", option, "--address", ADDRESS) == 7
+        assert f"-m search confirm x {option} --address auto" in server[0][1]
+        assert console.err.quiet == is_quiet
+        (tmp_path / "c.yaml").write_text("name: x\ndata: {files: [/on/the/head/binance_X_5m.parquet]}\n")
+        assert _run(monkeypatch, tmp_path, "launch", "c.yaml", option, "--detach") == 0
+        assert f"--address auto {option} --results" in server[1][1]
+    finally:
+        console.set_verbosity(verbose=False, quiet=False)
 
 
 def test_launch_sends_the_file_and_prints_how_to_attach(

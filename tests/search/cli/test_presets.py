@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from core import console, presets
+from core import presets
 from core.files import to_yaml
 from core.presets import SCHEMA_VERSION, SHIPPED, library
 from search.cli import presets as presets_command
@@ -256,7 +256,7 @@ HOSTILE = "[/bold] [red]x[/red] [link=file:///x]y[/link] :smile: \x1b[31mred\x1b
 
 
 def test_what_a_preset_says_is_shown_as_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console.out, "width", 400)
+    monkeypatch.setenv("COLUMNS", "400")
     _run("export", NAME, "--as", "mine")
     content = presets.load_preset("mine").model_dump(mode="json")
     content["description"] = content["provenance"]["campaign"] = HOSTILE
