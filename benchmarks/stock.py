@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from core.config import ModelConfig
-from core.models.cnn_lstm import DIMENSIONS, HybridCNNLSTM, Prediction, steps_after
+from core.models.cnn_lstm import DIMENSIONS, HybridCNNLSTM, steps_after
+from core.models.network import Prediction
 
 
 class StockBlock(nn.Module):

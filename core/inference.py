@@ -25,7 +25,8 @@ from core.errors import ConfigError, DataError
 from core.evaluation.calibration import Calibration
 from core.evaluation.checklist import make_checklist
 from core.models import checkpoint
-from core.models.cnn_lstm import HybridCNNLSTM, build_model
+from core.models.build import build_model
+from core.models.network import Network
 from core.models.windows import predict_windows
 
 N = TypeVar("N", int, float)
@@ -131,7 +132,7 @@ class TrainedModel:
             raise ConfigError(f"{path} is not a complete trained model ({reason[:100]})", "Train again") from None
         return trained
 
-    def build(self, device: torch.device) -> HybridCNNLSTM:
+    def build(self, device: torch.device) -> Network:
         """Build the network on a device, with its weights, ready to predict."""
         model = build_model(self.config.model, len(self.features), self.data.window, 0, device)
         model.load_state_dict(self.weights)
@@ -186,7 +187,7 @@ class TrainedModel:
             )
         return table.sort_values(["timestamp", "symbol"], ignore_index=True)
 
-    def _predict(self, model: HybridCNNLSTM, rows: SymbolData, device: torch.device) -> pd.DataFrame:
+    def _predict(self, model: Network, rows: SymbolData, device: torch.device) -> pd.DataFrame:
         """Predict the bars of one symbol; an empty table if no window is whole."""
         symbol = self.symbols.index(rows.symbol)
         ends = np.flatnonzero(rows.window_ok)

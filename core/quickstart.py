@@ -16,7 +16,7 @@ from core.data.sources.fetch import fetch_missing
 from core.errors import ConfigError
 from core.evaluation.history import EpochResult
 from core.models import memory
-from core.models.cnn_lstm import HybridCNNLSTM
+from core.models.network import Network
 from core.training import run as training
 from core.training.device import resolve_device
 
@@ -69,7 +69,7 @@ def quick_start_training(
     offline: bool = False,
     epochs: int | None = None,
     output: Path | None = None,
-) -> tuple[HybridCNNLSTM, list[EpochResult]]:
+) -> tuple[Network, list[EpochResult]]:
     """Train the recommended model on the last days of these symbols, after fetching the bars that the store lacks.
 
     Args:

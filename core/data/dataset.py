@@ -200,7 +200,7 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
     fitted = []
     for data, train in zip(market.symbols, rows["train"], strict=True):
         _check_lookahead(market, data, train, config.allow_lookahead)
-        fitted.append(_fit_symbol(data, train, config))
+        fitted.append(fit_symbol(data, train, config))
     lengths = [len(data.timestamps) for data in market.symbols]
     # In the dataset, the rows of a symbol follow those of all symbols before it.
     offsets = np.cumsum([0, *lengths[:-1]])
@@ -288,7 +288,7 @@ def _check_lookahead(market: Market, data: SymbolData, train: np.ndarray, allowe
 
 
 @dataclass(frozen=True)
-class _FittedSymbol:
+class FittedSymbol:
     """The arrays and fitted values of one symbol, under the names that they have in `Dataset`."""
 
     features: np.ndarray
@@ -309,7 +309,7 @@ _FITTED_VALUES = ("thresholds", "return_scale", "center", "scale")
 """Attributes with a value per symbol, which a dataset stacks."""
 
 
-def _fit_symbol(data: SymbolData, train: np.ndarray, config: DataConfig) -> _FittedSymbol:
+def fit_symbol(data: SymbolData, train: np.ndarray, config: DataConfig) -> FittedSymbol:
     """Fit scaler, thresholds and return scale on the train rows of one symbol, and apply them to all its rows."""
     center, width = _fit_scaler(data.features[train])
     thresholds = config.labels.fixed if config.labels.kind == "fixed" else (0.0, 0.0)
@@ -318,7 +318,7 @@ def _fit_symbol(data: SymbolData, train: np.ndarray, config: DataConfig) -> _Fit
         thresholds = quantile_thresholds(data.scores[train], config.labels.quantiles)
         labels = by_thresholds(data.scores, *thresholds)
     return_scale = _fit_return_scale(data, train)
-    return _FittedSymbol(
+    return FittedSymbol(
         features=scale_features(data.features, center, width),
         labels=np.where(np.isnan(data.returns), NO_LABEL, labels).astype(np.int8),
         returns=np.clip(np.nan_to_num(data.returns) / return_scale, -CLIP, CLIP).astype(np.float32),

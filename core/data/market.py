@@ -185,7 +185,7 @@ def _segment_arrays(
         "scores": scores,
         "window_ok": np.arange(len(close)) >= warmup + config.window - 1,
     }
-    labels = _unfitted_labels(columns, scores, config)
+    labels = unfitted_labels(columns, scores, config)
     return arrays if labels is None else arrays | {"labels": labels}
 
 
@@ -208,7 +208,7 @@ def _scores(close: np.ndarray, returns: np.ndarray, config: DataConfig) -> np.nd
     return np.asarray(returns / (volatility(close, config.labels.volatility_span) * np.sqrt(config.horizon)))
 
 
-def _unfitted_labels(columns: Columns, scores: np.ndarray, config: DataConfig) -> np.ndarray | None:
+def unfitted_labels(columns: Columns, scores: np.ndarray, config: DataConfig) -> np.ndarray | None:
     """Return the labels of one segment, int8 `[T]`; None where their thresholds have to be fitted on train."""
     settings = config.labels
     match settings.kind:

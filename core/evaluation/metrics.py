@@ -48,7 +48,7 @@ def evaluate(
         halves of the time); ece (before calibration); top_share (of the class called most). A metric that these labels
         do not define (an AUC with one class only) is NaN.
     """
-    return {name: _METRICS[name](labels, probabilities, timestamps) for name in names}
+    return {name: METRICS[name](labels, probabilities, timestamps) for name in names}
 
 
 def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -174,7 +174,7 @@ def selective_accuracy(returns: np.ndarray, probabilities: np.ndarray) -> dict[s
     return accuracies
 
 
-_METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "accuracy": lambda labels, probabilities, _: accuracy(labels, probabilities),
     "balanced_accuracy": lambda labels, probabilities, _: balanced_accuracy(labels, probabilities),
     "macro_f1": lambda labels, probabilities, _: macro_f1(labels, probabilities),
@@ -185,3 +185,4 @@ _METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
     "ece": lambda labels, probabilities, _: expected_calibration_error(labels, probabilities),
     "top_share": lambda _, probabilities, __: top_share(probabilities),
 }
+"""Functions of labels, probabilities that are not calibrated, and timestamps, by the metric's name."""

@@ -6,15 +6,14 @@ Shapes: B samples, L bars, F features, C channels, D = 2 x the LSTM's hidden siz
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from core.config import ModelConfig, ModelSize
 from core.data.labels import CLASSES
 from core.models.layers import AttentionPool, Dropout, ResidualBlock, TimeConv, init_lstm
+from core.models.network import Network, Prediction
 
 
 @dataclass(frozen=True)
@@ -56,21 +55,7 @@ def steps_after(window: int, strides: tuple[int, ...]) -> int:
     return window
 
 
-class Prediction(NamedTuple):
-    """Holds the output of the three heads.
-
-    Attributes:
-        direction: logits of SELL, HOLD, BUY, `[B, 3]`.
-        confidence: logit of the probability that the class called is right, `[B]`.
-        forecast: forward log return divided by the symbol's robust scale on train, `[B]`.
-    """
-
-    direction: Tensor
-    confidence: Tensor
-    forecast: Tensor
-
-
-class HybridCNNLSTM(nn.Module):
+class HybridCNNLSTM(Network):
     """Predicts windows by residual convolutions, a bidirectional LSTM, attention pooling and three heads."""
 
     def __init__(self, config: ModelConfig, features: int, window: int, generator: Generator) -> None:
@@ -107,25 +92,3 @@ class HybridCNNLSTM(nn.Module):
         return Prediction(
             self.direction(context), self.confidence(context).squeeze(-1), self.forecast(context).squeeze(-1)
         )
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Count the trainable values of a model."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-def build_model(config: ModelConfig, features: int, window: int, seed: int, device: torch.device) -> HybridCNNLSTM:
-    """Build a freshly initialised model; the same for the same seed, whatever the process drew before.
-
-    Args:
-        config: size and dropout of the model.
-        features: F, features per bar.
-        window: L, bars in a window.
-        seed: seed of the initial weights and of the dropout.
-        device: device that the model will run on.
-    """
-    generator = torch.Generator(device).manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
-        model = HybridCNNLSTM(config, features, window, generator)
-    return model.to(device)

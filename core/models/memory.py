@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from core.config import ModelConfig, ModelSize
-from core.models.cnn_lstm import build_model, count_parameters
+from core.models.build import build_model
+from core.models.network import count_parameters
 
 
 def default_size(device: torch.device) -> ModelSize:

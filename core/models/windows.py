@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.models.cnn_lstm import HybridCNNLSTM, Prediction
+from core.models.network import Network, Prediction
 
 PREDICTION_BATCH = 1024
 """Windows that are gathered and predicted at a time: what bounds the memory of a prediction."""
@@ -28,7 +28,7 @@ def gather_windows(features: Tensor, rows: Tensor, window: int) -> Tensor:
     return features[rows.unsqueeze(1) + torch.arange(1 - window, 1, device=rows.device)]
 
 
-def predict_windows(model: HybridCNNLSTM, features: Tensor, rows: Tensor, window: int) -> Prediction:
+def predict_windows(model: Network, features: Tensor, rows: Tensor, window: int) -> Prediction:
     """Predict the windows that end at the given rows, in batches and without gradients.
 
     The model is left in evaluation mode. A caller that wants mixed precision calls this inside its autocast.

@@ -68,13 +68,13 @@ def _read(path: Path) -> Preset:
             f"{path} has schema version {version}, but this program knows only versions up to {SCHEMA_VERSION}",
             "Upgrade preset-search",
         )
-    preset = parse(Preset, _migrate(content), str(path))
+    preset = parse(Preset, migrate(content), str(path))
     if preset.name != path.stem:
         raise ConfigError(f"{path} holds a preset named {preset.name!r}", "Give the file and the preset the same name")
     return preset
 
 
-def _migrate(content: dict[str, Any]) -> dict[str, Any]:
+def migrate(content: dict[str, Any]) -> dict[str, Any]:
     """Convert the content of a preset file to the present layout.
 
     Version 1 to 2: presets of the guide had an empty provenance instead of none.

@@ -33,7 +33,7 @@ from core.evaluation.history import CROSS_FITTED_METRICS, EpochResult
 from core.evaluation.metric_names import METRIC_NAMES, NET_SHARPE
 from core.evaluation.metrics import ranking_score, split_halves
 from core.evaluation.report import evaluate_rows
-from core.models.cnn_lstm import build_model
+from core.models.build import build_model
 from core.models.windows import gather_windows, predict_windows
 from core.training import class_balance
 from core.training.augment import Augmenter
@@ -65,7 +65,7 @@ class BestEpochEvaluation:
 
 
 class Trainer:
-    """Trains a HybridCNNLSTM on a dataset.
+    """Trains a network on a dataset.
 
     Iterate over it for the EpochResult of each epoch, until all epochs have run or patience has run out.
 

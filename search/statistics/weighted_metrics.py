@@ -58,7 +58,7 @@ def score(metric: RankingMetric, predictions: Predictions, instants: np.ndarray,
     Returns:
         float64 `[D]`; NaN where the metric is undefined on the rows that count.
     """
-    return _SCORES[metric](predictions, predictions.positions(instants), weights)
+    return SCORES[metric](predictions, predictions.positions(instants), weights)
 
 
 def unweighted_score(metric: RankingMetric, predictions: Predictions) -> float:
@@ -78,7 +78,7 @@ def _confusion(predictions: Predictions, positions: np.ndarray, weights: np.ndar
     return np.asarray(counts, dtype=np.float64).reshape(len(weights), _CLASSES, _CLASSES)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
+def ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
     """Divide elementwise, with the value `otherwise` where the denominator is not positive."""
     quotient = np.full(np.broadcast(numerator, denominator).shape, otherwise)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
@@ -88,12 +88,12 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = 0.
 def _macro_f1(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     counts = _confusion(predictions, positions, weights)
     correct = np.diagonal(counts, axis1=1, axis2=2)
-    return np.asarray(_ratio(2 * correct, counts.sum(axis=1) + counts.sum(axis=2)).mean(axis=1))
+    return np.asarray(ratio(2 * correct, counts.sum(axis=1) + counts.sum(axis=2)).mean(axis=1))
 
 
 def _balanced_accuracy(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     counts = _confusion(predictions, positions, weights)
-    recall = _ratio(np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), np.nan)
+    recall = ratio(np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), np.nan)
     return np.asarray(np.nanmean(recall, axis=1))
 
 
@@ -104,7 +104,7 @@ def _mcc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -
     predicted, labelled = counts.sum(axis=1), counts.sum(axis=2)
     covariance = correct * total - (predicted * labelled).sum(axis=1)
     variances = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (labelled**2).sum(axis=1))
-    return np.asarray(_ratio(covariance, np.sqrt(np.maximum(variances, 0.0))))
+    return np.asarray(ratio(covariance, np.sqrt(np.maximum(variances, 0.0))))
 
 
 def _direction_auc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -139,7 +139,7 @@ def _auc(scores: np.ndarray, positive: np.ndarray, positions: np.ndarray, weight
             positives, negatives = (np.add.reduceat(part, tie_starts, axis=1) for part in (positives, negatives))
         negatives_below = negatives.cumsum(axis=1) - negatives / 2
         pairs = positives.sum(axis=1, dtype=np.float64) * negatives.sum(axis=1, dtype=np.float64)
-        parts.append(_ratio((positives * negatives_below).sum(axis=1, dtype=np.float64), pairs, np.nan))
+        parts.append(ratio((positives * negatives_below).sum(axis=1, dtype=np.float64), pairs, np.nan))
     return np.concatenate(parts)
 
 
@@ -147,7 +147,7 @@ def _negative_nll(predictions: Predictions, positions: np.ndarray, weights: np.n
     sums, counts = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
     np.add.at(sums, positions, predictions.losses)
     np.add.at(counts, positions, 1)
-    return -_ratio(weights @ sums, weights @ counts, np.nan)
+    return -ratio(weights @ sums, weights @ counts, np.nan)
 
 
 def _net_sharpe(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -155,12 +155,12 @@ def _net_sharpe(predictions: Predictions, positions: np.ndarray, weights: np.nda
     gains = np.zeros(weights.shape[1])
     np.add.at(gains, positions, predictions.gains)
     total = weights.sum(axis=1)
-    mean = _ratio(weights @ gains, total, np.nan)
-    variance = _ratio(weights @ gains**2, total, np.nan) - mean**2
-    return np.asarray(_ratio(mean, np.sqrt(np.maximum(variance, 0.0))) * np.sqrt(_YEAR / predictions.bar))
+    mean = ratio(weights @ gains, total, np.nan)
+    variance = ratio(weights @ gains**2, total, np.nan) - mean**2
+    return np.asarray(ratio(mean, np.sqrt(np.maximum(variance, 0.0))) * np.sqrt(_YEAR / predictions.bar))
 
 
-_SCORES: dict[RankingMetric, Callable[[Predictions, np.ndarray, np.ndarray], np.ndarray]] = {
+SCORES: dict[RankingMetric, Callable[[Predictions, np.ndarray, np.ndarray], np.ndarray]] = {
     "macro_f1": _macro_f1,
     "mcc": _mcc,
     "balanced_accuracy": _balanced_accuracy,
@@ -169,3 +169,4 @@ _SCORES: dict[RankingMetric, Callable[[Predictions, np.ndarray, np.ndarray], np.
     "nll": _negative_nll,
     "net_sharpe": _net_sharpe,
 }
+"""Functions of predictions, the position of each row's instant, and weights `[D, T]`, by the metric's name."""

@@ -70,7 +70,7 @@ class Storage:
             except ConfigError as error:
                 raise StorageError(error.what, error.remedy) from None
             return
-        filesystem, base = _open(self.location)
+        filesystem, base = open_file_system(self.location)
         try:
             with self._storage_errors("written", name), filesystem.open_output_stream(f"{base}/{name}") as file:
                 file.write(content)
@@ -87,7 +87,7 @@ class Storage:
             FileNotFoundError: there is no such file.
             StorageError: the file cannot be read.
         """
-        filesystem, base = _open(self.location)
+        filesystem, base = open_file_system(self.location)
         with self._storage_errors("read", name), filesystem.open_input_stream(f"{base}/{name}") as file:
             return bytes(file.read())
 
@@ -103,7 +103,7 @@ class Storage:
         Raises:
             StorageError: the files cannot be listed.
         """
-        filesystem, base = _open(self.location)
+        filesystem, base = open_file_system(self.location)
         with self._storage_errors("listed", folder):
             selector = fs.FileSelector(f"{base}/{folder}".rstrip("/"), recursive=True, allow_not_found=True)
             entries = filesystem.get_file_info(selector)
@@ -132,7 +132,7 @@ class Storage:
                 raise
 
     def _delete(self, delete: Callable[[fs.FileSystem, str], None], name: str) -> None:
-        filesystem, base = _open(self.location)
+        filesystem, base = open_file_system(self.location)
         with suppress(FileNotFoundError), self._storage_errors("removed", name):
             delete(filesystem, f"{base}/{name}")
 
@@ -184,7 +184,7 @@ class Storage:
 
 
 @cache
-def _open(location: str) -> tuple[fs.FileSystem, str]:
+def open_file_system(location: str) -> tuple[fs.FileSystem, str]:
     """Connect to a storage, once in each process; a server that is down is noticed within seconds, not minutes.
 
     Returns:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from core.errors import ConfigError
 
-_URI_OPTIONS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
+URI_OPTIONS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
 """Options that a URI of each scheme may have after its question mark."""
 _PORTABLE_NAME = re.compile(r"[A-Za-z0-9_=-][A-Za-z0-9._=-]*")
 
@@ -28,7 +28,7 @@ def resolve_location(location: str) -> str:
     if "://" not in location:
         return str(Path(location).expanduser().absolute())
     parts = urlsplit(location)
-    if parts.scheme not in _URI_OPTIONS:
+    if parts.scheme not in URI_OPTIONS:
         raise ConfigError(
             f"storage {parts.scheme}:// is not supported", "Name a folder, s3://BUCKET/… or gs://BUCKET/…"
         )
@@ -43,7 +43,7 @@ def resolve_location(location: str) -> str:
             "storage is not a bucket and folder that every object store accepts",
             "Write it as s3://BUCKET/FOLDER, in letters, digits and . _ - = only",
         )
-    options, known_options = dict(parse_qsl(parts.query, keep_blank_values=True)), _URI_OPTIONS[parts.scheme]
+    options, known_options = dict(parse_qsl(parts.query, keep_blank_values=True)), URI_OPTIONS[parts.scheme]
     if not set(options) <= set(known_options):  # the option is not repeated: it may be a secret
         raise ConfigError("storage has an unknown option", f"Use only: {', '.join(known_options)}")
     if options.get("scheme", "https") not in ("http", "https"):

@@ -14,7 +14,7 @@ from core.data import dataset
 from core.data.dataset import Dataset
 from core.evaluation.history import EpochResult
 from core.models import checkpoint
-from core.models.cnn_lstm import build_model
+from core.models.build import build_model
 from core.models.memory import estimate_memory
 from core.training.trainer import Trainer
 from tests.helpers.market import market_config, recipe

@@ -101,7 +101,7 @@ def test_twenty_steps_are_those_of_a_plain_loop(dataset: Dataset, size: ModelSiz
 @pytest.mark.parametrize("size", ["quick", "small", "large"])
 @pytest.mark.parametrize("window", [15, 60])
 def test_the_network_is_the_one_from_torchs_own_modules(size: ModelSize, window: int) -> None:
-    from core.models.cnn_lstm import build_model
+    from core.models.build import build_model
 
     config = ModelConfig(size=size)
     ours = build_model(config, 7, window, 0, CPU).double().eval()

@@ -17,7 +17,7 @@ from core.config import DataConfig, LabelConfig, SyntheticConfig
 from core.data import dataset as dataset_module
 from core.data import labels, market, summary
 from core.data.bars import Bars
-from core.data.dataset import Dataset, _fit_symbol, _usable_rows, fit_dataset, load_dataset
+from core.data.dataset import Dataset, _usable_rows, fit_dataset, fit_symbol, load_dataset
 from core.data.features import registry
 from core.data.features.registry import Feature
 from core.data.labels import BUY, HOLD, NO_LABEL, SELL
@@ -132,8 +132,8 @@ def test_nothing_is_fitted_on_rows_after_train(seed: int) -> None:
 def test_a_scaler_fitted_on_all_rows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         dataset_module,
-        "_fit_symbol",
-        lambda data, train, config: _fit_symbol(data, np.flatnonzero(data.usable), config),
+        "fit_symbol",
+        lambda data, train, config: fit_symbol(data, np.flatnonzero(data.usable), config),
     )
     with pytest.raises(AssertionError):
         _assert_nothing_after_train_is_fitted(0)
@@ -242,9 +242,9 @@ def test_windows_over_two_symbols_are_caught() -> None:
 def test_thresholds_fitted_on_all_rows_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def fit_on_all_rows(data: SymbolData, train: np.ndarray, config: DataConfig) -> object:
         low, high = np.nanquantile(data.scores, config.labels.quantiles)
-        return replace(_fit_symbol(data, train, config), thresholds=(low, high))
+        return replace(fit_symbol(data, train, config), thresholds=(low, high))
 
-    monkeypatch.setattr(dataset_module, "_fit_symbol", fit_on_all_rows)
+    monkeypatch.setattr(dataset_module, "fit_symbol", fit_on_all_rows)
     with pytest.raises(AssertionError):
         _assert_nothing_after_train_is_fitted(0)
 

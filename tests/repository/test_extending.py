@@ -28,9 +28,11 @@ from core.data.features import Feature, registry
 from core.data.labels import BUY, HOLD, NO_LABEL, SELL
 from core.evaluation import metrics
 from core.models import cnn_lstm
-from core.models.cnn_lstm import Dimensions, Prediction, build_model, count_parameters
+from core.models.build import build_model
+from core.models.cnn_lstm import Dimensions
 from core.models.layers import Dropout
 from core.models.memory import estimate_memory
+from core.models.network import Network, Prediction, count_parameters
 from core.training import trainer as trainer_module
 from core.training.trainer import Trainer
 from search.confirmation import certify
@@ -130,7 +132,7 @@ def _sign_labels(columns: market.Columns, scores: np.ndarray, config: DataConfig
 def test_a_new_label_is_what_the_market_says_it_is_and_is_purged_at_every_border(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(market, "_unfitted_labels", _sign_labels)
+    monkeypatch.setattr(market, "unfitted_labels", _sign_labels)
     config = DataConfig(synthetic=SyntheticConfig(bars=4500))
     made = load_dataset(config)
     returns = labels.forward_returns(np.exp(made.log_prices), config.horizon)
@@ -147,7 +149,7 @@ def test_the_kinds_of_labels_stand_where_the_recipe_says() -> None:
     for kind in get_args(LabelKind):
         config = DataConfig(synthetic=SyntheticConfig(), labels=LabelConfig(kind=kind))
         columns = {"close": close, "high": close, "low": close}
-        made = market._unfitted_labels(columns, labels.forward_returns(close, config.horizon), config)
+        made = market.unfitted_labels(columns, labels.forward_returns(close, config.horizon), config)
         assert (made is None) == (kind == "quantile")
         if made is not None:
             assert made.dtype == np.int8
@@ -170,12 +172,12 @@ def _weighted_buy_precision(predictions: Predictions, positions: np.ndarray, wei
         for values in (calls & (predictions.labels == BUY), calls)
     ]
     right, called = (weights @ values for values in by_instant)
-    return weighted_metrics._ratio(right, called, np.nan)
+    return weighted_metrics.ratio(right, called, np.nan)
 
 
 def test_a_new_metric_is_computed_on_rows_and_under_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(metrics._METRICS, "buy_precision", _buy_precision)
-    monkeypatch.setitem(weighted_metrics._SCORES, "buy_precision", _weighted_buy_precision)
+    monkeypatch.setitem(metrics.METRICS, "buy_precision", _buy_precision)
+    monkeypatch.setitem(weighted_metrics.SCORES, "buy_precision", _weighted_buy_precision)
     new: Any = "buy_precision"
     model = random_predictions(200, skill=0.5, seed=1)
     scores = metrics.evaluate(model.labels, model.probabilities, model.instants, ["accuracy", new])
@@ -186,8 +188,8 @@ def test_a_new_metric_is_computed_on_rows_and_under_weights(monkeypatch: pytest.
 
 
 def test_the_metrics_stand_where_the_recipe_says() -> None:
-    assert set(get_args(RankingMetric)) == set(weighted_metrics._SCORES)
-    assert set(metrics._METRICS) == set(metrics.PREDICTION_METRICS)
+    assert set(get_args(RankingMetric)) == set(weighted_metrics.SCORES)
+    assert set(metrics.METRICS) == set(metrics.PREDICTION_METRICS)
     assert _files_that_name("mcc") <= _listed_files("A metric")
 
 
@@ -206,7 +208,7 @@ def test_a_new_size_is_built_estimated_and_trained(monkeypatch: pytest.MonkeyPat
     assert trainer.run_epoch().metrics.keys() == set(metrics.PREDICTION_METRICS) | {"net_sharpe"}
 
 
-class LastBarNetwork(nn.Module):
+class LastBarNetwork(Network):
     """The smallest network that keeps the recipe: a linear map of the last bar."""
 
     def __init__(self, config: ModelConfig, features: int, generator: torch.Generator) -> None:
@@ -313,15 +315,15 @@ def test_samplers_are_made_where_the_recipe_says() -> None:
 def new_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
     """A storage behind a scheme that is not among the present ones: fsspec's memory."""
     fsspec = pytest.importorskip("fsspec")
-    monkeypatch.setitem(location._URI_OPTIONS, "memory", ())
-    opened = filesystem._open
+    monkeypatch.setitem(location.URI_OPTIONS, "memory", ())
+    opened = filesystem.open_file_system
 
     def open_memory(place: str) -> tuple[fs.FileSystem, str]:
         if not place.startswith("memory://"):
             return opened(place)
         return fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem("memory"))), place.removeprefix("memory:/")
 
-    monkeypatch.setattr(filesystem, "_open", open_memory)
+    monkeypatch.setattr(filesystem, "open_file_system", open_memory)
     yield Storage(location.resolve_location("memory://bucket/campaigns/"))
     fsspec.filesystem("memory").store.clear()
 
@@ -337,7 +339,7 @@ def test_a_new_storage_keeps_the_contract(new_storage: Storage) -> None:
 
 
 def test_storages_are_opened_where_the_recipe_says() -> None:
-    assert _files_that_name("_URI_OPTIONS") == {"search/storage/location.py"} <= _listed_files("A storage")
+    assert _files_that_name("URI_OPTIONS") == {"search/storage/location.py"} <= _listed_files("A storage")
     assert (
         _files_that_name("GcsFileSystem") | _files_that_name("S3FileSystem")
         == {"search/storage/filesystem.py"}

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from core.config import ModelConfig, ModelSize
-from core.models.cnn_lstm import HybridCNNLSTM, build_model, count_parameters
+from core.models.build import build_model
+from core.models.network import Network, count_parameters
 
 CPU = torch.device("cpu")
 
 
-def _build(window: int = 16, seed: int = 0, size: ModelSize = "quick", dropout: float = 0.3) -> HybridCNNLSTM:
+def _build(window: int = 16, seed: int = 0, size: ModelSize = "quick", dropout: float = 0.3) -> Network:
     return build_model(ModelConfig(size=size, dropout=dropout), 5, window, seed, CPU)
 
 

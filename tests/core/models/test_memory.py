@@ -7,8 +7,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from core.config import ModelConfig, ModelSize
-from core.models.cnn_lstm import build_model, count_parameters
+from core.models.build import build_model
 from core.models.memory import estimate_memory
+from core.models.network import count_parameters
 
 
 def _profiled_peak(size: ModelSize, batch: int) -> int:

@@ -1,0 +1,26 @@
+"""Builds the network that a recipe names."""
+
+from __future__ import annotations
+
+import torch
+
+from core.config import ModelConfig
+from core.models.cnn_lstm import HybridCNNLSTM
+from core.models.network import Network
+
+
+def build_model(config: ModelConfig, features: int, window: int, seed: int, device: torch.device) -> Network:
+    """Build a freshly initialised model; the same for the same seed, whatever the process drew before.
+
+    Args:
+        config: size and dropout of the model.
+        features: F, features per bar.
+        window: L, bars in a window.
+        seed: seed of the initial weights and of the dropout.
+        device: device that the model will run on.
+    """
+    generator = torch.Generator(device).manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
+        model = HybridCNNLSTM(config, features, window, generator)
+    return model.to(device)

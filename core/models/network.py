@@ -1,0 +1,44 @@
+"""The base of all networks: what goes in, what comes out, and what a checkpoint has to keep of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from core.models.layers import Dropout
+
+
+class Prediction(NamedTuple):
+    """Holds the output of the three heads.
+
+    Attributes:
+        direction: logits of SELL, HOLD, BUY, `[B, 3]`.
+        confidence: logit of the probability that the class called is right, `[B]`.
+        forecast: forward log return divided by the symbol's robust scale on train, `[B]`.
+    """
+
+    direction: Tensor
+    confidence: Tensor
+    forecast: Tensor
+
+
+class Network(nn.Module, ABC):
+    """Predicts windows of bars.
+
+    Attributes:
+        dropout: the dropout of the network; a checkpoint keeps the state of its generator, from which all randomness of
+            the network comes.
+    """
+
+    dropout: Dropout
+
+    @abstractmethod
+    def forward(self, windows: Tensor) -> Prediction:
+        """Predict the classes, the confidence and the return of windows `[B, L, F]`."""
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count the trainable values of a model."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
