@@ -30,6 +30,11 @@ from core.models.network import Network
 from core.models.windows import predict_windows
 
 N = TypeVar("N", int, float)
+_RENAMED_FINDINGS = {
+    "val_yardsticks": "val_baselines",
+    "val_yardsticks_by_halves": "val_baselines_by_halves",
+}
+"""Present keys of findings whose keys were others in checkpoints of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +257,7 @@ def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
         return_scale=fitted["return_scale"],
         train=_border(content["train"]),
         val=_border(content["val"]),
-        findings=dict(content["findings"]),
+        findings={_RENAMED_FINDINGS.get(str(key), str(key)): value for key, value in dict(content["findings"]).items()},
         about=dict(content["about"]),
     )
 

@@ -27,7 +27,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check and
 FETCH_EPILOG = (
     "Example:\n\npreset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance"
 )
-CHECK_EPILOG = (
+DATA_CHECK_EPILOG = (
     "Examples:\n\n"
     "preset-search data check data/binance_BTCUSDT_5m.parquet data/binance_ETHUSDT_5m.parquet --days 30\n\n"
     "preset-search data check data/*_1h.parquet --horizon 1\n\n"
@@ -35,7 +35,7 @@ CHECK_EPILOG = (
 )
 
 
-@app.command(cls=Command, epilog=CHECK_EPILOG)
+@app.command(cls=Command, epilog=DATA_CHECK_EPILOG)
 def check(
     files: Annotated[
         list[Path] | None, typer.Argument(help="Bar or order-book files.", metavar="FILE…", show_default=False)

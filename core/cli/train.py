@@ -231,7 +231,7 @@ def _report(name: str, dataset: Dataset, result: TrainingResult) -> None:
     best, findings = result.best, result.findings
     if findings:
         rows: list[Row] = [(name, findings["val"], [f"{best.epoch} of {len(result.history)}"])]
-        rows += [(baseline, metrics, [""]) for baseline, metrics in findings["val_yardsticks"].items()]
+        rows += [(baseline, metrics, [""]) for baseline, metrics in findings["val_baselines"].items()]
         title = console.market_title("Validation window", dataset.is_synthetic)
         console.out.print(console.metrics_table(title, rows, ["best epoch"]))
         console.out.print(

@@ -16,7 +16,7 @@ from core.config import TrainingConfig
 from core.evaluation.metrics import MAX_TOP_SHARE
 
 Kind = Literal["advice", "check", "guide target", "gate"]
-Verdict = Literal["pass", "fail", "not measured"]
+LineResult = Literal["pass", "fail", "not measured"]
 
 MAX_LEARNING_RATE, MIN_BATCH_SIZE, MIN_WEIGHT_DECAY, MIN_FOCAL_GAMMA, MIN_PATIENCE = 1e-4, 128, 0.001, 2.0, 15
 CONFIDENCE = 0.99
@@ -47,7 +47,7 @@ class ChecklistLine:
     name: str
     value: str
     bound: str
-    verdict: Verdict
+    verdict: LineResult
 
     def as_row(self) -> dict[str, str]:
         """Return the line as plain values, for JSON."""
@@ -116,7 +116,7 @@ def gate_lines(findings: Findings) -> list[ChecklistLine]:
     The first two are judged on rows that did not choose the epoch (see `core.evaluation.history.cross_fitted_scores`),
     and the baselines on the same halves of val.
     """
-    baselines: Mapping[str, float] = findings.get("val_yardsticks_by_halves", {})
+    baselines: Mapping[str, float] = findings.get("val_baselines_by_halves", {})
     best = max(baselines, key=lambda name: baselines[name], default="")
     best_f1 = float(baselines[best]) if best else math.nan
     f1 = _measurement(findings, "val_cross_fitted", "macro_f1")
@@ -127,7 +127,7 @@ def gate_lines(findings: Findings) -> list[ChecklistLine]:
     return [
         _measured(
             "gate",
-            "macro-F1 better than every yardstick",
+            "macro-F1 better than every baseline",
             f1,
             f"> {best_f1:.4f} ({best})" if best else "> the best of them",
             f1 > best_f1,

@@ -8,7 +8,7 @@ from torch.optim import lr_scheduler
 
 from core.config import TrainerConfig
 
-Schedule = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
+LearningRateSchedule = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
 
 
 def make_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
@@ -22,7 +22,7 @@ def make_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, config: TrainerConfig) -> Schedule:
+def make_schedule(optimizer: torch.optim.Optimizer, config: TrainerConfig) -> LearningRateSchedule:
     """Make the schedule of the learning rate over the epochs.
 
     Args:

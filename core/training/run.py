@@ -193,8 +193,8 @@ def evaluate_training(
     return best.calibration, {
         "val": trainer.best.best_metrics,
         "val_cross_fitted": cross_fitted,
-        "val_yardsticks": baselines,
-        "val_yardsticks_by_halves": baselines_by_halves,
+        "val_baselines": baselines,
+        "val_baselines_by_halves": baselines_by_halves,
         "val_report": report.make_evaluation_report(dataset, dataset.val, softmax(best.val_logits, axis=1)),
         "provable_direction_auc": summary.provable_direction_auc(dataset, dataset.val, CONFIDENCE),
         "gap": {"val_loss": best.val_loss, "train_loss": best.train_loss, "gap": best.gap},
@@ -208,6 +208,6 @@ def _draw_history(
     metric = config.trainer.metric
     first_day, last_day = (instant[:10] for instant in data["span"])
     title = f"{'synthetic data: ' if data['synthetic'] else ''}{', '.join(data['symbols'])} {first_day} to {last_day}"
-    baselines = findings.get("val_yardsticks", {})
+    baselines = findings.get("val_baselines", {})
     baseline_scores = {name: metrics.ranking_score(scores, metric) for name, scores in baselines.items()}
     curves.draw_curves(path, title, metric, history, baseline_scores)

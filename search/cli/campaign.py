@@ -18,7 +18,7 @@ from search.cli.confirm import confirm_and_show
 from search.cli.options import (
     CampaignFile,
     ConfirmOption,
-    DeviceOption,
+    DeviceOverride,
     DryRunOption,
     HoursOption,
     IncumbentOption,
@@ -34,7 +34,7 @@ from search.cli.options import (
     RootOption,
     SamplerOption,
     SeedOption,
-    SyntheticOption,
+    SyntheticOverride,
     TrialsOption,
     results_flag,
 )
@@ -65,7 +65,7 @@ STOP_EPILOG = "Example:\n\npreset-search stop btc-eth-30d"
 BASELINE_LABELS = {"majority": "majority class", "bayes": "best possible: recipe known"}
 
 
-@with_data_options(synthetic=SyntheticOption)
+@with_data_options(synthetic=SyntheticOverride)
 def run(
     campaign_file: CampaignFile = None,
     name: NameOption = None,
@@ -80,7 +80,7 @@ def run(
     incumbent: IncumbentOption = None,
     model: ModelOption = None,
     seed: SeedOption = None,
-    device: DeviceOption = None,
+    device: DeviceOverride = None,
     confirm: ConfirmOption = False,
     dry_run: DryRunOption = False,
     address: RayAddressOption = None,

@@ -14,9 +14,9 @@ from core.config import check_name
 from core.errors import ConfigError
 from search.cli.dispatch import (
     DetachOption,
+    JobServerOption,
     PythonOption,
     RemoteOption,
-    ServerOption,
     command_line,
     location_flags,
     say,
@@ -56,7 +56,7 @@ def launch(
     campaign_file: Annotated[
         Path, typer.Argument(metavar="CAMPAIGN.yaml", help="YAML file with the settings of the campaign.")
     ],
-    address: ServerOption = DEFAULT_ADDRESS,
+    address: JobServerOption = DEFAULT_ADDRESS,
     detach: DetachOption = False,
     python: PythonOption = Head.python,
     remote: RemoteOption = Head.results,
@@ -85,7 +85,7 @@ def launch(
 
 def attach(
     name: NameArgument,
-    address: ServerOption = DEFAULT_ADDRESS,
+    address: JobServerOption = DEFAULT_ADDRESS,
     python: PythonOption = Head.python,
     remote: RemoteOption = Head.results,
 ) -> None:
@@ -107,7 +107,7 @@ def status(name: NameArgument, root: RootOption = ROOT) -> None:
 
 def fetch_results(
     name: NameArgument,
-    address: ServerOption = DEFAULT_ADDRESS,
+    address: JobServerOption = DEFAULT_ADDRESS,
     root: RootOption = ROOT,
     python: PythonOption = Head.python,
     remote: RemoteOption = Head.results,
@@ -150,7 +150,7 @@ def pack_results(name: NameArgument, root: RootOption = ROOT) -> None:
         typer.echo(line)
 
 
-def take_presets(folder: Annotated[Path, typer.Argument(help="Folder of the uploaded files.")]) -> None:
+def install_presets(folder: Annotated[Path, typer.Argument(help="Folder of the uploaded files.")]) -> None:
     """Install the presets that were uploaded with a campaign."""
     from search.remote import upload
 

@@ -15,7 +15,7 @@ from core import console
 from core.config import check_name
 from core.errors import ConfigError
 from search.cluster.address import is_job_server
-from search.remote.jobs import DEFAULT_ADDRESS, Client, Head, connect, delete_job, run_job, start_job
+from search.remote.jobs import DEFAULT_ADDRESS, Head, JobClient, connect, delete_job, run_job, start_job
 from search.results.folder import ROOT
 
 HEAD_COMMANDS = ("confirm", "resume", "stop")
@@ -23,7 +23,7 @@ HEAD_COMMANDS = ("confirm", "resume", "stop")
 _PANEL = "On a cluster"
 _PROPOSED_COMMAND = re.compile(r"(.*(?:next|then): preset-search (\S+) .*?)(?: --results .*)?")
 """A line of output that proposes a command: all but its `--results`, and the name of the command."""
-ServerOption = Annotated[
+JobServerOption = Annotated[
     str, typer.Option("--address", help="Address of the cluster's job server.", rich_help_panel=_PANEL)
 ]
 PythonOption = Annotated[
@@ -33,7 +33,7 @@ RemoteOption = Annotated[
     str, typer.Option("--remote-results", help="Folder of all campaigns on the head.", rich_help_panel=_PANEL)
 ]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Do not wait for the job to end.", rich_help_panel=_PANEL)]
-JobServerOption = Annotated[
+OptionalJobServerOption = Annotated[
     str | None,
     typer.Option(
         "--address",
@@ -53,7 +53,7 @@ def dispatchable(long: bool = False) -> Callable[[Callable[..., None]], Callable
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         options: dict[str, tuple[Any, Any]] = {
-            "address": (JobServerOption, None), "python": (PythonOption, Head.python),
+            "address": (OptionalJobServerOption, None), "python": (PythonOption, Head.python),
             "remote": (RemoteOption, Head.results), "detach": (DetachOption, False),
         }  # fmt: skip
         if not long:
@@ -186,7 +186,7 @@ def say(text: str) -> None:
     console.err.print(text, markup=False)
 
 
-def watch_job(client: Client, job: str, name: str, flags: str, detach: bool) -> None:
+def watch_job(client: JobClient, job: str, name: str, flags: str, detach: bool) -> None:
     """Show the output of a campaign's job until it ends, and exit with its exit code; Ctrl-C leaves the job running.
 
     Args:

@@ -29,7 +29,7 @@ CampaignFile = Annotated[
 NameArgument = Annotated[str, typer.Argument(help="Name of the campaign.")]
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the campaign and of its folder.")]
 RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campaigns.")]
-SyntheticOption = Annotated[
+SyntheticOverride = Annotated[
     bool, typer.Option("--synthetic", help="Use the embedded synthetic market, the default if no data are named.")
 ]
 TrialsOption = Annotated[int | None, typer.Option("--trials", help="Number of trials. Default: 16.")]
@@ -56,7 +56,7 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", help="Model size: quick, small or large. Default: quick; small on a GPU.")
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of the sampler and of all trainings. Default: 0.")]
-DeviceOption = Annotated[
+DeviceOverride = Annotated[
     str | None, typer.Option("--device", help="Device to train on: auto, cpu or cuda. Default: auto.")
 ]
 ConfirmOption = Annotated[bool, typer.Option("--confirm", help="Confirm the best trials when the search has ended.")]

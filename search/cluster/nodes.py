@@ -116,7 +116,7 @@ class Finding:
     remedy: str
 
 
-def find_problems(node: Node, cuda: bool, data: int, expected: Software) -> list[Finding]:
+def find_node_problems(node: Node, cuda: bool, data: int, expected: Software) -> list[Finding]:
     """Find what is wrong with a node, as far as its description tells.
 
     Args:
@@ -167,7 +167,7 @@ def check_machine(expected: Software, is_new: bool = False) -> None:
     node = replace(_this_machine_at_start(), free_memory=MIN_FREE_MEMORY)
     if not is_new:
         node = replace(node, free_disk=MIN_FREE_DISK)
-    for problem in find_problems(node, cuda=False, data=0, expected=expected):
+    for problem in find_node_problems(node, cuda=False, data=0, expected=expected):
         raise UnfitNodeError(f"Node {problem.node} {problem.what}", problem.remedy)
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from core.data.dataset import Dataset
 from core.errors import ConfigError
-from search.cluster.nodes import Finding, Node, UnfitNodeError, find_problems
+from search.cluster.nodes import Finding, Node, UnfitNodeError, find_node_problems
 from search.cluster.resources import TrialResources
 from search.cluster.session import get_result, on_node
 from search.cluster.software import Software, installed_software
@@ -53,7 +53,7 @@ def check_cluster(
     """
     expected = expected or installed_software()
     findings = [
-        finding for node in nodes for finding in find_problems(node, resources.device == "cuda", size, expected)
+        finding for node in nodes for finding in find_node_problems(node, resources.device == "cuda", size, expected)
     ]
     if storage is not None:
         findings += _storage_problems(nodes, storage)

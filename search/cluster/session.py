@@ -144,7 +144,7 @@ def describe_nodes() -> tuple[Node, ...]:
 
 
 @dataclass(frozen=True)
-class _PendingQuery:
+class _NodeQuery:
     """The tasks that describe a node, while they run.
 
     Attributes:
@@ -162,7 +162,7 @@ class _PendingQuery:
     gpus: Any
 
 
-def _query_node(identifier: str, entry: dict[str, Any]) -> _PendingQuery:
+def _query_node(identifier: str, entry: dict[str, Any]) -> _NodeQuery:
     """Send a node the tasks that describe it.
 
     Args:
@@ -171,7 +171,7 @@ def _query_node(identifier: str, entry: dict[str, Any]) -> _PendingQuery:
     """
     cpus, gpus, object_store = (entry["Resources"].get(name, 0.0) for name in ("CPU", "GPU", "object_store_memory"))
     sent_at = time.time()
-    return _PendingQuery(
+    return _NodeQuery(
         identifier=identifier,
         name=f"{entry['NodeManagerAddress']} {identifier[:8]}",
         sent_at=sent_at,
@@ -180,7 +180,7 @@ def _query_node(identifier: str, entry: dict[str, Any]) -> _PendingQuery:
     )
 
 
-def _collect(query: _PendingQuery) -> Node:
+def _collect(query: _NodeQuery) -> Node:
     """Wait for a node's answers and return them as one record.
 
     Raises:

@@ -27,7 +27,7 @@ from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
 from search.results.records import ConfirmationRecord, RankedTrial
 
-MIN_ROWS = 100
+MIN_FOLD_ROWS = 100
 """Minimum number of usable rows in each part of a fold; a fold may be small, because all folds are judged together."""
 COST_OF_EVALUATION = 0.35
 """Time that evaluating a row takes, as a fraction of the time that training on a row takes."""
@@ -225,7 +225,7 @@ def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
     """Return the dataset of each fold."""
     market = read_market(data)
     folds = fold_borders(market.span, data, count)
-    return tuple(fit_dataset(market, data, borders, min_rows=MIN_ROWS) for borders in folds)
+    return tuple(fit_dataset(market, data, borders, min_rows=MIN_FOLD_ROWS) for borders in folds)
 
 
 def _missing_cells(plan: ConfirmationPlan) -> list[Cell]:

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-QUIET_SECONDS = 15.0
+MAX_ARRIVAL_GAP_SECONDS = 15.0
 """The barrier opens, too, when no process has arrived for this long: a node may be lost or busy with other work."""
 MIN_PROCESSES = 3
 """With fewer processes than this, there is no barrier: none of them would be left without a trial."""
@@ -38,7 +38,7 @@ class StartBarrier:
         """Register the arrival of a process, and return when the barrier is open."""
         self._missing -= 1
         self._last_arrival = time.monotonic()
-        while self._missing > 0 and time.monotonic() - self._last_arrival < QUIET_SECONDS:
+        while self._missing > 0 and time.monotonic() - self._last_arrival < MAX_ARRIVAL_GAP_SECONDS:
             await asyncio.sleep(0.05)
         self._missing = 0
 

@@ -163,10 +163,15 @@ def run_tuner(
         on_step: function to call often, between the steps of trials.
         starting: number of trial processes that will start at once; they wait for each other.
     """
+
+    def step() -> None:
+        on_step()
+        controller.check_stop_request()
+
     # By default Tune requests one process at a time: no cluster would grow, and no start barrier would fill.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(controller.concurrency)
     for start in count():
-        tuner = _tuner(with_start_barrier(trainable, starting), requirements, controller, scratch / str(start), on_step)
+        tuner = _tuner(with_start_barrier(trainable, starting), requirements, controller, scratch / str(start), step)
         try:
             tuner.fit()
             return
@@ -192,7 +197,7 @@ def _tuner(
         run_config=tune.RunConfig(
             name=scratch.name,
             storage_path=str(scratch.parent),
-            callbacks=[StepCallback(on_step, controller.is_over)],
+            callbacks=[StepCallback(on_step, lambda: controller.is_over)],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from search.remote.jobs import Client, UnreachableError, job_server_errors, without_control_characters
+from search.remote.jobs import JobClient, UnreachableError, job_server_errors, without_control_characters
 
 STOPPED_EXIT_CODE = 143
 """Exit code of a job that was stopped from outside, as of a process that was sent SIGTERM."""
-QUIET_SECONDS = 60.0
+SILENCE_SECONDS = 60.0
 """After so long without output the stream is opened anew, in case its connection is dead."""
 RETRY_DELAYS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before each attempt to reach the server again; the last delay is repeated."""
@@ -69,7 +69,7 @@ class Transcript:
 
 
 def follow_job(
-    client: Client,
+    client: JobClient,
     job: str,
     show: Callable[[str], None],
     notify: Callable[[str], None],
@@ -123,7 +123,7 @@ def follow_job(
         sleep(RETRY_DELAYS[0])
 
 
-async def _stream_log(client: Client, job: str, transcript: Transcript) -> bool:
+async def _stream_log(client: JobClient, job: str, transcript: Transcript) -> bool:
     """Feed a job's log to the transcript as it is printed.
 
     Returns:
@@ -132,7 +132,7 @@ async def _stream_log(client: Client, job: str, transcript: Transcript) -> bool:
     stream = client.tail_job_logs(job)
     try:
         while True:
-            transcript.feed(await asyncio.wait_for(anext(stream), QUIET_SECONDS))
+            transcript.feed(await asyncio.wait_for(anext(stream), SILENCE_SECONDS))
     except (StopAsyncIteration, TimeoutError):
         return True
     except Exception:  # aiohttp and Ray raise many; the plain request that follows reports what is wrong
@@ -148,7 +148,7 @@ def job_exit_code(info: Any, notify: Callable[[str], None]) -> int:
     """Return the exit code of a job that has ended, as a shell would give it.
 
     Args:
-        info: state of the job, as returned by `Client.get_job_info`.
+        info: state of the job, as returned by `JobClient.get_job_info`.
         notify: called with a message where the job was stopped from outside.
     """
     code = info.driver_exit_code
@@ -163,7 +163,7 @@ def job_exit_code(info: Any, notify: Callable[[str], None]) -> int:
     return STOPPED_EXIT_CODE
 
 
-def wait_for_output(client: Client, job: str, notify: Callable[[str], None]) -> tuple[int, str]:
+def wait_for_output(client: JobClient, job: str, notify: Callable[[str], None]) -> tuple[int, str]:
     """Wait for a job to end.
 
     Args:

@@ -32,7 +32,7 @@ _CHATTY_LOGGERS = (
 )  # fmt: skip
 
 
-class Client(Protocol):
+class JobClient(Protocol):
     """The methods of `ray.job_submission.JobSubmissionClient` that are used here; see its documentation."""
 
     def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, Any] | None = None) -> str:
@@ -105,7 +105,7 @@ class Head:
         # file means the same to each.
         steps = ["uploaded=$PWD", f"mkdir -p {home}", f"cd {home}"]
         if with_presets:
-            steps.append(f'{program} take-presets "$uploaded"')
+            steps.append(f'{program} install-presets "$uploaded"')
         return " && ".join([*steps, f"exec {program} {' '.join(arguments)} --results {results}"])
 
 
@@ -116,7 +116,7 @@ def _quoted(path: str) -> str:
     return shlex.quote(path)
 
 
-def connect(address: str) -> Client:
+def connect(address: str) -> JobClient:
     """Connect to a cluster's job server.
 
     Args:
@@ -228,7 +228,7 @@ class CampaignJob:
     ended: bool
 
 
-def campaign_jobs(client: Client, name: str) -> list[CampaignJob]:
+def campaign_jobs(client: JobClient, name: str) -> list[CampaignJob]:
     """Return the jobs that have run or are running a campaign, in the order of their numbers.
 
     Raises:
@@ -245,7 +245,7 @@ def campaign_jobs(client: Client, name: str) -> list[CampaignJob]:
     return sorted(jobs, key=lambda job: job.number)
 
 
-def newest_job(client: Client, name: str) -> CampaignJob:
+def newest_job(client: JobClient, name: str) -> CampaignJob:
     """Return the job of a campaign that was submitted last.
 
     Raises:
@@ -260,7 +260,7 @@ def newest_job(client: Client, name: str) -> CampaignJob:
     return jobs[-1]
 
 
-def start_job(client: Client, name: str, entrypoint: str, folder: Path | None = None) -> str:
+def start_job(client: JobClient, name: str, entrypoint: str, folder: Path | None = None) -> str:
     """Submit a campaign's next job.
 
     Args:
@@ -290,7 +290,7 @@ def start_job(client: Client, name: str, entrypoint: str, folder: Path | None = 
     return job_id
 
 
-def run_job(client: Client, name: str, entrypoint: str) -> str:
+def run_job(client: JobClient, name: str, entrypoint: str) -> str:
     """Submit a short command that runs beside the campaign's own job.
 
     Args:
@@ -309,14 +309,14 @@ def run_job(client: Client, name: str, entrypoint: str) -> str:
     return job_id
 
 
-def _submit(client: Client, job_id: str, entrypoint: str, folder: Path | None) -> None:
+def _submit(client: JobClient, job_id: str, entrypoint: str, folder: Path | None) -> None:
     # No variable of this machine's environment is sent, and so no token.
     environment = {"working_dir": str(folder)} if folder else {}
     with job_server_errors():
         client.submit_job(entrypoint=entrypoint, submission_id=job_id, runtime_env=environment)
 
 
-def delete_job(client: Client, job: str) -> None:
+def delete_job(client: JobClient, job: str) -> None:
     """Remove an ended short command from the server's list; do nothing if that fails."""
     with suppress(ConfigError), job_server_errors():
         client.delete_job(job)

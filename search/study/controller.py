@@ -124,17 +124,19 @@ class Controller:
         Returns:
             The trial; `wait` if none can start yet; `finished` if none starts any more.
         """
-        if self.is_over():
+        self.check_stop_request()
+        if self.is_over:
             return "finished"
         try:
             if len(self.running) >= self.concurrency or not self._storage_is_available():
                 return "wait"
             if self.waiting:
                 trial = self.study.restart(self.waiting.popleft())
-            elif self._budget_is_spent():
-                # The process of a running trial can die, and then the trial has to be started again.
-                return "wait" if self.running else "finished"
             else:
+                self.end_reason = self._spent_budget()
+                if self.end_reason is not None:
+                    # The process of a running trial can die, and then the trial has to be started again.
+                    return "wait" if self.running else "finished"
                 trial = self.study.ask()
         except PresetSearchError as error:
             self.fail(error)
@@ -160,7 +162,7 @@ class Controller:
 
     def _on_epoch_report(self, number: int, epoch: EpochRecord) -> Action:
         trial = self.study.trials[number]
-        self.is_over()
+        self.check_stop_request()
         if trial.outcome is not None or self.failure is not None:
             return "stop"
         try:
@@ -308,15 +310,19 @@ class Controller:
         _LOG.error("run failed", extra={"error": str(error)})
         self.failure, self.end_reason = error, "failure"
 
+    @property
     def is_over(self) -> bool:
-        """Return whether no trial is started any more, not even a waiting one."""
-        if self.end_reason not in ("stopped", "failure") and self.stop_requested():
-            _LOG.info("stop requested")
-            self.end_reason = "stopped"
+        """Whether no trial is started any more, not even a waiting one."""
         return self.end_reason in ("stopped", "failure")
 
-    def _budget_is_spent(self) -> bool:
-        """Return whether a budget is used up; if so, set `end_reason` to its name."""
+    def check_stop_request(self) -> None:
+        """Set `end_reason` if someone asks the campaign to stop."""
+        if not self.is_over and self.stop_requested():
+            _LOG.info("stop requested")
+            self.end_reason = "stopped"
+
+    def _spent_budget(self) -> EndReason | None:
+        """Return the name of a budget that is used up; None if none is."""
         budget, trials = self.budget, self.study.trials
         spent: dict[EndReason, bool] = {
             "trials": len(trials) >= budget.trials,
@@ -325,8 +331,7 @@ class Controller:
             and sum(len(trial.epochs) for trial in trials.values()) >= budget.epochs,
             "convergence": budget.convergence is not None and self._since_best() >= budget.convergence,
         }
-        self.end_reason = next((name for name, is_spent in spent.items() if is_spent), None)
-        return self.end_reason is not None
+        return next((name for name, is_spent in spent.items() if is_spent), None)
 
     def _since_best(self) -> int:
         """Count the trials that have ended since the last one that improved on all before it."""

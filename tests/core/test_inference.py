@@ -158,6 +158,18 @@ def test_a_checkpoint_keeps_everything(folder: Path, trained: TrainedModel, data
     assert trained.findings["val"]["macro_f1"] > 0
 
 
+def test_a_checkpoint_of_an_earlier_version_has_its_findings_under_their_present_keys(
+    folder: Path, trained: TrainedModel, tmp_path: Path
+) -> None:
+    content = checkpoint.load_checkpoint(folder / "checkpoint.pt")
+    content.pop("format_version")
+    findings = content["findings"]
+    content["findings"] = {key.replace("val_baselines", "val_yardsticks"): findings[key] for key in findings}
+    assert content["findings"].keys() != findings.keys()
+    checkpoint.save_checkpoint(tmp_path / "earlier.pt", content)
+    assert TrainedModel.load(tmp_path / "earlier.pt").findings == trained.findings
+
+
 def _damaged(change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def damage(content: dict[str, Any]) -> dict[str, Any]:
         change(content)
@@ -185,8 +197,8 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "a bias that is no number": _damaged(lambda c: c["calibration"].update(bias=[float("nan"), 0.0, 0.0])),
     "a bar without end": _damaged(lambda c: c.update(bar=float("inf"))),
     "a border without end": _damaged(lambda c: c.update(train=[0, float("inf")])),
-    "baselines that are no mapping": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves=[1])),
-    "a baseline that is no number": _damaged(lambda c: c["findings"].update(val_yardsticks_by_halves={"x": {}})),
+    "baselines that are no mapping": _damaged(lambda c: c["findings"].update(val_baselines_by_halves=[1])),
+    "a baseline that is no number": _damaged(lambda c: c["findings"].update(val_baselines_by_halves={"x": {}})),
     "two biases": _damaged(lambda c: c["calibration"].update(bias=[1.0, 2.0])),
     "three borders": _damaged(lambda c: c.update(train=[1, 2, 3])),
     "a list for findings": _damaged(lambda c: c.update(findings=[1])),

@@ -1,6 +1,6 @@
 """A client of one exchange, which fetches bars through ccxt.
 
-Exchanges count in milliseconds; `Client` takes and returns microseconds, as all of `core.data`.
+Exchanges count in milliseconds; `ExchangeClient` takes and returns microseconds, as all of `core.data`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.data.sources.store import TimeRange
 from core.errors import ConfigError, DataError
 
 Row = tuple[float, ...]
-"""A bar: when it opens, then its other columns in the order of `Client.columns`."""
+"""A bar: when it opens, then its other columns in the order of `ExchangeClient.columns`."""
 Answer = TypeVar("Answer")
 
 _MILLISECOND = 1000  # in microseconds
@@ -41,7 +41,7 @@ class _UnusableAnswerError(Exception):
     """The exchange sent an answer that does not contain what was asked for."""
 
 
-class Client:
+class ExchangeClient:
     """A client of one exchange that keeps to its rate limit, retries when it fails, and never sends a key.
 
     Args:

@@ -30,7 +30,7 @@ from core.data.file_format import (
     interval_microseconds,
     iso,
 )
-from core.data.sources.exchange import Client, Row
+from core.data.sources.exchange import ExchangeClient, Row
 from core.data.sources.store import (
     COVERED,
     END_OF_TIME,
@@ -75,7 +75,7 @@ def fetch_ranges(store: Path, interval: str, ranges: Sequence[FetchRange]) -> li
     """
     paths = []
     with console.progress_bar() as bar:
-        clients = {exchange: Client(exchange) for exchange in sorted({item.exchange for item in ranges})}
+        clients = {exchange: ExchangeClient(exchange) for exchange in sorted({item.exchange for item in ranges})}
         for item in ranges:
             task = bar.add_task(f"fetching {item.symbol} {interval} from {item.exchange}", total=None)
 
@@ -167,7 +167,7 @@ class _BarFile:
 
 def fetch_bars(
     store: Path,
-    client: Client,
+    client: ExchangeClient,
     symbol: str,
     interval: str,
     since: int,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from core.data.sources import fetch
-from core.data.sources.exchange import Client
+from core.data.sources.exchange import ExchangeClient
 from search.cli.app import main
 from tests.helpers.exchange_server import STEP, ExchangeServer, exchange_server, kline
 from tests.helpers.market import random_bars
@@ -79,13 +79,13 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExchangeServer]:
         server.now = first + 288 * 30 * STEP
         server.page_size = 1000
 
-        def connect(name: str) -> Client:
-            client = Client(name, sleep=lambda _: None)
+        def connect(name: str) -> ExchangeClient:
+            client = ExchangeClient(name, sleep=lambda _: None)
             client.api.urls["api"]["public"] = f"{server.url}/api/v3"
             client.api.enableRateLimit = False
             return client
 
-        monkeypatch.setattr(fetch, "Client", connect)
+        monkeypatch.setattr(fetch, "ExchangeClient", connect)
         yield server
 
 
@@ -126,12 +126,12 @@ def test_offline_fetches_nothing(tmp_path: Path, command: Command, exchange: Exc
 def test_without_a_network_the_error_names_the_other_sources(
     command: Command, exchange: ExchangeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def connect_to_nothing(name: str) -> Client:
-        client = Client(name, sleep=lambda _: None)
+    def connect_to_nothing(name: str) -> ExchangeClient:
+        client = ExchangeClient(name, sleep=lambda _: None)
         client.api.urls["api"]["public"] = "http://127.0.0.1:9/api/v3"
         return client
 
-    monkeypatch.setattr(fetch, "Client", connect_to_nothing)
+    monkeypatch.setattr(fetch, "ExchangeClient", connect_to_nothing)
     code, _, error = command("run", "--name", "x", "--symbols", "BTCUSDT", "--days", "9", "--store", "store")
     assert code == 2
     assert "--data" in error

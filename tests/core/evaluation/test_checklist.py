@@ -20,7 +20,7 @@ from core.evaluation.checklist import (
 GOOD: dict[str, Any] = {
     "val": {"accuracy": 0.58, "macro_f1": 0.55, "direction_auc": 0.60, "top_share": 0.5},
     "val_cross_fitted": {"macro_f1": 0.54, "direction_auc": 0.58},
-    "val_yardsticks_by_halves": {"majority": 0.23, "logistic regression": 0.41},
+    "val_baselines_by_halves": {"majority": 0.23, "logistic regression": 0.41},
     "provable_direction_auc": 0.53,
     "gap": {"gap": 0.05, "val_loss": 0.6},
 }
@@ -106,7 +106,7 @@ def test_each_guide_target_is_held(path: str, value: float, failed: str) -> None
     ("path", "value"),
     [
         ("val_cross_fitted.macro_f1", 0.41),
-        ("val_yardsticks_by_halves.persistence", 0.56),
+        ("val_baselines_by_halves.persistence", 0.56),
         ("val_cross_fitted.direction_auc", 0.53),
         ("provable_direction_auc", 0.61),
         ("val.top_share", 0.91),

@@ -64,7 +64,7 @@ def test_the_metrics_file_tells_all_that_a_reader_needs(short: Dataset, tmp_path
     assert parse(TrainingConfig, report["training"], "metrics.json") == recipe()
     assert report["best_epoch"] == result.best.epoch
     assert report["val"] == result.best.metrics == result.findings["val"]
-    assert set(report["val_yardsticks"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
+    assert set(report["val_baselines"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
     assert report["checklist"] == [line.as_row() for line in result.checklist]
     assert report["provable_direction_auc"] > 0.5
     assert report["epochs"] == len(report["history"]) == 3
@@ -80,7 +80,7 @@ def test_the_majority_beside_it_is_of_the_same_rows(short: Dataset, tmp_path: Pa
     expected = metrics.evaluate(
         short.labels[short.val], baselines.majority(short, short.val), short.timestamps[short.val]
     )
-    assert result.findings["val_yardsticks"]["majority"] == expected == _report(tmp_path)["val_yardsticks"]["majority"]
+    assert result.findings["val_baselines"]["majority"] == expected == _report(tmp_path)["val_baselines"]["majority"]
 
 
 def test_what_is_not_defined_is_null_in_the_metrics_file(short: Dataset, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_training_on_all_rows_says_that_nothing_was_held_out(tmp_path: Path) -
     assert result.best.epoch == 2
     report = _report(tmp_path)
     assert "no held-out figure exists" in report["note"]
-    assert not {"val", "val_yardsticks", "gap"} & set(report)
+    assert not {"val", "val_baselines", "gap"} & set(report)
     assert report["calibration"] is None
     assert all(line["verdict"] == "not measured" for line in report["checklist"] if line["kind"] != "advice")
 
@@ -272,7 +272,7 @@ def test_labels_of_one_class_are_trained_on_and_show_no_skill(tmp_path: Path) ->
 
 
 def test_baselines_are_judged_on_the_same_halves_as_the_model(short: Dataset, tmp_path: Path) -> None:
-    by_halves = _train(short, tmp_path).findings["val_yardsticks_by_halves"]
+    by_halves = _train(short, tmp_path).findings["val_baselines_by_halves"]
     halves = metrics.split_halves(short.timestamps[short.val])
     probabilities = baselines.persistence(short, short.val)
     expected = [metrics.macro_f1(short.labels[short.val[half]], probabilities[half]) for half in halves]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search.cluster import nodes
-from search.cluster.nodes import UnfitNodeError, check_machine, describe_this_machine, find_problems
+from search.cluster.nodes import UnfitNodeError, check_machine, describe_this_machine, find_node_problems
 from search.cluster.software import installed_software
 
 GOOD = replace(
@@ -57,8 +57,8 @@ def test_a_new_machine_has_to_have_disk_space(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_good_node_has_no_problems() -> None:
-    assert find_problems(GOOD, False, 1000, installed_software()) == []
-    assert find_problems(GOOD, True, 1000, installed_software()) == []
+    assert find_node_problems(GOOD, False, 1000, installed_software()) == []
+    assert find_node_problems(GOOD, True, 1000, installed_software()) == []
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_a_good_node_has_no_problems() -> None:
     ],
 )
 def test_each_problem_is_found_with_its_remedy(change: dict[str, Any], what: str, remedy: str) -> None:
-    (finding,) = find_problems(replace(GOOD, **change), True, 1000, installed_software())
+    (finding,) = find_node_problems(replace(GOOD, **change), True, 1000, installed_software())
     assert finding.node == GOOD.name
     assert re.search(what, finding.what)
     assert remedy in finding.remedy
 
 
 def test_a_gpu_need_not_be_visible_where_trials_train_on_cpus() -> None:
-    assert find_problems(replace(GOOD, visible_gpus=0), False, 1000, installed_software()) == []
+    assert find_node_problems(replace(GOOD, visible_gpus=0), False, 1000, installed_software()) == []

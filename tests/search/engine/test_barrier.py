@@ -27,7 +27,7 @@ def test_the_barrier_opens_when_all_have_arrived() -> None:
 
 
 def test_the_barrier_opens_when_no_other_process_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(barrier, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(barrier, "MAX_ARRIVAL_GAP_SECONDS", 0.1)
     asyncio.run(asyncio.wait_for(StartBarrier(99).wait(), 10))
 
 

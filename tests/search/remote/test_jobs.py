@@ -163,7 +163,7 @@ def test_a_stream_that_is_quiet_for_long_is_opened_anew(monkeypatch: pytest.Monk
                 await asyncio.sleep(60)
             yield "two\n"
 
-    monkeypatch.setattr(job_log, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(job_log, "SILENCE_SECONDS", 0.05)
     assert _follow(HalfOpen("one\ntwo\n", tails=[([], False)] * 2))[1] == ["one", "two"]
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.data import bars
-from core.data.sources.exchange import Client
+from core.data.sources.exchange import ExchangeClient
 from core.data.sources.fetch import fetch_bars
 from core.errors import ConfigError, DataError
 from tests.helpers import exchange_server as server_module
@@ -88,19 +88,19 @@ def slept() -> list[float]:
 
 
 @pytest.fixture
-def client(exchange: ExchangeServer, slept: list[float]) -> Client:
+def client(exchange: ExchangeServer, slept: list[float]) -> ExchangeClient:
     return connect(exchange, slept)
 
 
-def connect(exchange: ExchangeServer, slept: list[float], name: str = "binance") -> Client:
-    client = Client(name, sleep=slept.append, rng=np.random.default_rng(0))
+def connect(exchange: ExchangeServer, slept: list[float], name: str = "binance") -> ExchangeClient:
+    client = ExchangeClient(name, sleep=slept.append, rng=np.random.default_rng(0))
     client.api.urls["api"]["public"] = f"{exchange.url}/api/v3"
     client.api.enableRateLimit = False  # these tests do not need ccxt's own pauses
     return client
 
 
 def test_bars_are_fetched_page_by_page_with_their_taker_flow(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, slept: list[float]
 ) -> None:
     progress: list[tuple[int, int]] = []
     path = fetch_bars(
@@ -126,18 +126,18 @@ def test_bars_are_fetched_page_by_page_with_their_taker_flow(
 
 
 def test_no_key_is_sent_and_the_rate_limit_is_kept(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     (tmp_path / "netrc").write_text("default login someone password secret\n")
     fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
     assert not {name for sent in exchange.headers for name in sent} & {"Authorization", "X-MBX-APIKEY"}
     assert not any([client.api.apiKey, client.api.secret, client.api.password])
-    assert Client("binance").api.enableRateLimit is True
+    assert ExchangeClient("binance").api.enableRateLimit is True
 
 
 def test_a_bar_that_has_not_closed_is_left_for_the_next_run(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     exchange.klines[at(35)] = kline(at(35), price=1.0)
     exchange.now = at(36) - 1
@@ -150,7 +150,7 @@ def test_a_bar_that_has_not_closed_is_left_for_the_next_run(
 
 
 def test_a_bar_that_opened_after_the_time_was_requested_is_left_too(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     exchange.always["klines"] = server_module.page(*(kline(at(index)) for index in range(30, 37)))
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(30)), range(30, 35))
@@ -159,7 +159,7 @@ def test_a_bar_that_opened_after_the_time_was_requested_is_left_too(
 @pytest.mark.parametrize("status", [418, 429])
 @pytest.mark.parametrize("endpoint", ["exchangeInfo", "time", "klines"])
 def test_a_rate_limit_is_waited_for_as_long_as_the_exchange_says(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], status: int, endpoint: str
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, slept: list[float], status: int, endpoint: str
 ) -> None:
     exchange.faults[endpoint, 1] = answer(b'{"code":-1003,"msg":"Too many requests."}', status, Retry_After="17")
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
@@ -168,7 +168,11 @@ def test_a_rate_limit_is_waited_for_as_long_as_the_exchange_says(
 
 
 def test_a_rate_limit_that_ccxt_does_not_know_is_waited_for_too(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    exchange: ExchangeServer,
+    client: ExchangeClient,
+    slept: list[float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     exchange.faults["klines", 1] = answer(b"{}", 429, Retry_After="17")
     monkeypatch.setattr(client.api, "handle_errors", lambda *args: None)
@@ -178,7 +182,7 @@ def test_a_rate_limit_that_ccxt_does_not_know_is_waited_for_too(
 
 
 def test_waits_grow_and_are_spread_where_the_exchange_names_none(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, slept: list[float]
 ) -> None:
     exchange.faults |= {("klines", number): answer(b"{}", 429) for number in range(1, 6)}
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
@@ -187,7 +191,7 @@ def test_waits_grow_and_are_spread_where_the_exchange_names_none(
 
 
 def test_a_wait_too_long_for_a_command_ends_it(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, slept: list[float]
 ) -> None:
     exchange.faults["klines", 3] = answer(b"{}", 418, Retry_After="7200")
     with pytest.raises(DataError, match=r"^binance accepts no requests for 7200 seconds .* what was fetched is kept"):
@@ -218,7 +222,7 @@ TEMPORARY_FAULTS: dict[str, Fault] = {
 
 @pytest.mark.parametrize("fault", TEMPORARY_FAULTS.values(), ids=TEMPORARY_FAULTS)
 def test_a_temporary_fault_is_retried(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], fault: Fault
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, slept: list[float], fault: Fault
 ) -> None:
     exchange.faults["klines", 2] = fault
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
@@ -229,7 +233,7 @@ def test_a_temporary_fault_is_retried(
 
 
 def test_an_exchange_that_sends_nothing_is_asked_again(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float]
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, slept: list[float]
 ) -> None:
     exchange.faults["klines", 2] = exchange.stall
     client.api.timeout = 200
@@ -248,7 +252,7 @@ def test_an_exchange_that_sends_nothing_is_asked_again(
     ],
 )
 def test_requests_before_the_bars_are_retried_too(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, endpoint: str, fault: Fault
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, endpoint: str, fault: Fault
 ) -> None:
     exchange.faults[endpoint, 1] = fault
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
@@ -267,7 +271,7 @@ def test_requests_before_the_bars_are_retried_too(
     ],
 )
 def test_a_lasting_fault_ends_the_run_and_keeps_the_bars_fetched_before(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], fault: Fault, reason: str
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, slept: list[float], fault: Fault, reason: str
 ) -> None:
     exchange.faults |= {("klines", number): fault for number in range(2, 100)}
     with pytest.raises(DataError) as raised:
@@ -288,7 +292,7 @@ def test_a_lasting_fault_ends_the_run_and_keeps_the_bars_fetched_before(
     ("status", "body"), [(451, b'{"code":0,"msg":"restricted location"}'), (400, b'{"code":-1121,"msg":"restricted"}')]
 )
 def test_a_refused_request_is_not_retried(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, slept: list[float], status: int, body: bytes
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, slept: list[float], status: int, body: bytes
 ) -> None:
     exchange.always["klines"] = answer(body, status)
     with pytest.raises(
@@ -301,7 +305,7 @@ def test_a_refused_request_is_not_retried(
 
 
 def test_an_overlapping_page_and_a_repeated_bar_change_nothing(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     stale = [kline(at(index), price=7.0) for index in range(8, 12)]
     overlapping = [
@@ -317,7 +321,7 @@ def test_an_overlapping_page_and_a_repeated_bar_change_nothing(
     assert exchange.asked() == starts(0, 10, 20, 30)
 
 
-def test_gaps_are_not_asked_for_again(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_gaps_are_not_asked_for_again(tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient) -> None:
     traded = [0, 1, 2, *range(8, 12), *range(32, 35)]
     exchange.klines = {at(index): kline(at(index)) for index in traded}
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20), when(35))
@@ -332,7 +336,7 @@ def test_gaps_are_not_asked_for_again(tmp_path: Path, exchange: ExchangeServer, 
 
 
 def test_a_span_before_the_first_bar_of_all_is_asked_for_once(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(30))
     exchange.seen.clear()
@@ -343,7 +347,7 @@ def test_a_span_before_the_first_bar_of_all_is_asked_for_once(
 
 
 def test_the_time_after_the_newest_bar_is_asked_for_again(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     late = exchange.klines.pop(at(34))
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(35))
@@ -354,7 +358,7 @@ def test_the_time_after_the_newest_bar_is_asked_for_again(
     assert_bars(path, range(35))
 
 
-def test_a_second_run_asks_for_no_bars(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_a_second_run_asks_for_no_bars(tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient) -> None:
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(5), when(30))
     before = path.read_bytes(), path.stat().st_mtime_ns
     exchange.seen.clear()
@@ -368,7 +372,7 @@ def test_a_second_run_asks_for_no_bars(tmp_path: Path, exchange: ExchangeServer,
 
 
 def test_a_file_grows_at_both_ends_and_keeps_what_it_has(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(12), when(20))
     exchange.klines |= {at(index): kline(at(index), price=7.0) for index in range(12, 20)}
@@ -382,7 +386,7 @@ def test_a_file_grows_at_both_ends_and_keeps_what_it_has(
 
 
 def test_the_time_between_two_spans_is_fetched_when_it_is_asked_for(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(20), when(25))
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(2), when(5))
@@ -394,11 +398,11 @@ def test_the_time_between_two_spans_is_fetched_when_it_is_asked_for(
     assert_bars(path, range(2, 25))
 
 
-def test_a_span_is_widened_to_whole_bars(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_a_span_is_widened_to_whole_bars(tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient) -> None:
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(3.4), when(7.2)), range(3, 8))
 
 
-def test_an_interrupted_run_is_continued(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_an_interrupted_run_is_continued(tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient) -> None:
     def interrupt(done: int, total: int) -> None:
         if done == 20:
             raise KeyboardInterrupt
@@ -415,9 +419,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from core.data.sources import fetch
-from core.data.sources.exchange import Client
+from core.data.sources.exchange import ExchangeClient
 fetch._PAGES_PER_WRITE = 2
-client = Client("binance")
+client = ExchangeClient("binance")
 client.api.urls["api"]["public"] = sys.argv[1] + "/api/v3"
 fetch.fetch_bars(
     Path(sys.argv[2]), client, "BTCUSDT", "5m", int(sys.argv[3]),
@@ -427,7 +431,7 @@ fetch.fetch_bars(
 
 
 def test_a_killed_run_has_written_its_pages_and_holds_no_lock(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     command = [sys.executable, "-c", KILLED, exchange.url, str(tmp_path), str(when(0))]
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == -signal.SIGKILL
@@ -443,7 +447,7 @@ def test_ccxt_is_imported_only_to_fetch() -> None:
 
 
 def test_an_exchange_that_is_down_is_named_with_the_remedy_and_leaves_nothing_behind(
-    tmp_path: Path, client: Client, slept: list[float]
+    tmp_path: Path, client: ExchangeClient, slept: list[float]
 ) -> None:
     with exchange_server() as closed:
         pass
@@ -463,7 +467,7 @@ def test_the_proxy_of_the_environment_is_used(
     tmp_path: Path, exchange: ExchangeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", exchange.url.replace("//", "//someone:secret@"))
-    client = Client("binance", sleep=lambda seconds: None)
+    client = ExchangeClient("binance", sleep=lambda seconds: None)
     with pytest.raises(DataError, match="cannot be reached") as raised:
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
     assert exchange.seen == [("CONNECT", {"host": "api.binance.com:443"})] * 2
@@ -471,7 +475,7 @@ def test_the_proxy_of_the_environment_is_used(
 
 
 def test_an_unknown_symbol_names_its_nearest_and_leaves_nothing_behind(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     with pytest.raises(
         DataError, match=r"^binance has no spot market BTCUSTD\. Check the spelling: the nearest names are BTCUSDT"
@@ -483,7 +487,7 @@ def test_an_unknown_symbol_names_its_nearest_and_leaves_nothing_behind(
 
 @pytest.mark.parametrize("symbol", ["BTC/USDT", "btcusdt", "../BTCUSDT"])
 def test_a_misspelt_symbol_is_refused_with_the_right_spelling(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, symbol: str
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, symbol: str
 ) -> None:
     with pytest.raises(DataError, match=r"is not a symbol\. Write it like BTCUSDT\.$"):
         fetch_bars(tmp_path, client, symbol, "5m", when(0))
@@ -494,7 +498,7 @@ def test_an_unknown_exchange_names_its_nearest() -> None:
     with pytest.raises(
         ConfigError, match=r"^There is no exchange binanse\. Check the spelling: the nearest names are binance"
     ):
-        Client("binanse")
+        ExchangeClient("binanse")
 
 
 @pytest.mark.parametrize(
@@ -508,17 +512,17 @@ def test_an_unknown_exchange_names_its_nearest() -> None:
 )
 def test_an_interval_that_is_not_offered_is_refused(tmp_path: Path, name: str, interval: str, offered: str) -> None:
     with pytest.raises(ConfigError, match=rf"^{name} does not offer bars of {interval}\. {offered}"):
-        fetch_bars(tmp_path, Client(name), "BTCUSDT", interval, when(0))
+        fetch_bars(tmp_path, ExchangeClient(name), "BTCUSDT", interval, when(0))
 
 
-def test_a_span_must_end_after_it_starts(tmp_path: Path, client: Client) -> None:
+def test_a_span_must_end_after_it_starts(tmp_path: Path, client: ExchangeClient) -> None:
     with pytest.raises(ConfigError, match=r"There is no bar from 2023-11-14T23:00:00\+00:00 to 2023-11-14T23:00:00"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(9), when(9))
 
 
 @pytest.mark.parametrize(("since", "until"), [(-30, -10), (50, None)])
 def test_a_span_without_bars_makes_no_file(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, since: int, until: int | None
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, since: int, until: int | None
 ) -> None:
     with pytest.raises(DataError, match="binance has no 5m bars of BTCUSDT from"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(since), None if until is None else when(until))
@@ -526,7 +530,7 @@ def test_a_span_without_bars_makes_no_file(
 
 
 def test_a_file_that_another_process_is_fetching_is_refused(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(5))
     with (tmp_path / f"{NAME}.lock").open("a") as other:
@@ -538,7 +542,7 @@ def test_a_file_that_another_process_is_fetching_is_refused(
     assert_bars(path, range(35))
 
 
-def test_the_lock_is_held_while_fetching(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_the_lock_is_held_while_fetching(tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient) -> None:
     refusals = []
 
     def fetch_too(done: int, total: int) -> None:
@@ -550,14 +554,14 @@ def test_the_lock_is_held_while_fetching(tmp_path: Path, exchange: ExchangeServe
     assert refusals == [0, 10, 20, 30, 35]
 
 
-def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, client: Client) -> None:
+def test_a_store_that_cannot_be_written_is_refused(tmp_path: Path, client: ExchangeClient) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be written"):
         fetch_bars(tmp_path / "file" / "store", client, "BTCUSDT", "5m", when(0))
 
 
 def test_the_last_bar_of_a_file_of_unknown_origin_is_fetched_again(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     frame = expected(range(10, 15))
     frame.loc[4, "close"] += 0.5
@@ -567,7 +571,9 @@ def test_the_last_bar_of_a_file_of_unknown_origin_is_fetched_again(
     assert exchange.asked() == starts(14)
 
 
-def test_a_file_without_taker_flow_goes_on_without_it(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_a_file_without_taker_flow_goes_on_without_it(
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
+) -> None:
     expected(range(10, 15), OHLCV).astype({"timestamp": "datetime64[ns, UTC]"}).to_parquet(tmp_path / NAME)
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(8), when(20)), range(8, 20), OHLCV)
 
@@ -581,7 +587,7 @@ def test_a_file_without_taker_flow_goes_on_without_it(tmp_path: Path, exchange: 
     ],
 )
 def test_a_file_that_cannot_be_continued_is_left_alone(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, frame: pd.DataFrame, reason: str
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, frame: pd.DataFrame, reason: str
 ) -> None:
     frame.to_parquet(tmp_path / NAME)
     before = (tmp_path / NAME).read_bytes()
@@ -592,7 +598,7 @@ def test_a_file_that_cannot_be_continued_is_left_alone(
 
 
 @pytest.mark.parametrize("content", [b"", b"not Parquet at all"])
-def test_a_damaged_file_is_left_alone(tmp_path: Path, client: Client, content: bytes) -> None:
+def test_a_damaged_file_is_left_alone(tmp_path: Path, client: ExchangeClient, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     with pytest.raises(DataError, match="cannot be continued"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
@@ -601,19 +607,19 @@ def test_a_damaged_file_is_left_alone(tmp_path: Path, client: Client, content: b
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_file_without_a_closed_bar_is_filled(
-    tmp_path: Path, exchange: ExchangeServer, client: Client, count: int
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, count: int
 ) -> None:
     expected(range(35)).iloc[:count].to_parquet(tmp_path / NAME)
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0)), range(35))
 
 
-def test_a_file_of_one_bar_is_continued(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_a_file_of_one_bar_is_continued(tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient) -> None:
     fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(3), when(4))
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(3), when(9)), range(3, 9))
     assert exchange.asked() == starts(3, 4)
 
 
-def test_bars_off_the_grid_are_refused(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_bars_off_the_grid_are_refused(tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient) -> None:
     exchange.always["klines"] = server_module.page(kline(at(3)), kline(at(4) + 1000))
     with pytest.raises(DataError, match="opens its 5m bars off the UTC grid"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
@@ -621,14 +627,14 @@ def test_bars_off_the_grid_are_refused(tmp_path: Path, exchange: ExchangeServer,
 
 
 def test_the_markets_are_listed_once_for_several_symbols(
-    tmp_path: Path, exchange: ExchangeServer, client: Client
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     fetch_bars(tmp_path / "one", client, "BTCUSDT", "5m", when(0))
     fetch_bars(tmp_path / "two", client, "BTCUSDT", "5m", when(0))
     assert exchange.counts()["exchangeInfo"] == 1
 
 
-def test_a_client_can_be_used_after_a_failure(tmp_path: Path, exchange: ExchangeServer, client: Client) -> None:
+def test_a_client_can_be_used_after_a_failure(tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient) -> None:
     exchange.faults |= {("klines", number): answer(b"<html>") for number in range(1, 7)}
     with pytest.raises(DataError, match="failed 6 times"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
@@ -671,7 +677,7 @@ class ShortSightedExchange(ccxt.Exchange):
 
 
 def test_an_outage_longer_than_a_page_does_not_end_the_bars(tmp_path: Path) -> None:
-    client = Client("kraken")
+    client = ExchangeClient("kraken")
     traded = [*range(5, 12), *range(45, 61)]
     client.api = ShortSightedExchange(traded)
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
@@ -682,7 +688,7 @@ def test_an_outage_longer_than_a_page_does_not_end_the_bars(tmp_path: Path) -> N
 
 
 def test_an_interval_without_prices_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = Client("kraken")
+    client = ExchangeClient("kraken")
     client.api = ShortSightedExchange(range(60))
     fetch_ohlcv = client.api.fetch_ohlcv
 
