@@ -9,13 +9,13 @@ a time on one thread each, and both are timed from an empty process to the end.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks.side import run_side
 
 TRIALS, MAX_EPOCHS, GRACE, REDUCTION = 12, 18, 2, 3
 INCUMBENT_EPOCHS = 18
@@ -28,25 +28,25 @@ def _data() -> Any:
 
 
 def run_ours(folder: Path) -> int:
-    """Epochs trained in all."""
-    import pandas as pd
-
-    from search.campaign import run as campaign
-    from search.campaign.plan import plan_campaign
-    from search.config import CampaignConfig
-    from search.engine.ray_engine import RayEngine
-    from search.results.folder import CURVES_FILE
+    """Run our campaign, and return the number of epochs that it trained."""
+    from search import CampaignConfig, CampaignFolder, plan_campaign, run_campaign
+    from search.engine import RayEngine
 
     config = CampaignConfig(
         name="bench", data=_data(), trials=TRIALS, max_epochs=MAX_EPOCHS, grace=GRACE, reduction=REDUCTION,
         incumbent_epochs=INCUMBENT_EPOCHS, ask=(), model="quick", device="cpu",
     )  # fmt: skip
-    outcome = campaign.run_campaign(plan_campaign(config, folder), RayEngine())
-    return len(pd.read_parquet(folder / "bench" / CURVES_FILE)) + len(outcome.incumbent.epochs)
+    summary = run_campaign(plan_campaign(config, folder), RayEngine())
+    return len(CampaignFolder(folder / "bench").read_curves()) + len(summary.incumbent.epochs)
 
 
 def run_stock(folder: Path, epochs: int) -> int:
-    """The script; it ends when all its trials together have trained so many epochs."""
+    """Run the script of a user of stock Ray Tune until its trials have trained a number of epochs; return the number.
+
+    Args:
+        folder: where Tune writes its files.
+        epochs: number of epochs of all trials together, after which the script ends.
+    """
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
@@ -124,13 +124,9 @@ def _stock_trial(config: dict[str, Any], dataset: Any) -> None:
 
 
 def _child(*arguments: str) -> tuple[float, int]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     started = time.perf_counter()
-    told = subprocess.run(
-        [sys.executable, "-m", "benchmarks.campaign", *arguments], env=environment, check=True, stdout=subprocess.PIPE
-    ).stdout.decode()
-    seconds = time.perf_counter() - started
-    return seconds, json.loads(told.splitlines()[-1])
+    epochs: int = run_side("benchmarks.campaign", *arguments)["epochs"]
+    return time.perf_counter() - started, epochs
 
 
 def main() -> None:
@@ -146,7 +142,7 @@ def main() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         with tempfile.TemporaryDirectory() as scratch:
-            done = run_ours(Path(scratch)) if sys.argv[1] == "ours" else run_stock(Path(scratch), int(sys.argv[2]))
-        print(json.dumps(done))
+            epochs = run_ours(Path(scratch)) if sys.argv[1] == "ours" else run_stock(Path(scratch), int(sys.argv[2]))
+        print(json.dumps({"epochs": epochs}))
     else:
         main()

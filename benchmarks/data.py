@@ -49,8 +49,8 @@ def main() -> None:
         for count in (1, 2, 4):
             command = [sys.executable, "-m", "benchmarks.data", *map(str, paths[:count])]
             environment = {**os.environ, "PRESET_SEARCH_CACHE": str(Path(folder) / "cache")}
-            told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-            fresh, cached, added, rows = map(float, told.split())
+            output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+            fresh, cached, added, rows = map(float, output.split())
             first = first or fresh
             print(
                 f"{rows:9,.0f} rows: {fresh:6.2f} s ({fresh / first:4.2f}x the smallest), cached {cached:5.3f} s "

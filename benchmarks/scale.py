@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.memory import peak
+from benchmarks.side import run_side
 from benchmarks.stub import stub_trainable
 
 WORKERS, TRIALS, EPOCH_SECONDS = 64, 1000, 1.0
@@ -87,7 +87,7 @@ def run_stock(folder: Path, trials: int, sampler: str) -> None:
 
 
 def measure(notes: Path, began: float) -> dict[str, float]:
-    """What the workers' notes come to.
+    """Compute the figures of a side from the notes that its workers wrote.
 
     Args:
         notes: a file a worker: begin, end and number of each epoch that it ran.
@@ -103,7 +103,7 @@ def measure(notes: Path, began: float) -> dict[str, float]:
     last = starts[epochs == 1].max()
     busy = np.clip(np.minimum(ends, last) - np.maximum(starts, up), 0, None).sum()
     within = (ends > up) & (ends <= last)
-    found = {
+    figures = {
         "workers": len(list(notes.iterdir())),
         "ramp": up - began,
         "steady": last - up,
@@ -112,28 +112,25 @@ def measure(notes: Path, began: float) -> dict[str, float]:
         "trials": (epochs == 1).sum(),
         "all": ends.max() - began,
     }
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in figures.items()}
 
 
 def _child(side: str, trials: int, sampler: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.scale", side, str(trials), sampler]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    found: dict[str, float] = json.loads(next(line for line in reversed(told.splitlines()) if line.startswith("{")))
-    return found
+    measured: dict[str, float] = run_side("benchmarks.scale", side, str(trials), sampler)
+    return measured
 
 
 def main(trials: int = TRIALS, sampler: str = "tpe") -> None:
     """Print a line a side, and the ratio."""
-    found = {}
+    measured = {}
     for side in ("stock", "ours"):
-        each = found[side] = _child(side, trials, sampler)
+        row = measured[side] = _child(side, trials, sampler)
         print(
-            f"{side}: {each['utilisation']:.0%} of {WORKERS} workers busy for {each['steady']:.0f} s, after a ramp of "
-            f"{each['ramp']:.0f} s; {each['workers']:.0f} processes ever worked, {each['results']:.0f} results/s, "
-            f"{each['trials']:.0f} trials in {each['all']:.0f} s, driver {each['peak']:.0f} MiB at its peak"
+            f"{side}: {row['utilisation']:.0%} of {WORKERS} workers busy for {row['steady']:.0f} s, after a ramp of "
+            f"{row['ramp']:.0f} s; {row['workers']:.0f} processes ever worked, {row['results']:.0f} results/s, "
+            f"{row['trials']:.0f} trials in {row['all']:.0f} s, driver {row['peak']:.0f} MiB at its peak"
         )
-    ours, stock = found["ours"], found["stock"]
+    ours, stock = measured["ours"], measured["stock"]
     print(
         f"ours against stock: {ours['utilisation'] / stock['utilisation']:.1f}x as busy, "
         f"{stock['all'] / ours['all']:.2f}x as fast over all"

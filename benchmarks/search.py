@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.memory import peak
+from benchmarks.side import run_side
 from benchmarks.stub import stub_trainable
 
 TRIALS, MAX_EPOCHS, GRACE, SLOTS = 1000, 9, 1, 2
@@ -127,11 +126,8 @@ def ask_times(kind: Any, folder: Path, asks: int) -> float:
 
 
 def _child(side: str, trials: int, max_epochs: int = MAX_EPOCHS, grace: int = GRACE) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.search", side, str(trials), str(max_epochs), str(grace)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    found: dict[str, float] = json.loads(next(line for line in reversed(told.splitlines()) if line.startswith("{")))
-    return found
+    measured: dict[str, float] = run_side("benchmarks.search", side, str(trials), str(max_epochs), str(grace))
+    return measured
 
 
 def _grown(small: dict[str, float], large: dict[str, float]) -> dict[str, float]:
@@ -152,9 +148,9 @@ def main() -> None:
         grown = _grown(_child(side, LONG_TRIALS, short, short), _child(side, LONG_TRIALS, LONG_EPOCHS, LONG_EPOCHS))
         result[side] = grown["seconds"] / grown["results"] * 1e3
         print(f"{side}: {result[side]:.2f} ms a result of a long trial")
-    for what, found in (("trial, its results included", trial), ("result", result)):
-        ratio, more = found["ours"] / found["stock"], found["ours"] - found["stock"]
-        print(f"ours against stock: {ratio:.2f}x the time, {more:+.2f} ms a {what}")
+    for unit, milliseconds in (("trial, its results included", trial), ("result", result)):
+        ratio, difference = milliseconds["ours"] / milliseconds["stock"], milliseconds["ours"] - milliseconds["stock"]
+        print(f"ours against stock: {ratio:.2f}x the time, {difference:+.2f} ms per {unit}")
     with tempfile.TemporaryDirectory() as folder:
         for kind, asks in (("random", 20), ("tpe", 20), ("gp", 2)):
             print(f"ask at {ASKS} trials, {kind}: {ask_times(kind, Path(folder), asks):.1f} ms")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.memory import peak
+from benchmarks.side import run_side
 from core import presets
 from core.config import DataConfig, SyntheticConfig, TrainingConfig
 from core.data.dataset import Dataset, load_dataset
@@ -77,11 +77,8 @@ def _idle(code: str) -> float:
 
 
 def _child(*arguments: str) -> dict[str, Any]:
-    environment = {**os.environ, "OMP_NUM_THREADS": arguments[-1]}
-    command = [sys.executable, "-m", "benchmarks.training", *arguments]
-    told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    found: dict[str, Any] = json.loads(told.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = run_side("benchmarks.training", *arguments, threads=int(arguments[-1]))
+    return measured
 
 
 def main() -> None:
@@ -89,14 +86,14 @@ def main() -> None:
     print(f"quick, batch {BATCH}, 60 bars a window, 30 days of 2 symbols; best of {EPOCHS} epochs x {ROUNDS}")
     sides = {"2": ("ours", "lightning0", "lightning1"), "1": ("ours", "lightning0")}
     for threads, racing in sides.items():
-        found: dict[str, list[float]] = {side: [] for side in racing}
+        samples: dict[str, list[float]] = {side: [] for side in racing}
         for _ in range(ROUNDS):
             for side in racing:
-                found[side].append(_child(side, threads)["samples"])
-        middle = {side: statistics.median(values) for side, values in found.items()}
+                samples[side].append(_child(side, threads)["samples"])
+        middle = {side: statistics.median(values) for side, values in samples.items()}
         best = max(value for side, value in middle.items() if side != "ours")
-        told = ", ".join(f"{side} {value:.0f}" for side, value in middle.items())
-        print(f"{threads} thread(s), samples/s: {told}; ours is {middle['ours'] / best:.2f}x the better Lightning")
+        rates = ", ".join(f"{side} {value:.0f}" for side, value in middle.items())
+        print(f"{threads} thread(s), samples/s: {rates}; ours is {middle['ours'] / best:.2f}x the better Lightning")
     run = _child("ours", "2")
     allowed = 300 + 3 * run["matrix"]
     print(f"peak memory: {run['peak']:.0f} MiB; 300 MiB + 3x the features' {run['matrix']:.1f} MiB: {allowed:.0f} MiB")

@@ -17,8 +17,8 @@ from core.errors import ConfigError
 from core.evaluation.history import EpochResult
 from core.models import memory
 from core.models.network import Network
-from core.training import run as training
 from core.training.device import resolve_device
+from core.training.run import check_output, train_model
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 DAYS = 30.0
@@ -92,10 +92,10 @@ def quick_start_training(
     if epochs is not None:
         trainer = parse(TrainerConfig, {**trainer.model_dump(), "epochs": epochs}, "quick_start_training")
     if output is not None:
-        training.check_output(output, overwrite=False)
+        check_output(output, overwrite=False)
     fetch_missing(data)
     with tempfile.TemporaryDirectory() as scratch:
-        result = training.train_model(
+        result = train_model(
             TrainingConfig(model=model, trainer=trainer, balance=balance),
             data,
             load_dataset(data),

@@ -280,7 +280,7 @@ def resolve_span(first: int, last: int, days: float | None, until: datetime | No
         covered = max((end - start) / DAY, 0.0)
         if days > covered:
             raise DataError(
-                f"The files have {covered:.1f} days in common before {iso(end)}, not the {days:g} asked for",
+                f"The files have {covered:.1f} days in common before {iso(end)}, not the requested {days:g}",
                 "Ask for fewer days, or provide more data",
             )
         start = end - round(days * DAY)

@@ -69,7 +69,7 @@ class SymbolData:
         keep = (self.timestamps >= start) & (self.timestamps < stop)
         if not keep.any():
             raise DataError(
-                f"{self.symbol} has no rows in the span asked for", "Choose another span, or drop the symbol"
+                f"{self.symbol} has no rows in the requested span", "Choose another span, or drop the symbol"
             )
         kept = {name: getattr(self, name)[keep] for name in _PER_ROW}
         kept["window_ok"][: window - 1] = False

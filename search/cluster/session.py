@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import AuthenticationError, GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from core.errors import ConfigError, first_line
+from core.errors import ConfigError, first_line, one_line
 from search.cluster.nodes import Node, describe_this_machine, inspect_gpus
 
 _NODE_TIMEOUT_SECONDS = 180.0
@@ -112,7 +112,7 @@ def _check_port(address: str) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return one_line(error)[:200]
 
 
 def _interrupt(*_: Any) -> None:
@@ -233,7 +233,7 @@ def get_result(node_name: str, reference: Any) -> Any:
         cause = getattr(error, "cause", None)  # what the task raised, if it ran at all
         if cause is not None:
             raise ConfigError(
-                f"Node {node_name} fails at a check ({first_line(cause)})",
+                f"Node {node_name} fails a check ({first_line(cause)})",
                 "Install the same wheel and constraints on every node",
             ) from None
         raise ConfigError(

@@ -21,7 +21,7 @@ POLL_SECONDS = 0.5
 
 
 class TrainingTask(ABC):
-    """One training outside the study, which is told of its results and of its end.
+    """One training outside the study, which receives its results and learns of its end.
 
     Attributes:
         deaths: the reason of each death of its process, in their order.

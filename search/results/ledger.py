@@ -163,7 +163,7 @@ def _check_against_verdicts(path: Path, entries: list[LedgerEntry]) -> None:
 
 
 def _check_recorded(path: Path, entries: list[LedgerEntry], entry: LedgerEntry, source: Path) -> None:
-    """Check that the ledger holds an entry as it is.
+    """Check that the ledger holds an entry, unchanged.
 
     Args:
         path: the ledger file, for the message.

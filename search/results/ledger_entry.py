@@ -17,7 +17,7 @@ class LedgerEntry:
         interval: length of a bar, as `5m`.
         val: start and end of the span that chose the winner.
         test: start and end of the span that is read once.
-        trials: number of trials that the search asked for.
+        trials: number of trials of the search.
         reads: hash of the final training, whose predictions of test are read; another training is another reading.
     """
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pyarrow import fs
 
-from core.errors import ConfigError
+from core.errors import ConfigError, one_line
 from core.files import write_bytes
 
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5.0, 30.0
@@ -176,7 +176,7 @@ class Storage:
             raise self._error(done, name, error) from None
 
     def _error(self, done: str, name: str, error: Exception) -> StorageError:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        reason = one_line(getattr(error, "strerror", None) or error)[:200]
         return StorageError(
             f"{self.display_name}/{name} cannot be {done} ({reason})",
             "Check that the storage is up and gives this machine access",

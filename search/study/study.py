@@ -21,7 +21,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages import JournalStorage
 from optuna.trial import TrialState, create_trial
 
-from core.errors import ConfigError
+from core.errors import ConfigError, one_line
 from search.study.journal.backend import Journal, JournalReader
 from search.study.journal.records import (
     ATTEMPT,
@@ -91,7 +91,7 @@ class CampaignStudy:
         except (KeyError, TypeError, ValueError) as error:
             self.close()
             raise ConfigError(
-                f"{path} is not a journal of this program ({error!r})", "Restore it from a backup"
+                f"{path} is not a journal of this program ({one_line(error)})", "Restore it from a backup"
             ) from None
         except BaseException:
             self.close()
@@ -327,7 +327,7 @@ def take_over(path: Path, name: str) -> None:
             study.set_user_attr(GENERATION, int(study.user_attrs.get(GENERATION, 0)) + 1)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"{path} is not a journal of campaign {name} ({error!r})", "Restore it from a backup"
+            f"{path} is not a journal of campaign {name} ({one_line(error)})", "Restore it from a backup"
         ) from None
     finally:
         journal.close()
@@ -347,7 +347,7 @@ def load_study(path: Path, name: str) -> optuna.Study:
         return optuna.load_study(storage=_open_storage(JournalReader.open(path)), study_name=name)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"{path} is not a journal of campaign {name} ({error!r})", "Restore it from a backup"
+            f"{path} is not a journal of campaign {name} ({one_line(error)})", "Restore it from a backup"
         ) from None
 
 

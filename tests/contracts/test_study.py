@@ -114,7 +114,7 @@ class StudyContract:
             if expected == TrialState.COMPLETE:
                 assert stored[log.number].value == log.value
 
-    def test_a_failed_trial_is_none_to_learn_from(self, path: Path) -> None:
+    def test_the_sampler_learns_nothing_from_a_failed_trial(self, path: Path) -> None:
         study = CampaignStudy(path, self.settings)
         log = study.ask()
         study.end(log.number, "failed", "NonFiniteLossError")

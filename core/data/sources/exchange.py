@@ -38,7 +38,7 @@ _MAX_WAIT_SECONDS = 600.0
 
 
 class _UnusableAnswerError(Exception):
-    """The exchange sent an answer that does not contain what was asked for."""
+    """The exchange sent an answer that does not contain what was requested."""
 
 
 class ExchangeClient:
@@ -141,7 +141,7 @@ class ExchangeClient:
                 rows = _rows(self.api.fetch_ohlcv(market["symbol"], interval, start, limit), _UNIFIED)
                 searched = start + limit * bar
             if rows and rows[-1][0] < start:
-                raise _UnusableAnswerError("only bars from before those asked for")
+                raise _UnusableAnswerError("only bars from before the requested ones")
             reached = int(rows[-1][0]) + bar if rows else searched
             return [row for row in rows if start <= row[0] < end], min(reached, end)
 

@@ -132,7 +132,7 @@ def test_a_training_stopped_before_anything_is_learned_is_130(run: Run, monkeypa
         (f"{SYNTHETIC} --interval 5x", "'interval'"),
         (f"{SYNTHETIC} --days nan", "'days'"),
         (f"{SYNTHETIC} --days -1", "'days'"),
-        (f"{SYNTHETIC} --days 10000", "not the 10000 asked for"),
+        (f"{SYNTHETIC} --days 10000", "not the requested 10000"),
         (f"{SYNTHETIC} --days 36500", "days in common"),
         (f"{SYNTHETIC} --days 2", "usable train rows"),
         (f"{SYNTHETIC} --until yesterday", "'until'"),
@@ -208,7 +208,7 @@ def test_the_same_command_gives_the_same_model(run: Run) -> None:
     assert all(np.array_equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def test_the_curves_and_the_gates_are_told(run: Run) -> None:
+def test_the_curves_and_the_gates_are_printed(run: Run) -> None:
     assert run(f"{SYNTHETIC} --epochs 1 --metric mcc --deterministic") == 0
     assert "No skill shown. Gates failed" in run.out
     assert "MiB per training step" in run.err

@@ -96,7 +96,7 @@ def test_a_class_that_does_not_occur_is_left_out_of_balanced_accuracy() -> None:
     assert evaluate(labels, np.eye(3)[calls])["balanced_accuracy"] == pytest.approx(0.75)
 
 
-def test_skill_at_volatility_is_none_at_direction() -> None:
+def test_skill_at_volatility_gives_no_direction_auc() -> None:
     labels, _ = _example(0)
     knows_when = np.where((labels == HOLD)[:, None], [0.05, 0.9, 0.05], [0.45, 0.1, 0.45])
     scores = evaluate(labels, knows_when)

@@ -29,7 +29,7 @@ def test_dropout_drops_at_the_asked_rate_and_keeps_the_mean(probability: float) 
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.001])
-def test_next_to_no_dropout_is_none(probability: float) -> None:
+def test_a_tiny_dropout_probability_drops_nothing(probability: float) -> None:
     values = _random(100)
     assert Dropout(probability, _generator())(values) is values
 

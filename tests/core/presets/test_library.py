@@ -258,7 +258,7 @@ def test_another_preset_is_never_overwritten() -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["folder", "bytes"])
-def test_whatever_lies_in_the_way_is_refused_in_words(tmp_path: Path, obstacle: str) -> None:
+def test_a_path_that_cannot_be_written_is_refused_with_an_error_message(tmp_path: Path, obstacle: str) -> None:
     path = tmp_path / "mine.yaml"
     path.mkdir() if obstacle == "folder" else path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"mine\.yaml"):

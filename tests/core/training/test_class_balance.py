@@ -25,7 +25,7 @@ def test_balanced_classes_weigh_equally_in_sum() -> None:
     np.testing.assert_allclose(compute_class_weights(labels, "balanced") * [25, 50, 25], [100 / 3] * 3)
 
 
-def test_none_is_one_for_all() -> None:
+def test_without_class_weights_every_class_weighs_one() -> None:
     assert compute_class_weights(np.array([0, 0, 0, 1]), "none").tolist() == [1.0, 1.0, 1.0]
 
 

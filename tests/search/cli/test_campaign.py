@@ -74,7 +74,7 @@ def _bars(path: Path, bars: int, **columns: Any) -> None:
         (["run", "--name", "x", "--data", "text_BTCUSDT_5m.parquet"], "cannot be read as Parquet"),
         (["run", "--name", "x", "--data", "less_BTCUSDT_5m.parquet"], "lacks the column(s) close"),
         (["run", "--name", "x", "--data", "few_BTCUSDT_5m.parquet"], "usable"),
-        (["run", "--name", "x", "--data", "few_BTCUSDT_5m.parquet", "--days", "30"], "not the 30 asked for"),
+        (["run", "--name", "x", "--data", "few_BTCUSDT_5m.parquet", "--days", "30"], "not the requested 30"),
         (
             ["run", "--name", "x", "--symbols", "BTCUSDT", "--store", "none", "--offline"],
             "The store none is not a folder",

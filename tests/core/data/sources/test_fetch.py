@@ -267,7 +267,7 @@ def test_requests_before_the_bars_are_retried_too(
         (answer(longer=100), "IncompleteRead"),
         (answer(b"<html>"), "not a list of bars"),
         (hang_up, "closed connection without response"),
-        (server_module.page(*(kline(at(index)) for index in range(10))), "only bars from before those asked for"),
+        (server_module.page(*(kline(at(index)) for index in range(10))), "only bars from before the requested ones"),
     ],
 )
 def test_a_lasting_fault_ends_the_run_and_keeps_the_bars_fetched_before(
