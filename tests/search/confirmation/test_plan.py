@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer import Exit
@@ -24,21 +26,12 @@ from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FI
 from search.results.ledger_entry import LedgerEntry
 from search.results.predictions import INCUMBENT, TEST
 from search.results.records import CellRecord
+from search.results.tables import rank_trials
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, make_searched_campaign
 from tests.helpers.market import random_bars
 
 pytestmark = pytest.mark.costly
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_searched_campaign(tmp_path_factory.mktemp("confirmation") / "results").parent
-
-
-@pytest.fixture(scope="module")
-def plan(root: Path) -> ConfirmationPlan:
-    return plan_confirmation(NAME, root)
 
 
 def _write_row(plan: ConfirmationPlan, cell: Cell, status: str) -> None:
@@ -204,3 +197,38 @@ def test_a_campaign_that_has_read_test_is_not_resumed(tmp_path: Path) -> None:
     ledger.append_entry(root / LEDGER_FILE, entry)  # and then it is killed: there is no verdict
     with pytest.raises(ConfigError, match="has read its test span"):
         campaign.resume_campaign(plan.campaign, InProcessEngine())
+
+
+def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan, root: Path) -> None:
+    ranked = rank_trials(CampaignFolder(root / NAME).read_trials())
+    assert [candidate.number for candidate in plan.candidates] == [trial.number for trial in ranked[:2]] + [INCUMBENT]
+    assert len(plan.cells) == 3 * 2 * 2
+    assert len({cell.key("same", 2) for cell in plan.cells}) == len(plan.cells)
+    assert plan.seconds > 0
+
+
+def test_no_cell_has_the_seed_of_the_search_or_sees_val_or_test(plan: ConfirmationPlan) -> None:
+    assert plan.campaign.config.seed not in plan.seeds
+    for fold in plan.folds:
+        reach = fold.horizon * fold.bar
+        used = np.concatenate([fold.train, fold.val, fold.test])
+        assert (fold.timestamps[used] + reach).max() < plan.dataset.borders.train[1]
+        assert (fold.timestamps[fold.train] + reach).max() < fold.timestamps[fold.val].min() - (
+            fold.window - 1
+        ) * fold.bar
+        assert (fold.timestamps[fold.val] + reach).max() < fold.timestamps[fold.test].min()
+
+
+def test_the_key_of_a_cell_covers_all_that_its_result_depends_on(plan: ConfirmationPlan) -> None:
+    cell = plan.cells[0]
+    key = cell.key("identity", 2)
+    assert key == Cell(cell.candidate, cell.seed, cell.split).key("identity", 2)
+    recipe = cell.candidate.recipe.with_trainer(learning_rate=1e-5)
+    others = [
+        replace(cell, seed=99).key("identity", 2),
+        replace(cell, split="fold 9").key("identity", 2),
+        replace(cell, candidate=replace(cell.candidate, recipe=recipe)).key("identity", 2),
+        cell.key("another", 2),
+        cell.key("identity", 3),
+    ]
+    assert len({key, *others}) == 6
