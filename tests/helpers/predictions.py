@@ -101,3 +101,9 @@ def drift_forecast(
     mean = signal * drift * (1 + 0.8 + 0.64) / np.sqrt(HORIZON)
     sell, buy = norm.cdf(low - mean), norm.sf(high - mean)
     return np.stack([sell, 1 - sell - buy, buy], axis=1)
+
+
+def random_rows(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """Return random labels `[N]` and probabilities `[N, 3]` that know nothing of them."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 3, count).astype(np.int8), rng.dirichlet([1, 1, 1], count)

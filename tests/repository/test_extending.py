@@ -16,7 +16,6 @@ import optuna
 import pytest
 import torch
 from pyarrow import fs
-from torch import Tensor, nn
 
 from core import presets
 from core.config import HYPERPARAMETER_NAMES, DataConfig, LabelConfig, ModelConfig, RankingMetric, SyntheticConfig
@@ -30,10 +29,8 @@ from core.evaluation import metrics
 from core.models import cnn_lstm
 from core.models.build import build_model
 from core.models.cnn_lstm import Dimensions
-from core.models.layers import Dropout
 from core.models.memory import estimate_memory
-from core.models.network import Network, Prediction, count_parameters
-from core.training import trainer as trainer_module
+from core.models.network import count_parameters
 from core.training.trainer import Trainer
 from search.confirmation import certify
 from search.confirmation.plan import plan_confirmation
@@ -206,39 +203,6 @@ def test_a_new_size_is_built_estimated_and_trained(monkeypatch: pytest.MonkeyPat
     made = cut(load_dataset(market_config()), 128)
     trainer = Trainer(recipe().model_copy(update={"model": config}), made, CPU)
     assert trainer.run_epoch().metrics.keys() == set(metrics.PREDICTION_METRICS) | {"net_sharpe"}
-
-
-class LastBarNetwork(Network):
-    """The smallest network that keeps the recipe: a linear map of the last bar."""
-
-    def __init__(self, config: ModelConfig, features: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.dropout = Dropout(config.dropout, generator)
-        self.heads = nn.Linear(features, 5)
-
-    def forward(self, windows: Tensor) -> Prediction:
-        heads = self.heads(self.dropout(windows[:, -1]))
-        return Prediction(heads[:, :3], heads[:, 3], heads[:, 4])
-
-
-def _build_last_bar_network(
-    config: ModelConfig, features: int, window: int, seed: int, device: torch.device
-) -> LastBarNetwork:
-    generator = torch.Generator(device).manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return LastBarNetwork(config, features, generator).to(device)
-
-
-def test_another_network_trains_and_resumes_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_module, "build_model", _build_last_bar_network)
-    made = cut(load_dataset(market_config()), 256)
-    whole, first, second = (Trainer(recipe(epochs=3, dropout=0.3), made, CPU) for _ in range(3))
-    history = [result.train_loss for result in whole]
-    assert len(history) == 3
-    assert [first.run_epoch().train_loss, first.run_epoch().train_loss] == history[:2]
-    second.load_state_dict(first.state_dict())
-    assert second.run_epoch().train_loss == history[2]
 
 
 def test_sizes_and_networks_are_chosen_where_the_recipe_says() -> None:

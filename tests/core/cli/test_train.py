@@ -1,59 +1,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from core import console, presets
-from core.cli import app
-from core.config import DataConfig, SyntheticConfig
-from core.data.dataset import load_dataset
+from core import console
 from core.files import reserved
 from core.models import checkpoint
 from core.presets import SHIPPED
-from core.training.run import train_model
 from core.training.trainer import Trainer
 from tests.helpers.market import random_bars
+from tests.helpers.training_commands import Run
 
 pytestmark = pytest.mark.costly
 
 SYNTHETIC = "--preset quick_experiment --synthetic --window 16 --output-dir out"
-
-
-@pytest.fixture(autouse=True)
-def _own_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    # A progress bar that thinks it has a terminal would draw over its lines.
-    monkeypatch.setenv("TERM", "dumb")
-
-
-class Run:
-    """Runs the command with a line of arguments; keeps what it printed."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch = monkeypatch
-        self.capsys = capsys
-        self.out = self.err = ""
-
-    def __call__(self, line: str) -> int:
-        self.monkeypatch.setattr("sys.argv", ["preset-train", *line.split()])
-        code: object = 0
-        try:
-            app.main()
-        except SystemExit as stop:
-            code = stop.code
-        self.out, self.err = self.capsys.readouterr()
-        assert isinstance(code, int)
-        return code
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    return Run(monkeypatch, capsys)
 
 
 def test_a_training_on_synthetic_data_writes_its_files_and_says_what_they_are(run: Run) -> None:
@@ -194,12 +157,6 @@ def test_an_earlier_outcome_is_replaced_when_asked(run: Run) -> None:
     assert json.loads(Path("out/metrics.json").read_text())["epochs"] == 1
 
 
-def test_help_shows_how_to_begin(run: Run) -> None:
-    assert run("--help") == 0
-    assert "--synthetic" in run.out
-    assert "Examples" in run.out
-
-
 def test_the_same_command_gives_the_same_model(run: Run) -> None:
     weights = []
     for folder in ("one", "two"):
@@ -215,85 +172,6 @@ def test_the_curves_and_the_gates_are_printed(run: Run) -> None:
     report = json.loads(Path("out/metrics.json").read_text())
     assert report["training"]["trainer"]["metric"] == "mcc"
     assert report["training"]["trainer"]["deterministic"] is True
-
-
-@pytest.fixture(scope="module")
-def one_training(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("training")
-    data = DataConfig(synthetic=SyntheticConfig(), window=16)
-    recipe = presets.load_preset("quick_experiment").training_config(size="quick", metric="macro_f1", seed=0)
-    train_model(recipe.with_trainer(epochs=1), data, load_dataset(data), output, device="cpu")
-    return output
-
-
-@pytest.fixture
-def trained(one_training: Path) -> Path:
-    shutil.copytree(one_training, "out")
-    return Path("out/checkpoint.pt")
-
-
-@pytest.mark.parametrize("what", ["out/checkpoint.pt", "out"])
-def test_a_checkpoint_is_held_against_the_checklist(run: Run, trained: Path, what: str) -> None:
-    assert run(f"check {what}") == 0
-    assert run.out.count("guide target") == 4
-    assert run.out.count("│ gate") == 3
-    assert "not measured" not in run.out
-    assert "optimistic" in run.out
-
-
-def test_a_preset_is_held_against_the_advice_alone(run: Run) -> None:
-    assert run("check conservative") == 0
-    assert run.out.count("not measured") == 9
-    assert run.out.count("pass") == 6
-
-
-def test_bars_become_calibrated_probabilities(run: Run, trained: Path) -> None:
-    assert run("predict out --synthetic --output calls.csv") == 0
-    assert "SYNTHETIC DATA" in run.err
-    assert "calibrated on val" in run.out
-    assert "lie in the span of the training" in run.out
-    table = pd.read_csv("calls.csv")
-    assert list(table.columns) == [
-        "timestamp", "symbol", "sell", "hold", "buy", "call", "confidence", "forecast_return", "split"
-    ]  # fmt: skip
-    assert run("predict out/checkpoint.pt --synthetic") == 0
-    assert len(pd.read_parquet("predictions.parquet")) == len(table)
-
-
-@pytest.mark.parametrize(
-    ("line", "named"),
-    [
-        ("predict out", "No bars are named"),
-        ("predict out --synthetic --output calls.txt", "neither .parquet nor .csv"),
-        ("predict out --synthetic --output taken.csv", "taken.csv already exists"),
-        ("predict out --synthetic --output file/calls.csv", "cannot be written"),
-        ("predict nothing.pt --synthetic", "nothing.pt cannot be read"),
-        ("predict taken.csv --synthetic", "is not a checkpoint"),
-        ("predict out --data test_SYNTHETIC_5m.parquet", "missing"),
-        ("predict out --data test_OTHER_5m.parquet", "not trained on OTHER"),
-        ("predict out --data test_SYNTHETIC_15m.parquet", "last 900 s, the model was trained on 300 s"),
-        ("predict out --data few_SYNTHETIC_5m.parquet", "No window of 16 bars"),
-        ("predict out --synthetic --days -1", "'days'"),
-        ("check nothing", "There is no preset 'nothing'"),
-        ("check nothing.pt", "nothing.pt cannot be read"),
-        ("check file", "There is no preset 'file'"),
-    ],
-)
-def test_a_mistake_of_the_other_commands_is_one_line(run: Run, trained: Path, line: str, named: str) -> None:
-    Path("file").write_text("x")
-    Path("taken.csv").write_text("x")
-    bars = random_bars(600).frame
-    bars.drop(columns="taker_buy_base").to_parquet("test_SYNTHETIC_5m.parquet")
-    bars.to_parquet("test_OTHER_5m.parquet")
-    bars.head(100).to_parquet("few_SYNTHETIC_5m.parquet")
-    random_bars(600, interval="15m").frame.to_parquet("test_SYNTHETIC_15m.parquet")
-    before = sorted(Path().rglob("*"))
-    assert run(line) == 2
-    assert run.err.splitlines()[-1].startswith("error: ")
-    assert run.err.count("\n") <= 2  # the notice that data are synthetic may come first
-    assert named in run.err
-    assert run.out == ""
-    assert sorted(Path().rglob("*")) == before
 
 
 def test_a_final_training_takes_all_rows_and_measures_nothing(run: Run) -> None:
@@ -319,12 +197,6 @@ def test_a_final_training_needs_a_confirmed_number_of_epochs(run: Run) -> None:
     assert json.loads(Path("out/metrics.json").read_text())["epochs"] == 1
 
 
-@pytest.mark.parametrize("command", ["train", "check", "predict"])
-def test_every_command_shows_examples(run: Run, command: str) -> None:
-    assert run(f"{command} --help") == 0
-    assert "Example" in run.out
-
-
 def test_oversampling_and_weights_together_are_refused_with_the_reason(run: Run) -> None:
     assert run(f"{SYNTHETIC} --oversample") == 2
     assert "compensate twice" in run.err
@@ -345,39 +217,3 @@ def test_one_folder_has_one_training_at_a_time(run: Run) -> None:
     with reserved(Path("out")):
         assert run(f"{SYNTHETIC} --epochs 1") == 2
     assert "Another process is writing to out" in run.err
-
-
-def test_new_rows_of_a_feature_table_need_no_labels(run: Run) -> None:
-    rng = np.random.default_rng(0)
-    rows = 4000
-    returns = 0.01 * rng.standard_normal(rows)
-    frame = pd.DataFrame(
-        {
-            "timestamp": pd.date_range("2024-01-01", periods=rows, freq="1h", tz="UTC"),
-            "symbol": "[/X]",
-            "f_1": rng.standard_normal(rows),
-            "f_2": rng.standard_normal(rows),
-            "y": np.digitize(returns, [-0.005, 0.005]),
-            "r": returns,
-        }
-    )
-    frame.to_parquet("old.parquet")
-    frame.drop(columns=["y", "r"]).tail(200).to_parquet("new.parquet")
-    table = "{{files: [{}.parquet], features: ['f_*'], label: y, returns: r}}"
-    text = "data:\n  {{interval: 1h, horizon: 3, window: 8, table: " + table + "}}\n"
-    for name in ("old", "new"):
-        Path(f"{name}.yaml").write_text(text.format(name))
-    assert run("--preset quick_experiment --config old.yaml --epochs 1 --output-dir out") == 0
-    assert run("predict out --config new.yaml") == 0
-    assert len(pd.read_parquet("predictions.parquet")) == 200 - 7
-    assert run("--preset quick_experiment --config new.yaml --epochs 1 --output-dir more") == 2
-    assert "has no column 'y'" in run.err
-
-
-def test_predictions_are_read_as_the_training_read_its_bars(run: Run) -> None:
-    random_bars(4100, interval="15m", symbol="AAA").frame.to_parquet("binance_AAA_15m.parquet")
-    line = "--preset quick_experiment --data binance_AAA_15m.parquet --window 8 --horizon 2 --epochs 1 --output-dir out"
-    assert run(line) == 0
-    # Neither interval nor window nor horizon are said again.
-    assert run("predict out --symbols AAA --store . --offline") == 0
-    assert len(pd.read_parquet("predictions.parquet")) > 3000

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.config import DataConfig, SyntheticConfig
+from core.config import DataConfig
 from core.data.bars import Bars
 from core.data.dataset import CLIP, Dataset, load_dataset
 from core.data.features.registry import FEATURES
 from core.data.labels import BUY, NO_LABEL, SELL
 from core.data.sources.reader import read_bars
-from core.data.splits import Span, main_borders
 from core.errors import ConfigError, DataError
 from tests.helpers.market import HORIZON, WINDOW, market_config, prepare, random_bars, without_rows
 
@@ -89,38 +88,6 @@ def test_no_label_of_one_split_reaches_the_next(two: Dataset) -> None:
         rows = _rows(two, before)
         last_bar = two.timestamps[rows] + two.horizon * two.bar
         assert last_bar.max() < getattr(two.borders, before)[1] < two.timestamps[_rows(two, after)].min()
-
-
-@pytest.mark.parametrize(
-    ("window", "horizon", "embargo"), [(16, 3, 100), (300, 3, 299), (16, 250, 250)], ids=["share", "window", "horizon"]
-)
-def test_the_embargo_is_the_longest_of_horizon_window_and_share(window: int, horizon: int, embargo: int) -> None:
-    config = market_config().model_copy(update={"window": window, "horizon": horizon})
-    borders = main_borders(Span(0, 10_000, 1), config)
-    assert borders.train == (0, 7000)
-    assert borders.val == (7000 + embargo, 8500)
-    assert borders.test == (8500 + embargo, 10_000)
-
-
-@given(
-    bars=st.integers(100, 100_000),
-    val=st.floats(0.05, 0.4),
-    test=st.floats(0.05, 0.4),
-    window=st.integers(2, 500),
-    horizon=st.integers(1, 500),
-)
-def test_splits_lie_on_the_grid_and_no_window_reaches_into_the_split_before(
-    bars: int, val: float, test: float, window: int, horizon: int
-) -> None:
-    bar, start = 300, 7_000_000 * 300
-    config = DataConfig(symbols=("A",), window=window, horizon=horizon, val_fraction=val, test_fraction=test)
-    borders = main_borders(Span(start, start + bars * bar, bar), config)
-    assert borders.train[0] == start
-    assert borders.test[1] == start + bars * bar
-    assert borders.train[1] - start == pytest.approx(bars * (1 - val - test) * bar, abs=bar)
-    for before, after in ((borders.train, borders.val), (borders.val, borders.test)):
-        assert after[0] - before[1] >= max(horizon, window - 1, 0.01 * bars) * bar
-        assert (before[1] - start) % bar == (after[0] - start) % bar == 0
 
 
 def _changed_after(bars: Bars, instant: int) -> Bars:
@@ -297,34 +264,6 @@ def test_the_same_config_loads_the_same_dataset() -> None:
     assert first.fingerprint == second.fingerprint
     for field in fields(Dataset):
         np.testing.assert_array_equal(getattr(first, field.name), getattr(second, field.name))
-
-
-def test_the_span_is_that_of_the_bars() -> None:
-    dataset = load_dataset(market_config())
-    assert dataset.span == ("2024-01-01T00:00:00+00:00", "2024-01-14T21:15:00+00:00")
-    assert dataset.is_synthetic
-
-
-def _store(folder: Path, *symbols: str) -> Path:
-    for seed, symbol in enumerate(symbols):
-        random_bars(4100 + 50 * seed, seed, symbol).frame.to_parquet(folder / f"binance_{symbol}_5m.parquet")
-    return folder
-
-
-def test_bars_come_from_files_or_the_store_alike(tmp_path: Path) -> None:
-    store = _store(tmp_path, "BTCUSDT", "ETHUSDT")
-    named = load_dataset(DataConfig(symbols=("BTCUSDT", "ETHUSDT"), store=store, window=WINDOW, days=14))
-    files = tuple(store / f"binance_{symbol}_5m.parquet" for symbol in ("BTCUSDT", "ETHUSDT"))
-    listed = load_dataset(DataConfig(files=files, window=WINDOW, days=14))
-    assert named.fingerprint == listed.fingerprint
-    assert named.symbol_names == ("BTCUSDT", "ETHUSDT")
-    assert not named.is_synthetic
-    assert len(named.timestamps) == 2 * 14 * 288
-
-
-def test_the_synthetic_market_can_be_cut_to_days() -> None:
-    config = DataConfig(synthetic=SyntheticConfig(bars=6000), window=WINDOW, days=14)
-    assert len(load_dataset(config).timestamps) == 14 * 288
 
 
 @pytest.mark.real_data

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,38 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from core.config import RankingMetric
 from core.data.labels import BUY, HOLD, SELL
 from core.evaluation import metrics
 from core.evaluation.calibration import cross_fitted_nll, logits_of
-from core.evaluation.metric_names import METRIC_NAMES, PREDICTION_METRICS
 from core.evaluation.metrics import direction_auc
+from tests.helpers.predictions import random_rows
 
 
 def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     return metrics.evaluate(labels, probabilities, np.arange(len(labels)))
 
 
-def _example(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, 3, count).astype(np.int8), rng.dirichlet([1, 1, 1], count)
-
-
-def test_the_named_metrics_are_the_ones_computed_and_any_ranking_metric_is_among_them() -> None:
-    assert tuple(evaluate(*_example(0))) == PREDICTION_METRICS
-    assert set(get_args(RankingMetric)) <= set(METRIC_NAMES)
-
-
-def test_the_columns_of_the_metrics_keep_their_order() -> None:
-    assert ", ".join(METRIC_NAMES) == (
-        "accuracy, balanced_accuracy, macro_f1, mcc, auc, direction_auc, nll, ece, top_share, net_sharpe"
-    )
-
-
 @settings(max_examples=20)
 @given(seed=st.integers(0, 1000))
 def test_metrics_are_scikit_learns(seed: int) -> None:
-    labels, probabilities = _example(seed)
+    labels, probabilities = random_rows(seed)
     calls = probabilities.argmax(axis=1)
     moves = labels != HOLD
     direction = probabilities[:, BUY] - probabilities[:, SELL]
@@ -97,7 +79,7 @@ def test_a_class_that_does_not_occur_is_left_out_of_balanced_accuracy() -> None:
 
 
 def test_skill_at_volatility_gives_no_direction_auc() -> None:
-    labels, _ = _example(0)
+    labels, _ = random_rows(0)
     knows_when = np.where((labels == HOLD)[:, None], [0.05, 0.9, 0.05], [0.45, 0.1, 0.45])
     scores = evaluate(labels, knows_when)
     assert scores["auc"] > 0.7
@@ -105,7 +87,7 @@ def test_skill_at_volatility_gives_no_direction_auc() -> None:
 
 
 def test_skill_at_direction_is_seen_whatever_hold_gets() -> None:
-    labels, _ = _example(0)
+    labels, _ = random_rows(0)
     rng = np.random.default_rng(1)
     direction = np.select([labels == SELL, labels == BUY], [-1.0, 1.0], rng.choice([-1.0, 1.0], len(labels)))
     hold = rng.random(len(labels))
@@ -125,7 +107,7 @@ def test_skill_at_direction_is_seen_whatever_hold_gets() -> None:
 )
 def test_what_the_labels_do_not_define_is_nan(present: list[int], undefined: set[str]) -> None:
     labels = np.resize(present, 12)
-    _, probabilities = _example(0, 12)
+    _, probabilities = random_rows(0, 12)
     scores = evaluate(labels, probabilities)
     assert {name for name, value in scores.items() if math.isnan(value)} == undefined
 
@@ -137,7 +119,7 @@ def test_a_single_class_rightly_called_is_scored_without_a_warning() -> None:
 
 
 def test_all_scores_are_plain_floats() -> None:
-    assert {type(value) for value in evaluate(*_example(0)).values()} == {float}
+    assert {type(value) for value in evaluate(*random_rows(0)).values()} == {float}
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
@@ -148,13 +130,13 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
 
 
 def test_the_share_of_the_class_called_most_shows_a_collapse() -> None:
-    labels, _ = _example(0, 10)
+    labels, _ = random_rows(0, 10)
     calls = np.array([HOLD] * 9 + [BUY])
     assert evaluate(labels, np.eye(3)[calls])["top_share"] == pytest.approx(0.9)
 
 
 def test_the_table_of_classes_is_scikit_learns() -> None:
-    labels, probabilities = _example(3)
+    labels, probabilities = random_rows(3)
     calls = probabilities.argmax(axis=1)
     table = metrics.per_class_scores(labels, probabilities)
     report = sk.classification_report(labels, calls, output_dict=True)

@@ -1,21 +1,13 @@
 from __future__ import annotations
 
-import random
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from core.config import ModelConfig, ModelSize
 from core.models.build import build_model
-from core.models.network import Network, count_parameters
-
-CPU = torch.device("cpu")
-
-
-def _build(window: int = 16, seed: int = 0, size: ModelSize = "quick", dropout: float = 0.3) -> Network:
-    return build_model(ModelConfig(size=size, dropout=dropout), 5, window, seed, CPU)
+from core.models.network import count_parameters
+from tests.helpers.networks import CPU, build_network
 
 
 def _windows(batch: int = 4, window: int = 16) -> Tensor:
@@ -30,56 +22,27 @@ def test_each_size_has_the_parameters_it_promises(size: ModelSize, minimum: floa
     assert minimum < count_parameters(model) < maximum
 
 
-def test_only_trainable_values_are_counted() -> None:
-    model = torch.nn.Linear(3, 2)
-    model.bias.requires_grad_(False)
-    assert count_parameters(model) == 6
-
-
 # Halving the steps must work for lengths that two does not divide.
 @pytest.mark.parametrize("window", [2, 3, 5, 16, 17, 61])
 def test_any_window_gives_one_prediction_a_sample(window: int) -> None:
-    direction, confidence, forecast = _build(window)(_windows(4, window))
+    direction, confidence, forecast = build_network(window)(_windows(4, window))
     assert direction.shape == (4, 3)
     assert confidence.shape == forecast.shape == (4,)
 
 
 @pytest.mark.parametrize("read", [2, 16, 40])
 def test_a_window_of_another_length_than_it_was_built_for_can_be_read(read: int) -> None:
-    assert _build(16)(_windows(4, read)).direction.shape == (4, 3)
+    assert build_network(16)(_windows(4, read)).direction.shape == (4, 3)
 
 
 def test_a_single_sample_keeps_its_batch_dimension() -> None:
-    direction, confidence, forecast = _build()(_windows(1))
+    direction, confidence, forecast = build_network()(_windows(1))
     assert (direction.shape, confidence.shape, forecast.shape) == ((1, 3), (1,), (1,))
-
-
-def test_the_same_seed_gives_the_same_weights_whatever_was_drawn_before() -> None:
-    first = _build().state_dict()
-    torch.manual_seed(99)
-    same, other = _build().state_dict(), _build(seed=1).state_dict()
-    assert all(torch.equal(first[name], same[name]) for name in first)
-    assert any(not torch.equal(first[name], other[name]) for name in first)
-
-
-def test_building_leaves_the_process_random_state_alone() -> None:
-    states = torch.get_rng_state(), np.random.get_state()[1], random.getstate()  # noqa: NPY002
-    _build()
-    assert torch.equal(torch.get_rng_state(), states[0])
-    assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
-    assert random.getstate() == states[2]
-
-
-def test_building_on_the_cpu_seeds_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeded: list[int] = []
-    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
-    _build()
-    assert seeded == []
 
 
 def test_dropout_follows_the_seed_and_evaluation_has_none() -> None:
     windows = _windows()
-    first, same = _build(), _build()
+    first, same = build_network(), build_network()
     output = first(windows).direction
     assert torch.equal(output, same(windows).direction)
     assert not torch.equal(output, first(windows).direction)
@@ -88,25 +51,25 @@ def test_dropout_follows_the_seed_and_evaluation_has_none() -> None:
 
 
 def test_dropout_differs_from_seed_to_seed() -> None:
-    first, other, windows = _build(), _build(seed=1), _windows()
+    first, other, windows = build_network(), build_network(seed=1), _windows()
     other.load_state_dict(first.state_dict())
     assert not torch.equal(first(windows).direction, other(windows).direction)
 
 
 def test_the_forget_gates_start_open() -> None:
-    lstm = _build().lstm
+    lstm = build_network().lstm
     bias = lstm.bias_ih_l0 + lstm.bias_hh_l0
     assert (bias.chunk(4)[1] == 1).all()
 
 
 def test_a_prediction_does_not_depend_on_its_neighbours_in_the_batch() -> None:
-    model, windows = _build().eval(), _windows(8)
+    model, windows = build_network().eval(), _windows(8)
     for single, batched in zip(model(windows[[3]]), model(windows), strict=True):
         torch.testing.assert_close(single[0], batched[3])
 
 
 def test_every_bar_and_feature_reaches_every_head() -> None:
-    model = _build(window=17, dropout=0.0).eval()
+    model = build_network(window=17, dropout=0.0).eval()
     for head in ("direction", "confidence", "forecast"):
         windows = _windows(2, 17).requires_grad_()
         (gradient,) = torch.autograd.grad(getattr(model(windows), head).pow(2).sum(), windows)
@@ -114,7 +77,7 @@ def test_every_bar_and_feature_reaches_every_head() -> None:
 
 
 def test_every_parameter_learns() -> None:
-    model = _build()
+    model = build_network()
     direction, confidence, forecast = model(_windows())
     (direction.pow(2).sum() + confidence.sum() + forecast.sum()).backward()
     without_gradient = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]

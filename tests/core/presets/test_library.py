@@ -9,27 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core import presets
-from core.config import Hyperparameters, TrainingConfig, parse
+from core.config import Hyperparameters, parse
 from core.errors import ConfigError
-from core.presets import SCHEMA_VERSION, SHIPPED, Preset, PresetAugmentation, PresetData, PresetTraining, Provenance
-
-SIX = {
-    "learning_rate": 1e-4,
-    "batch_size": 64,
-    "weight_decay": 0.1 / 3,
-    "dropout": 0.2,
-    "focal_gamma": 1.5,
-    "mixup_alpha": 0.0,
-}
-
-
-@pytest.fixture(autouse=True)
-def _own_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-def _preset(name: str = "mine", **fields: Any) -> Preset:
-    return Preset(name=name, hyperparameters=Hyperparameters(**SIX), **fields)
+from core.presets import SCHEMA_VERSION, Preset, PresetAugmentation, PresetData, PresetTraining, Provenance
+from tests.helpers.preset_files import SIX, make_preset
 
 
 def _provenance(text: str) -> Provenance:
@@ -126,11 +109,6 @@ def test_a_shipped_preset_holds_the_guides_values(name: str) -> None:
     assert loaded.provenance is None
 
 
-@pytest.mark.parametrize("name", presets.shipped_preset_names())
-def test_a_shipped_file_says_what_each_value_means(name: str) -> None:
-    assert (SHIPPED / f"{name}.yaml").read_text() == presets.preset_yaml(presets.load_preset(name))
-
-
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_preset_of_every_schema_loads_for_ever(path: Path) -> None:
     loaded = presets.load_preset(str(path))
@@ -154,40 +132,6 @@ def test_what_is_shipped_is_the_guides_or_a_campaigns() -> None:
     assert set(presets.shipped_preset_names()) >= GUIDE.keys()
 
 
-def test_what_a_preset_leaves_out_is_production_smalls() -> None:
-    assert _preset().training == presets.load_preset("production_small").training
-    assert Preset.model_fields["training"].default == presets.load_preset("production_small").training
-
-
-def test_the_settings_defaults_are_production_smalls_recipe() -> None:
-    config = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
-    assert config == TrainingConfig()
-
-
-def test_a_training_recipe_takes_every_value_of_the_preset() -> None:
-    training = PresetTraining(
-        schedule="plateau",
-        epochs=7,
-        patience=None,
-        label_smoothing=0.25,
-        augmentation=PresetAugmentation(time_mask=0.3, noise_std=0.2, feature_dropout=0.15),
-    )
-    config = _preset(training=training).training_config(size="large", metric="mcc", seed=11)
-    assert config.model.model_dump() == {"size": "large", "dropout": 0.2}
-    assert (config.loss.focal_gamma, config.loss.label_smoothing) == (1.5, 0.25)
-    assert config.augment.model_dump() == {
-        "mixup_alpha": 0.0,
-        "time_mask": 0.3,
-        "noise_std": 0.2,
-        "feature_dropout": 0.15,
-    }
-    assert config.trainer.learning_rate == 1e-4
-    assert config.trainer.batch_size == 64
-    assert config.trainer.weight_decay == 0.1 / 3
-    assert (config.trainer.schedule, config.trainer.epochs, config.trainer.patience) == ("plateau", 7, None)
-    assert (config.trainer.metric, config.trainer.seed) == ("mcc", 11)
-
-
 def test_an_unknown_preset_is_answered_with_the_nearest_and_all_known() -> None:
     with pytest.raises(ConfigError) as caught:
         presets.load_preset("production_smal")
@@ -205,9 +149,9 @@ def test_a_name_is_never_a_path(name: str) -> None:
 
 
 def test_presets_are_found_in_the_working_folder_and_by_path(tmp_path: Path) -> None:
-    path = presets.save_preset(_preset())
+    path = presets.save_preset(make_preset())
     assert path == Path("presets/mine.yaml")
-    assert presets.load_preset("mine") == presets.load_preset(str(tmp_path / path)) == _preset()
+    assert presets.load_preset("mine") == presets.load_preset(str(tmp_path / path)) == make_preset()
     assert presets.preset_names() == sorted([*presets.shipped_preset_names(), "mine"])
 
 
@@ -239,21 +183,16 @@ def test_saving_and_loading_changes_nothing(
     assert presets.load_preset(str(path)) == preset
 
 
-def test_a_name_that_looks_like_a_number_survives_saving() -> None:
-    presets.save_preset(_preset("1e5"))
-    assert presets.load_preset("1e5") == _preset("1e5")
-
-
 def test_the_same_preset_may_be_saved_twice() -> None:
-    first = presets.save_preset(_preset()).read_bytes()
-    assert presets.save_preset(_preset()).read_bytes() == first
+    first = presets.save_preset(make_preset()).read_bytes()
+    assert presets.save_preset(make_preset()).read_bytes() == first
 
 
 def test_another_preset_is_never_overwritten() -> None:
-    path = presets.save_preset(_preset())
+    path = presets.save_preset(make_preset())
     before = path.read_bytes()
     with pytest.raises(ConfigError, match="already holds another preset"):
-        presets.save_preset(_preset(description="changed"))
+        presets.save_preset(make_preset(description="changed"))
     assert path.read_bytes() == before
 
 
@@ -262,12 +201,12 @@ def test_a_path_that_cannot_be_written_is_refused_with_an_error_message(tmp_path
     path = tmp_path / "mine.yaml"
     path.mkdir() if obstacle == "folder" else path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"mine\.yaml"):
-        presets.save_preset(_preset(), tmp_path)
+        presets.save_preset(make_preset(), tmp_path)
 
 
 def test_the_name_of_a_shipped_preset_is_taken(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a shipped preset"):
-        presets.save_preset(_preset("conservative"), tmp_path)
+        presets.save_preset(make_preset("conservative"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,30 +1,11 @@
 from __future__ import annotations
 
-import pickle
-
-import pytest
 from rich.console import Console
 from rich.progress import Progress
 
 from search.campaign.progress import Display
-from search.engine.ray_engine import StepCallback
 from search.study.trial_record import FAILED
 from tests.helpers.trial_records import trial_record
-
-
-def test_the_callback_calls_its_function_in_every_step() -> None:
-    seen: list[int] = []
-    callback = StepCallback(lambda: seen.append(1))
-    callback.on_step_end(0, [])
-    callback.on_step_end(1, [])
-    assert len(seen) == 2
-
-
-def test_tune_can_pickle_the_callback_although_its_function_cannot_be_pickled() -> None:
-    callback = StepCallback(lambda: None)
-    with pytest.raises((pickle.PicklingError, AttributeError)):
-        pickle.dumps(callback._on_step)
-    pickle.loads(pickle.dumps(callback)).on_step_end(0, [])
 
 
 def test_each_ended_trial_gets_a_line_with_its_values_and_how_it_ended() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -12,8 +17,14 @@ from core.config import Device
 from core.errors import ConfigError
 from search.campaign import run as campaign
 from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign, plan_resume
+from search.campaign.run import resume_campaign, run_campaign
 from search.config import study_settings
+from search.confirmation.plan import plan_confirmation
+from search.confirmation.run import run_confirmation
 from search.engine.in_process import InProcessEngine
+from search.engine.job import TrialJob
+from search.results.folder import CampaignFolder
+from search.study.controller import Controller
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config
 
@@ -52,3 +63,91 @@ def test_resuming_a_restored_campaign_begins_another_generation(
     for _ in range(2):
         campaign.resume_campaign(planned, InProcessEngine())
     assert generations == [1, 1]
+
+
+TRIALS_WITHOUT_RAY = """
+import sys
+sys.modules["ray"] = None  # importing it fails
+from pathlib import Path
+from search.campaign.plan import plan_campaign
+from search.campaign.run import run_campaign
+from search.engine.in_process import InProcessEngine
+from tests.helpers.campaigns import config
+summary = run_campaign(plan_campaign(config(), Path(sys.argv[1])), InProcessEngine())
+print(summary.ended_by, sum(summary.counts.values()))
+"""
+
+
+def test_a_campaign_needs_no_ray(tmp_path: Path) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", TRIALS_WITHOUT_RAY, str(tmp_path)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+    )
+    assert (process.returncode, process.stdout.split()) == (0, ["trials", "3"]), process.stderr
+
+
+class Interrupted(InProcessEngine):
+    """Is interrupted after some reports, as by Ctrl-C."""
+
+    def __init__(self, reports: int) -> None:
+        self.reports = reports
+
+    def run_trials(self, job: TrialJob, dataset: Any, controller: Controller, *rest: Any) -> None:
+        on_report = controller.on_report
+
+        def counted(*args: Any) -> Any:
+            action = on_report(*args)
+            self.reports -= 1
+            if self.reports == 0:
+                raise KeyboardInterrupt
+            return action
+
+        controller.on_report = counted  # type: ignore[method-assign]
+        super().run_trials(job, dataset, controller, *rest)
+
+
+def _curves(folder: CampaignFolder) -> pd.DataFrame:
+    return folder.read_curves().drop(columns=["seconds"])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> CampaignFolder:
+    root = tmp_path_factory.mktemp("whole")
+    assert run_campaign(plan_campaign(config(), root), InProcessEngine()).ended_by == "trials"
+    return CampaignFolder(root / NAME)
+
+
+@pytest.mark.parametrize("reports", [1, 2, 4])
+def test_a_campaign_interrupted_anywhere_resumes_to_the_same_tables(
+    whole: CampaignFolder, tmp_path: Path, reports: int
+) -> None:
+    summary = run_campaign(plan_campaign(config(), tmp_path), Interrupted(reports))
+    assert summary.unfinished
+    resumed = resume_campaign(plan_resume(NAME, tmp_path, None, None), InProcessEngine())
+    assert resumed.ended_by == "trials"
+    assert not resumed.differences
+    pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
+
+
+def test_a_campaign_is_confirmed_and_its_verdict_is_recorded(whole: CampaignFolder) -> None:
+    verdict = run_confirmation(plan_confirmation(NAME, whole.path.parent), InProcessEngine())
+    assert verdict.status in ("certified", "not certified")
+    assert whole.read_verdict() == verdict
+    assert not whole.cells.exists()
+
+
+def test_the_driver_logs_what_it_did_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "trial started")  # words that the log is sure to hold
+    before = datetime.now(UTC)
+    run_campaign(plan_campaign(config(), tmp_path), InProcessEngine())
+    lines = [json.loads(line) for line in CampaignFolder(tmp_path / NAME).driver_log.read_text().splitlines()]
+    assert all(before <= datetime.fromisoformat(line["time"]) <= datetime.now(UTC) for line in lines[1:])
+    messages = [line["message"] for line in lines]
+    assert messages[0] == "run started"
+    assert messages[-1] == "run ended"
+    assert messages.count("trial ended") == 3
+    assert messages.count("***") == 3
+    assert "trial started" not in messages
+    assert {line["level"] for line in lines} == {"debug", "info"}

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +7,8 @@ import pandas as pd
 import pytest
 
 from core.errors import ConfigError
-from search.cli.app import main
 from search.config import resolve_config
-from tests.helpers.processes import HANG_SECONDS
-
-
-def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *args: str) -> int:
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["preset-search", *args])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+from tests.helpers.commands import list_files, run_command
 
 
 def test_flags_override_the_yaml(tmp_path: Path) -> None:
@@ -126,58 +110,19 @@ def test_bad_input_is_one_line_exit_2_and_nothing_written(
     (tmp_path / "results" / "half").mkdir()
     (tmp_path / "results" / "half" / "campaign.yaml").write_text("config: {}")
     (tmp_path / "warm.yaml").write_text("name: x\nwarm_start: [gone]\n")
-    before = _files(tmp_path)
-    assert _run(monkeypatch, tmp_path, *args) == 2
+    before = list_files(tmp_path)
+    assert run_command(monkeypatch, tmp_path, *args) == 2
     captured = capsys.readouterr()
     assert message in " ".join(captured.err.split())
     assert captured.err.startswith("error:")
     assert captured.err.count("\n") == 1, "an error is one line, however long"
     assert "Traceback" not in captured.err
-    assert _files(tmp_path) == before
-
-
-@pytest.mark.parametrize("command", ["run", "export", "resume", "stop", "replay"])
-def test_help_has_examples(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    assert _run(monkeypatch, tmp_path, command, "--help") == 0
-    assert "Example" in capsys.readouterr().out
+    assert list_files(tmp_path) == before
 
 
 def test_few_epochs_need_no_setting_of_the_first_rung() -> None:
     assert resolve_config(None, {}, {"name": "x", "max_epochs": 1}).grace == 1
     assert resolve_config(None, {}, {"name": "x", "max_epochs": 9}).grace == 2
-
-
-def _run_without(missing: tuple[str, ...], line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    code = (
-        "import json, sys\n"
-        "missing, sys.argv = json.loads(sys.argv[1])\n"
-        "class Block:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in missing:\n"
-        "            raise ModuleNotFoundError(name, name=name.split('.')[0])\n"
-        "sys.meta_path.insert(0, Block())\n"
-        "from search.__main__ import main\n"
-        "main()\n"
-    )
-    arguments = json.dumps([missing, ["preset-search", *line.split()]])
-    return subprocess.run(
-        [sys.executable, "-c", code, arguments], capture_output=True, text=True, timeout=HANG_SECONDS, cwd=folder
-    )
-
-
-@pytest.mark.costly
-@pytest.mark.parametrize("missing", ["ray", "optuna"])
-def test_without_ray_or_optuna_a_command_that_needs_them_says_what_to_install(missing: str, tmp_path: Path) -> None:
-    done = _run_without((missing,), "run --name try", tmp_path)
-    assert done.returncode == 2
-    assert done.stderr == f"error: {missing} is not installed. Install it: pip install 'preset-search[search]'.\n"
-    assert _files(tmp_path) == []
-
-
-@pytest.mark.parametrize("line", ["--help", "presets show production_small"])
-def test_a_command_that_needs_neither_ray_nor_optuna_works_without_them(line: str, tmp_path: Path) -> None:
-    done = _run_without(("ray", "optuna"), line, tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_flag_confirm_keeps_the_settings_of_the_file(tmp_path: Path) -> None:

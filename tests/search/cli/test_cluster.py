@@ -2,94 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core import console
 from core.config import check_name
-from search.cli import cluster, dispatch
-from search.cli.app import main
+from search.cli import cluster
+from tests.helpers.commands import run_command
 
 ADDRESS = "http://127.0.0.1:8265"
-
-
-def _run(monkeypatch: pytest.MonkeyPatch, folder: Path, *args: str) -> int:
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["preset-search", *args])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Collects what would be submitted: the campaign and the shell line."""
-    submitted: list[tuple[str, str]] = []
-
-    def submit(client: Any, name: str, line: str, folder: Path | None = None) -> str:
-        submitted.append((name, line))
-        if folder is not None:
-            submitted.append(("files", " ".join(sorted(path.name for path in folder.rglob("*")))))
-        return f"preset-search.{name}.1"
-
-    for module in (cluster, dispatch):
-        monkeypatch.setattr(module, "connect", lambda address: address)
-        monkeypatch.setattr(module, "start_job", submit)
-        monkeypatch.setattr(module, "run_job", submit)
-        monkeypatch.setattr(module, "delete_job", lambda client, job: None)
-    monkeypatch.setattr("search.remote.job_log.follow_job", lambda *args: 7)
-    return submitted
-
-
-HOME = '"$HOME"/preset-search'
-SHELL = f"uploaded=$PWD && mkdir -p {HOME} && cd {HOME} && "
-
-
-@pytest.mark.parametrize(
-    ("words", "command"),
-    [
-        (["status", "x"], "status x"),
-        (["stop", "x"], "stop x"),
-        (["confirm", "x", "--top", "1", "--incumbent", "a b"], "confirm x --top=1 '--incumbent=a b'"),
-        (["resume", "x", "--trials=64", "--hours", "8"], "resume x --trials=64 --hours=8.0"),
-    ],
-)
-def test_a_command_with_the_address_of_a_job_server_runs_there_and_gives_its_exit_code(
-    words: list[str], command: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert _run(monkeypatch, tmp_path, *words, "--address", ADDRESS, "--python", "/opt/my env/bin/python") == 7
-    ((name, line),) = server
-    assert name == "x"
-    assert line.replace(" --address auto", "") == (
-        f"{SHELL}exec '/opt/my env/bin/python' -P -m search {command} --results {HOME}/results"
-    )
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("option", "is_quiet"), [("--verbose", False), ("--quiet", True)])
-def test_the_verbosity_is_that_of_the_head_and_of_this_terminal(
-    option: str, is_quiet: bool, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    try:
-        assert _run(monkeypatch, tmp_path, "confirm", "x", option, "--address", ADDRESS) == 7
-        assert f"-m search confirm x {option} --address auto" in server[0][1]
-        assert console.err.quiet == is_quiet
-        (tmp_path / "c.yaml").write_text("name: x\ndata: {files: [/on/the/head/binance_X_5m.parquet]}\n")
-        assert _run(monkeypatch, tmp_path, "launch", "c.yaml", option, "--detach") == 0
-        assert f"--address auto {option} --results" in server[1][1]
-    finally:
-        console.set_verbosity(verbose=False, quiet=False)
 
 
 def test_launch_sends_the_file_and_prints_how_to_attach(
     server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "c.yaml").write_text("name: x\ndata: {files: [/on/the/head/binance_X_5m.parquet]}\n")
-    assert _run(monkeypatch, tmp_path, "launch", "c.yaml", "--detach", "--remote-results", "/r r/results") == 0
+    assert run_command(monkeypatch, tmp_path, "launch", "c.yaml", "--detach", "--remote-results", "/r r/results") == 0
     assert server == [
         (
             "x",
@@ -112,7 +41,7 @@ def test_ctrl_c_leaves_the_campaign_running(
 
     monkeypatch.setattr("search.remote.job_log.follow_job", interrupted)
     (tmp_path / "c.yaml").write_text("name: x\n")
-    assert _run(monkeypatch, tmp_path, "launch", "c.yaml") == 0
+    assert run_command(monkeypatch, tmp_path, "launch", "c.yaml") == 0
     output = capsys.readouterr().out
     assert f"The campaign continues on the cluster. To watch it: preset-search attach x --address {ADDRESS}" in output
 
@@ -141,7 +70,7 @@ def test_bad_input_is_refused_before_anything_is_sent(
 ) -> None:
     (tmp_path / "c.yaml").write_text("name: 'x; touch evil'\n")
     monkeypatch.setattr(cluster, "newest_job", lambda client, name: check_name(name, "campaign"))
-    assert _run(monkeypatch, tmp_path, *words) == 2
+    assert run_command(monkeypatch, tmp_path, *words) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -153,37 +82,6 @@ def test_the_error_of_a_head_without_the_campaign_is_shown(
 ) -> None:
     log = "Running entrypoint\nerror: There is no campaign 'x' in /r. Start one with: preset-search run.\n"
     monkeypatch.setattr("search.remote.job_log.wait_for_output", lambda *args: (2, log))
-    assert _run(monkeypatch, tmp_path, "fetch-results", "x") == 2
+    assert run_command(monkeypatch, tmp_path, "fetch-results", "x") == 2
     assert "The head did not return the results of x: There is no campaign 'x' in /r" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_help_of_a_dispatched_command_shows_its_own_options_and_those_of_the_cluster(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert _run(monkeypatch, tmp_path, "confirm", "--help") == 0
-    output = capsys.readouterr().out
-    for option in ("--top", "--incumbent", "--address", "--python", "--remote-results", "--detach"):
-        assert option in output
-
-
-@pytest.mark.parametrize(
-    ("printed", "shown"),
-    [
-        ("next: preset-search resume x --results '/home/me/a b'", "next: preset-search resume x --address http://h"),
-        ("Stopped. next: preset-search resume x", "Stopped. next: preset-search resume x --address http://h"),
-        ("then: preset-search export x --as x --results /home/me", "then: preset-search export x --as x"),
-        ("wrote /home/me/x/trials.parquet", "wrote /home/me/x/trials.parquet"),
-    ],
-)
-def test_commands_that_the_head_proposes_are_shown_as_they_work_on_this_machine(
-    printed: str, shown: str, server: list[tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    def follow(client: object, job: str, show: Callable[[str], None], say: object) -> int:
-        show(printed)
-        return 0
-
-    monkeypatch.setattr("search.remote.job_log.follow_job", follow)
-    assert _run(monkeypatch, tmp_path, "status", "x", "--address", "http://h") == 0
-    assert capsys.readouterr().out.splitlines() == [shown]

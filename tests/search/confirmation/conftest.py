@@ -14,13 +14,13 @@ from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation
 from search.results.folder import CampaignFolder
 from search.results.predictions import TEST
-from tests.helpers.campaigns import NAME, make_searched_campaign
+from tests.helpers.campaigns import NAME
 from tests.helpers.confirmations import train_result
 
 
 @pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_searched_campaign(tmp_path_factory.mktemp("confirm") / "results").parent
+def root(searched_root: Path) -> Path:
+    return searched_root
 
 
 @pytest.fixture(scope="session")

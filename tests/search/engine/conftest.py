@@ -1,3 +1,5 @@
+"""A small dataset, and trials that are trained on it in this process."""
+
 from __future__ import annotations
 
 from pathlib import Path

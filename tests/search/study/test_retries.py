@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import Future
 from typing import get_args
 
 import pytest
@@ -7,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import ConfigError
+from search.storage.filesystem import Storage
+from search.storage.monitor import StorageMonitor
+from search.study.controller import Rules
 from search.study.retries import Cause, Consequence, RetryPolicy, TrainingFailure
+from search.study.trial_record import TrialRecord
+from tests.helpers.controllers import ControllerFactory, report_values, start_trial
+from tests.helpers.unsteady_storage import Unsteady, at_once
 
 counts = st.integers(0, 100)
 attempts = st.integers(1, 100)
@@ -91,3 +100,148 @@ def test_the_error_that_ends_a_campaign_gives_the_reason_and_what_helps(
     assert isinstance(error, ConfigError)
     assert (error.what, error.remedy) == ("1.pt cannot be written", remedy)
     assert str(error) == f"1.pt cannot be written. {remedy}."
+
+
+def test_a_dead_process_goes_on_up_to_a_bound(controllers: ControllerFactory) -> None:
+    controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, attempts=3))
+    number = start_trial(controller)
+    for attempt in (2, 3):
+        controller.on_failure(number, TrainingFailure("death", "killed"))
+        assert start_trial(controller) == number
+        assert controller.study.trials[number].attempts == attempt
+    controller.on_failure(number, TrainingFailure("death", "killed"))
+    trial = controller.study.trials[number]
+    assert (trial.outcome, trial.reason) == ("failed", "its process died 3 times: killed")
+    assert trial.deaths == ["killed"] * 3
+    assert start_trial(controller) == 1
+
+
+def test_a_full_disk_ends_it_all_and_burns_no_trial(controllers: ControllerFactory) -> None:
+    controller = controllers.open()
+    first, second = start_trial(controller), start_trial(controller)
+    controller.on_failure(first, TrainingFailure("storage", "1.pt cannot be written (No space left on device)"))
+    assert report_values(controller, second, 0.5) == ["stop"]
+    assert controller.next_trial() == "finished"
+    assert "Free disk space, then resume" in str(controller.failure)
+    again = controllers.open()
+    assert [start_trial(again), start_trial(again)] == [first, second]
+    assert [trial.deaths for trial in again.study.trials.values()] == [[], []]
+
+
+def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(controllers: ControllerFactory) -> None:
+    storage = Unsteady()
+    now = 0.0
+    messages: list[str] = []
+    controller = controllers.open()
+    controller.monitor = StorageMonitor(storage, messages.append, lambda: now, patience=60, start=at_once)
+    first, second = start_trial(controller), start_trial(controller)
+    storage.up = False
+    controller.on_failure(first, TrainingFailure("storage", "s3://bucket cannot be written."))
+    assert controller.next_trial() == "wait"
+    now = 10.0
+    assert (controller.next_trial(), storage.tried) == ("wait", 1)
+    assert (controller.next_trial(), storage.tried) == ("wait", 1)  # it is not tried at every turn
+    controller.on_failure(second, TrainingFailure("storage", "s3://bucket cannot be written."))
+    storage.up, now = True, 20.0
+    assert [start_trial(controller), start_trial(controller)] == [first, second]
+    assert [(trial.attempts, trial.deaths) for trial in controller.study.trials.values()] == [(2, []), (2, [])]
+    assert messages == [
+        "s3://bucket cannot be written. No training is started until the storage is available again.",
+        "The storage is available again.",
+    ]
+
+
+def test_a_storage_that_hangs_holds_nobody(controllers: ControllerFactory) -> None:
+    release = threading.Event()
+
+    class Hanging(Storage):
+        def write(self, name: str, content: bytes) -> None:
+            release.wait(60)
+
+    now = 0.0
+    controller = controllers.open()
+    controller.monitor = StorageMonitor(Hanging("s3://bucket"), clock=lambda: now)
+    first = start_trial(controller)
+    controller.on_failure(first, TrainingFailure("storage", "down."))
+    now = 10.0
+    assert [controller.next_trial() for _ in range(3)] == ["wait"] * 3
+    release.set()
+    for _ in range(1000):
+        if (trial := controller.next_trial()) != "wait":
+            break
+        time.sleep(0.01)
+    assert isinstance(trial, TrialRecord)
+
+
+def test_a_storage_that_hangs_is_not_waited_for_without_end(controllers: ControllerFactory) -> None:
+    now = 0.0
+    controller = controllers.open()
+    controller.monitor = StorageMonitor(Unsteady(), clock=lambda: now, patience=60, start=lambda _: Future())
+    controller.on_failure(start_trial(controller), TrainingFailure("storage", "down."))
+    now = 10.0
+    assert controller.next_trial() == "wait"
+    now = 61.0
+    assert controller.next_trial() == "finished"
+    assert "has not answered for 1 min: down. Bring it up, then resume" in str(controller.failure)
+
+
+def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(controllers: ControllerFactory) -> None:
+    storage = Unsteady()
+    now = 0.0
+    controller = controllers.open()
+    controller.monitor = StorageMonitor(storage, clock=lambda: now, patience=60, start=at_once)
+    first = start_trial(controller)
+    storage.up = False
+    controller.on_failure(first, TrainingFailure("storage", "down."))
+    now = 61.0
+    assert controller.next_trial() == "finished"
+    assert "has not answered for 1 min: s3://bucket/.probe cannot be written. Bring it up, then resume" in str(
+        controller.failure
+    )
+    assert start_trial(controllers.open()) == first
+
+
+def test_a_storage_that_answers_the_driver_alone_does_not_make_an_endless_loop(controllers: ControllerFactory) -> None:
+    now = 0.0
+    controller = controllers.open()
+    controller.monitor = StorageMonitor(Unsteady(), clock=lambda: now, start=at_once)
+    for _ in range(99):
+        if controller.next_trial() == "finished":
+            break
+        controller.on_failure(
+            0, TrainingFailure("storage", "s3://bucket/c/0/1/1.pt cannot be written (ACCESS_DENIED).")
+        )
+        now += 10.0
+    assert "ACCESS_DENIED). Give every node access to the storage, then resume" in str(controller.failure)
+    assert controller.study.trials[0].attempts == controller.rules.attempts + 1
+
+
+def test_a_node_that_cannot_take_part_ends_it_all_and_burns_no_trial(controllers: ControllerFactory) -> None:
+    controller = controllers.open()
+    first = start_trial(controller)
+    controller.on_failure(first, TrainingFailure("unfit node", "Node two has torch 2.0, here 2.13. Install the same."))
+    assert controller.next_trial() == "finished"
+    assert "Node two has torch 2.0" in str(controller.failure)
+    assert start_trial(controllers.open()) == first
+
+
+def test_a_failure_of_its_own_is_not_tried_again(controllers: ControllerFactory) -> None:
+    controller = controllers.open()
+    number = start_trial(controller)
+    controller.on_failure(number, TrainingFailure("failure", "NonFiniteLossError: at step 3"))
+    controller.on_failure(number, TrainingFailure("death", "its process ended"))  # whatever is reported afterwards
+    assert controller.study.trials[number].outcome == "failed"
+    assert controller.study.trials[number].reason == "NonFiniteLossError: at step 3"
+    assert not controller.waiting
+
+
+def test_want_of_memory_lowers_the_concurrency_and_goes_on(controllers: ControllerFactory) -> None:
+    controller = controllers.open()
+    first, second = start_trial(controller), start_trial(controller)
+    controller.on_failure(second, TrainingFailure("out of memory", "no room"))
+    assert controller.next_trial() == "wait"
+    report_values(controller, first, 0.5, 0.5, 0.5, 0.5)
+    assert start_trial(controller) == second
+    assert controller.next_trial() == "wait"
+    controller.on_failure(second, TrainingFailure("out of memory", "no room"))
+    assert controller.concurrency == 1

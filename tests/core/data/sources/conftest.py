@@ -1,3 +1,5 @@
+"""A stand-in exchange, and a client of it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -13,13 +13,8 @@ from optuna.storages.journal import JournalFileBackend
 
 from core.errors import ConfigError
 from search.study.journal.backend import Journal, JournalReader
-from search.study.journal.file import ACT, LINES, committed_bytes, is_held, read_committed
+from search.study.journal.file import ACT, LINES, is_held
 from tests.helpers.processes import HANG_SECONDS
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.log"
 
 
 def _lines(path: Path) -> list[dict[str, int]]:
@@ -138,17 +133,3 @@ def test_optunas_own_backend_reads_the_same_study(path: Path) -> None:
     theirs = optuna.load_study(storage=JournalStorage(JournalFileBackend(str(path))), study_name="x")
     assert theirs.trials == study.trials
     assert theirs.best_value == 0.5
-
-
-def test_a_copy_ends_with_a_complete_transaction_while_the_journal_grows(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path.write_bytes(b'{"a": 1}\n{"a"')
-
-    def write_meanwhile(path: Path) -> tuple[list[dict[str, int]], int]:
-        path.write_bytes(b'{"a": 1}\n{"a": 2}\n')
-        return read_committed(path)
-
-    assert committed_bytes(path) == b'{"a": 1}\n'
-    monkeypatch.setattr("search.study.journal.file.read_committed", write_meanwhile)
-    assert committed_bytes(path) == b'{"a": 1}\n{"a": 2}\n'

@@ -14,12 +14,7 @@ from core.config import Config, DataConfig, Hyperparameters, SyntheticConfig, Tr
 from core.errors import ConfigError
 from core.files import read_yaml
 from core.presets import Provenance
-
-
-def _read(folder: Path, text: str) -> dict[str, Any]:
-    path = folder / "settings.yaml"
-    path.write_text(text)
-    return read_yaml(path)
+from tests.helpers.configs import read_settings
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
@@ -68,27 +63,27 @@ def test_settings_cannot_be_changed() -> None:
     ("text", "value"), [("1e-4", 1e-4), ("5E-05", 5e-5), ("-2.5e3", -2500.0), ("1.0e-4", 1e-4), ("+1e2", 100.0)]
 )
 def test_scientific_notation_in_yaml_is_a_number(tmp_path: Path, text: str, value: float) -> None:
-    assert _read(tmp_path, f"x: {text}") == {"x": value}
+    assert read_settings(tmp_path, f"x: {text}") == {"x": value}
 
 
 def test_quoted_scientific_notation_stays_text(tmp_path: Path) -> None:
-    assert _read(tmp_path, "x: '1e-4'") == {"x": "1e-4"}
+    assert read_settings(tmp_path, "x: '1e-4'") == {"x": "1e-4"}
 
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False))
 def test_every_float_that_python_prints_is_read_back(tmp_path_factory: pytest.TempPathFactory, value: float) -> None:
-    assert _read(tmp_path_factory.getbasetemp(), f"x: {value!r}") == {"x": value}
+    assert read_settings(tmp_path_factory.getbasetemp(), f"x: {value!r}") == {"x": value}
 
 
 def test_yaml_lists_become_tuples_and_strings_paths(tmp_path: Path) -> None:
-    content = _read(tmp_path, "files: [a.parquet, b.parquet]\nlabels: {quantiles: [0.2, 0.8]}")
+    content = read_settings(tmp_path, "files: [a.parquet, b.parquet]\nlabels: {quantiles: [0.2, 0.8]}")
     parsed = parse(DataConfig, content, "here")
     assert parsed.files == (Path("a.parquet"), Path("b.parquet"))
     assert parsed.labels.quantiles == (0.2, 0.8)
 
 
 def test_an_instant_in_yaml_is_read(tmp_path: Path) -> None:
-    content = _read(tmp_path, "symbols: [A]\nuntil: 2024-05-01T12:00:00Z")
+    content = read_settings(tmp_path, "symbols: [A]\nuntil: 2024-05-01T12:00:00Z")
     assert parse(DataConfig, content, "here").until == datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
@@ -99,32 +94,10 @@ def test_configs_survive_the_way_through_json() -> None:
     assert parse(DataConfig, config.model_dump(mode="json"), "here") == config
 
 
-@pytest.mark.parametrize(
-    "sources",
-    [{}, {"symbols": ["A"], "synthetic": {}}, {"files": ["a.parquet"], "symbols": ["A"]}],
-    ids=["none", "symbols and synthetic", "files and symbols"],
-)
-def test_exactly_one_source_of_data_is_asked_for(sources: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="exactly one source of data"):
-        parse(DataConfig, sources, "here")
-
-
-@pytest.mark.parametrize("quantiles", [[0.8, 0.2], [0.5, 0.5], [0.0, 0.5], [0.5, 1.0]])
-def test_label_quantiles_must_rise_between_0_and_1(quantiles: list[float]) -> None:
-    with pytest.raises(ConfigError, match="quantiles"):
-        parse(DataConfig, {"symbols": ["A"], "labels": {"quantiles": quantiles}}, "here")
-
-
-@pytest.mark.parametrize("interval", ["5", "m", "0m", "5x", "5m ", "-5m"])
-def test_an_interval_is_a_count_and_a_unit(interval: str) -> None:
-    with pytest.raises(ConfigError, match="'interval'"):
-        parse(DataConfig, {"symbols": ["A"], "interval": interval}, "here")
-
-
 @pytest.mark.parametrize("text", ["", "- a\n- b", "just words", "3"], ids=["empty", "list", "text", "number"])
 def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="holds no settings"):
-        _read(tmp_path, text)
+        read_settings(tmp_path, text)
 
 
 @pytest.mark.parametrize(
@@ -134,14 +107,14 @@ def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
 )
 def test_yaml_that_cannot_be_read_is_refused_by_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        _read(tmp_path, text)
+        read_settings(tmp_path, text)
     assert f"{tmp_path / 'settings.yaml'} is not valid YAML" in caught.value.what
 
 
 @pytest.mark.parametrize("text", ["2024-01-01: 3", "epochs: &again [*again]"], ids=["date as key", "holds itself"])
 def test_yaml_that_settings_cannot_hold_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="here"):
-        parse(TrainerConfig, _read(tmp_path, text), "here")
+        parse(TrainerConfig, read_settings(tmp_path, text), "here")
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
@@ -174,26 +147,7 @@ def test_every_setting_is_documented() -> None:
     assert undocumented == []
 
 
-@pytest.mark.parametrize(
-    ("text", "instant"),
-    [
-        ("2024-03-02", datetime(2024, 3, 2, tzinfo=UTC)),
-        ("2024-03-02T12:30", datetime(2024, 3, 2, 12, 30, tzinfo=UTC)),
-        ("2024-03-02 12:30:00+02:00", datetime(2024, 3, 2, 10, 30, tzinfo=UTC)),
-        ("2024-03-02T12:30Z", datetime(2024, 3, 2, 12, 30, tzinfo=UTC)),
-    ],
-)
-def test_an_end_is_a_date_or_an_instant_in_utc_unless_it_names_a_zone(
-    tmp_path: Path, text: str, instant: datetime
-) -> None:
-    for content in ({"symbols": ["A"], "until": text}, _read(tmp_path, f"symbols: [A]\nuntil: {text}")):
-        until = parse(DataConfig, content, "here").until
-        assert until is not None
-        assert until == instant
-        assert until.tzinfo is not None
-
-
 def test_a_key_that_is_set_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="days is set twice"):
-        _read(tmp_path, "data:\n  days: 3\n  days: 4\n")
-    assert _read(tmp_path, "a: {days: 3}\nb: {days: 4}\n") == {"a": {"days": 3}, "b": {"days": 4}}
+        read_settings(tmp_path, "data:\n  days: 3\n  days: 4\n")
+    assert read_settings(tmp_path, "a: {days: 3}\nb: {days: 4}\n") == {"a": {"days": 3}, "b": {"days": 4}}

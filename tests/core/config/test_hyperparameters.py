@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.config import HYPERPARAMETER_NAMES, Hyperparameters, TrainingConfig
+
+VALUES = st.fixed_dictionaries(
+    {
+        "learning_rate": st.floats(1e-6, 1.0),
+        "batch_size": st.integers(1, 4096),
+        "weight_decay": st.floats(0.0, 1.0),
+        "dropout": st.floats(0.0, 0.99),
+        "focal_gamma": st.floats(0.0, 10.0),
+        "mixup_alpha": st.floats(0.0, 10.0),
+    }
+)
+
+
+def _leaves(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for section, settings in content.items():
+        for name, value in settings.items():
+            yield f"{section}.{name}", value
+
+
+@given(VALUES)
+def test_each_hyperparameter_takes_its_place_in_the_recipe_and_nothing_else_changes(values: dict[str, Any]) -> None:
+    recipe = TrainingConfig()
+    before = dict(_leaves(recipe.model_dump()))
+    after = dict(_leaves(Hyperparameters(**values).apply(recipe).model_dump()))
+    assert list(before) == list(after)
+    searched = {name for name in before if name.partition(".")[2] in HYPERPARAMETER_NAMES}
+    assert {name.partition(".")[2] for name in searched} == set(values)
+    assert {name.partition(".")[2]: after[name] for name in searched} == values
+    assert {name: after[name] for name in set(after) - searched} == {
+        name: before[name] for name in set(before) - searched
+    }

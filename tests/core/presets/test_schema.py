@@ -1,0 +1,42 @@
+"""What a preset may say, and the recipe that it becomes."""
+
+from __future__ import annotations
+
+from core import presets
+from core.config import TrainingConfig
+from core.presets import Preset, PresetAugmentation, PresetTraining
+from tests.helpers.preset_files import make_preset
+
+
+def test_what_a_preset_leaves_out_is_production_smalls() -> None:
+    assert make_preset().training == presets.load_preset("production_small").training
+    assert Preset.model_fields["training"].default == presets.load_preset("production_small").training
+
+
+def test_the_settings_defaults_are_production_smalls_recipe() -> None:
+    config = presets.load_preset("production_small").training_config(size="quick", metric="macro_f1", seed=0)
+    assert config == TrainingConfig()
+
+
+def test_a_training_recipe_takes_every_value_of_the_preset() -> None:
+    training = PresetTraining(
+        schedule="plateau",
+        epochs=7,
+        patience=None,
+        label_smoothing=0.25,
+        augmentation=PresetAugmentation(time_mask=0.3, noise_std=0.2, feature_dropout=0.15),
+    )
+    config = make_preset(training=training).training_config(size="large", metric="mcc", seed=11)
+    assert config.model.model_dump() == {"size": "large", "dropout": 0.2}
+    assert (config.loss.focal_gamma, config.loss.label_smoothing) == (1.5, 0.25)
+    assert config.augment.model_dump() == {
+        "mixup_alpha": 0.0,
+        "time_mask": 0.3,
+        "noise_std": 0.2,
+        "feature_dropout": 0.15,
+    }
+    assert config.trainer.learning_rate == 1e-4
+    assert config.trainer.batch_size == 64
+    assert config.trainer.weight_decay == 0.1 / 3
+    assert (config.trainer.schedule, config.trainer.epochs, config.trainer.patience) == ("plateau", 7, None)
+    assert (config.trainer.metric, config.trainer.seed) == ("mcc", 11)
