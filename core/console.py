@@ -16,6 +16,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console, ConsoleDimensions
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -207,6 +208,24 @@ def market_title(title: str, is_synthetic: bool) -> str:
         is_synthetic: whether the figures are those of the synthetic market.
     """
     return f"{title} of the SYNTHETIC market" if is_synthetic else title
+
+
+def print_data_notices(is_synthetic: bool, advice: Sequence[str]) -> None:
+    """Print to standard error what a reader of the figures has to know about the data.
+
+    Args:
+        is_synthetic: whether they are of the synthetic market.
+        advice: sentences on what is doubtful about them, see `core.data.summary.advice`.
+    """
+    if is_synthetic:
+        err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
+    for sentence in advice:
+        err.print(f"[bold yellow]advice:[/] {escape(sentence)}")
+
+
+def format_interval(low: float | None, high: float | None) -> str:
+    """Return an interval as text; empty where there is none."""
+    return "" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
 
 
 Row = tuple[str, Mapping[str, float | None], Sequence[str]]

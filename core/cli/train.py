@@ -13,7 +13,7 @@ from core import console, presets
 from core.cli.data_settings import data_config
 from core.cli.options import ConfigOption, DeviceOption, choice, with_data_options
 from core.config import BalanceConfig, ClassWeights, DataConfig, Device, ModelSize, RankingMetric, TrainingConfig
-from core.console import INTERRUPTED, SYNTHETIC_NOTICE, Row
+from core.console import INTERRUPTED, Row
 from core.errors import ConfigError
 from core.files import reserved
 from core.presets import Preset
@@ -113,8 +113,8 @@ def train(
     from core.data.sources.fetch import fetch_missing
     from core.models.memory import default_size
     from core.training import class_balance
-    from core.training import run as training
     from core.training.device import resolve_device
+    from core.training.run import check_output
 
     preset = presets.load_preset(preset_name)
     torch_device = resolve_device(cast(Device, choice(device, Device, "--device")))
@@ -128,7 +128,7 @@ def train(
     recipe = recipe.model_copy(update={"balance": balance})
     job = _Job(preset, recipe, data_config(source, config_file), torch_device)
     job = _final_job(job, epochs) if final else _limited_job(job, epochs)
-    training.check_output(output_dir, overwrite)
+    check_output(output_dir, overwrite)
     fetch_missing(job.data)
     with reserved(output_dir):
         dataset = _load_dataset(job)
@@ -161,15 +161,12 @@ def _final_job(job: _Job, epochs: int | None) -> _Job:
 
 def _load_dataset(job: _Job) -> Dataset:
     """Load the data of a job, and announce the training with all that is doubtful about its data."""
-    from core.data import dataset as datasets
     from core.data import summary
+    from core.data.dataset import load_dataset, load_whole_dataset
 
-    dataset = datasets.load_dataset(job.data) if job.final_epochs is None else datasets.load_whole_dataset(job.data)
+    dataset = load_dataset(job.data) if job.final_epochs is None else load_whole_dataset(job.data)
     dataset.check_batch_size(job.config.trainer.batch_size)
-    if dataset.is_synthetic:
-        console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
-    for sentence in summary.advice(dataset):
-        console.err.print(f"[bold yellow]advice:[/] {escape(sentence)}")
+    console.print_data_notices(dataset.is_synthetic, summary.advice(dataset))
     console.err.print(
         f"{job.preset.name} on {escape(_describe_dataset(dataset))}; {_describe_model(job.config, dataset, job.device)}"
     )

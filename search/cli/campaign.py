@@ -12,7 +12,7 @@ from rich.table import Table
 from core import console
 from core.cli.options import with_data_options
 from core.config import check_name
-from core.console import INTERRUPTED, SYNTHETIC_NOTICE, Row
+from core.console import INTERRUPTED, Row
 from core.errors import ConfigError
 from search.cli.confirm import confirm_and_show
 from search.cli.options import (
@@ -162,10 +162,7 @@ def _announce(plan: CampaignPlan) -> None:
     from core.data import summary
 
     config, dataset = plan.config, plan.dataset
-    if dataset.is_synthetic:
-        console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
-    for sentence in summary.advice(dataset):
-        console.err.print(f"[bold yellow]advice:[/] {escape(sentence)}")
+    console.print_data_notices(dataset.is_synthetic, summary.advice(dataset))
     console.err.print(
         f"campaign {config.name}{' (dry run)' if config.dry_run else ''}: {config.trials} trials of up to "
         f"{config.max_epochs} epochs, model {config.model}, on {', '.join(dataset.symbol_names)}, "

@@ -164,8 +164,7 @@ def _format_value(value: float | bool | None) -> str:
 
 def _format_estimate(estimate: Estimate) -> tuple[str, str]:
     """Return a figure and its interval as texts; the interval is empty where there is none."""
-    interval = "" if estimate.low is None else f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-    return _format_value(estimate.value), escape(interval)
+    return _format_value(estimate.value), escape(console.format_interval(estimate.low, estimate.high))
 
 
 def _conclusion(verdict: Verdict) -> list[str]:
@@ -211,7 +210,7 @@ def verify(
     table = Table("", "recorded", "central 95 %", "now", "")
     inside = [verification.is_inside(figure, value) for _, figure, value in verification.figures]
     for (metric, figure, value), is_inside in zip(verification.figures, inside, strict=True):
-        interval = "" if figure.low is None else f"[{figure.low:.4f}, {figure.high:.4f}]"
+        interval = console.format_interval(figure.low, figure.high)
         verdict = ("inside" if is_inside else "outside") if verification.same_data else "other bars"
         recorded = "not defined" if figure.value is None else f"{figure.value:.4f}"
         table.add_row(metric, recorded, escape(interval), f"{value:.4f}", verdict)

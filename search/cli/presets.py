@@ -131,8 +131,8 @@ def _headline(preset: Preset) -> str:
     test = preset.provenance and preset.provenance.confirmation and preset.provenance.confirmation.test
     if not test or test.macro_f1.value is None:
         return ""
-    interval = "" if test.macro_f1.low is None else f" [{test.macro_f1.low:.4f}, {test.macro_f1.high:.4f}]"
-    return f"macro-F1 {test.macro_f1.value:.4f}{interval}"
+    interval = console.format_interval(test.macro_f1.low, test.macro_f1.high)
+    return f"macro-F1 {test.macro_f1.value:.4f} {interval}".rstrip()
 
 
 @presets_app.command(cls=Command, epilog="Example:\n\npreset-search presets show production_small")
