@@ -196,7 +196,7 @@ def _describe_model(config: TrainingConfig, dataset: Dataset, device: torch.devi
 
 def _train(job: _Job, dataset: Dataset, output_dir: Path) -> TrainingResult:
     """Train behind a progress bar that shows the score of each epoch."""
-    from core.training import run as training
+    from core.training.run import train_model
 
     config = job.config
     about = {
@@ -211,7 +211,7 @@ def _train(job: _Job, dataset: Dataset, output_dir: Path) -> TrainingResult:
             text = scores if epoch.metrics else f"training loss {epoch.train_loss:.4f}"
             bar.update(task, completed=epoch.epoch, description=f"epoch  {text}")
 
-        return training.train_model(
+        return train_model(
             config, job.data, dataset, output_dir,
             device=cast(Device, job.device.type), stop_after=job.final_epochs, about=about, on_epoch=show,
         )  # fmt: skip
