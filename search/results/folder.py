@@ -13,7 +13,7 @@ from core.errors import ConfigError
 from core.files import read_yaml, reading
 from core.presets import shipped_preset_names
 from search.config import CampaignConfig
-from search.results.records import CampaignRecord, CellRecord, ConfirmationRecord, IncumbentRecord
+from search.results.records import TRIAL_TYPES, CampaignRecord, CellRecord, ConfirmationRecord, IncumbentRecord
 from search.study.journal.file import read_committed
 from search.study.journal.records import read_records
 from search.study.trial_record import TrialRecord
@@ -237,7 +237,7 @@ class CampaignFolder:
             return read_records(lines, self.name)
 
     def read_trials(self) -> pd.DataFrame:
-        """Read the trials table, with the columns and types of `search.results.tables.TRIAL_TYPES`.
+        """Read the trials table, with the columns and types of `search.results.records.TRIAL_TYPES`.
 
         A metric that is newer than the campaign is NaN.
 
@@ -245,8 +245,6 @@ class CampaignFolder:
             ConfigError: the table is missing or damaged.
         """
         import pandas as pd
-
-        from search.results.tables import TRIAL_TYPES
 
         with reading(self.trials_table, "Resume the campaign: it writes the table again from its journal"):
             return pd.read_parquet(self.trials_table).reindex(columns=list(TRIAL_TYPES)).astype(TRIAL_TYPES)

@@ -10,9 +10,37 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from core.config import Hyperparameters
+from core.config import HYPERPARAMETER_NAMES, Hyperparameters
+from core.evaluation.metric_names import METRIC_NAMES
 from search.config import ConfirmConfig
 from search.study.trial_record import EpochRecord
+
+_FLOAT = "float64"
+DECISION_TYPES = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
+"""Pandas types of the columns that say what was decided at a rung, by name."""
+TRIAL_TYPES = {
+    "number": "int64",
+    **{name: "int64" if name == "batch_size" else _FLOAT for name in HYPERPARAMETER_NAMES},
+    "origin": "str",
+    "status": "str",
+    "epochs": "int64",
+    "value": _FLOAT,
+    "best_epoch": "Int64",
+    "attempts": "int64",
+    "reason": "str",
+    "deaths": "str",
+    "seconds": _FLOAT,
+    **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
+}
+"""Pandas types of the columns of the trials table, by name and in their order."""
+CURVE_TYPES = {
+    "number": "int64",
+    "epoch": "int64",
+    **dict.fromkeys(("value", "score", "train_loss", "learning_rate", "seconds"), _FLOAT),
+    **DECISION_TYPES,
+    **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
+}
+"""Pandas types of the columns of the curves table, by name and in their order."""
 
 
 def none_if_undefined(value: Any) -> Any:

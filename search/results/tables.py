@@ -15,7 +15,7 @@ from core.errors import ConfigError
 from core.evaluation.metric_names import METRIC_NAMES
 from core.files import reading, write_table
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, CampaignFolder
-from search.results.records import RankedTrial
+from search.results.records import CURVE_TYPES, DECISION_TYPES, TRIAL_TYPES, RankedTrial
 from search.storage.filesystem import Storage
 from search.study.trial_record import COMPLETE, FAILED, INTERRUPTED, TrialRecord
 
@@ -61,36 +61,11 @@ def make_curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
             "train_loss": epoch.train_loss,
             "learning_rate": epoch.learning_rate,
             "seconds": epoch.seconds,
-            **{name: getattr(epoch.decision, name, None) for name in _DECISION_TYPES},
+            **{name: getattr(epoch.decision, name, None) for name in DECISION_TYPES},
             **{f"val_{name}": epoch.metrics.get(name) for name in METRIC_NAMES},
         }
         for _, epoch in sorted(trial.epochs.items())
     ]
-
-
-_FLOAT = "float64"
-_DECISION_TYPES = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "Int64"}
-TRIAL_TYPES = {
-    "number": "int64",
-    **{name: "int64" if name == "batch_size" else _FLOAT for name in HYPERPARAMETER_NAMES},
-    "origin": "str",
-    "status": "str",
-    "epochs": "int64",
-    "value": _FLOAT,
-    "best_epoch": "Int64",
-    "attempts": "int64",
-    "reason": "str",
-    "deaths": "str",
-    "seconds": _FLOAT,
-    **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
-}
-CURVE_TYPES = {
-    "number": "int64",
-    "epoch": "int64",
-    **dict.fromkeys(("value", "score", "train_loss", "learning_rate", "seconds"), _FLOAT),
-    **_DECISION_TYPES,
-    **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
-}
 
 
 def make_trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
@@ -100,7 +75,7 @@ def make_trials_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
         trials: records of all trials of the campaign.
 
     Returns:
-        a table with the columns and types of `TRIAL_TYPES`.
+        a table with the columns and types of `search.results.records.TRIAL_TYPES`.
     """
     rows = [make_trial_row(trial) for trial in sorted(trials, key=lambda trial: trial.number)]
     return pd.DataFrame(rows, columns=list(TRIAL_TYPES)).astype(TRIAL_TYPES)
@@ -113,7 +88,7 @@ def make_curves_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
         trials: records of all trials of the campaign.
 
     Returns:
-        a table with the columns and types of `CURVE_TYPES`.
+        a table with the columns and types of `search.results.records.CURVE_TYPES`.
     """
     rows = [row for trial in sorted(trials, key=lambda trial: trial.number) for row in make_curve_rows(trial)]
     return pd.DataFrame(rows, columns=list(CURVE_TYPES)).astype(CURVE_TYPES)
