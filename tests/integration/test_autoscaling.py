@@ -75,12 +75,12 @@ def test_a_cluster_grows_from_zero_with_a_campaign_and_back(tmp_path: Path) -> N
         assert _raylets(folder) == 1
         command = [sys.executable, "-m", "search", "run", file, "--address", f"127.0.0.1:{PORT}"]
         most = 0
-        with (folder / "said").open("w+") as said:
-            process = subprocess.Popen(command, cwd=folder, env=environ, stdout=said, stderr=subprocess.STDOUT)
+        with (folder / "output").open("w+") as output:
+            process = subprocess.Popen(command, cwd=folder, env=environ, stdout=output, stderr=subprocess.STDOUT)
             while process.poll() is None:
                 most = max(most, _raylets(folder))
                 time.sleep(0.5)
-            assert process.returncode == 0, (folder / "said").read_text()
+            assert process.returncode == 0, (folder / "output").read_text()
         deadline = time.monotonic() + HANG_SECONDS
         while _raylets(folder) > 1 and time.monotonic() < deadline:
             time.sleep(0.5)

@@ -81,8 +81,8 @@ def test_twenty_drivers_killed_and_each_trial_is_there_once(tmp_path: Path) -> N
             if kills % 2:  # half of the time, what it leaves behind is still there when the next one starts
                 kill(processes_of(folder))
         with _start(folder) as process:
-            told, _ = process.communicate(timeout=HANG_SECONDS)
-            assert process.returncode == 0, told
+            output, _ = process.communicate(timeout=HANG_SECONDS)
+            assert process.returncode == 0, output
         logs = _check(folder)
     assert kills == 20, "the campaign was over too soon: it proves nothing"
     assert any(log.attempts > 1 for log in logs)
@@ -100,8 +100,8 @@ def test_twenty_trial_processes_killed_and_each_trial_is_there_once(tmp_path: Pa
             if running:
                 kill([rng.choice(running)])
                 kills += 1
-        told, _ = process.communicate(timeout=HANG_SECONDS)
-        assert process.returncode == 0, told
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+        assert process.returncode == 0, output
         logs = _check(folder)
     assert kills == 20, "the campaign was over too soon: it proves nothing"
     assert any(log.attempts > 1 for log in logs)

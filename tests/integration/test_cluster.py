@@ -37,10 +37,10 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _refused(folder: Path, address: str, **changes: Any) -> str:
     process = _run(folder, address, **changes)
-    said, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 2, said
+    output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 2, output
     assert not (folder / "results" / "c").exists()
-    (line,) = [line for line in said.splitlines() if line.startswith("error:")]
+    (line,) = [line for line in output.splitlines() if line.startswith("error:")]
     return line
 
 
@@ -66,8 +66,8 @@ def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path
         tiny_campaign.wait_for(tiny_campaign.journal(folder), "result", 2, process)
         # Only the raylet: what it had started lives on, as on a machine that the network has lost.
         os.kill(_with_a_trial(raylets.pids[1:]), how)
-        said, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 0, said
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0, output
     logs = tiny_campaign.read_trials(folder)
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
@@ -89,9 +89,9 @@ def test_nodes_that_would_spoil_a_campaign_are_named_before_it_begins(tmp_path: 
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: optuna\nVersion: 4.0.0\n")
     skewed = {"num_cpus": 1, "env": {"PYTHONPATH": f"{other.parent}{os.pathsep}{Path.cwd()}"}}
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 1}, skewed) as raylets:
-        said = _refused(folder, raylets.address)
-        assert "has optuna 4.0.0 (the driver has" in said
-        assert "Install the same wheel and constraints on every node" in said
+        output = _refused(folder, raylets.address)
+        assert "has optuna 4.0.0 (the driver has" in output
+        assert "Install the same wheel and constraints on every node" in output
         no_data = {"symbols": ["NOSUCH"], "offline": True, "store": "nowhere"}
         assert "nowhere" in _refused(folder, raylets.address, data=no_data)
         assert "room for a trial of 64 CPU" in _refused(folder, raylets.address, cpus_per_trial=64)
@@ -113,11 +113,11 @@ def test_a_storage_that_is_not_shared_is_found_out_before_the_first_trial(tmp_pa
             for line in node.stdout:
                 if b"Ray runtime started" in line:
                     break
-            said = _refused(folder, raylets.address, storage=str(storage))
+            output = _refused(folder, raylets.address, storage=str(storage))
             node.kill()
-    assert "does not see what" in said
-    assert "it is not shared" in said
-    assert "storage: s3://" in said
+    assert "does not see what" in output
+    assert "it is not shared" in output
+    assert "storage: s3://" in output
 
 
 @pytest.mark.slow
@@ -126,9 +126,9 @@ def test_who_has_not_the_clusters_token_is_not_let_in(tmp_path: Path, monkeypatc
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 1}) as raylets:
         monkeypatch.setenv("RAY_AUTH_TOKEN", "b" * 64)
-        said = _refused(folder, raylets.address)
-    assert "RAY_AUTH_MODE=token" in said
-    assert "bbbb" not in said
+        output = _refused(folder, raylets.address)
+    assert "RAY_AUTH_MODE=token" in output
+    assert "bbbb" not in output
 
 
 def test_an_address_where_no_cluster_answers_is_an_error_in_one_line(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_pa
         subprocess.run(
             stop, cwd=folder, env=_environment(folder), check=True, capture_output=True, timeout=HANG_SECONDS
         )
-        said, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 130, said
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 130, output
     assert not tiny_campaign.journal(folder).parent.exists()  # of what was never begun nothing is kept, there or here
     assert not [path for path in storage.rglob("record/*") if path.is_file()]
 

@@ -86,8 +86,8 @@ def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed
         shutil.copy(folder / "killed" / NAME / MANIFEST_FILE, folder)
         _wait(folder, "killed", 12, process)
         shutil.copytree(folder / "killed" / NAME / CELLS, folder / "cells")
-        told, _ = process.communicate(timeout=HANG_SECONDS)
-        assert process.returncode == 0, told
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+        assert process.returncode == 0, output
     _run(folder, "confirm", NAME, "--results", "whole")
     one, other = (folder / root / NAME for root in ("whole", "killed"))
     assert (one / VERDICT_FILE).read_bytes() == (other / VERDICT_FILE).read_bytes()
@@ -136,8 +136,8 @@ def test_what_was_trained_is_kept_when_it_is_ended_by_hand(folder: Path, how: st
             assert "was asked to stop" in _run(folder, "stop", NAME, "--results", how)
         else:
             process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
-        told, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 130, told
-    assert f"Finished trainings are kept. next: preset-search confirm small --results {how}" in told
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 130, output
+    assert f"Finished trainings are kept. next: preset-search confirm small --results {how}" in output
     assert _done(folder, how)
     assert not (folder / how / NAME / VERDICT_FILE).exists()

@@ -73,17 +73,17 @@ def test_a_node_that_is_cut_off_for_a_minute_costs_no_trial(tmp_path: Path) -> N
                 _inside(network, *command), env=environ, check=True, capture_output=True, timeout=HANG_SECONDS
             )
         run = [sys.executable, "-m", "search", "run", file, "--address", f"{HEAD}:6379"]
-        with (folder / "said").open("w+") as said:
+        with (folder / "output").open("w+") as output:
             process = subprocess.Popen(
-                _inside(here, *run), cwd=folder, env=environ, stdout=said, stderr=subprocess.STDOUT
+                _inside(here, *run), cwd=folder, env=environ, stdout=output, stderr=subprocess.STDOUT
             )
             tiny_campaign.wait_for(tiny_campaign.journal(folder), "result", 4, process)
             subprocess.run(["ip", "-n", here, "link", "set", f"v{here}", "down"], check=True)
             time.sleep(CUT_SECONDS)
             subprocess.run(["ip", "-n", here, "link", "set", f"v{here}", "up"], check=True)
             process.wait(timeout=HANG_SECONDS)
-        told = (folder / "said").read_text()
-    assert process.returncode == 0, told
+        output = (folder / "output").read_text()
+    assert process.returncode == 0, output
     logs = tiny_campaign.read_trials(tmp_path)
     assert [log.number for log in logs] == list(range(TRIALS))
     assert {log.outcome for log in logs} <= {"complete", "stopped"}

@@ -107,25 +107,25 @@ def test_trials_are_stopped_as_asha_must_by_hand(campaign: tuple[Path, str]) -> 
 
 
 def test_the_outcome_names_winner_incumbent_majority_paths_and_the_next_command(campaign: tuple[Path, str]) -> None:
-    folder, told = campaign
+    folder, output = campaign
     for part in ("winner: trial #", "incumbent: production_small", "majority class", "SYNTHETIC", "not confirmed"):
-        assert part in told
+        assert part in output
     names = ("campaign.yaml", "journal.log", "trials.parquet", "curves.parquet", "summary.json", "predictions.parquet")
     for name in (*names, "returns.parquet"):
-        assert f"wrote results/tiny/{name}" in told
+        assert f"wrote results/tiny/{name}" in output
         assert (folder / name).is_file()
-    assert "next: preset-search confirm tiny\nthen: preset-search export tiny --as tiny" in told
+    assert "next: preset-search confirm tiny\nthen: preset-search export tiny --as tiny" in output
 
 
 def test_the_summary_holds_what_was_printed(campaign: tuple[Path, str]) -> None:
-    folder, told = campaign
+    folder, output = campaign
     summary = json.loads((folder / SUMMARY_FILE).read_text())
     row = tables.find_winner(CampaignFolder(folder).read_trials())
     assert row is not None
     assert summary["winner"]["number"] == row["number"]
     assert summary["incumbent"]["epochs"] == 2
     for value in (row["value"], summary["incumbent"]["val"]["macro_f1"], summary["majority"]["val"]["macro_f1"]):
-        assert f"{value:.4f}" in told
+        assert f"{value:.4f}" in output
 
 
 def test_the_campaigns_settings_are_resolved_on_file(campaign: tuple[Path, str]) -> None:
@@ -163,8 +163,8 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
 
 
 def test_every_proposal_can_be_made_again(campaign: tuple[Path, str]) -> None:
-    told = _run(campaign[0].parents[1], "replay", "tiny").stdout
-    assert "6 of 6 proposals are equal to the last bit" in told
+    output = _run(campaign[0].parents[1], "replay", "tiny").stdout
+    assert "6 of 6 proposals are equal to the last bit" in output
 
 
 def test_the_predictions_are_those_of_the_full_fidelity_trials(campaign: tuple[Path, str]) -> None:
@@ -203,9 +203,9 @@ def test_ctrl_c_keeps_what_was_learned_and_the_campaign_goes_on(folder: Path) ->
     with _start(folder, "run", "stopped.yaml") as process:
         _wait_for_results(path / JOURNAL_FILE, 3, process)
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 130, told
-    assert "next: preset-search resume stopped" in told
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 130, output
+    assert "next: preset-search resume stopped" in output
     assert json.loads((path / SUMMARY_FILE).read_text())["ended_by"] == "interrupted"
     assert left_after(folder) == []
     before = (path / JOURNAL_FILE).read_bytes()
@@ -236,8 +236,8 @@ def test_a_killed_campaign_resumed_gives_the_tables_of_one_never_killed(folder: 
     _run(folder, "resume", "killed")
     _same_tables(folder / "results" / "whole", path)
     # More trials go on from there.
-    told = _run(folder, "resume", "killed", "--trials", "7").stdout
-    assert "Ended by: trials" in told
+    output = _run(folder, "resume", "killed", "--trials", "7").stdout
+    assert "Ended by: trials" in output
     assert len(CampaignFolder(path).read_trials()) == 7
 
 
@@ -257,9 +257,9 @@ def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path
         assert second.returncode == 2
         assert "is being run by another process" in second.stderr
         assert "was asked to stop" in _run(folder, "stop", "asked").stdout
-        told, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 0, told
-    assert "Stopped. next: preset-search resume asked" in told
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0, output
+    assert "Stopped. next: preset-search resume asked" in output
     _run(folder, "resume", "asked")
     assert len(CampaignFolder(path).read_trials()) == 6
     assert not (path / STOP_FILE).exists()
@@ -275,8 +275,8 @@ def test_trials_and_an_incumbent_whose_processes_are_killed_go_on(folder: Path) 
         hurt = trial_processes_of(folder)
         kinds = {process.cmdline()[0].split(".")[0].split("::")[1].strip() for process in hurt}
         kill(hurt)
-        told, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 0, told
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0, output
     trials = CampaignFolder(path).read_trials()
     assert trials["number"].tolist() == list(range(6))
     assert set(trials["status"]) <= {COMPLETE, STOPPED}

@@ -47,9 +47,9 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
                 break
         time.sleep(6)  # long enough to be tried, and found away, once more
         tunnel.open()
-        said, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 0, said
-    assert "The storage is available again." in said
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0, output
+    assert "The storage is available again." in output
     logs = tiny_campaign.read_trials(folder)
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert [log.number for log in logs] == [0, 1, 2]
@@ -75,8 +75,8 @@ def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> 
     shutil.rmtree(tmp_path / "results")
     with owned(tmp_path) as folder:
         process = _start(folder, "resume", "c", "--storage", str(storage))
-        said, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 0, said
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0, output
     logs = tiny_campaign.read_trials(tmp_path)
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
@@ -90,21 +90,21 @@ def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path)
     confirm = ("confirm", "c", "--top", "1", "--seeds", "1", "--folds", "3")
     cells = storage / "c" / "record" / CELLS
     with owned(tmp_path) as folder:
-        said, _ = _start(folder, "run", file).communicate(timeout=HANG_SECONDS)
+        output, _ = _start(folder, "run", file).communicate(timeout=HANG_SECONDS)
         process = _start(folder, *confirm)
         while not list(cells.glob("*/row.json")):
-            assert process.poll() is None, said
+            assert process.poll() is None, output
             time.sleep(0.1)
         process.kill()
         process.communicate()
     done = len(list(cells.glob("*/row.json")))
     shutil.rmtree(tmp_path / "results")
     with owned(tmp_path) as folder:
-        said, _ = _start(folder, "resume", "c", "--storage", str(storage)).communicate(timeout=HANG_SECONDS)
-        assert len(list((folder / "results" / "c" / CELLS).glob("*/row.json"))) == done, said
+        output, _ = _start(folder, "resume", "c", "--storage", str(storage)).communicate(timeout=HANG_SECONDS)
+        assert len(list((folder / "results" / "c" / CELLS).glob("*/row.json"))) == done, output
         process = _start(folder, *confirm)
-        said, _ = process.communicate(timeout=HANG_SECONDS)
-    assert process.returncode == 0, said
+        output, _ = process.communicate(timeout=HANG_SECONDS)
+    assert process.returncode == 0, output
     for path in (tmp_path / "results" / "c").iterdir():
         assert (storage / "c" / "record" / path.name).read_bytes() == path.read_bytes()
     assert not list(cells.glob("*/*"))
@@ -119,10 +119,10 @@ def test_of_two_drivers_the_one_that_came_later_goes_on(tmp_path: Path) -> None:
         tiny_campaign.wait_for(journal, "result", 2, first)
         second = _start(folder, "resume", "c", "--storage", str(storage), "--results", "elsewhere")
         lost, _ = first.communicate(timeout=HANG_SECONDS)
-        said, _ = second.communicate(timeout=HANG_SECONDS)
+        output, _ = second.communicate(timeout=HANG_SECONDS)
     assert first.returncode == 2, lost
     assert "error: Campaign c was taken over by another driver; this one stops." in lost
-    assert second.returncode == 0, said
+    assert second.returncode == 0, output
     logs = study.read_trials(study.load_study(folder / "elsewhere" / "c" / JOURNAL_FILE, "c"))
     assert [log.number for log in logs] == list(range(6))
     assert {log.outcome for log in logs} == {"complete"}
