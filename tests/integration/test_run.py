@@ -120,11 +120,11 @@ def test_the_outcome_names_winner_incumbent_majority_paths_and_the_next_command(
 def test_the_summary_holds_what_was_printed(campaign: tuple[Path, str]) -> None:
     folder, output = campaign
     summary = json.loads((folder / SUMMARY_FILE).read_text())
-    row = tables.find_winner(CampaignFolder(folder).read_trials())
-    assert row is not None
-    assert summary["winner"]["number"] == row["number"]
+    winner = tables.find_winner(CampaignFolder(folder).read_trials())
+    assert winner is not None
+    assert summary["winner"]["number"] == winner.number
     assert summary["incumbent"]["epochs"] == 2
-    for value in (row["value"], summary["incumbent"]["val"]["macro_f1"], summary["majority"]["val"]["macro_f1"]):
+    for value in (winner.value, summary["incumbent"]["val"]["macro_f1"], summary["majority"]["val"]["macro_f1"]):
         assert f"{value:.4f}" in output
 
 
@@ -145,10 +145,10 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
     folder = campaign[0].parents[1]
     assert "not confirmed" in _run(folder, "export", "tiny", "--as", "tiny").stdout
     path = folder / "presets" / "tiny.yaml"
-    row = tables.find_winner(CampaignFolder(campaign[0]).read_trials())
-    assert row is not None
+    winner = tables.find_winner(CampaignFolder(campaign[0]).read_trials())
+    assert winner is not None
     loaded = presets.load_preset(str(path))
-    assert loaded.hyperparameters.model_dump() == {name: row[name] for name in HYPERPARAMETER_NAMES}
+    assert loaded.hyperparameters == winner.hyperparameters
     text = path.read_bytes()
     _run(folder, "export", "tiny", "--as", "tiny")
     assert path.read_bytes() == text
@@ -158,7 +158,7 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
         mode="json"
     )
     report = json.loads((folder / "out" / "metrics.json").read_text())
-    assert report["training"]["trainer"]["learning_rate"] == row["learning_rate"]
+    assert report["training"]["trainer"]["learning_rate"] == winner.hyperparameters.learning_rate
     assert len(report["history"]) == 2
 
 
