@@ -218,6 +218,49 @@ class TrainedModel:
         )
 
 
+@dataclass(frozen=True)
+class NewestBar:
+    """The newest bar of a symbol, and why it may have no prediction.
+
+    Attributes:
+        symbol: name of the symbol.
+        opened: when its newest bar opens, in microseconds since 1970.
+        unpredicted: number of its newest bars at which no whole window ends: 0 if the newest bar has a prediction.
+        since_gap: number of its bars since the last missing bar, or since its first bar if none is missing.
+        has_gap: whether a bar is missing before those.
+    """
+
+    symbol: str
+    opened: int
+    unpredicted: int
+    since_gap: int
+    has_gap: bool
+
+
+def find_newest_bars(market: Market) -> list[NewestBar]:
+    """Find the newest bar of each symbol, and how many of its newest bars have no prediction.
+
+    A window must not cross a missing bar, and features need bars before it, so after each missing bar many bars have no
+    prediction.
+
+    Args:
+        market: bars with their features, as they were handed to `TrainedModel.predict`.
+    """
+    return [_newest_bar(rows, market.span.bar) for rows in market.symbols]
+
+
+def _newest_bar(rows: SymbolData, bar: int) -> NewestBar:
+    predicted, gaps = np.flatnonzero(rows.window_ok), np.flatnonzero(np.diff(rows.timestamps) > bar)
+    count = len(rows.timestamps)
+    return NewestBar(
+        symbol=rows.symbol,
+        opened=int(rows.timestamps[-1]),
+        unpredicted=count - 1 - int(predicted[-1]) if len(predicted) else count,
+        since_gap=count - 1 - int(gaps[-1]) if len(gaps) else count,
+        has_gap=len(gaps) > 0,
+    )
+
+
 def _inside(timestamps: np.ndarray, border: Sequence[int]) -> np.ndarray:
     """Return which instants lie in [start, stop), bool `[N]`."""
     return np.asarray((timestamps >= border[0]) & (timestamps < border[1]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,8 +22,11 @@ from core.files import check_writable, writing
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.inference import TrainedModel
+    from core.inference import NewestBar, TrainedModel
 
+NO_NEWEST_CALL = 3
+"""Exit code where the newest bar of a symbol has no call."""
+_TIME = "%Y-%m-%d %H:%M:%S"
 PREDICT_EPILOG = (
     "Examples:\n\n"
     "preset-train predict checkpoints/btc/checkpoint.pt --data data/binance_BTCUSDT_5m.parquet\n\n"
@@ -41,10 +46,13 @@ def predict(
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
 ) -> None:
-    """Write calibrated probabilities of SELL, HOLD and BUY for every bar, from bars like those of the training."""
+    """Write calibrated probabilities of SELL, HOLD and BUY for every bar, from bars like those of the training.
+
+    The exit code is 3 if the newest bar of a symbol has no call, because bars are missing shortly before it.
+    """
     from core.data.sources.fetch import fetch_missing
     from core.data.sources.reader import read_market
-    from core.inference import TrainedModel
+    from core.inference import TrainedModel, find_newest_bars
     from core.training.device import resolve_device
     from core.training.run import CHECKPOINT_FILE
 
@@ -66,8 +74,15 @@ def predict(
             table.to_parquet(temporary, index=False)
         else:
             table.to_csv(temporary, index=False)
-    _show_newest(table, trained)
+    newest_bars = find_newest_bars(market)
+    _show_newest_calls(table, newest_bars)
+    _show_notes(table, trained)
     console.out.print(f"wrote {escape(str(output))}")
+    missing = [bar for bar in newest_bars if bar.unpredicted > 0]
+    for bar in missing:
+        console.out.print(f"[bold red]No call:[/] {escape(_explain_missing_call(bar))}")
+    if missing:
+        raise typer.Exit(NO_NEWEST_CALL)
 
 
 def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Path | None) -> DataConfig:
@@ -90,15 +105,36 @@ def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Pa
     return data_config({**settings, **fixed}, file)
 
 
-def _show_newest(table: pd.DataFrame, trained: TrainedModel) -> None:
-    """Print the newest prediction of each symbol, and what to know about all of them."""
-    newest = Table(title="Newest bar of each symbol", title_justify="left")
-    for heading in ("symbol", "bar opened", "SELL", "HOLD", "BUY", "call"):
-        newest.add_column(heading)
-    for row in table.groupby("symbol").tail(1).to_dict("records"):
-        probabilities = [f"{row[name]:.3f}" for name in ("sell", "hold", "buy")]
-        newest.add_row(escape(row["symbol"]), f"{row['timestamp']:%Y-%m-%d %H:%M:%S}", *probabilities, row["call"])
-    console.out.print(newest)
+def _explain_missing_call(bar: NewestBar) -> str:
+    """Return a sentence on why the newest bar of a symbol has no call."""
+    newest = "The newest bar" if bar.unpredicted == 1 else f"The newest {bar.unpredicted} bars"
+    reason = (
+        f"a bar is missing {bar.since_gap} bars before the end, and windows and features do not reach across it"
+        if bar.has_gap
+        else f"windows and features need more than its {bar.since_gap} bars"
+    )
+    return f"{newest} of {bar.symbol} cannot be predicted: {reason}."
+
+
+def _show_newest_calls(table: pd.DataFrame, newest_bars: Sequence[NewestBar]) -> None:
+    """Print the newest call of each symbol beside its newest bar, which may be a later one."""
+    newest_calls = {row["symbol"]: row for row in table.groupby("symbol").tail(1).to_dict("records")}
+    shown = Table(title="Newest call of each symbol", title_justify="left")
+    for heading in ("symbol", "newest bar", "call at bar", "SELL", "HOLD", "BUY", "call"):
+        shown.add_column(heading)
+    for bar in newest_bars:
+        opened = f"{datetime.fromtimestamp(bar.opened / 1e6, UTC):{_TIME}}"
+        row = newest_calls.get(bar.symbol)
+        cells = ["none", "", "", "", ""]
+        if row is not None:
+            probabilities = [f"{row[name]:.3f}" for name in ("sell", "hold", "buy")]
+            cells = [f"{row['timestamp']:{_TIME}}", *probabilities, row["call"]]
+        shown.add_row(escape(bar.symbol), opened, *cells)
+    console.out.print(shown)
+
+
+def _show_notes(table: pd.DataFrame, trained: TrainedModel) -> None:
+    """Print what a reader of the predictions has to know about all of them."""
     kind = "calibrated on val" if trained.calibration else "not calibrated: nothing was held out"
     console.out.print(
         f"{len(table)} bars. Probabilities are {kind}. Calls are those that the metrics judge: the class with the "

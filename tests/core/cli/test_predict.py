@@ -61,3 +61,35 @@ def test_predictions_are_read_as_the_training_read_its_bars(run: Run) -> None:
     # Neither interval nor window nor horizon are said again.
     assert run("predict out --symbols AAA --store . --offline") == 0
     assert len(pd.read_parquet("predictions.parquet")) > 3000
+
+
+def test_a_newest_bar_without_a_call_is_named_with_the_reason_and_exit_code_3(run: Run) -> None:
+    frame = random_bars(4100, interval="15m", symbol="AAA").frame
+    frame.to_parquet("binance_AAA_15m.parquet")
+    line = "--preset quick_experiment --data binance_AAA_15m.parquet --window 8 --horizon 2 --epochs 1 --output-dir out"
+    assert run(line) == 0
+    assert run("predict out --data binance_AAA_15m.parquet") == 0
+    assert "No call" not in run.out
+    newest_call = pd.read_parquet("predictions.parquet")["timestamp"].iloc[-1]
+
+    frame.drop(index=frame.index[-100]).to_parquet("binance_AAA_15m.parquet")
+    assert run("predict out --data binance_AAA_15m.parquet --overwrite") == 3
+    calls = pd.read_parquet("predictions.parquet")["timestamp"]
+    assert calls.iloc[-1] == newest_call - 99 * pd.Timedelta("15min")  # the last bar before the missing one
+    (row,) = (line.split("│") for line in run.out.splitlines() if line.startswith("│ AAA"))
+    assert [cell.strip() for cell in row[2:4]] == [
+        f"{time:%Y-%m-%d %H:%M:%S}" for time in (newest_call, calls.iloc[-1])
+    ]
+    assert "No call: The newest 98 bars of AAA cannot be predicted: a bar is missing 98 bars before the end" in run.out
+
+
+def test_a_symbol_with_too_few_bars_for_a_call_is_named(run: Run) -> None:
+    for symbol, rows in (("AAA", 4100), ("BBB", 4100)):
+        random_bars(rows, interval="15m", symbol=symbol).frame.to_parquet(f"binance_{symbol}_15m.parquet")
+    files = "binance_AAA_15m.parquet binance_BBB_15m.parquet"
+    assert run(f"--preset quick_experiment --data {files} --window 8 --horizon 2 --epochs 1 --output-dir out") == 0
+    frame = pd.read_parquet("binance_BBB_15m.parquet")
+    frame.drop(index=frame.index[range(100, 4000, 100)]).to_parquet("binance_BBB_15m.parquet")
+    assert run(f"predict out --data {files}") == 3
+    assert "none" in next(line for line in run.out.splitlines() if line.startswith("│ BBB"))
+    assert "bars of BBB cannot be predicted" in run.out
