@@ -63,6 +63,8 @@ _Check = tuple[np.ndarray, str, str]
 """Which rows are damaged, bool `[T]`; what is wrong with them; the remedy."""
 _REMOVE = "Remove the row: gaps are legal"
 _CORRECT = "Correct the row"
+_ROUNDING = 1e-9
+"""Difference, relative to the values, that rounding may make."""
 
 
 def _checks(frame: pd.DataFrame, bar: int) -> Iterator[_Check]:
@@ -82,7 +84,9 @@ def _checks(frame: pd.DataFrame, bar: int) -> Iterator[_Check]:
             yield (frame[name] <= 0).to_numpy(), f"has a non-positive {name}", _REMOVE
     if set(PRICES) <= set(frame.columns):
         body = frame[["open", "close"]]
-        impossible = (frame["high"] < body.max(axis=1)) | (frame["low"] > body.min(axis=1))
+        # Prices that were computed, such as adjusted ones, are equal only up to rounding.
+        too_low = frame["high"] < body.max(axis=1) * (1 - _ROUNDING)
+        impossible = too_low | (frame["low"] > body.min(axis=1) * (1 + _ROUNDING))
         yield impossible.to_numpy(), "has open or close outside low to high", "Correct or remove the row"
     if "volume" in frame:
         yield (frame["volume"] < 0).to_numpy(), "has a negative volume", _CORRECT
@@ -97,7 +101,7 @@ def _flow_checks(frame: pd.DataFrame) -> Iterator[_Check]:
     for part, whole in (("taker_buy_base", "volume"), ("taker_buy_quote", "quote_volume")):
         if part in frame and whole in frame:
             # Exchanges round both to a few digits.
-            more = (frame[part] > frame[whole] * (1 + 1e-9) + 1e-9).to_numpy()
+            more = (frame[part] > frame[whole] * (1 + _ROUNDING) + _ROUNDING).to_numpy()
             yield more, f"has more {part} than {whole}", _CORRECT
 
 

@@ -82,7 +82,7 @@ def _garman_klass(bars: Columns) -> Array:
 
 
 def _rogers_satchell(bars: Columns) -> Array:
-    """Estimate the variance of each bar; never negative: high is above, and low below, both open and close."""
+    """Estimate the variance of each bar; negative by rounding at most: high is above, low below, open and close."""
     opened, high, low, close = (np.log(bars[name]) for name in OHLC)
     return np.asarray((high - close) * (high - opened) + (low - close) * (low - opened))
 
@@ -95,7 +95,7 @@ def _range_volatility(
         f"log of the one-bar volatility estimated from the candles of {span} bars",
         source,
         span - 1,
-        lambda bars: log_move(np.sqrt(mean(variance(bars), span))),
+        lambda bars: log_move(np.sqrt(np.maximum(mean(variance(bars), span), 0.0))),
         needs,
     )
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from core.config import DataConfig, SyntheticConfig
 from core.data.file_format import SECOND
+from core.data.market import bars_market
 from core.data.validation import find_problems
 from tests.helpers import market
 
@@ -57,3 +61,24 @@ def test_levels_may_share_a_price_and_be_empty() -> None:
     frame.loc[1, "bid_px_2"] = frame.loc[1, "bid_px_1"]
     frame.loc[1, ["bid_sz_2", "ask_sz_1"]] = 0.0
     assert find_problems(frame, SECOND) == []
+
+
+def _bars(factor: float) -> pd.DataFrame:
+    """Bars that open at the low and close at the high, but for a low above and a high below them by a factor."""
+    frame = market.random_bars(300).frame
+    frame["open"], frame["close"] = 100.0, 101.0
+    frame["low"], frame["high"] = 100.0 * (1 + factor), 101.0 * (1 - factor)
+    return frame
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-15, 1e-10])
+def test_computed_prices_may_differ_by_rounding(factor: float) -> None:
+    bars = market.random_bars(300)
+    assert find_problems(_bars(factor), bars.bar) == []
+    made = bars_market([replace(bars, frame=_bars(factor))], DataConfig(synthetic=SyntheticConfig()))
+    assert np.isfinite(made.symbols[0].features).all()
+
+
+def test_a_high_below_the_close_by_more_than_rounding_is_refused() -> None:
+    bar = market.random_bars(300).bar
+    assert "has open or close outside low to high" in {problem.what for problem in find_problems(_bars(1e-8), bar)}
