@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,7 +97,9 @@ def fetch(
     ranges = [FetchRange(exchange, symbol, start, end) for symbol in config.symbols]
     for path in fetch_ranges(store, interval, ranges):
         console.out.print(f"wrote {escape(str(path))}")
-    console.out.print(f"next: preset-search data check {escape(str(store))}/{exchange}_*_{interval}.parquet")
+    console.out.print(
+        f"next: preset-search data check {escape(shlex.quote(str(store)))}/{exchange}_*_{interval}.parquet"
+    )
 
 
 def _files_table(reports: list[FileReport]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -50,11 +51,12 @@ def export(
     path = save_preset(preset, presets)
     status = preset.provenance.status
     console.out.print(console.plain(f"wrote {path} ({status})"))
-    flags = f"--config {CampaignFolder(root / name).config_file} --model {preset.provenance.model}"
     name_or_path = preset_name if presets == USER_FOLDER else path
-    console.out.print(
-        console.plain(f"next: preset-train --preset {name_or_path} {flags} --output-dir checkpoints/{preset_name}")
-    )
+    words = [
+        "preset-train", "--preset", name_or_path, "--config", CampaignFolder(root / name).config_file,
+        "--model", preset.provenance.model, "--output-dir", f"checkpoints/{preset_name}",
+    ]  # fmt: skip
+    console.out.print(console.plain(f"next: {shlex.join(map(str, words))}"))
     if require_certified and status != "certified":
         console.err.print(console.plain(f"{preset_name} is {status}", "bold red"))
         raise typer.Exit(NOT_CERTIFIED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,7 @@ def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: 
             raise DataError(
                 f"The store {store} has no {interval} bars of {symbol}{f' from {exchange}' if exchange else ''}",
                 f"Put <exchange>_{symbol}_{interval}.parquet there, fetch it (preset-search data fetch --symbols "
-                f"{symbol} --interval {interval} --days N), or name files with --data FILE…",
+                f"{shlex.quote(symbol)} --interval {interval} --days N), or name files with --data FILE…",
             )
         if len(candidates) > 1:
             raise DataError(

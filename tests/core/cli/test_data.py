@@ -92,11 +92,12 @@ def exchange(monkeypatch: pytest.MonkeyPatch) -> Iterator[ExchangeServer]:
 def test_fetch_fills_the_store_and_requests_nothing_a_second_time(
     tmp_path: Path, command: Command, exchange: ExchangeServer
 ) -> None:
-    args = ("data", "fetch", "--symbols", "BTCUSDT", "--days", "3", "--until", "2024-01-11", "--store", "store")
+    args = ("data", "fetch", "--symbols", "BTCUSDT", "--days", "3", "--until", "2024-01-11", "--store", "my store")
     code, output, error = command(*args)
     assert code == 0, error
-    assert "wrote store/binance_BTCUSDT_5m.parquet" in output
-    held = pd.read_parquet(tmp_path / "store" / "binance_BTCUSDT_5m.parquet")
+    assert "wrote my store/binance_BTCUSDT_5m.parquet" in output
+    assert "next: preset-search data check 'my store'/binance_*_5m.parquet" in output
+    held = pd.read_parquet(tmp_path / "my store" / "binance_BTCUSDT_5m.parquet")
     assert (held["timestamp"].iloc[0], len(held)) == (pd.Timestamp("2024-01-08", tz="UTC"), 3 * 288)
     before = exchange.counts()["klines"]
     assert command(*args)[0] == 0

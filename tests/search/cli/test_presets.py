@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,12 @@ def test_a_path_is_no_presets_name(name: str) -> None:
     done = RUN.invoke(app, ["regenerate", name])
     assert "cannot be the name of a campaign" in str(done.exception)
     assert not Path("presets").exists()
+
+
+def test_the_proposed_command_can_be_pasted_whatever_the_names_of_the_folders() -> None:
+    Path("results").rename("my results")
+    output = invoke("export", NAME, "--as", "mine", "--results", "my results", "--presets", "my presets")
+    (line,) = [line for line in output.splitlines() if line.startswith("next: ")]
+    words = shlex.split(line.removeprefix("next: "))
+    assert words[words.index("--preset") + 1] == "my presets/mine.yaml"
+    assert words[words.index("--config") + 1] == f"my results/{NAME}/campaign.yaml"
