@@ -54,7 +54,7 @@ def test_a_nested_result_arrives_flattened(seen: dict[str, Any]) -> None:
     assert seen["done"]["events"][0][1] == ["row/value"]
 
 
-def test_the_searcher_is_not_told_who_ended_a_trial(seen: dict[str, Any]) -> None:
+def test_the_searcher_does_not_learn_what_ended_a_trial(seen: dict[str, Any]) -> None:
     # So it reads the controller.
     told = {
         name: [event for event in seen[name]["events"] if event[0] == "searcher complete"]
@@ -75,7 +75,7 @@ def test_our_own_exception_looks_like_a_dead_process(seen: dict[str, Any]) -> No
     assert _names(seen["error"]).index("scheduler error") < _names(seen["error"]).index("searcher complete")
 
 
-def test_rays_asha_never_stops_what_is_no_number() -> None:
+def test_rays_asha_never_stops_a_trial_with_a_nan_metric() -> None:
     # So `search.study.asha` does.
     scheduler = ASHAScheduler(
         time_attr="epoch", metric="value", mode="max", max_t=9, grace_period=1, reduction_factor=3
@@ -89,7 +89,7 @@ def test_rays_asha_never_stops_what_is_no_number() -> None:
     assert decision == TrialScheduler.CONTINUE
 
 
-def test_rays_searcher_tells_a_stopped_trial_as_complete() -> None:
+def test_rays_searcher_reports_a_stopped_trial_as_complete() -> None:
     # So there is a fidelity policy, and the study is told by `search.study.study`.
     storage = optuna.storages.InMemoryStorage()
     searcher = OptunaSearch(

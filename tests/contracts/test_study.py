@@ -85,7 +85,7 @@ class StudyContract:
             assert (log.params, log.epochs, log.outcome) == (expected.params, expected.epochs, expected.outcome)
         assert any(log.attempts > 1 for log in pieces)
 
-    def test_the_journal_tells_all_that_was_known(self, path: Path) -> None:
+    def test_all_that_was_known_is_read_back_from_the_journal(self, path: Path) -> None:
         logs = self.run(path)
         assert read_trials(load_study(path, "c")) == logs
 
@@ -94,14 +94,14 @@ class StudyContract:
         found = replay_study(path, self.settings)
         assert (found.proposals, found.equal, found.first_difference) == (TRIALS, TRIALS, None)
 
-    def test_a_replay_tells_what_was_changed(self, path: Path) -> None:
+    def test_a_replay_finds_a_changed_value(self, path: Path) -> None:
         self.run(path)
         other = StudySettings("c", SPACE.distributions(), self.sampler, self.policy, seed=4)
         found = replay_study(path, other)
         assert found.first_difference is not None
         assert found.first_difference[0] == 0
 
-    def test_optuna_is_told_of_stopped_trials_what_the_policy_says(self, path: Path) -> None:
+    def test_a_stopped_trial_reaches_optuna_as_the_policy_says(self, path: Path) -> None:
         logs = self.run(path)
         stored = load_study(path, "c").trials
         state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "full_only": TrialState.FAIL}
@@ -132,7 +132,7 @@ class StudyContract:
         study.close()
         assert replay_study(path, self.settings).equal == 3
 
-    def test_earlier_trials_are_told_and_not_counted(self, path: Path, tmp_path: Path) -> None:
+    def test_earlier_trials_are_given_to_the_sampler_and_not_counted(self, path: Path, tmp_path: Path) -> None:
         earlier = self.run(tmp_path / "earlier.log")
         study = CampaignStudy(path, self.settings)
         study.add_earlier_trials("earlier", earlier)
@@ -190,7 +190,7 @@ def test_another_programs_journal_is_refused(tmp_path: Path) -> None:
         ({"policy": "pruned"}, "policy"),
     ],
 )
-def test_a_journal_is_not_gone_on_with_under_other_settings(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_a_journal_cannot_be_continued_with_other_settings(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     path = tmp_path / "journal.log"
     settings = StudySettings("c", SPACE.distributions(), "random", "complete", 0)
     CampaignStudy(path, settings).close()
@@ -201,7 +201,7 @@ def test_a_journal_is_not_gone_on_with_under_other_settings(tmp_path: Path, chan
     CampaignStudy(path, settings).close()
 
 
-def test_an_emptied_journal_is_no_campaign_to_resume(tmp_path: Path) -> None:
+def test_an_emptied_journal_cannot_be_resumed(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     settings = StudySettings("c", SPACE.distributions(), "random", "complete", 0)
     CampaignStudy(path, settings).close()

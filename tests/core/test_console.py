@@ -89,7 +89,7 @@ def test_a_message_loses_what_would_steer_the_terminal(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "error: [31mred]0;title 1m back . Mend it.\n"
 
 
-def test_ctrl_c_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_is_not_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run_failing(KeyboardInterrupt()) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
 

@@ -217,7 +217,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(folder: Path, tmp_path: Pat
     assert "\n" not in str(caught.value)
 
 
-def test_a_trainers_state_is_no_trained_model(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_trainers_state_is_not_a_trained_model(dataset: Dataset, tmp_path: Path) -> None:
     checkpoint.save_checkpoint(tmp_path / "state.pt", Trainer(recipe(), dataset, CPU).state_dict())
     with pytest.raises(ConfigError, match="not a complete trained model"):
         TrainedModel.load(tmp_path / "state.pt")

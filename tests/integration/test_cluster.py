@@ -57,7 +57,7 @@ def _with_a_trial(pids: list[int]) -> int:
     "how",
     [pytest.param(signal.SIGKILL, id="killed"), pytest.param(signal.SIGSTOP, id="cut off", marks=pytest.mark.slow)],
 )
-def test_the_trials_of_a_lost_node_go_on_elsewhere_and_count_once(tmp_path: Path, how: signal.Signals) -> None:
+def test_the_trials_of_a_lost_node_continue_elsewhere_and_count_once(tmp_path: Path, how: signal.Signals) -> None:
     nodes = ({"num_cpus": 0}, {"num_cpus": 2, "num_gpus": 1}, {"num_cpus": 2, "num_gpus": 1})
     with owned(tmp_path) as folder, cluster(folder, *nodes) as raylets:
         # Whoever is cut off is noticed after some seconds: trials have to take longer.
@@ -121,7 +121,7 @@ def test_a_storage_that_is_not_shared_is_found_out_before_the_first_trial(tmp_pa
 
 
 @pytest.mark.slow
-def test_who_has_not_the_clusters_token_is_not_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_clusters_token_joining_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 1}) as raylets:
@@ -137,7 +137,7 @@ def test_an_address_where_no_cluster_answers_is_an_error_in_one_line(tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_stop_is_heard_while_all_trials_wait_for_nodes_that_do_not_come(tmp_path: Path) -> None:
+def test_a_stop_request_is_obeyed_while_all_trials_wait_for_nodes(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 0}) as raylets:
         process = _run(folder, raylets.address, concurrency=2, storage=str(storage))
@@ -164,7 +164,7 @@ with session.join_cluster(sys.argv[1]) as free:
 
 
 @pytest.mark.slow
-def test_a_node_whose_gpus_are_all_in_use_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
+def test_a_node_whose_gpus_are_all_in_use_counts_as_alive(tmp_path: Path) -> None:
     with owned(tmp_path) as folder, cluster(folder, {"num_cpus": 2, "num_gpus": 1}) as raylets:
         command = [sys.executable, "-c", BUSY, raylets.address]
         done = subprocess.run(command, env=_environment(folder), capture_output=True, text=True, timeout=HANG_SECONDS)

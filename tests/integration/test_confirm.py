@@ -68,7 +68,7 @@ def _wait(folder: Path, root: str, count: int, process: subprocess.Popen[str]) -
     raise AssertionError("the confirmation did not get that far")
 
 
-def test_a_killed_confirmation_goes_on_cell_by_cell_and_ends_as_one_never_killed(folder: Path) -> None:
+def test_a_killed_confirmation_keeps_its_cells_and_ends_like_one_never_killed(folder: Path) -> None:
     with _start(folder, "killed") as process:
         _wait(folder, "killed", 4, process)
         process.kill()

@@ -257,7 +257,9 @@ def told(cluster: Cluster) -> Told:
     return Told(left, again, status, early, attached, resume, fetched)
 
 
-def test_a_campaign_goes_on_when_it_is_left_and_its_output_comes_once_over_a_cut(told: Told, cluster: Cluster) -> None:
+def test_a_detached_campaign_continues_and_its_output_arrives_once_despite_a_lost_connection(
+    told: Told, cluster: Cluster
+) -> None:
     assert "The campaign continues on the cluster. To watch it: preset-search attach tiny --address" in told.left
     lines = told.attached.splitlines()
     for beginning in ("campaign tiny: 300 trials", "#0 ", "#1 ", "Trials: ", "Stopped. next: preset-search resume"):
@@ -269,18 +271,18 @@ def test_a_campaign_goes_on_when_it_is_left_and_its_output_comes_once_over_a_cut
     assert "Running entrypoint" not in told.attached
 
 
-def test_a_running_campaign_is_not_launched_again_tells_how_far_it_is_and_is_stopped(told: Told) -> None:
+def test_a_running_campaign_is_not_launched_again_and_can_be_watched_and_stopped(told: Told) -> None:
     assert "A job of campaign tiny has not ended" in told.again
     assert "campaign tiny: running" in told.status
     assert "of 300 still to do" in told.status
     assert "these are its results so far" in told.early
 
 
-def test_what_the_head_refuses_is_told_here_with_its_exit_code(told: Told) -> None:
+def test_an_error_on_the_head_is_shown_here_with_its_exit_code(told: Told) -> None:
     assert "error: The campaign has asked for" in told.resume
 
 
-def test_results_come_home_whole_in_place_of_the_earlier_ones_and_work_here(told: Told, cluster: Cluster) -> None:
+def test_fetched_results_replace_the_earlier_ones_and_work_here(told: Told, cluster: Cluster) -> None:
     assert "wrote results/tiny" in told.fetched
     here, there = (folder / "results" / "tiny" for folder in (cluster.laptop, cluster.home))
     manifest.check_manifest(CampaignFolder(here))
@@ -315,7 +317,7 @@ def test_the_token_is_nowhere_on_the_head_but_in_its_file(told: Told, cluster: C
     assert (cluster.folder / "token").stat().st_mode & 0o077 == 0
 
 
-def test_a_stopped_campaign_goes_on_and_is_confirmed_there(told: Told, cluster: Cluster) -> None:
+def test_a_stopped_campaign_is_resumed_and_confirmed_on_the_cluster(told: Told, cluster: Cluster) -> None:
     asked = len(CampaignFolder(cluster.home / "results" / "tiny").read_trials())
     with cluster.started("resume", "tiny", "--trials", str(asked)) as process:
         assert "Ended by: trials" in _rest(process), told.resume

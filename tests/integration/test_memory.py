@@ -17,7 +17,7 @@ ROOM = 3e9
 """Bytes that Ray's own processes and the greedy trial may take together; the machine is not used up."""
 
 
-def test_a_trial_that_is_killed_for_want_of_memory_goes_on_with_fewer_beside_it(tmp_path: Path) -> None:
+def test_a_trial_that_is_killed_for_its_memory_is_restarted_beside_fewer_others(tmp_path: Path) -> None:
     memory = psutil.virtual_memory()
     threshold = 1 - (memory.available - ROOM) / memory.total
     told = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "50"}

@@ -197,7 +197,7 @@ def _wait_for_results(journal: Path, count: int, process: subprocess.Popen[str])
     raise AssertionError("the campaign did not get that far")
 
 
-def test_ctrl_c_keeps_what_was_learned_and_the_campaign_goes_on(folder: Path) -> None:
+def test_ctrl_c_keeps_all_finished_epochs_and_the_campaign_can_be_resumed(folder: Path) -> None:
     (folder / "stopped.yaml").write_text(TINY.replace("name: tiny", "name: stopped"))
     path = folder / "results" / "stopped"
     with _start(folder, "run", "stopped.yaml") as process:
@@ -266,7 +266,7 @@ def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path
 
 
 @pytest.mark.slow
-def test_trials_and_an_incumbent_whose_processes_are_killed_go_on(folder: Path) -> None:
+def test_trials_and_an_incumbent_whose_processes_are_killed_are_restarted(folder: Path) -> None:
     text = TINY.replace("name: tiny", "name: hurt").replace("incumbent_epochs: 2", "incumbent_epochs: 12")
     (folder / "hurt.yaml").write_text(text)
     path = folder / "results" / "hurt"

@@ -63,7 +63,7 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
     server.stop()
 
 
-def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> None:
+def test_a_campaign_whose_machine_is_lost_continues_on_another(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     file = tiny_campaign.write_file(tmp_path, storage=str(storage), **SOONER)
     journal = storage / "c" / "record" / JOURNAL_FILE
@@ -84,7 +84,7 @@ def test_a_campaign_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> 
     assert journal.read_bytes() == tiny_campaign.journal(tmp_path).read_bytes()
 
 
-def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path) -> None:
+def test_a_confirmation_whose_machine_is_lost_continues_on_another(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     file = tiny_campaign.write_file(tmp_path, storage=str(storage), **SOONER)
     confirm = ("confirm", "c", "--top", "1", "--seeds", "1", "--folds", "3")
@@ -110,7 +110,7 @@ def test_a_confirmation_whose_machine_is_lost_goes_on_on_another(tmp_path: Path)
     assert not list(cells.glob("*/*"))
 
 
-def test_of_two_drivers_the_one_that_came_later_goes_on(tmp_path: Path) -> None:
+def test_of_two_drivers_the_later_one_continues(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     journal = storage / "c" / "record" / JOURNAL_FILE
     with owned(tmp_path) as folder:

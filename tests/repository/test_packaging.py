@@ -23,7 +23,7 @@ def test_every_package_is_found() -> None:
     assert sorted(found) == sorted({".".join(file.parts[:-1]) for file in FILES})
 
 
-def test_every_file_that_is_no_module_is_listed() -> None:
+def test_every_file_that_is_not_a_module_is_listed() -> None:
     data = SETUPTOOLS["package-data"]
     for file in FILES:
         if file.suffix != ".py":

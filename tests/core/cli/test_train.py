@@ -57,7 +57,7 @@ def test_bars_of_several_symbols_come_from_the_store(run: Run, tmp_path: Path) -
     assert report["data_config"]["days"] == 14
 
 
-def test_a_training_stopped_by_hand_is_kept_and_said_to_be(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_stopped_by_hand_is_kept_and_marked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     train_epoch = Trainer._train_epoch
 
     def stopped_in_the_second(trainer: Trainer) -> float:

@@ -32,7 +32,7 @@ def test_a_trade_enters_at_the_next_open_and_leaves_h_bars_later() -> None:
     assert short.gross_return == pytest.approx(-gross, rel=1e-4)
 
 
-def test_calls_made_while_a_position_is_open_are_passed_over() -> None:
+def test_calls_made_while_a_position_is_open_are_ignored() -> None:
     calls = np.array([BUY, BUY, SELL, SELL, HOLD, BUY])
     assert select_trades(np.arange(6), calls, hold=3).tolist() == [0, 3]
     assert select_trades(np.arange(6), calls, hold=1).tolist() == [0, 1, 2, 3, 5]

@@ -110,7 +110,7 @@ def test_a_shipped_preset_holds_the_guides_values(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_preset_of_every_schema_loads_for_ever(path: Path) -> None:
+def test_presets_of_every_schema_version_load(path: Path) -> None:
     loaded = presets.load_preset(str(path))
     assert (loaded.schema_version, loaded.name) == (SCHEMA_VERSION, path.stem)
     assert (loaded.provenance is None) == path.stem.endswith("_guide")
@@ -155,13 +155,13 @@ def test_presets_are_found_in_the_working_folder_and_by_path(tmp_path: Path) -> 
     assert presets.preset_names() == sorted([*presets.shipped_preset_names(), "mine"])
 
 
-def test_no_file_of_the_working_folder_poses_as_a_shipped_preset(tmp_path: Path) -> None:
+def test_a_file_in_the_working_folder_never_replaces_a_shipped_preset(tmp_path: Path) -> None:
     (tmp_path / "presets").mkdir()
     _write(tmp_path / "presets" / "conservative.yaml")
     assert presets.load_preset("conservative").hyperparameters.learning_rate == 3e-5
 
 
-def test_a_file_that_bears_another_name_than_its_own_is_refused(tmp_path: Path) -> None:
+def test_a_preset_whose_file_has_another_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="production_small"):
         presets.load_preset(_write(tmp_path / "mine.yaml", name="production_small"))
 

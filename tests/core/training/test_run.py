@@ -56,7 +56,7 @@ def test_both_files_are_written_and_named(short: Dataset, tmp_path: Path) -> Non
     assert not result.interrupted
 
 
-def test_the_metrics_file_tells_all_that_a_reader_needs(short: Dataset, tmp_path: Path) -> None:
+def test_the_metrics_file_holds_all_that_a_reader_needs(short: Dataset, tmp_path: Path) -> None:
     result = _train(short, tmp_path, about={"preset": {"name": "mine"}})
     report = _report(tmp_path)
     assert report["version"] == __version__

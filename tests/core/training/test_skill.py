@@ -73,7 +73,7 @@ def test_the_quick_model_recovers_most_of_the_optimum(linear_markets: list[Linea
 
 
 @pytest.mark.parametrize(("metric", "margin"), [("direction_auc", 0.02), ("mcc", 0.04)])
-def test_on_a_linear_signal_the_network_is_no_more_than_a_margin_behind_logistic_regression(
+def test_on_a_linear_signal_the_network_is_within_a_margin_of_logistic_regression(
     linear_markets: list[LinearMarket], metric: RankingMetric, margin: float
 ) -> None:
     """The lead of logistic regression, averaged over three markets, with its paired 95 % interval.

@@ -82,7 +82,7 @@ def test_trials_without_an_outcome_count_as_running_while_a_driver_runs(root: Pa
     assert status.trials["unfinished"] == 1
 
 
-def test_before_the_first_trial_there_is_no_best(root: Path) -> None:
+def test_before_the_first_trial_no_best_value_is_shown(root: Path) -> None:
     (root / NAME / JOURNAL_FILE).unlink()
     (root / NAME / MANIFEST_FILE).unlink()
     record = CampaignStudy(root / NAME / JOURNAL_FILE, study_settings(config()))

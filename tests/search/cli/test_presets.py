@@ -85,7 +85,7 @@ def test_what_a_preset_says_is_shown_as_plain_text(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", ["../mine", "/etc/passwd", "a/b", ".", ""])
-def test_a_path_is_no_presets_name(name: str) -> None:
+def test_a_path_cannot_be_a_presets_name(name: str) -> None:
     done = RUN.invoke(app, ["export", NAME, "--as", name])
     assert "cannot be the name of a preset" in str(done.exception)
     done = RUN.invoke(app, ["regenerate", name])

@@ -50,7 +50,7 @@ def test_the_six_values_and_nothing_else_replace_the_recipes(job: TrialJob) -> N
         (RuntimeError("shapes cannot be\nmultiplied"), "failure"),
     ],
 )
-def test_running_out_of_memory_is_told_from_other_failures(error: Exception, cause: str) -> None:
+def test_running_out_of_memory_is_distinguished_from_other_failures(error: Exception, cause: str) -> None:
     failure = classify_error(error)
     assert failure.cause == cause
     assert "\n" not in failure.reason

@@ -116,7 +116,7 @@ def test_a_cell_with_a_damaged_record_is_not_finished(folder: CampaignFolder, da
     assert folder.read_cell("key") is None
 
 
-def test_a_setting_of_another_version_hinders_resuming_and_nothing_else(folder: CampaignFolder) -> None:
+def test_a_setting_of_another_version_prevents_resuming_and_nothing_else(folder: CampaignFolder) -> None:
     content = yaml.safe_load(folder.config_file.read_text())
     content["config"]["of_tomorrow"] = 1
     folder.config_file.write_text(yaml.safe_dump(content))

@@ -35,7 +35,7 @@ def test_regenerating_gives_the_same_bytes_and_reports_a_difference() -> None:
 
 
 @pytest.mark.parametrize("which", ["--all", NAME])
-def test_a_check_that_finds_no_file_of_a_campaign_is_not_green(which: str) -> None:
+def test_a_check_fails_if_it_finds_no_file_of_a_campaign(which: str) -> None:
     output = invoke("regenerate", which, "--check", code=1)
     assert f"{NAME}: no preset file in presets or {SHIPPED}" in output
     assert not Path("presets").exists()
@@ -43,7 +43,7 @@ def test_a_check_that_finds_no_file_of_a_campaign_is_not_green(which: str) -> No
     assert f"{NAME}: no preset file in mine" in invoke("regenerate", which, "--check", "--presets", "mine", code=1)
 
 
-def test_a_check_that_compared_nothing_is_not_green() -> None:
+def test_a_check_fails_if_it_compared_nothing() -> None:
     shutil.rmtree(f"results/{NAME}")
     assert "nothing was compared" in invoke("regenerate", "--all", "--check", code=1)
 
@@ -74,7 +74,7 @@ def test_a_check_looks_at_the_shipped_presets_of_the_campaigns_that_are_here(
     assert f"{shipped}/mine.yaml: differs" in invoke("regenerate", "--all", "--check", code=1)
 
 
-def test_what_is_no_concluded_campaign_is_passed_over_and_the_others_are_written() -> None:
+def test_folders_without_a_concluded_campaign_are_skipped_and_the_others_are_written() -> None:
     shutil.copytree(f"results/{NAME}", "results/backup")
     shutil.copytree(f"results/{NAME}", f"results/{NAME}.bak")
     shutil.copytree(f"results/{NAME}", "results/going-on")
@@ -89,7 +89,7 @@ def test_what_is_no_concluded_campaign_is_passed_over_and_the_others_are_written
     assert [path.name for path in Path("presets").iterdir()] == [f"{NAME}.yaml"]
 
 
-def test_a_damaged_campaign_is_told_and_the_others_are_written() -> None:
+def test_a_damaged_campaign_is_reported_and_the_others_are_written() -> None:
     shutil.copytree(f"results/{NAME}", "results/another")
     Path("results/another/trials.parquet").write_bytes(b"")
     output = invoke("regenerate", "--all", code=1)
@@ -97,7 +97,7 @@ def test_a_damaged_campaign_is_told_and_the_others_are_written() -> None:
     assert f"presets/{NAME}.yaml: written" in output
 
 
-def test_a_preset_whose_campaign_is_gone_is_told() -> None:
+def test_a_preset_without_its_campaign_is_reported() -> None:
     invoke("export", NAME, "--as", "mine")
     shutil.rmtree(f"results/{NAME}")
     assert f"presets/mine.yaml: there is no campaign {NAME}" in invoke("regenerate", "--all", "--check", code=1)
@@ -144,7 +144,7 @@ def test_a_later_campaign_of_the_same_name_and_bars_does_not_replace_the_preset_
 
 
 @pytest.mark.parametrize("name", [NAME, "mine"])
-def test_a_damaged_preset_is_told_kept_and_made_again(name: str) -> None:
+def test_a_damaged_preset_is_reported_kept_and_made_again(name: str) -> None:
     invoke("export", NAME, "--as", name)
     path = Path(f"presets/{name}.yaml")
     whole = path.read_text()

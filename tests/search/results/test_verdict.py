@@ -78,7 +78,7 @@ def test_without_a_file_there_is_no_verdict(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", "{}", "3"])
-def test_a_file_that_is_no_verdict_is_refused(tmp_path: Path, damage: str) -> None:
+def test_a_file_without_a_verdict_is_refused(tmp_path: Path, damage: str) -> None:
     (tmp_path / VERDICT_FILE).write_text(damage)
     with pytest.raises(ConfigError, match=r"verdict\.json cannot be read .*\. Restore it from a backup\.$"):
         read_verdict(tmp_path / VERDICT_FILE)

@@ -54,7 +54,7 @@ def test_rungs_survive(controllers: ControllerFactory) -> None:
     assert _whole(again, 0.55).outcome == "stopped"
 
 
-def test_open_trials_go_on_before_new_ones_are_asked(controllers: ControllerFactory) -> None:
+def test_open_trials_continue_before_new_ones_are_proposed(controllers: ControllerFactory) -> None:
     controller = controllers.open()
     for value in (0.5, 0.6):
         report_values(controller, start_trial(controller), value)
@@ -99,7 +99,7 @@ def test_how_much_an_epoch_run_again_may_differ(
     assert bool(controller.study.trials[number].differences) == differs
 
 
-def test_the_death_of_the_driver_is_no_death_of_a_trial(controllers: ControllerFactory) -> None:
+def test_the_death_of_the_driver_does_not_count_as_a_death_of_a_trial(controllers: ControllerFactory) -> None:
     for _ in range(6):
         controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, attempts=2))
         assert start_trial(controller) == 0
@@ -116,14 +116,14 @@ def test_why_a_trial_was_started_again_is_kept(controllers: ControllerFactory) -
     assert controllers.open().study.trials[number].deaths == expected
 
 
-def test_all_that_runs_goes_on_when_every_process_died(controllers: ControllerFactory) -> None:
+def test_all_running_trials_are_restarted_after_every_process_died(controllers: ControllerFactory) -> None:
     controller = controllers.open()
     numbers = [start_trial(controller), start_trial(controller)]
     controller.on_all_died(TrainingFailure("out of memory", "killed"))
     assert (list(controller.waiting), controller.running, controller.concurrency) == (numbers, set(), 1)
 
 
-def test_a_stop_is_heard_when_a_budget_is_spent_already(controllers: ControllerFactory) -> None:
+def test_a_stop_request_is_obeyed_when_a_budget_is_already_spent(controllers: ControllerFactory) -> None:
     asked = []
     controller = controllers.open(budget=Budget(trials=1), stop_requested=lambda: bool(asked))
     number = start_trial(controller)

@@ -102,7 +102,7 @@ def test_the_error_that_ends_a_campaign_gives_the_reason_and_what_helps(
     assert str(error) == f"1.pt cannot be written. {remedy}."
 
 
-def test_a_dead_process_goes_on_up_to_a_bound(controllers: ControllerFactory) -> None:
+def test_a_trial_whose_process_died_is_restarted_up_to_a_bound(controllers: ControllerFactory) -> None:
     controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, attempts=3))
     number = start_trial(controller)
     for attempt in (2, 3):
@@ -116,7 +116,7 @@ def test_a_dead_process_goes_on_up_to_a_bound(controllers: ControllerFactory) ->
     assert start_trial(controller) == 1
 
 
-def test_a_full_disk_ends_it_all_and_burns_no_trial(controllers: ControllerFactory) -> None:
+def test_a_full_disk_ends_the_campaign_and_fails_no_trial(controllers: ControllerFactory) -> None:
     controller = controllers.open()
     first, second = start_trial(controller), start_trial(controller)
     controller.on_failure(first, TrainingFailure("storage", "1.pt cannot be written (No space left on device)"))
@@ -128,7 +128,7 @@ def test_a_full_disk_ends_it_all_and_burns_no_trial(controllers: ControllerFacto
     assert [trial.deaths for trial in again.study.trials.values()] == [[], []]
 
 
-def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(controllers: ControllerFactory) -> None:
+def test_an_unavailable_storage_is_waited_for_and_fails_no_trial(controllers: ControllerFactory) -> None:
     storage = Unsteady()
     now = 0.0
     messages: list[str] = []
@@ -151,7 +151,7 @@ def test_a_storage_that_does_not_answer_is_waited_for_and_burns_no_trial(control
     ]
 
 
-def test_a_storage_that_hangs_holds_nobody(controllers: ControllerFactory) -> None:
+def test_a_storage_that_hangs_does_not_block_the_driver(controllers: ControllerFactory) -> None:
     release = threading.Event()
 
     class Hanging(Storage):
@@ -173,7 +173,7 @@ def test_a_storage_that_hangs_holds_nobody(controllers: ControllerFactory) -> No
     assert isinstance(trial, TrialRecord)
 
 
-def test_a_storage_that_hangs_is_not_waited_for_without_end(controllers: ControllerFactory) -> None:
+def test_waiting_for_a_storage_that_hangs_ends(controllers: ControllerFactory) -> None:
     now = 0.0
     controller = controllers.open()
     controller.monitor = StorageMonitor(Unsteady(), clock=lambda: now, patience=60, start=lambda _: Future())
@@ -185,7 +185,9 @@ def test_a_storage_that_hangs_is_not_waited_for_without_end(controllers: Control
     assert "has not answered for 1 min: down. Bring it up, then resume" in str(controller.failure)
 
 
-def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(controllers: ControllerFactory) -> None:
+def test_a_storage_that_stays_unavailable_ends_the_campaign_which_can_be_resumed(
+    controllers: ControllerFactory,
+) -> None:
     storage = Unsteady()
     now = 0.0
     controller = controllers.open()
@@ -201,7 +203,7 @@ def test_a_storage_that_stays_away_ends_the_campaign_which_can_be_resumed(contro
     assert start_trial(controllers.open()) == first
 
 
-def test_a_storage_that_answers_the_driver_alone_does_not_make_an_endless_loop(controllers: ControllerFactory) -> None:
+def test_a_storage_that_only_the_driver_reaches_causes_no_endless_loop(controllers: ControllerFactory) -> None:
     now = 0.0
     controller = controllers.open()
     controller.monitor = StorageMonitor(Unsteady(), clock=lambda: now, start=at_once)
@@ -216,7 +218,7 @@ def test_a_storage_that_answers_the_driver_alone_does_not_make_an_endless_loop(c
     assert controller.study.trials[0].attempts == controller.rules.attempts + 1
 
 
-def test_a_node_that_cannot_take_part_ends_it_all_and_burns_no_trial(controllers: ControllerFactory) -> None:
+def test_an_unfit_node_ends_the_campaign_and_fails_no_trial(controllers: ControllerFactory) -> None:
     controller = controllers.open()
     first = start_trial(controller)
     controller.on_failure(first, TrainingFailure("unfit node", "Node two has torch 2.0, here 2.13. Install the same."))
@@ -235,7 +237,7 @@ def test_a_failure_of_its_own_is_not_tried_again(controllers: ControllerFactory)
     assert not controller.waiting
 
 
-def test_want_of_memory_lowers_the_concurrency_and_goes_on(controllers: ControllerFactory) -> None:
+def test_running_out_of_memory_lowers_the_concurrency(controllers: ControllerFactory) -> None:
     controller = controllers.open()
     first, second = start_trial(controller), start_trial(controller)
     controller.on_failure(second, TrainingFailure("out of memory", "no room"))

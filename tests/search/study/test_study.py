@@ -42,7 +42,7 @@ def optuna_messages() -> Iterator[list[str]]:
     optuna.logging.set_verbosity(before)
 
 
-def test_optuna_talks_at_its_own_default_level(optuna_messages: list[str]) -> None:
+def test_optuna_logs_at_its_own_default_level(optuna_messages: list[str]) -> None:
     optuna.create_study()
     assert "A new study created" in optuna_messages[0]  # or the tests below would see nothing
 
@@ -52,7 +52,7 @@ def test_a_campaigns_study_is_opened_before_optuna_can_say_anything(tmp_path: Pa
     assert optuna_messages == []
 
 
-def test_a_recorded_study_is_read_replayed_copied_and_taken_over_in_silence(
+def test_reading_replaying_copying_and_taking_over_a_study_log_nothing(
     tmp_path: Path, optuna_messages: list[str]
 ) -> None:
     path = tmp_path / "journal.log"

@@ -138,7 +138,7 @@ def test_no_two_attempts_of_any_drivers_share_an_id(one: tuple[int, int], other:
     assert (ids[0] < ids[1]) == (one < other)  # later generations count on
 
 
-def test_an_assignment_tells_a_process_where_to_continue_and_is_a_copy() -> None:
+def test_an_assignment_says_where_to_continue_and_is_a_copy() -> None:
     trial = replace(trial_record(7, [0.1, 0.2]), attempts=2, generation=1)
     assignment = trial.assignment
     assert assignment == TrialAssignment(7, trial.attempt_id, 2, trial.params)

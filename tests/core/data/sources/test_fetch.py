@@ -195,7 +195,7 @@ def test_the_last_bar_of_a_file_of_unknown_origin_is_fetched_again(
     assert exchange.asked() == starts(14)
 
 
-def test_a_file_without_taker_flow_goes_on_without_it(
+def test_a_file_without_taker_flow_is_continued_without_it(
     tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient
 ) -> None:
     expected(range(10, 15), OHLCV).astype({"timestamp": "datetime64[ns, UTC]"}).to_parquet(tmp_path / NAME)
