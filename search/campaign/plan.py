@@ -26,7 +26,6 @@ from core.presets import Preset
 from search.cluster.nodes import Node, describe_this_machine
 from search.cluster.resources import TrialResources, allocate, choose_device
 from search.config import CampaignConfig, dry_run_bars
-from search.results import tables
 from search.results.folder import CampaignFolder
 from search.results.records import DataRecord
 from search.storage.filesystem import Storage
@@ -138,8 +137,8 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
         if folder.read_record().identity == plan.identity:
             ended = [trial for trial in folder.read_journal() if trial.outcome is not None]
             earlier.append((name, [trial for trial in ended if config.space.contains(trial.params)]))
-        elif (winner := tables.find_winner(folder.read_trials())) is not None:
-            first.append((f"winner of {name}", winner.hyperparameters.model_dump()))
+        elif ranked := folder.read_ranked_trials():
+            first.append((f"winner of {name}", ranked[0].hyperparameters.model_dump()))
     first += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
     distinct: list[tuple[str, dict[str, Any]]] = []
     for origin, params in first:

@@ -12,7 +12,7 @@ from core.evaluation import baselines
 from core.evaluation.report import evaluate_rows
 from core.files import write_json
 from search.campaign.plan import CampaignPlan
-from search.results import manifest, tables
+from search.results import manifest, ranking, tables
 from search.results.records import RankedTrial
 from search.study.controller import Controller
 from search.study.trial_record import COMPLETE, TrialRecord
@@ -77,7 +77,7 @@ def write_summary(
         *output_tables,
     ]
     result = CampaignSummary(
-        winner=tables.find_winner(table),
+        winner=ranking.find_winner(table),
         incumbent=incumbent,
         baselines=_evaluate_baselines(plan),
         counts={str(status): int(count) for status, count in table["status"].value_counts().items()},

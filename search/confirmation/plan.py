@@ -182,7 +182,7 @@ def plan_confirmation(
     _check_search_results(campaign)
     settings, incumbent = _agreed_settings(campaign, settings, incumbent)
     trials = campaign.folder.read_trials()
-    best_trials = tables.rank_trials(trials)[: settings.top]
+    best_trials = campaign.folder.read_ranked_trials()[: settings.top]
     if not best_trials:
         raise ConfigError(f"Campaign {name} has no full-fidelity trial to confirm", "Resume it with more --trials")
     data = data_config_of(config)

@@ -4,9 +4,9 @@ from .ledger import append_entry, earlier_overlapping, has_read_test
 from .ledger_entry import LedgerEntry, OverlappingEntry
 from .manifest import check_manifest, write_manifest
 from .predictions import INCUMBENT, probabilities_of, timestamps_of
+from .ranking import find_winner, rank_trials
 from .records import CampaignRecord, CellRecord, IncumbentRecord, RankedTrial
 from .regenerate import Regeneration, regenerate_all, regenerate_campaigns
-from .tables import find_winner, rank_trials
 from .verdict import Verdict
 
 __all__ = [

@@ -18,7 +18,7 @@ from core.presets import (
     Provenance,
     Status,
 )
-from search.results import manifest, tables
+from search.results import manifest
 from search.results.folder import CampaignFolder
 from search.results.records import CampaignRecord, RankedTrial
 from search.results.verdict import BaselineLead, Estimate, RankingLead, TestReading, Verdict
@@ -46,7 +46,7 @@ def make_preset(folder: CampaignFolder, name: str) -> Preset:
     manifest.check_manifest(folder)
     record = folder.read_record()
     verdict = folder.read_verdict()
-    trials = tables.rank_trials(folder.read_trials())
+    trials = folder.read_ranked_trials()
     if not trials:
         raise NothingToExportError(
             f"Campaign {folder.name} has no winner: no trial reached full fidelity", "Resume it with more --trials"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import check_name, parse
+from core.config import HYPERPARAMETER_NAMES, check_name, parse
 from core.errors import ConfigError
 from core.files import read_yaml, reading
 from core.presets import shipped_preset_names
@@ -16,11 +16,12 @@ from search.config import CampaignConfig
 from search.results.records import TRIAL_TYPES, CampaignRecord, CellRecord, ConfirmationRecord, IncumbentRecord
 from search.study.journal.file import read_committed
 from search.study.journal.records import read_records
-from search.study.trial_record import TrialRecord
+from search.study.trial_record import STATUSES, TrialRecord
 
 if TYPE_CHECKING:  # pandas takes longer to import than `status` and `--help` may take
     import pandas as pd
 
+    from search.results.records import RankedTrial
     from search.results.verdict import Verdict
 
 ROOT = Path("results")
@@ -51,6 +52,7 @@ BEGUN_FILE = "begun.json"
 """File in `CELLS` with the settings that the confirmation was begun with."""
 ROW_FILE = "row.json"
 """File in the folder of a finished cell with its row of the confirmation table."""
+_TRIALS_REMEDY = "Resume the campaign: it writes the table again from its journal"
 
 
 @dataclass(frozen=True)
@@ -239,15 +241,35 @@ class CampaignFolder:
     def read_trials(self) -> pd.DataFrame:
         """Read the trials table, with the columns and types of `search.results.records.TRIAL_TYPES`.
 
-        A metric that is newer than the campaign is NaN.
+        A metric or a hyperparameter that is newer than the campaign is NaN.
 
         Raises:
             ConfigError: the table is missing or damaged.
         """
         import pandas as pd
 
-        with reading(self.trials_table, "Resume the campaign: it writes the table again from its journal"):
-            return pd.read_parquet(self.trials_table).reindex(columns=list(TRIAL_TYPES)).astype(TRIAL_TYPES)
+        with reading(self.trials_table, _TRIALS_REMEDY):
+            table = pd.read_parquet(self.trials_table)
+            newer = {name for name in TRIAL_TYPES if name.startswith("val_")} | set(HYPERPARAMETER_NAMES)
+            if missing := [name for name in TRIAL_TYPES if name not in table and name not in newer]:
+                raise ValueError(f"it has no column {missing[0]}")
+            if table["number"].duplicated().any():
+                raise ValueError("it holds a trial twice")
+            if unknown := sorted(set(table["status"]) - STATUSES):
+                raise ValueError(f"it holds a trial with status {unknown[0]!r}")
+            return table.reindex(columns=list(TRIAL_TYPES)).astype(TRIAL_TYPES)
+
+    def read_ranked_trials(self) -> list[RankedTrial]:
+        """Read the full-fidelity trials from the trials table, the best first, see `search.results.ranking`.
+
+        Raises:
+            ConfigError: the table is missing or damaged.
+        """
+        from search.results.ranking import rank_trials
+
+        trials = self.read_trials()
+        with reading(self.trials_table, _TRIALS_REMEDY):
+            return rank_trials(trials)
 
     def read_curves(self) -> pd.DataFrame:
         """Read the curves table: a row for each trial and epoch.

@@ -203,15 +203,15 @@ class CellRecord(Record):
 class RankedTrial(Record):
     """A full-fidelity trial, as its row of the trials table records it."""
 
-    number: int
+    number: int = Field(ge=0)
     """Number of the trial."""
     hyperparameters: Hyperparameters
     """Its six hyperparameters."""
     value: float
     """Its ranking metric on val, at the best epoch."""
-    best_epoch: int
+    best_epoch: int = Field(ge=1)
     """The epoch that was best on val."""
-    epochs: int
+    epochs: int = Field(ge=1)
     """Number of epochs that were run."""
     row: dict[str, Any]
     """The whole row, by column."""

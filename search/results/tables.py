@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.config import HYPERPARAMETER_NAMES, Hyperparameters
+from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from core.evaluation.metric_names import METRIC_NAMES
 from core.files import reading, write_table
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, CampaignFolder
-from search.results.records import CURVE_TYPES, DECISION_TYPES, TRIAL_TYPES, RankedTrial
+from search.results.records import CURVE_TYPES, DECISION_TYPES, TRIAL_TYPES
 from search.storage.filesystem import Storage
 from search.study.trial_record import COMPLETE, FAILED, INTERRUPTED, TrialRecord
 
@@ -193,34 +193,3 @@ def _read_output(folder: CampaignFolder, storage: Storage, name: str, trial: Tri
     if rows.empty and name == PREDICTIONS_FILE:
         raise ConfigError(f"{name} of trial {number} is missing", _REMEDY)
     return rows
-
-
-def rank_trials(trials: pd.DataFrame) -> list[RankedTrial]:
-    """Return the full-fidelity trials, the best first; ties go to the lower NLL, then to the earlier trial.
-
-    Args:
-        trials: the trials table, see `make_trials_table`.
-    """
-    full_fidelity = trials[(trials["status"] == COMPLETE) & np.isfinite(trials["value"])]
-    ranked = full_fidelity.sort_values(["value", "val_nll", "number"], ascending=[False, True, True])
-    return [_ranked_trial({str(key): value for key, value in row.items()}) for row in ranked.to_dict("records")]
-
-
-def _ranked_trial(row: dict[str, Any]) -> RankedTrial:
-    return RankedTrial(
-        number=row["number"],
-        hyperparameters=Hyperparameters(**{name: row[name] for name in HYPERPARAMETER_NAMES}),
-        value=row["value"],
-        best_epoch=row["best_epoch"],
-        epochs=row["epochs"],
-        row=row,
-    )
-
-
-def find_winner(trials: pd.DataFrame) -> RankedTrial | None:
-    """Return the best full-fidelity trial; None if there is none.
-
-    Args:
-        trials: the trials table, see `make_trials_table`.
-    """
-    return next(iter(rank_trials(trials)), None)

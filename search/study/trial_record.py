@@ -10,6 +10,7 @@ from search.study.asha import Decision
 
 TrialStatus = Literal["complete", "stopped", "failed"]
 COMPLETE, STOPPED, FAILED, INTERRUPTED = "complete", "stopped", "failed", "interrupted"
+STATUSES = frozenset({COMPLETE, STOPPED, FAILED, INTERRUPTED})
 """The statuses of the trials table; a trial without a final status is interrupted."""
 _ATTEMPTS_PER_GENERATION = 1_000_000
 

@@ -19,7 +19,7 @@ from core import presets
 from core.config import HYPERPARAMETER_NAMES
 from core.evaluation import metrics
 from core.models import checkpoint
-from search.results import tables
+from search.results import ranking
 from search.results.folder import (
     CONFIG_FILE,
     CURVES_FILE,
@@ -120,7 +120,7 @@ def test_the_outcome_names_winner_incumbent_majority_paths_and_the_next_command(
 def test_the_summary_holds_what_was_printed(campaign: tuple[Path, str]) -> None:
     folder, output = campaign
     summary = json.loads((folder / SUMMARY_FILE).read_text())
-    winner = tables.find_winner(CampaignFolder(folder).read_trials())
+    winner = ranking.find_winner(CampaignFolder(folder).read_trials())
     assert winner is not None
     assert summary["winner"]["number"] == winner.number
     assert summary["incumbent"]["epochs"] == 2
@@ -145,7 +145,7 @@ def test_the_exported_preset_is_the_winning_row_and_trains(campaign: tuple[Path,
     folder = campaign[0].parents[1]
     assert "not confirmed" in _run(folder, "export", "tiny", "--as", "tiny").stdout
     path = folder / "presets" / "tiny.yaml"
-    winner = tables.find_winner(CampaignFolder(campaign[0]).read_trials())
+    winner = ranking.find_winner(CampaignFolder(campaign[0]).read_trials())
     assert winner is not None
     loaded = presets.load_preset(str(path))
     assert loaded.hyperparameters == winner.hyperparameters

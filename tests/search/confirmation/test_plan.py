@@ -26,7 +26,6 @@ from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FI
 from search.results.ledger_entry import LedgerEntry
 from search.results.predictions import INCUMBENT, TEST
 from search.results.records import CellRecord
-from search.results.tables import rank_trials
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, make_searched_campaign
 from tests.helpers.market import random_bars
@@ -200,7 +199,7 @@ def test_a_campaign_that_has_read_test_is_not_resumed(tmp_path: Path) -> None:
 
 
 def test_the_best_trials_and_the_incumbent_are_candidates(plan: ConfirmationPlan, root: Path) -> None:
-    ranked = rank_trials(CampaignFolder(root / NAME).read_trials())
+    ranked = CampaignFolder(root / NAME).read_ranked_trials()
     assert [candidate.number for candidate in plan.candidates] == [trial.number for trial in ranked[:2]] + [INCUMBENT]
     assert len(plan.cells) == 3 * 2 * 2
     assert len({cell.key("same", 2) for cell in plan.cells}) == len(plan.cells)

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -137,3 +138,27 @@ def test_finished_cells_are_counted_by_their_rows(folder: CampaignFolder) -> Non
         (folder.cells / cell).mkdir(parents=True)
         (folder.cells / cell / file).touch()
     assert folder.finished_cells() == 2
+
+
+DAMAGED_TRIALS: dict[str, Callable[[pd.DataFrame], object]] = {
+    "no status": lambda table: table.drop(columns="status"),
+    "no value": lambda table: table.drop(columns="value"),
+    "a trial twice": lambda table: pd.concat([table, table.head(1)]),
+    "an unknown status": lambda table: table.assign(status="won"),
+    "a learning rate that is not defined": lambda table: table.assign(learning_rate=float("nan")),
+    "a learning rate of 7": lambda table: table.assign(learning_rate=7.0),
+    "an infinite weight decay": lambda table: table.assign(weight_decay=float("inf")),
+    "no batch": lambda table: table.assign(batch_size=0),
+    "a best epoch before the first": lambda table: table.assign(best_epoch=-5),
+    "no best epoch": lambda table: table.assign(best_epoch=pd.array([None] * len(table), dtype="Int64")),
+    "text for numbers": lambda table: table.assign(value="much"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_TRIALS)
+def test_trials_that_no_campaign_has_are_damage_of_their_file(damage: str, folder: CampaignFolder) -> None:
+    changed = DAMAGED_TRIALS[damage](pd.read_parquet(folder.trials_table))
+    assert isinstance(changed, pd.DataFrame)
+    changed.to_parquet(folder.trials_table)
+    with pytest.raises(ConfigError, match=r"trials\.parquet cannot be read \(.*Resume the campaign"):
+        folder.read_ranked_trials()

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -122,34 +121,7 @@ def test_tables_without_a_trial_keep_their_columns(tmp_path: Path) -> None:
     table = CampaignFolder(tmp_path).read_trials()
     assert len(table) == 0
     assert set(HYPERPARAMETER_NAMES) <= set(table.columns)
-    assert tables.find_winner(table) is None
-
-
-def test_only_full_fidelity_can_win() -> None:
-    table = tables.make_trials_table(
-        [
-            trial_record(0, [0.4]),
-            trial_record(1, [0.9], STOPPED),
-            trial_record(2, [0.8], FAILED),
-            trial_record(3, [0.5]),
-        ]
-    )
-    winner = tables.find_winner(table)
-    assert winner is not None
-    assert winner.number == 3
-
-
-def test_a_value_that_is_not_finite_cannot_win() -> None:
-    winner = tables.find_winner(tables.make_trials_table([trial_record(0, [np.nan]), trial_record(1, [0.1])]))
-    assert winner is not None
-    assert winner.number == 1
-
-
-def test_ties_go_to_the_lower_nll_then_to_the_earlier_trial() -> None:
-    tied = [trial_record(0, [0.5], nll=1.2), trial_record(1, [0.5], nll=1.1), trial_record(2, [0.5], nll=1.1)]
-    winner = tables.find_winner(tables.make_trials_table(tied))
-    assert winner is not None
-    assert winner.number == 1
+    assert CampaignFolder(tmp_path).read_ranked_trials() == []
 
 
 def test_the_error_about_a_missing_campaign_lists_the_existing_ones(tmp_path: Path) -> None:
