@@ -208,14 +208,15 @@ def check_writable(folder: Path) -> None:
 
 
 def source_digest(*packages: Path) -> str:
-    """Return the SHA-256 of all Python and YAML files of some packages.
+    """Return the SHA-256 of all Python files, stubs and YAML files of some packages.
 
     Args:
         *packages: folders of the packages; paths within them and the contents of files are hashed.
     """
     digest = hashlib.sha256()
     for package in packages:
-        for path in sorted([*package.rglob("*.py"), *package.rglob("*.yaml")]):
+        paths = (path for suffix in ("py", "pyi", "yaml") for path in package.rglob(f"*.{suffix}"))
+        for path in sorted(paths):
             digest.update(f"{package.name}/{path.relative_to(package)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import ConfigError
 from search.results.folder import VERDICT_FILE, CampaignFolder
-from search.results.manifest import manifest_lists
+from search.results.manifest import check_manifest, manifest_lists
 from search.study.journal.file import ACT, is_held, read_committed
 from search.study.trial_record import COMPLETE, TrialRecord
 
@@ -105,8 +105,11 @@ def _describe_phase(folder: CampaignFolder, is_running: bool, trials: list[Trial
         return activity, (f"stop {name}",)
     if not folder.is_concluded:
         return "ended by a crash", resume
+    is_listed = manifest_lists(folder, VERDICT_FILE)
+    if is_listed:
+        check_manifest(folder, (VERDICT_FILE,))
     verdict = folder.read_verdict()
-    if verdict is not None and (manifest_lists(folder, VERDICT_FILE) or not folder.cells.exists()):
+    if verdict is not None and (is_listed or not folder.cells.exists()):
         return f"confirmed: {verdict.status}", (f"export {name} --as {folder.default_preset_name}",)
     if folder.cells.exists():
         return f"confirmation interrupted, {finished} trainings done", confirm

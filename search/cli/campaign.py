@@ -152,7 +152,9 @@ def stop(name: NameArgument, root: RootOption = ROOT) -> None:
 
     folder = CampaignFolder.find(root, name)
     if not is_held(folder.journal):
-        raise ConfigError(f"Campaign {name} is not running", f"To continue it, use preset-search resume {name}")
+        raise ConfigError(
+            f"Campaign {name} is not running", f"See how it ended with preset-search status {name}{results_flag(root)}"
+        )
     folder.stop_request.touch()
     console.out.print(f"campaign {escape(name)} was asked to stop; its trials end after their current epoch")
 

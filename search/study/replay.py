@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from core.files import reading
 from search.study.journal.backend import JournalReader
 from search.study.journal.file import ACT
 from search.study.samplers import make_sampler
 from search.study.settings import StudySettings
-from search.study.study import load_study
+from search.study.study import load_study, read_trials
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,24 @@ def replay_study(path: Path, settings: StudySettings) -> ReplayResult:
         ConfigError: the journal is missing, damaged, or another campaign's.
     """
     reader = JournalReader.open(path)
-    recorded = load_study(path, settings.name).get_trials(deepcopy=False)
+    recorded_study = load_study(path, settings.name)
+    asked = {trial.number for trial in read_trials(recorded_study)}
+    recorded = recorded_study.get_trials(deepcopy=False)
+    with reading(path):
+        result, repeated = _repeat(reader.lines, recorded, settings)
+        if result.first_difference is None and repeated != asked:
+            raise ValueError(f"it does not say how trial {min(asked ^ repeated)} was proposed")
+    return result
+
+
+def _repeat(
+    lines: Sequence[Mapping[str, Any]], recorded: Sequence[FrozenTrial], settings: StudySettings
+) -> tuple[ReplayResult, set[int]]:
+    """Repeat the proposals of a journal's lines; return the result, and the numbers of the proposed trials."""
     study = optuna.create_study(direction="maximize")
     trials: dict[int, optuna.Trial] = {}
     equal = 0
-    for act in (line[ACT] for line in reader.lines if ACT in line):
+    for act in (line[ACT] for line in lines if ACT in line):
         match act:
             case {"kind": "ask first", "wanted": proposals}:
                 for params in proposals:
@@ -64,10 +78,11 @@ def replay_study(path: Path, settings: StudySettings) -> ReplayResult:
                 if trial.params == expected:
                     equal += 1
                 elif trial.number != number or not _are_close(trial.params, expected):
-                    return ReplayResult(len(trials), equal, (number, dict(expected), dict(trial.params)))
+                    difference = (number, dict(expected), dict(trial.params))
+                    return ReplayResult(len(trials), equal, difference), set(trials)
             case {"kind": "result" | "end", "trial": number}:
                 _repeat_report(study, trials[number], recorded[number], act)
-    return ReplayResult(len(trials), equal, None)
+    return ReplayResult(len(trials), equal, None), set(trials)
 
 
 def _are_close(params: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:

@@ -10,8 +10,8 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import TrialState, create_trial
 
 from core.errors import ConfigError, one_line
+from core.files import reading
 from search.study.journal.backend import Journal, JournalReader
 from search.study.journal.records import (
     ATTEMPT,
@@ -44,6 +45,19 @@ def _open_storage(backend: Journal | JournalReader) -> JournalStorage:
     """Open Optuna's view of a journal, and keep Optuna quiet below warnings: the campaign reports its own progress."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return JournalStorage(backend)
+
+
+@contextmanager
+def _reading(path: Path, name: str) -> Iterator[None]:
+    """Turn any error of Optuna, which the journal of a campaign causes in the block, into one that names the file."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:  # damaged lines make Optuna fail in many ways, among them failed assertions
+        raise ConfigError(
+            f"{path} is not a journal of campaign {name} ({one_line(error)})", "Restore it from a backup"
+        ) from None
 
 
 class CampaignStudy:
@@ -82,17 +96,13 @@ class CampaignStudy:
         self._journal = Journal(path)
         self._elapsed_before = self._journal.last_number("at", 0.0)
         try:
-            self._storage = _open_storage(self._journal)
-            self._study = self._open()
-            self._study_id = self._storage.get_study_id_from_name(settings.name)
-            self.generation = int(self._study.user_attrs.get(GENERATION, 0))
-            self.trials = {record.number: record for record in read_trials(self._study)}
-            self.ended = self._ended_in_order()
-        except (KeyError, TypeError, ValueError) as error:
-            self.close()
-            raise ConfigError(
-                f"{path} is not a journal of this program ({one_line(error)})", "Restore it from a backup"
-            ) from None
+            with _reading(path, settings.name):
+                self._storage = _open_storage(self._journal)
+                self._study = self._open()
+                self._study_id = self._storage.get_study_id_from_name(settings.name)
+                self.generation = int(self._study.user_attrs.get(GENERATION, 0))
+                self.trials = {record.number: record for record in read_trials(self._study)}
+                self.ended = self._ended_in_order()
         except BaseException:
             self.close()
             raise
@@ -298,13 +308,14 @@ def read_trials(study: optuna.Study) -> list[TrialRecord]:
         study: the study of the campaign, see `load_study`.
 
     Raises:
-        KeyError, ValueError: the study was not written by this program.
+        ConfigError: the study was not written by this program.
     """
-    return [
-        record_from_attributes(trial.number, dict(trial.params), trial.user_attrs)
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING and EARLIER_CAMPAIGN not in trial.user_attrs
-    ]
+    with reading(f"The journal of campaign {study.study_name}"):
+        return [
+            record_from_attributes(trial.number, dict(trial.params), trial.user_attrs)
+            for trial in study.get_trials(deepcopy=False)
+            if trial.state != TrialState.WAITING and EARLIER_CAMPAIGN not in trial.user_attrs
+        ]
 
 
 def take_over(path: Path, name: str) -> None:
@@ -322,13 +333,10 @@ def take_over(path: Path, name: str) -> None:
     """
     journal = Journal(path)
     try:
-        study = optuna.load_study(storage=_open_storage(journal), study_name=name)
-        with journal.transaction({"kind": "take over"}):
-            study.set_user_attr(GENERATION, int(study.user_attrs.get(GENERATION, 0)) + 1)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is not a journal of campaign {name} ({one_line(error)})", "Restore it from a backup"
-        ) from None
+        with _reading(path, name):
+            study = optuna.load_study(storage=_open_storage(journal), study_name=name)
+            with journal.transaction({"kind": "take over"}):
+                study.set_user_attr(GENERATION, int(study.user_attrs.get(GENERATION, 0)) + 1)
     finally:
         journal.close()
 
@@ -343,12 +351,8 @@ def load_study(path: Path, name: str) -> optuna.Study:
     Raises:
         ConfigError: the journal is missing or damaged, or belongs to another campaign.
     """
-    try:
+    with _reading(path, name):
         return optuna.load_study(storage=_open_storage(JournalReader.open(path)), study_name=name)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is not a journal of campaign {name} ({one_line(error)})", "Restore it from a backup"
-        ) from None
 
 
 def copy_study(path: Path, name: str, url: str) -> int:

@@ -175,7 +175,13 @@ def test_another_programs_journal_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     settings: Any = StudySettings("c", SPACE.distributions(), "random", "complete", 0)
     path.write_text('{"hello": 1}\n')
-    with pytest.raises(ConfigError, match="not a journal of this program"):
+    with pytest.raises(ConfigError, match="damaged at line 1"):
+        CampaignStudy(path, settings)
+    with pytest.raises(ConfigError, match="damaged at line 1"):
+        load_study(path, "c")
+    path.unlink()
+    CampaignStudy(path, replace(settings, name="other")).close()
+    with pytest.raises(ConfigError, match="not a journal of campaign c"):
         CampaignStudy(path, settings)
     with pytest.raises(ConfigError, match="not a journal of campaign c"):
         load_study(path, "c")

@@ -42,7 +42,7 @@ def _check(folder: Path) -> list[TrialRecord]:
             assert entry.value == value(log.params, epoch)
             if epoch in seen:
                 assert entry.decision is not None
-                decisions.append((epoch, entry.decision["seen"], entry.value, entry.decision))
+                decisions.append((epoch, entry.decision.seen, entry.value, entry.decision))
         assert (log.outcome == "complete") == (log.last_epoch == RULES.max_epochs)
     # An independent bookkeeping of the rungs: by the order in which they were reached.
     for rung, place, found, decision in sorted(decisions, key=lambda item: item[:2]):
@@ -50,7 +50,7 @@ def _check(folder: Path) -> list[TrialRecord]:
         assert place == len(seen[rung]), "a rung forgot or counted twice"
         better = sum(other >= found for other in seen[rung][:-1])
         goes_on = better < max(place // RULES.reduction, 1)
-        assert decision["action"] == ("continue" if goes_on else "stop")
+        assert decision.action == ("continue" if goes_on else "stop")
     replayed = replay_study(path, SETTINGS)
     assert (replayed.proposals, replayed.equal) == (TRIALS, TRIALS)
     return logs

@@ -22,6 +22,7 @@ PLANTS = {
     "the remote package reaches for Ray": ("search/remote/archive.py", "import ray"),
     "statistics reach for the settings": ("search/statistics/sharpe.py", "import search.config"),
     "a package that no layer names": ("search/reports.py", "import search.cli.app"),
+    "a file of the data that no layer names": ("core/data/extra.py", "from core.data import bars"),
     "a new file in a package": ("search/statistics/extra.py", "from search.campaign import plan"),
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,21 @@ ACT = "act"
 """Key in the first line of a transaction, ignored by Optuna: what the program did."""
 LINES = "lines"
 """Key in an act: the number of lines of its transaction, which shows whether a crash left it incomplete."""
+
+
+class Operation(IntEnum):
+    """Codes of the operations in Optuna's journals; those from `SET_PARAM` on change a trial."""
+
+    CREATE_STUDY = 0
+    DELETE_STUDY = 1
+    SET_STUDY_USER_ATTRIBUTE = 2
+    SET_STUDY_SYSTEM_ATTRIBUTE = 3
+    CREATE_TRIAL = 4
+    SET_PARAM = 5
+    SET_STATE = 6
+    SET_INTERMEDIATE_VALUE = 7
+    SET_USER_ATTRIBUTE = 8
+    SET_SYSTEM_ATTRIBUTE = 9
 
 
 def committed_bytes(path: Path) -> bytes:
@@ -37,8 +53,8 @@ def read_committed(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Return the lines of a journal and their size in bytes, without a last transaction that a crash left incomplete.
 
     Raises:
-        ConfigError: the file cannot be read, a line other than the last is not a JSON object, or the size of a
-            transaction is not a positive whole number.
+        ConfigError: the file cannot be read, a line other than the last is not a JSON object, the size of a transaction
+            is not a positive whole number, or a line is not an operation of Optuna on a trial that exists.
     """
     try:
         content = path.read_bytes()
@@ -59,6 +75,7 @@ def read_committed(path: Path) -> tuple[list[dict[str, Any]], int]:
             break
         lines.append(line)
     count = _count_committed(lines, path)
+    _check_operations(lines[:count], path)
     return lines[:count], sum(len(text) for text in texts[:count])
 
 
@@ -74,6 +91,18 @@ def _count_committed(lines: list[dict[str, Any]], path: Path) -> int:
             break
         first += count
     return first
+
+
+def _check_operations(lines: list[dict[str, Any]], path: Path) -> None:
+    """Check that each line is an operation of Optuna, on a trial that an earlier line has created."""
+    codes = {operation.value for operation in Operation}
+    trials = 0
+    for number, line in enumerate(lines, start=1):
+        code, trial = line.get("op_code"), line.get("trial_id")
+        is_known = type(code) is int and code in codes
+        if not is_known or (code >= Operation.SET_PARAM and not (type(trial) is int and 0 <= trial < trials)):
+            raise ConfigError(f"{path} is damaged at line {number}", "Restore it from a backup")
+        trials += code == Operation.CREATE_TRIAL
 
 
 def is_held(path: Path) -> bool:

@@ -8,24 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from enum import IntEnum
 from typing import Any
 
+from search.study.journal.file import Operation
 from search.study.trial_record import EpochRecord, TrialRecord
 
 EPOCH, OUTCOME, REASON, ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
 DEATHS, DIFFERENCES = "deaths", "differences"
 ORIGIN, EARLIER_CAMPAIGN, GENERATION = "origin", "told_from", "generation"
 """Keys of the user attributes."""
-
-
-class Operation(IntEnum):
-    """Codes of the operations in Optuna's journals, as far as they are needed here."""
-
-    CREATE_STUDY = 0
-    CREATE_TRIAL = 4
-    SET_PARAM = 5
-    SET_USER_ATTRIBUTE = 8
 
 
 def record_from_attributes(number: int, params: dict[str, Any], attributes: Mapping[str, Any]) -> TrialRecord:

@@ -134,3 +134,17 @@ def test_a_damaged_journal_is_named(root: Path) -> None:
     (root / NAME / JOURNAL_FILE).write_text("no\n" * 3)
     with pytest.raises(ConfigError, match="damaged at line 1"):
         read_campaign_status(root, NAME)
+
+
+def test_a_verdict_that_the_manifest_lists_and_that_is_gone_or_changed_is_damage(root: Path) -> None:
+    folder = CampaignFolder(root / NAME)
+    verdict = (COMMITTED / VERDICT_FILE).read_text()
+    folder.verdict.write_text(verdict)
+    manifest.write_manifest(folder)
+    assert read_campaign_status(root, NAME).phase.startswith("confirmed")
+    folder.verdict.write_text(verdict + " ")
+    with pytest.raises(ConfigError, match=r"verdict\.json was changed .* Restore the campaign's folder"):
+        read_campaign_status(root, NAME)
+    folder.verdict.unlink()
+    with pytest.raises(ConfigError, match=r"verdict\.json is missing\. Restore the campaign's folder"):
+        read_campaign_status(root, NAME)

@@ -23,22 +23,22 @@ def _lines(path: Path) -> list[dict[str, int]]:
 
 def test_what_is_appended_is_in_the_file_and_read_back(path: Path) -> None:
     journal = Journal(path)
-    journal.append_logs([{"a": 1}])
-    journal.append_logs([{"a": 2}, {"a": 3}])
-    assert _lines(path) == [{"a": 1}, {"a": 2}, {"a": 3}]
+    journal.append_logs([{"op_code": 1}])
+    journal.append_logs([{"op_code": 2}, {"op_code": 3}])
+    assert _lines(path) == [{"op_code": 1}, {"op_code": 2}, {"op_code": 3}]
     assert list(journal.read_logs(0)) == _lines(path)
-    assert list(journal.read_logs(2)) == [{"a": 3}]
+    assert list(journal.read_logs(2)) == [{"op_code": 3}]
     assert list(journal.read_logs(3)) == []
 
 
 def test_a_transaction_is_written_at_its_end_and_read_before(path: Path) -> None:
     journal = Journal(path)
     with journal.transaction({"kind": "ask"}):
-        journal.append_logs([{"a": 1}])
-        journal.append_logs([{"a": 2}])
+        journal.append_logs([{"op_code": 1}])
+        journal.append_logs([{"op_code": 2}])
         assert len(list(journal.read_logs(0))) == 2
         assert path.read_bytes() == b""
-    assert _lines(path) == [{"a": 1, ACT: {"kind": "ask", LINES: 2}}, {"a": 2}]
+    assert _lines(path) == [{"op_code": 1, ACT: {"kind": "ask", LINES: 2}}, {"op_code": 2}]
 
 
 def test_a_transaction_that_a_crash_left_incomplete_is_cut_off_whole(path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_transaction_that_a_crash_left_incomplete_is_cut_off_whole(path: Path)
     ends = [0]
     for count in (1, 3, 2):
         with journal.transaction({"kind": "some"}):
-            journal.append_logs([{"a": number} for number in range(count)])
+            journal.append_logs([{"op_code": 2, "number": number} for number in range(count)])
         ends.append(path.stat().st_size)
     journal.close()
     content = path.read_bytes()
@@ -58,28 +58,30 @@ def test_a_transaction_that_a_crash_left_incomplete_is_cut_off_whole(path: Path)
 
 def test_a_transaction_that_fails_leaves_nothing(path: Path) -> None:
     journal = Journal(path)
-    journal.append_logs([{"a": 1}])
+    journal.append_logs([{"op_code": 1}])
     with pytest.raises(TypeError), journal.transaction({"kind": "ask"}):
-        journal.append_logs([{"a": 2}, {"a": object()}])
-    journal.append_logs([{"a": 3}])
-    assert _lines(path) == [{"a": 1}, {"a": 3}]
+        journal.append_logs([{"op_code": 2}, {"op_code": object()}])
+    journal.append_logs([{"op_code": 3}])
+    assert _lines(path) == [{"op_code": 1}, {"op_code": 3}]
 
 
-@pytest.mark.parametrize("torn", [b'{"a": 2', b'{"a": 2}', b"\0\0\0\0", b"\0\0\0\n", b"[1]\n", b"\xff\xfe\n"])
+@pytest.mark.parametrize(
+    "torn", [b'{"op_code": 2', b'{"op_code": 2}', b"\0\0\0\0", b"\0\0\0\n", b"[1]\n", b"\xff\xfe\n"]
+)
 def test_a_line_that_a_crash_left_incomplete_is_cut_off(path: Path, torn: bytes) -> None:
-    path.write_bytes(b'{"a": 1}\n' + torn)
-    assert JournalReader.open(path).lines == [{"a": 1}]
+    path.write_bytes(b'{"op_code": 1}\n' + torn)
+    assert JournalReader.open(path).lines == [{"op_code": 1}]
     journal = Journal(path)
-    journal.append_logs([{"a": 3}])
-    assert _lines(path) == [{"a": 1}, {"a": 3}]
+    journal.append_logs([{"op_code": 3}])
+    assert _lines(path) == [{"op_code": 1}, {"op_code": 3}]
 
 
 def test_damage_before_the_last_line_is_refused_and_left_alone(path: Path) -> None:
-    path.write_bytes(b'{"a": 1}\n{"a"\n{"a": 3}\n')
+    path.write_bytes(b'{"op_code": 1}\n{"op_code"\n{"op_code": 3}\n')
     for opening in (Journal, JournalReader.open):
         with pytest.raises(ConfigError, match="damaged at line 2"):
             opening(path)
-    assert path.read_bytes() == b'{"a": 1}\n{"a"\n{"a": 3}\n'
+    assert path.read_bytes() == b'{"op_code": 1}\n{"op_code"\n{"op_code": 3}\n'
     assert not is_held(path)
 
 
@@ -88,33 +90,34 @@ def test_a_second_writer_is_refused(path: Path) -> None:
     with pytest.raises(ConfigError, match="is being run by another process"):
         Journal(path)
     assert is_held(path)
-    first.append_logs([{"a": 1}])
+    first.append_logs([{"op_code": 1}])
     first.close()
     assert not is_held(path)
-    assert list(Journal(path).read_logs(0)) == [{"a": 1}]
+    assert list(Journal(path).read_logs(0)) == [{"op_code": 1}]
 
 
 def test_the_lock_of_a_killed_process_is_released(path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from search.study.journal.backend import Journal\n"
-        "journal = Journal(Path(sys.argv[1])); journal.append_logs([{'a': 1}]); os.kill(os.getpid(), signal.SIGKILL)"
+        "journal = Journal(Path(sys.argv[1])); journal.append_logs([{'op_code': 1}])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], timeout=HANG_SECONDS)
     assert done.returncode == -9
     # A lock file of Optuna's own backend, left by another program, locks nothing here.
     path.with_name(path.name + ".lock").symlink_to(path)
-    assert list(Journal(path).read_logs(0)) == [{"a": 1}]
+    assert list(Journal(path).read_logs(0)) == [{"op_code": 1}]
 
 
 def test_a_full_disk_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(path)
-    journal.append_logs([{"a": 1}])
+    journal.append_logs([{"op_code": 1}])
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, content: write(file, content[:5]))
     with pytest.raises(ConfigError, match=r"cannot be written \(No space left on device\).*resume"):
-        journal.append_logs([{"a": 2}])
+        journal.append_logs([{"op_code": 2}])
     monkeypatch.undo()
-    assert path.read_bytes() == b'{"a":1}\n'
+    assert path.read_bytes() == b'{"op_code":1}\n'
 
 
 def test_a_missing_journal_is_an_error(path: Path) -> None:
