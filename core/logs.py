@@ -15,18 +15,33 @@ from typing import Any
 LOGGERS = ("core", "search")
 """Roots of all loggers of this program; the loggers of other libraries are left alone."""
 _STANDARD_FIELDS = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
-_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY", re.IGNORECASE)
-_CREDENTIALS_IN_URL = re.compile(r"(?<=://)(?:[^/\s]+|[^/\s:]+:(?!\d+/)\S+)(?=@)")
-_SECRET_IN_QUERY = re.compile(
-    r"([?&][^=&\s]*(?:secret|token|password|signature|credential|key)[^=&\s]*=)[^&\s]+", re.IGNORECASE
+_SECRET_NAME = re.compile(
+    r"SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|_(?:PASS|PWD|SAS|AUTH)$",
+    re.IGNORECASE,
 )
+_WORD = r"(?:secret|token|password|passwd|passphrase|credential|api[_-]?key|access[_-]?key)"
+_CREDENTIALS = [
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(://)(?:[^/\s]{1,500}|[^/\s:]{1,500}:(?!\d+/)\S{1,500})(?=@)",
+        rf"([?&][^?=&\s]{{0,50}}(?:{_WORD}|sig|key)[^?=&\s]{{0,50}}=)[^&\s]+",
+        r"(authorization: {0,9}(?:\w{1,50} {1,9})?|\bbearer {1,9})[\w.~+/=-]{6,}",
+        rf"({_WORD}[\"']?\s{{0,9}}[:=]\s{{0,9}}[\"']?)[^\s\"',;&]{{6,}}",
+        rf"(--[\w-]{{0,50}}{_WORD} )\S{{6,}}",
+    )
+]
+"""Where credentials follow in a text: in a URL, in its query, in an HTTP header, in a setting, in an option.
+
+All lengths are bounded, so that no text takes long.
+"""
 _MIN_SECRET_LENGTH = 6
 """Minimum length in characters; hiding shorter values, such as `1`, would make the log unreadable."""
 
 
 def without_secrets(text: str) -> str:
-    """Return the text without credentials in URLs and without the values of secret environment variables."""
-    text = _SECRET_IN_QUERY.sub(r"\1***", _CREDENTIALS_IN_URL.sub("***", text))
+    """Return the text without what looks like credentials, and without the values of secret environment variables."""
+    for credentials in _CREDENTIALS:
+        text = credentials.sub(r"\1***", text)
     secrets = (value for name, value in os.environ.items() if _SECRET_NAME.search(name))
     for secret in sorted(secrets, key=len, reverse=True):  # a short one may be the beginning of a longer one
         if len(secret) >= _MIN_SECRET_LENGTH:
@@ -44,7 +59,10 @@ def _redact(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, Mapping):
-        return {without_secrets(str(key)): _redact(item) for key, item in value.items()}
+        return {
+            without_secrets(str(key)): "***" if item and _SECRET_NAME.search(str(key)) else _redact(item)
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_redact(item) for item in value]
     return without_secrets(str(value))

@@ -1,4 +1,4 @@
-"""Everything that runs many trainings: the space, the study, campaigns and what comes of them.
+"""Everything that runs many trainings: the search space, the study, campaigns, and their results.
 
 The functions that a program needs to run and read a campaign can be imported from here; each is loaded when it is first
 used.

@@ -35,7 +35,7 @@ def persistence(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     Where that label is not known, as after a gap, the prediction is HOLD.
 
     Args:
-        dataset: holds the labels.
+        dataset: the prepared dataset, with the labels of all rows.
         rows: the rows to predict, `[N]`.
 
     Returns:

@@ -21,7 +21,7 @@ OVERFITTING_METRIC, MAX_SCORE_DROP = "macro_f1", 0.03
 CHANCE = 1 / 3
 """Balanced accuracy of guessing."""
 MIN_ABOVE_CHANCE = 0.02
-"""Balanced accuracy above that of guessing that is no accident."""
+"""Excess of balanced accuracy over that of guessing from which a model counts as better than guessing."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def estimate_memory(config: ModelConfig, features: int, window: int, batch_size:
         config: size and dropout of the model.
         features: F, features per bar.
         window: L, bars in a window.
-        batch_size: windows per step.
+        batch_size: number of windows in a step.
 
     Returns:
         the bytes of the weights' state and of the activations.

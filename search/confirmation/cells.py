@@ -63,7 +63,7 @@ class CellResult:
 
         Args:
             cell: the cell that was trained.
-            reason: why it failed.
+            reason: why the training failed, in one line.
         """
         record = CellRecord(
             number=cell.candidate.number, seed=cell.seed, split=cell.split, status="failed", reason=reason

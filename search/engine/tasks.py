@@ -79,7 +79,7 @@ class TaskRunner:
         Args:
             engine: the engine that runs them.
             resources: the resources that the process of each task gets.
-            attempts: see `RetryPolicy.attempts`.
+            attempts: how often a training may be begun, see `RetryPolicy.attempts`.
             monitor: knows whether a remote storage is available; None where files go to this machine's own disk.
             max_concurrent: number of tasks that may run at a time.
         """

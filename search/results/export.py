@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from core.config import ModelSize, RankingMetric, check_name
@@ -55,10 +56,23 @@ def make_preset(folder: CampaignFolder, name: str) -> Preset:
         raise NothingToExportError(
             f"{folder.path} holds campaign {record.name!r}", "Give the folder the campaign's name"
         )
-    with reading(folder.path):
-        number = verdict.winner.trial if verdict else trials[0].number
-        trial = {trial.number: trial for trial in trials}[number]
+    trial = _find_confirmed(folder, trials, verdict) if verdict else trials[0]
+    with reading(folder.config_file):
         return _assemble_preset(name, trial, record, verdict)
+
+
+def _find_confirmed(folder: CampaignFolder, trials: Sequence[RankedTrial], verdict: Verdict) -> RankedTrial:
+    """Return the trial that a verdict names as the winner; its hyperparameters must be those of the verdict."""
+    winner = verdict.winner
+    for trial in trials:
+        hyperparameters = trial.hyperparameters.model_dump()
+        if trial.number == winner.trial and winner.hyperparameters.items() <= hyperparameters.items():
+            return trial
+    raise ConfigError(
+        f"{folder.verdict} names trial {winner.trial} as the winner, which {folder.trials_table} does not hold with "
+        "these hyperparameters",
+        "Restore the campaign's folder from a backup",
+    )
 
 
 def _assemble_preset(name: str, trial: RankedTrial, record: CampaignRecord, verdict: Verdict | None) -> Preset:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from core.errors import ConfigError
 from core.files import reading
@@ -255,6 +255,12 @@ class Verdict(Record):
     """Ledger entries of earlier confirmations that had read some of this test span."""
     ledger_entry: LedgerEntry | None = Field(default=None, alias="look")
     """The ledger entry of this confirmation; None on the synthetic market."""
+
+    @model_validator(mode="after")
+    def _check_claim(self) -> Verdict:
+        if self.status == "certified" and (self.dry_run or not self.gates or self.failed_gates):
+            raise ValueError("it is certified without having passed every gate")
+        return self
 
     @property
     def failed_gates(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def probabilistic_sharpe(ratio: float, benchmark: float, periods: int, skewness:
     Bailey and López de Prado 2012, "The Sharpe Ratio Efficient Frontier", eq. 11.
 
     Args:
-        ratio: observed Sharpe ratio.
+        ratio: the observed Sharpe ratio of one period, not annualised.
         benchmark: Sharpe ratio to beat.
         periods: number of periods T over which the ratio was observed.
         skewness: skewness of the returns.

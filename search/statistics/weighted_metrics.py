@@ -51,7 +51,7 @@ def score(metric: RankingMetric, predictions: Predictions, instants: np.ndarray,
 
     Args:
         metric: the metric to compute.
-        predictions: one model's predictions.
+        predictions: predictions of one model for all rows.
         instants: int64 `[T]`, sorted, among them the instants of all rows.
         weights: `[D, T]`, how often each instant counts.
 

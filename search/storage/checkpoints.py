@@ -50,7 +50,7 @@ class Checkpoints:
         attempts may still write.
 
         Args:
-            config: the training's settings.
+            config: the settings of the training that the checkpoint is of.
             dataset: the data to train on.
             device: the device to train on.
             last_epoch: the last epoch that is recorded; later checkpoints are ignored.

@@ -1,4 +1,4 @@
-"""The search space: the range of each of the six hyperparameters that `core.config.hyperparameters` declares."""
+"""The search space: the range of each hyperparameter that `core.config.hyperparameters` declares."""
 
 from __future__ import annotations
 

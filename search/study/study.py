@@ -325,7 +325,7 @@ def take_over(path: Path, name: str) -> None:
     the new generation have other ids, so that files of the former driver are never mistaken for theirs.
 
     Args:
-        path: the restored journal.
+        path: path of the restored journal file.
         name: name of the campaign.
 
     Raises:

@@ -131,7 +131,7 @@ class JournalReader(BaseJournalBackend):
         """Read the complete transactions of a file.
 
         Args:
-            path: the journal.
+            path: path of the journal file.
 
         Raises:
             ConfigError: the file is missing or damaged.

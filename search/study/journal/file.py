@@ -40,7 +40,7 @@ def committed_bytes(path: Path) -> bytes:
     """Return the content of a journal without a last transaction that is incomplete; another process may be writing it.
 
     Args:
-        path: the journal.
+        path: path of the journal file.
 
     Raises:
         ConfigError: the file is missing or damaged.

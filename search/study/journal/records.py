@@ -25,7 +25,7 @@ def record_from_attributes(number: int, params: dict[str, Any], attributes: Mapp
     Args:
         number: number of the trial.
         params: its six hyperparameters, by name.
-        attributes: its user attributes.
+        attributes: user attributes of the trial in the study.
 
     Raises:
         KeyError, TypeError, ValueError: the attributes were not written by this program.

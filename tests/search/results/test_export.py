@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +90,16 @@ def test_a_damaged_campaign_file_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_path_cannot_be_a_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be the name"):
         make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "../mine")
+
+
+@pytest.mark.parametrize("damage", [{"trial": 99999}, {"trial": 0}, {"hyperparameters": {"dropout": 0.123}}])
+def test_a_winner_that_the_trials_do_not_hold_is_damage_of_the_verdict(tmp_path: Path, damage: dict[str, Any]) -> None:
+    name = "btc-eth-5m-30d"
+    shutil.copytree(Path(__file__).parents[3] / "results" / name, tmp_path / name)
+    folder = CampaignFolder.find(tmp_path, name)
+    content = json.loads(folder.verdict.read_text())
+    content["winner"] |= damage
+    folder.verdict.write_text(json.dumps(content))
+    manifest.write_manifest(folder)
+    with pytest.raises(ConfigError, match=r"verdict\.json names trial \d+ as the winner, which .*trials\.parquet"):
+        make_preset(folder, "mine")

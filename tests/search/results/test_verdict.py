@@ -105,6 +105,20 @@ def test_a_damaged_value_is_refused_in_one_line_that_names_it(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("damage", [{"gates": []}, {"dry_run": True}, {}])
+def test_a_certified_winner_that_did_not_pass_every_gate_is_damage(
+    tmp_path: Path, content: dict[str, Any], damage: dict[str, Any]
+) -> None:
+    passed = [{**gate, "verdict": "pass"} for gate in content["gates"]]
+    certified = {**content, "status": "certified", "gates": passed}
+    verdict = _read(tmp_path / VERDICT_FILE, certified)
+    assert verdict is not None
+    assert verdict.status == "certified"
+    damaged = certified | (damage or {"gates": [*passed[:-1], {**passed[-1], "verdict": "fail"}]})
+    with pytest.raises(ConfigError, match=r"it is certified without having passed every gate"):
+        _read(tmp_path / VERDICT_FILE, damaged)
+
+
 def test_a_newer_version_is_refused_and_its_ledger_entry_counts_all_the_same(
     tmp_path: Path, content: dict[str, Any]
 ) -> None:

@@ -107,7 +107,9 @@ def test_a_damaged_line_is_one_error_that_names_the_journal(damage: str, reader:
         READERS[reader](path)
 
 
-@pytest.mark.parametrize("act", [{"kind": "end", "trial": 7}, {"kind": "result", "trial": 3}, {"kind": "ask", "trial": "0"}])
+@pytest.mark.parametrize(
+    "act", [{"kind": "end", "trial": 7}, {"kind": "result", "trial": 3}, {"kind": "ask", "trial": "0"}]
+)
 def test_a_replay_refuses_an_act_on_a_trial_that_does_not_exist(act: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "journal.log"
     CampaignStudy(path, SETTINGS).close()
