@@ -21,7 +21,7 @@ from search.study import study
 BACKUP_FOLDER = "record"
 """Folder of the backup in the campaign's storage."""
 INTERVAL_SECONDS = 10.0
-"""Time between two backups: trainings that were recorded since the last one are repeated if the driver's disk is lost."""
+"""Time between two backups; trainings recorded since the last one are repeated if the driver's disk is lost."""
 _COPIED_FILES = frozenset({*LISTED, MANIFEST_FILE})
 _CELL_FILE = re.compile(rf"{CELLS}/([0-9a-f]+/)?[a-z]+\.(json|parquet)")
 _COPY_ORDER = {JOURNAL_FILE: 0, MANIFEST_FILE: 2}
