@@ -298,10 +298,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror})", "Check the path and its permissions") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML ({one_line(error)})", "Fix the file at that place") from None
+        raise ConfigError(f"{path} is not valid YAML ({_yaml_reason(error)})", "Fix the file at that place") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings", "Write it as lines of `key: value`")
     return content
+
+
+def _yaml_reason(error: Exception) -> str:
+    """Return what is wrong in a YAML file, and where, without the parser's own account of its work."""
+    match error:
+        case yaml.MarkedYAMLError(problem=str(problem), problem_mark=yaml.Mark(line=line, column=column)):
+            return f"line {line + 1}, column {column + 1}: {problem}"
+        case yaml.reader.ReaderError(reason=str(reason), position=int(position)):
+            return f"character {position + 1}: {reason}"
+        case RecursionError():
+            return "it is nested too deeply"
+    return one_line(error)
 
 
 def to_yaml(content: dict[str, Any]) -> str:

@@ -40,6 +40,11 @@ def _imported(folder: Path, *words: str) -> set[str]:
     [
         "preset-search --help",
         "preset-search run --help",
+        "preset-search resume --help",
+        "preset-search stop --help",
+        "preset-search export --help",
+        "preset-search verify --help",
+        "preset-search launch --help",
         "preset-search confirm --help",
         "preset-search data --help",
         "preset-search status btc-eth-15m-8m --results {results}",

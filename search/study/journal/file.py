@@ -36,6 +36,9 @@ class Operation(IntEnum):
     SET_SYSTEM_ATTRIBUTE = 9
 
 
+_CODES = frozenset(operation.value for operation in Operation)
+
+
 def committed_bytes(path: Path) -> bytes:
     """Return the content of a journal without a last transaction that is incomplete; another process may be writing it.
 
@@ -95,14 +98,19 @@ def _count_committed(lines: list[dict[str, Any]], path: Path) -> int:
 
 def _check_operations(lines: list[dict[str, Any]], path: Path) -> None:
     """Check that each line is an operation of Optuna, on a trial that an earlier line has created."""
-    codes = {operation.value for operation in Operation}
     trials = 0
     for number, line in enumerate(lines, start=1):
-        code, trial = line.get("op_code"), line.get("trial_id")
-        is_known = type(code) is int and code in codes
-        if not is_known or (code >= Operation.SET_PARAM and not (type(trial) is int and 0 <= trial < trials)):
+        if not _is_operation(line, trials):
             raise ConfigError(f"{path} is damaged at line {number}", "Restore it from a backup")
-        trials += code == Operation.CREATE_TRIAL
+        trials += line["op_code"] == Operation.CREATE_TRIAL
+
+
+def _is_operation(line: dict[str, Any], trials: int) -> bool:
+    """Return whether a line is an operation of Optuna, in a journal with this number of trials before it."""
+    code, trial = line.get("op_code"), line.get("trial_id")
+    if not isinstance(code, int) or isinstance(code, bool) or code not in _CODES:
+        return False
+    return code < Operation.SET_PARAM or (type(trial) is int and 0 <= trial < trials)
 
 
 def is_held(path: Path) -> bool:

@@ -109,6 +109,11 @@ def test_yaml_that_cannot_be_read_is_refused_by_name(tmp_path: Path, text: str) 
     with pytest.raises(ConfigError) as caught:
         read_settings(tmp_path, text)
     assert f"{tmp_path / 'settings.yaml'} is not valid YAML" in caught.value.what
+    assert "unicode string" not in caught.value.what
+    assert any(
+        place in caught.value.what
+        for place in ("(line ", "(character ", "too deeply", "day is out", "month must", "invalid literal")
+    )
 
 
 @pytest.mark.parametrize("text", ["2024-01-01: 3", "epochs: &again [*again]"], ids=["date as key", "holds itself"])
