@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import io
 import json
@@ -10,7 +11,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -205,6 +206,23 @@ def check_writable(folder: Path) -> None:
         raise ConfigError(
             f"{folder} cannot be written ({error.strerror})", "Choose a folder that you may write to"
         ) from None
+
+
+def expand_globs(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that these paths name; one that does not exist and holds `*`, `?` or `[` is a glob.
+
+    Raises:
+        ConfigError: a glob matches no file.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.exists() or not glob.has_magic(str(path)):
+            files.append(path)
+        elif matches := sorted(Path(name) for name in glob.glob(str(path), recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute one
+            files += [match for match in matches if match not in files]
+        else:
+            raise ConfigError(f"No file matches {path}", "Check the path")
+    return files
 
 
 def source_digest(*packages: Path) -> str:

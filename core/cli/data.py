@@ -64,6 +64,8 @@ def check(
             console.out.print(f"{escape(str(report.path))}: ignored columns: {escape(', '.join(report.ignored))}")
         for problem in report.problems:
             console.out.print(f"[bold red]damaged:[/] {escape(str(report.path))}: {escape(problem)}")
+    if limit := summary.describe_span_limit(reports):
+        console.out.print(f"[bold yellow]advice:[/] {escape(limit)}.")
     damaged = sum(1 for report in reports if report.problems)
     if damaged:
         raise DataError(f"{damaged} of {len(reports)} files cannot be used", "Correct the rows named above")
@@ -94,11 +96,12 @@ def fetch(
     config = parse(DataConfig, settings, "command line")
     end = datetime_microseconds(config.until or datetime.now(UTC))
     start = end - round(days * DAY)
-    ranges = [FetchRange(exchange, symbol, start, end) for symbol in config.symbols]
-    for path in fetch_ranges(store, interval, ranges):
+    source = config.exchange or DEFAULT_EXCHANGE
+    ranges = [FetchRange(source, symbol, start, end) for symbol in config.symbols]
+    for path in fetch_ranges(config.store, config.interval, ranges):
         console.out.print(f"wrote {escape(str(path))}")
     console.out.print(
-        f"next: preset-search data check {escape(shlex.quote(str(store)))}/{exchange}_*_{interval}.parquet"
+        f"next: preset-search data check {escape(shlex.quote(str(config.store)))}/{source}_*_{config.interval}.parquet"
     )
 
 

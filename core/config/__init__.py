@@ -9,6 +9,8 @@ from core.config.data import (
     SyntheticConfig,
     TableConfig,
     Variance,
+    canonical_interval,
+    canonical_symbol,
     merge_sources,
 )
 from core.config.hyperparameters import HYPERPARAMETER_NAMES, Hyperparameters
@@ -49,6 +51,8 @@ __all__ = [
     "TrainerConfig",
     "TrainingConfig",
     "Variance",
+    "canonical_interval",
+    "canonical_symbol",
     "check_name",
     "is_name",
     "merge_sources",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -27,6 +29,55 @@ def _instant(value: object) -> object:
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
+
+INTERVAL = r"^[1-9][0-9]{0,5}[smhd]$"
+_UNIT_SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+def canonical_interval(interval: str) -> str:
+    """Return the shortest spelling of an interval such as 60m.
+
+    >>> canonical_interval("60m")
+    '1h'
+    """
+    seconds = int(interval[:-1]) * _UNIT_SECONDS[interval[-1]]
+    unit = next(unit for unit, length in _UNIT_SECONDS.items() if seconds % length == 0)
+    return f"{seconds // _UNIT_SECONDS[unit]}{unit}"
+
+
+def canonical_symbol(symbol: str) -> str:
+    """Return a symbol in the spelling of file names: capital letters and digits, without what separates its parts.
+
+    >>> canonical_symbol("btc/usdt:usdt")
+    'BTCUSDT'
+    """
+    return re.sub(r"[-/_ ]", "", symbol.partition(":")[0]).upper()
+
+
+def _interval(value: object) -> object:
+    """Return an interval in its shortest spelling; what is no interval is left to be refused by its pattern."""
+    if not isinstance(value, str):
+        return value
+    interval = value if value.endswith("M") else value.lower()  # 1M is a month
+    return canonical_interval(interval) if re.fullmatch(INTERVAL, interval, re.ASCII) else value
+
+
+def _location(value: object) -> object:
+    """Return a path with the home folder in place of a leading `~`."""
+    if isinstance(value, Path):
+        return value.expanduser()
+    return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~") else value
+
+
+def _spelled(spell: Callable[[str], str]) -> BeforeValidator:
+    """Return a validator that spells a text in the one way that all of this program uses."""
+    return BeforeValidator(lambda value: spell(value) if isinstance(value, str) else value)
+
+
+Symbol = Annotated[str, _spelled(canonical_symbol)]
+Interval = Annotated[str, BeforeValidator(_interval), Field(pattern=INTERVAL)]
+Exchange = Annotated[str, _spelled(str.lower), Field(pattern=r"^[a-z0-9]+$")]
+Location = Annotated[Path, BeforeValidator(_location)]
 DEFAULT_EXCHANGE = "binance"
 """Exchange that bars are fetched from if none is named."""
 
@@ -83,7 +134,7 @@ class LabelConfig(Config):
 class TableConfig(Config):
     """Settings of a ready feature table, whose features, labels and returns are used as they are."""
 
-    files: tuple[Path, ...] = Field(min_length=1)
+    files: tuple[Location, ...] = Field(min_length=1)
     """Parquet files with one row per symbol and instant."""
     features: tuple[str, ...] = Field(min_length=1)
     """Columns to use as features, by name or glob (`flow_*`)."""
@@ -106,19 +157,19 @@ class TableConfig(Config):
 class DataConfig(Config):
     """Settings of the bars, and of the windows, labels and splits made from them; they name exactly one source."""
 
-    files: tuple[Path, ...] = ()
-    """Bar files named `<exchange>_<SYMBOL>_<interval>.parquet`."""
-    symbols: tuple[str, ...] = ()
-    """Symbols to read from the store, such as BTCUSDT."""
+    files: tuple[Location, ...] = ()
+    """Bar files named `<exchange>_<SYMBOL>_<interval>.parquet`, or globs of them."""
+    symbols: tuple[Symbol, ...] = ()
+    """Symbols to read from the store, such as BTCUSDT; BTC/USDT and btcusdt mean the same."""
     table: TableConfig | None = None
     """Settings of a ready feature table."""
     synthetic: SyntheticConfig | None = None
     """Settings of the embedded synthetic market."""
-    store: Path = Path("data")
+    store: Location = Path("data")
     """Folder of bar files in which `symbols` are looked up."""
-    interval: str = Field(default="5m", pattern=r"^[1-9]\d{0,3}[smhd]$")
+    interval: Interval = "5m"
     """Bar length of the symbols read from the store, of a table or of the synthetic market, such as 5m or 1h."""
-    exchange: str | None = Field(default=None, pattern=r"^[a-z0-9]+$")
+    exchange: Exchange | None = None
     """Exchange of the files in the store, needed if it holds several, and of bars to fetch; binance by default."""
     offline: bool = False
     """Never fetch bars that the store lacks from the exchange."""

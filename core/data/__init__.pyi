@@ -1,8 +1,9 @@
-from .bars import Bars, bars_fingerprint, cut_to_common_span, read_bar_file
+from .bars import Bars, bars_fingerprint, read_bar_file
 from .dataset import Dataset, fit_dataset, load_dataset
 from .labels import BUY, CLASSES, HOLD, NO_LABEL, SELL
 from .market import Market, SymbolData
 from .sources.reader import read_market
+from .span import cut_to_common_span
 from .splits import Span, fold_borders, main_borders
 from .summary import FileReport, describe_data
 from .validation import Problem, find_problems

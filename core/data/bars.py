@@ -1,30 +1,28 @@
-"""Bars of one symbol: read from a Parquet file, checked, and cut to the span that all symbols share."""
+"""Bars of one symbol: read from a Parquet file and checked."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.config import canonical_interval
 from core.data.file_format import (
     COMPLETE,
-    DAY,
     FILE_NAME,
     REQUIRED,
     TAKER_FLOW,
     column_microseconds,
-    datetime_microseconds,
     interval_microseconds,
-    iso,
     level_columns,
     level_count,
     mid_price,
@@ -107,7 +105,7 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
     schema = read_schema(path)
     standard = _standard_columns(path, schema.names)
     additional = [name for name in schema.names if name not in standard]
-    chosen = [name for name in additional if matches_any(name, named)]
+    chosen = match_columns(additional, named)
     reserved = sorted({*REQUIRED, *TAKER_FLOW} & set(chosen))
     if reserved:
         raise DataError(
@@ -122,7 +120,7 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
     bars = Bars(
         match["exchange"],
         match["symbol"],
-        match["interval"],
+        canonical_interval(match["interval"]),
         pd.DataFrame(frame.astype(float_types)),
         tuple(chosen),
         tuple(name for name in additional if name not in chosen),
@@ -130,9 +128,17 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
     return bars, (schema.metadata or {}).get(COMPLETE) == b"true"
 
 
-def matches_any(column: str, patterns: Sequence[str]) -> bool:
-    """Return whether the name of a column matches one of these names or globs."""
-    return any(fnmatchcase(column, pattern) for pattern in patterns)
+def match_columns(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """Return the columns that these names or globs mean, in the order of the columns.
+
+    A pattern that is the name of a column means just that column, even if it holds characters of a glob, as in
+    `funding[8h]`.
+    """
+    return [
+        column
+        for column in columns
+        if any(column == pattern or (pattern not in columns and fnmatchcase(column, pattern)) for pattern in patterns)
+    ]
 
 
 def _standard_columns(path: Path, names: Sequence[str]) -> list[str]:
@@ -208,9 +214,43 @@ def check_types(path: Path, frame: pd.DataFrame, timestamp: str, numbers: Sequen
     if frame[timestamp].isna().any():
         row = int(np.flatnonzero(frame[timestamp].isna())[0])
         raise DataError(f"{path}: row {row} has no {timestamp}", "Correct or remove the row")
+    _check_instants(path, frame[timestamp])
     for name in numbers:
         if not pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
             raise DataError(f"{path}: column {name} is {frame[name].dtype}, not a number", "Write it as float64")
+
+
+_FIRST_YEAR, _LAST_YEAR = 1971, 2200
+TimeUnit = Literal["s", "ms", "us", "ns"]
+_UNIT_NAMES: dict[TimeUnit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+
+
+def _check_instants(path: Path, timestamps: pd.Series) -> None:
+    """Refuse timestamps outside of 1971 to 2200: their numbers were written in another unit than the file says."""
+    stored = pd.DatetimeIndex(timestamps)
+    numbers, unit = stored.asi8, stored.unit
+    is_possible = (_year_start(_FIRST_YEAR, unit) <= numbers) & (numbers < _year_start(_LAST_YEAR, unit))
+    impossible = np.flatnonzero(~is_possible)
+    if len(impossible) == 0:
+        return
+    row = int(impossible[0])
+    number = int(numbers[row])
+    fitting = [
+        name
+        for other, name in _UNIT_NAMES.items()
+        if _year_start(_FIRST_YEAR, other) <= number < _year_start(_LAST_YEAR, other)
+    ]
+    written = f"its {number} {_UNIT_NAMES[unit]} since 1970 are not between {_FIRST_YEAR} and {_LAST_YEAR}"
+    raise DataError(
+        f"{path}: row {row} has an impossible {timestamps.name}: {written}"
+        + (f", but would be as {fitting[0]}" if fitting else ""),
+        f"Write the column in {fitting[0]}" if fitting else "Correct or remove the row",
+    )
+
+
+def _year_start(year: int, unit: TimeUnit) -> int:
+    """Return when a year begins, as a number of this unit since 1970."""
+    return int(pd.Timestamp(year=year, month=1, day=1).as_unit(unit).asm8.astype(np.int64))
 
 
 def split_at_gaps(timestamps: np.ndarray, bar: int) -> list[slice]:
@@ -228,78 +268,6 @@ def split_at_gaps(timestamps: np.ndarray, bar: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def cut_to_common_span(all_bars: Sequence[Bars], days: float | None, until: datetime | None) -> list[Bars]:
-    """Cut all symbols to the same span: the last `days` before `until`.
-
-    Args:
-        all_bars: bars of each symbol, all of one interval.
-        days: length of the span in days; None for everything that all symbols cover.
-        until: end of the span; None for the newest instant that all symbols cover.
-
-    Raises:
-        DataError: the symbols differ in interval, a symbol comes twice, or the bars do not cover the span.
-    """
-    intervals = sorted({bars.interval for bars in all_bars})
-    if len(intervals) > 1:
-        raise DataError(f"The files mix the intervals {', '.join(intervals)}", "Use files of one interval")
-    symbols = [bars.symbol for bars in all_bars]
-    repeated = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
-    if repeated:
-        raise DataError(f"{', '.join(repeated)} comes in more than one file", "Name each symbol once")
-
-    first = max(int(bars.opened[0]) for bars in all_bars)
-    last = min(int(bars.opened[-1]) for bars in all_bars) + all_bars[0].bar
-    start, stop = resolve_span(first, last, days, until)
-    return [_cut(bars, start, stop) for bars in all_bars]
-
-
-def resolve_span(first: int, last: int, days: float | None, until: datetime | None) -> tuple[int, int]:
-    """Compute the span that `days` and `until` ask for.
-
-    Args:
-        first: start of what all symbols cover, in microseconds since 1970.
-        last: end of what all symbols cover, in microseconds since 1970.
-        days: length of the span in days; None for everything from `first` on.
-        until: end of the span; None for `last`.
-
-    Returns:
-        Start and end, in microseconds since 1970.
-
-    Raises:
-        DataError: the symbols do not cover the span.
-    """
-    start, end = first, last
-    if until is not None:
-        requested = datetime_microseconds(until)
-        if requested <= start:
-            raise DataError(f"The data begin at {iso(start)}, after --until {iso(requested)}", "Choose a later end")
-        if requested > end:
-            raise DataError(f"The data end at {iso(end)}, before --until {iso(requested)}", "Choose an earlier end")
-        end = requested
-    if days is not None:
-        covered = max((end - start) / DAY, 0.0)
-        if days > covered:
-            raise DataError(
-                f"The files have {covered:.1f} days in common before {iso(end)}, not the requested {days:g}",
-                "Ask for fewer days, or provide more data",
-            )
-        start = end - round(days * DAY)
-    if start >= end:
-        raise DataError("The files have no time in common", "Use files that overlap in time")
-    return start, end
-
-
-def _cut(bars: Bars, start: int, stop: int) -> Bars:
-    """Keep the bars that open and close within a span."""
-    opened = bars.opened
-    frame = bars.frame[(opened >= start) & (opened + bars.bar <= stop)].reset_index(drop=True)
-    if frame.empty:
-        raise DataError(
-            f"{bars.symbol} has no bars from {iso(start)} to {iso(stop)}", "Choose another span, or drop the symbol"
-        )
-    return replace(bars, frame=frame)
-
-
 def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> tuple[str, ...]:
     """Return the additional columns that are features of every symbol.
 
@@ -312,7 +280,7 @@ def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> t
     """
     named = sorted({column for bars in all_bars for column in bars.named})
     for pattern in patterns:
-        if not any(fnmatchcase(column, pattern) for column in named):
+        if not match_columns(named, [pattern]):
             ignored = sorted({column for bars in all_bars for column in bars.ignored})
             raise ConfigError(
                 f"No column of the files matches features: {pattern}",

@@ -9,6 +9,7 @@ crosses a gap, a symbol or the border of a split.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -25,6 +26,7 @@ from core.data.market import Market, SymbolData
 from core.data.sources.reader import bar_files, read_market
 from core.data.splits import Borders, main_borders
 from core.errors import ConfigError, DataError
+from core.files import expand_globs
 
 MIN_ROWS = 500
 """Minimum number of usable rows in a split: a metric of fewer means nothing."""
@@ -138,7 +140,7 @@ def load_dataset(config: DataConfig) -> Dataset:
         ConfigError: a column that the config names is missing.
         DataError: data are missing, damaged or too few, or a named feature looks into the future.
     """
-    paths = config.table.files if config.table is not None else bar_files(config)
+    paths = expand_globs(config.table.files) if config.table is not None else bar_files(config)
     key = cache.cache_key(config.model_dump_json(), paths)
     entry = cache.read_cached(key) if key else None
     if entry is not None:
@@ -274,16 +276,17 @@ def _check_lookahead(market: Market, data: SymbolData, train: np.ndarray, allowe
             "Correct that column, or drop the symbol",
         )
     first = len(market.feature_names) - market.named_count
+    permitted = bars.match_columns(market.feature_names[first:], allowed)
     for index, name in enumerate(market.feature_names[first:], start=first):
         values = data.features[train, index]
-        if bars.matches_any(name, allowed) or np.ptp(values) == 0:
+        if name in permitted or np.ptp(values) == 0:
             continue
         correlation = float(spearmanr(values, data.returns[train]).statistic)
         if abs(correlation) > _MAX_CORRELATION:
             raise DataError(
                 f"Feature {name} of {data.symbol} has rank correlation {correlation:+.2f} with the return that "
                 f"follows it: it seems to look into the future (the limit is {_MAX_CORRELATION})",
-                f"Drop it, or if it is legitimate add allow_lookahead: [{name}]",
+                f"Drop it, or if it is legitimate add allow_lookahead: {json.dumps([name])}",
             )
 
 

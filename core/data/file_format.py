@@ -22,6 +22,8 @@ from itertools import count, takewhile
 import numpy as np
 import pandas as pd
 
+from core.config import canonical_interval
+
 Array = np.ndarray
 Columns = Mapping[str, Array]
 """Columns of a table by name, each `[T]`; `timestamp` is in microseconds since 1970."""
@@ -38,7 +40,7 @@ SYNTHETIC_EXCHANGE = "synthetic"
 COMPLETE = b"preset_search.complete"
 """Schema metadata of a file whose last bar is known to have closed."""
 FILE_NAME = re.compile(
-    r"(?:lob_)?(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)(?:_top\d+)?_(?P<interval>[1-9]\d{0,3}[smhd])(?:_\d{8})?\.parquet"
+    r"(?:lob_)?(?P<exchange>[a-z0-9]+)_(?P<symbol>[A-Z0-9]+)(?:_top\d+)?_(?P<interval>[1-9]\d{0,5}[smhd])(?:_\d{8})?\.parquet"
 )
 _UNITS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,8 +61,7 @@ def interval_text(microseconds: int) -> str:
     >>> interval_text(3_600_000_000)
     '1h'
     """
-    unit = max((name for name, length in _UNITS.items() if microseconds % length == 0), key=_UNITS.__getitem__)
-    return f"{microseconds // _UNITS[unit]}{unit}"
+    return canonical_interval(f"{microseconds // SECOND}s")
 
 
 def column_microseconds(timestamps: pd.Series) -> np.ndarray:

@@ -15,8 +15,17 @@ from scipy.stats import norm
 
 from core.data.bars import read_unchecked
 from core.data.dataset import Dataset
-from core.data.file_format import DAY, PRICES, SIDES, datetime_microseconds, mid_price, price_column
+from core.data.file_format import (
+    DAY,
+    PRICES,
+    SIDES,
+    datetime_microseconds,
+    interval_microseconds,
+    mid_price,
+    price_column,
+)
 from core.data.labels import BUY, CLASSES, SELL
+from core.data.span import describe_limit
 from core.data.validation import find_problems
 
 UNSTABLE_DAYS, ADVISED_DAYS = 7, 14
@@ -124,6 +133,20 @@ def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
             + f". {problem.remedy}."
             for problem in find_problems(frame, bars.bar)
         ),
+    )
+
+
+def describe_span_limit(reports: Sequence[FileReport]) -> str:
+    """Say which symbol limits the time that all files have in common; see `core.data.span.describe_limit`."""
+
+    def instant(text: str) -> int:
+        return datetime_microseconds(datetime.fromisoformat(text))
+
+    return describe_limit(
+        {
+            report.symbol: (instant(report.start), instant(report.end) + interval_microseconds(report.interval))
+            for report in reports
+        }
     )
 
 

@@ -16,6 +16,7 @@ from core.data.labels import CLASSES, NO_LABEL
 from core.data.market import SymbolData
 from core.data.validation import find_problems
 from core.errors import ConfigError, DataError
+from core.files import expand_globs
 
 MAX_RETURN = 50.0
 """Limit of an absolute log return: a larger one would be a factor of 10^21."""
@@ -40,8 +41,9 @@ def read_feature_tables(
         ConfigError: a column that the settings name is missing.
         DataError: a file is missing or damaged.
     """
-    names, ignored = _feature_names(table.files[0], table)
-    joined = pd.concat([_read_file(path, names, table, labelled) for path in table.files], ignore_index=True)
+    files = expand_globs(table.files)
+    names, ignored = _feature_names(files[0], table)
+    joined = pd.concat([_read_file(path, names, table, labelled) for path in files], ignore_index=True)
     symbols = [
         _symbol_data(str(symbol), frame.reset_index(drop=True), names, config, table)
         for symbol, frame in joined.groupby(table.symbol, sort=True)
@@ -58,9 +60,9 @@ def _feature_names(path: Path, table: TableConfig) -> tuple[tuple[str, ...], tup
     """Return the columns of a file that the settings name as features, and those that they do not name at all."""
     special = {table.timestamp, table.symbol, table.label, table.returns}
     columns = [name for name in bars.read_schema(path).names if name not in special]
-    names = tuple(name for name in columns if bars.matches_any(name, table.features))
+    names = tuple(bars.match_columns(columns, table.features))
     for pattern in table.features:
-        if not any(bars.matches_any(name, [pattern]) for name in columns):
+        if not bars.match_columns(columns, [pattern]):
             raise ConfigError(
                 f"No column of {path} matches features: {pattern}", f"Name columns that it has: {', '.join(columns)}"
             )

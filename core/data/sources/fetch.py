@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from rich.progress import TaskID
 
 from core import console
-from core.config import DataConfig
+from core.config import DataConfig, canonical_interval
 from core.data.file_format import (
     COMPLETE,
     REQUIRED,
@@ -37,6 +37,7 @@ from core.data.sources.store import (
     FetchRange,
     TimeRange,
     covered_metadata,
+    find_files,
     missing_ranges,
     read_covered,
 )
@@ -204,7 +205,10 @@ def fetch_bars(
         )
     if not re.fullmatch("[A-Z0-9]+", symbol):
         raise DataError(f"{symbol!r} is not a symbol", f"Write it like {re.sub('[^A-Z0-9]', '', symbol.upper())}")
-    path = store / f"{client.exchange}_{symbol}_{interval}.parquet"
+    path = next(
+        iter(find_files(store, symbol, canonical_interval(interval), client.exchange)),
+        store / f"{client.exchange}_{symbol}_{interval}.parquet",
+    )
     if not path.exists():
         client.market(symbol)  # a symbol that does not exist leaves nothing behind
     with _locked(path):

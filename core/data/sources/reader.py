@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.config import DataConfig
-from core.data.bars import Bars, cut_to_common_span, read_bar_file, resolve_span
+from core.data.bars import Bars, read_bar_file
 from core.data.file_format import interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
+from core.data.span import cut_to_common_span, resolve_span
+from core.files import expand_globs
 
 
 def read_bars(config: DataConfig) -> list[Bars]:
@@ -30,10 +32,11 @@ def bar_files(config: DataConfig) -> Sequence[Path]:
 
     Raises:
         DataError: the store lacks the file of a symbol.
+        ConfigError: a glob matches no file.
     """
     if config.symbols:
         return store.find_in_store(config.store, config.symbols, config.interval, config.exchange)
-    return config.files
+    return expand_globs(config.files)
 
 
 def read_market(config: DataConfig, labelled: bool = True) -> Market:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from core.config import DEFAULT_EXCHANGE, DataConfig
+from core.config import DEFAULT_EXCHANGE, DataConfig, canonical_interval
 from core.data.file_format import (
     COMPLETE,
     DAY,
@@ -75,9 +75,9 @@ def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: 
             )
         if len(candidates) > 1:
             raise DataError(
-                f"The store {store} has {interval} bars of {symbol} from several exchanges: "
+                f"The store {store} has several files with {interval} bars of {symbol}: "
                 + ", ".join(path.name for path in candidates),
-                "Choose one with --exchange",
+                "Choose one with --exchange, or name it with --data FILE",
             )
         paths.append(candidates[0])
     return paths
@@ -89,14 +89,15 @@ def find_files(store: Path, symbol: str, interval: str, exchange: str | None) ->
     Args:
         store: folder of bar files.
         symbol: symbol to find, for example BTCUSDT.
-        interval: length of a bar, for example 5m.
+        interval: length of a bar in its shortest spelling, for example 1h, which finds a file named 60m, too.
         exchange: exchange that the bars must come from; None for any.
     """
     return sorted(
         path
-        for path in store.glob(f"*_{interval}.parquet")
+        for path in store.glob("*.parquet")
         if (match := FILE_NAME.fullmatch(path.name))
         and match["symbol"] == symbol
+        and canonical_interval(match["interval"]) == interval
         and exchange in (None, match["exchange"])
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from core.config import DataConfig, parse
 from core.errors import ConfigError
@@ -52,3 +53,30 @@ def test_an_end_is_a_date_or_an_instant_in_utc_unless_it_names_a_zone(
         assert until is not None
         assert until == instant
         assert until.tzinfo is not None
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "btcusdt", "BTC/USDT", "btc-usdt", "BTC_USDT", "BTC/USDT:USDT"])
+def test_every_spelling_of_a_symbol_means_the_same(symbol: str) -> None:
+    assert DataConfig(symbols=(symbol,)).symbols == ("BTCUSDT",)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("60m", "1h"), ("24h", "1d"), ("3600s", "1h"), ("90m", "90m"), ("5m", "5m"), ("1H", "1h")]
+)
+def test_every_spelling_of_an_interval_means_the_same(written: str, meant: str) -> None:
+    assert DataConfig(symbols=("BTCUSDT",), interval=written).interval == meant
+
+
+@pytest.mark.parametrize("interval", ["", "m", "0m", "1M", "1w", "5 m", "٣m", "-5m", "5m\n", "9999999s"])
+def test_what_is_no_interval_is_refused(interval: str) -> None:
+    with pytest.raises(ValidationError):
+        DataConfig(symbols=("BTCUSDT",), interval=interval)
+
+
+def test_an_exchange_is_spelled_in_small_letters_and_a_tilde_is_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = DataConfig(symbols=("BTCUSDT",), exchange="Binance", store=Path("~/bars"))
+    assert (config.exchange, config.store) == ("binance", tmp_path / "bars")
+    assert parse(DataConfig, {"files": ["~/a.parquet"]}, "here").files == (tmp_path / "a.parquet",)

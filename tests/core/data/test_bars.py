@@ -2,19 +2,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.bars import Bars, bars_fingerprint, cut_to_common_span, read_bar_file, split_at_gaps
+from core.data.bars import bars_fingerprint, match_columns, read_bar_file, split_at_gaps
 from core.data.file_format import SECOND, column_microseconds
 from core.data.sources.store import find_in_store
+from core.data.span import cut_to_common_span
 from core.errors import DataError
 from tests.helpers import market
 from tests.helpers.market import random_bars, without_rows
@@ -244,81 +247,6 @@ def test_a_store_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
         find_in_store(tmp_path / "nowhere", ["BTCUSDT"], "5m", None)
 
 
-def _three_days() -> list[Bars]:
-    """BTC has bars 0 to 863, ETH starts 10 bars later and ends 20 bars earlier."""
-    eth = random_bars(3 * DAY_OF_BARS, seed=1, symbol="ETHUSDT")
-    return [random_bars(3 * DAY_OF_BARS), replace(eth, frame=eth.frame.iloc[10:-20])]
-
-
-def _spans(all_bars: list[Bars]) -> set[tuple[pd.Timestamp, pd.Timestamp]]:
-    return {(bars.frame["timestamp"].iloc[0], bars.frame["timestamp"].iloc[-1]) for bars in all_bars}
-
-
-def test_symbols_are_cut_to_the_time_they_share() -> None:
-    opened = random_bars(3 * DAY_OF_BARS).frame["timestamp"]
-    assert _spans(cut_to_common_span(_three_days(), None, None)) == {(opened[10], opened[843])}
-
-
-def test_days_are_counted_back_from_the_newest_common_instant() -> None:
-    opened = random_bars(3 * DAY_OF_BARS).frame["timestamp"]
-    cut = cut_to_common_span(_three_days(), 1.5, None)
-    assert _spans(cut) == {(opened[844 - 432], opened[843])}
-    assert {len(bars.frame) for bars in cut} == {432}
-
-
-@pytest.mark.parametrize(
-    "until",
-    [
-        datetime(2024, 3, 2, 12, tzinfo=UTC),
-        datetime(2024, 3, 2, 14, tzinfo=timezone(timedelta(hours=2))),
-    ],
-    ids=["utc", "other zone"],
-)
-def test_the_span_ends_before_until(until: datetime) -> None:
-    cut = cut_to_common_span(_three_days(), 1, until)
-    assert _spans(cut) == {(pd.Timestamp("2024-03-01 12:00Z"), pd.Timestamp("2024-03-02 11:55Z"))}
-
-
-@pytest.mark.parametrize("days", [3, 1e6, 1e9, 1e300])
-def test_more_days_than_the_symbols_share_are_refused(days: float) -> None:
-    with pytest.raises(DataError, match=r"have 2\.9 days in common") as caught:
-        cut_to_common_span(_three_days(), days, None)
-    assert "fewer days" in caught.value.remedy
-
-
-def test_an_end_after_the_data_is_refused() -> None:
-    with pytest.raises(DataError, match="before --until 2024-04-01"):
-        cut_to_common_span(_three_days(), None, datetime(2024, 4, 1, tzinfo=UTC))
-
-
-def test_an_end_before_the_data_is_refused() -> None:
-    with pytest.raises(DataError, match="after --until 2020-01-01"):
-        cut_to_common_span(_three_days(), None, datetime(2020, 1, 1, tzinfo=UTC))
-
-
-def test_symbols_without_common_time_are_refused() -> None:
-    early, late = random_bars(50), random_bars(100, symbol="ETHUSDT")
-    late = replace(late, frame=late.frame.iloc[50:])
-    with pytest.raises(DataError, match="no time in common"):
-        cut_to_common_span([early, late], None, None)
-
-
-def test_mixed_intervals_are_refused() -> None:
-    with pytest.raises(DataError, match="mix the intervals 15m, 5m"):
-        cut_to_common_span([random_bars(50), random_bars(50, symbol="ETHUSDT", interval="15m")], None, None)
-
-
-def test_a_symbol_named_twice_is_refused() -> None:
-    with pytest.raises(DataError, match="BTCUSDT comes in more than one file"):
-        cut_to_common_span([random_bars(50), random_bars(50, seed=1)], None, None)
-
-
-def test_a_span_that_lies_in_a_gap_is_refused() -> None:
-    gapped = without_rows(random_bars(3 * DAY_OF_BARS), np.arange(100, 800))
-    with pytest.raises(DataError, match="BTCUSDT has no bars from"):
-        cut_to_common_span([gapped], 1, datetime(2024, 3, 3, 12, tzinfo=UTC))
-
-
 @pytest.mark.parametrize("column", list(random_bars(2).frame.columns))
 @pytest.mark.parametrize("row", [0, 7, 19])
 def test_the_fingerprint_changes_with_any_value(column: str, row: int) -> None:
@@ -363,12 +291,7 @@ def test_recorded_bars_pass_every_check(shared_data: Path) -> None:
     paths = find_in_store(shared_data, ["BTCUSDT", "ETHUSDT"], "1h", None)
     cut = cut_to_common_span([read_bar_file(path) for path in paths], 30, None)
     assert [len(bars.frame) for bars in cut] == [720, 720]
-    assert len(_spans(cut)) == 1
-
-
-def test_a_bar_that_closes_after_until_is_left_out() -> None:
-    (cut,) = cut_to_common_span([random_bars(288)], None, datetime(2024, 3, 1, 12, 4, tzinfo=UTC))
-    assert cut.frame["timestamp"].iloc[-1] == pd.Timestamp("2024-03-01 11:55Z")
+    assert len({(bars.frame["timestamp"].iloc[0], bars.frame["timestamp"].iloc[-1]) for bars in cut}) == 1
 
 
 @pytest.mark.parametrize("name", ["open", "trades"])
@@ -385,11 +308,57 @@ def test_a_column_of_taker_flow_is_read_whether_it_is_named_or_not(tmp_path: Pat
     assert bars.named == ()
 
 
-@pytest.mark.parametrize("bars", range(1, 60, 7))
-def test_a_fraction_of_a_day_that_is_a_number_of_bars_gives_these_bars(bars: int) -> None:
-    (cut,) = cut_to_common_span([random_bars(DAY_OF_BARS)], bars / DAY_OF_BARS, None)
-    assert len(cut.frame) == bars
-
-
 def test_levels_beyond_a_hole_in_the_book_are_listed_as_ignored(tmp_path: Path) -> None:
     assert read_bar_file(_write(tmp_path, _frame().assign(bid_sz_30=1.0))).ignored == ("bid_sz_30",)
+
+
+@pytest.mark.parametrize(
+    ("written", "unit", "fitting"),
+    [
+        (1_735_689_600_000_000, "ms", "microseconds"),
+        (1_735_689_600_000_000_000, "us", "nanoseconds"),
+        (1_735_689_600_000_000_000, "ms", "nanoseconds"),
+        (1_735_689_600, "ms", "seconds"),
+        (1_735_689_600_000, "us", "milliseconds"),
+    ],
+)
+def test_an_impossible_instant_is_damage_that_names_its_row_and_likely_unit(
+    tmp_path: Path, written: int, unit: Literal["ms", "us"], fitting: str
+) -> None:
+    frame = _frame()
+    instants = pa.array(
+        [int(number) // (1_000 if unit == "ms" else 1) for number in column_microseconds(frame["timestamp"])]
+    ).to_pylist()
+    instants[7] = written
+    table = pa.table(
+        {"timestamp": pa.array(instants, pa.timestamp(unit, "UTC"))} | {name: frame[name] for name in frame.columns[1:]}
+    )
+    pq.write_table(table, tmp_path / NAME)
+    with pytest.raises(DataError, match=rf"row 7 has an impossible timestamp: its {written} .* as {fitting}\. Write"):
+        read_bar_file(tmp_path / NAME)
+
+
+def test_an_instant_that_no_unit_makes_possible_is_damage(tmp_path: Path) -> None:
+    frame = _frame()
+    frame["timestamp"] = (
+        frame["timestamp"].astype("datetime64[us, UTC]").where(frame.index != 3, pd.Timestamp(5, tz="UTC"))
+    )
+    with pytest.raises(DataError, match=r"row 3 has an impossible timestamp.*Correct or remove the row"):
+        read_bar_file(_write(tmp_path, frame))
+
+
+def test_the_name_of_a_column_is_that_column_before_it_is_a_glob() -> None:
+    columns = ["funding[8h]", "funding8", "fundingh", "flow_a", "flow_b"]
+    assert match_columns(columns, ["funding[8h]"]) == ["funding[8h]"]
+    assert match_columns(columns[1:], ["funding[8h]"]) == ["funding8", "fundingh"]
+    assert match_columns(columns, ["flow_*", "funding8"]) == ["funding8", "flow_a", "flow_b"]
+
+
+def test_a_file_named_by_60m_has_the_same_bars_as_one_named_by_1h(tmp_path: Path) -> None:
+    frame = _frame()
+    frame["timestamp"] = pd.date_range("2024-01-01", periods=len(frame), freq="h", tz="UTC")
+    one, other = (read_bar_file(_write(tmp_path, frame, f"binance_BTCUSDT_{name}.parquet")) for name in ("60m", "1h"))
+    assert one.interval == other.interval == "1h"
+    assert bars_fingerprint([one]) == bars_fingerprint([other])
+    (tmp_path / "binance_BTCUSDT_1h.parquet").unlink()
+    assert find_in_store(tmp_path, ["BTCUSDT"], "1h", None) == [tmp_path / "binance_BTCUSDT_60m.parquet"]

@@ -105,7 +105,7 @@ def test_a_feature_that_knows_the_future_is_refused_unless_allowed_by_name(tmp_p
         DataError, match=r"Feature flow_2 of AAA has rank correlation .* look into the future"
     ) as caught:
         _load(tmp_path, frame)
-    assert caught.value.remedy == "Drop it, or if it is legitimate add allow_lookahead: [flow_2]"
+    assert caught.value.remedy == 'Drop it, or if it is legitimate add allow_lookahead: ["flow_2"]'
     assert "flow_2" in _load(tmp_path, frame, allow_lookahead=["flow_2"]).feature_names
 
 

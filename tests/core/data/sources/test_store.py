@@ -95,7 +95,7 @@ def test_missing_bars_come_from_the_exchange_whose_file_is_held(tmp_path: Path) 
     (missing,) = missing_ranges(_config(tmp_path, "AAA", days=9.0), NOW)
     assert missing.exchange == "kraken"
     random_bars(288 * 2).frame.to_parquet(tmp_path / "binance_AAA_5m.parquet")
-    with pytest.raises(DataError, match="from several exchanges"):
+    with pytest.raises(DataError, match="has several files"):
         missing_ranges(_config(tmp_path, "AAA", days=9.0), NOW)
     (missing,) = missing_ranges(_config(tmp_path, "AAA", days=9.0, exchange="binance"), NOW)
     assert missing.exchange == "binance"

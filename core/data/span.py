@@ -1,0 +1,123 @@
+"""The span of time that a config asks for and that all symbols share, and the bars within it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from core.data.bars import Bars
+from core.data.file_format import DAY, datetime_microseconds, iso
+from core.errors import DataError
+
+
+def cut_to_common_span(all_bars: Sequence[Bars], days: float | None, until: datetime | None) -> list[Bars]:
+    """Cut all symbols to the same span: the last `days` before `until`.
+
+    Args:
+        all_bars: bars of each symbol, all of one interval.
+        days: length of the span in days; None for everything that all symbols cover.
+        until: end of the span; None for the newest instant that all symbols cover.
+
+    Raises:
+        DataError: the symbols differ in interval, a symbol comes twice, or the bars do not cover the span.
+    """
+    intervals = sorted({bars.interval for bars in all_bars})
+    if len(intervals) > 1:
+        raise DataError(f"The files mix the intervals {', '.join(intervals)}", "Use files of one interval")
+    symbols = [bars.symbol for bars in all_bars]
+    repeated = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+    if repeated:
+        raise DataError(f"{', '.join(repeated)} comes in more than one file", "Name each symbol once")
+
+    bar = all_bars[0].bar
+    spans = {bars.symbol: (int(bars.opened[0]), int(bars.opened[-1]) + bar) for bars in all_bars}
+    try:
+        start, stop = resolve_span(*_intersection(spans), days, until)
+    except DataError as error:
+        limit = describe_limit(spans)
+        raise DataError(f"{error.what}. {limit}" if limit else error.what, error.remedy) from None
+    return [_cut(bars, start, stop) for bars in all_bars]
+
+
+_MIN_GAIN = 1.1
+"""Ratio of the common time without a symbol to that with it, above which the symbol is named as the limit."""
+
+
+def _intersection(spans: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """Return the latest start and the earliest end of some spans."""
+    return max(start for start, _ in spans.values()), min(end for _, end in spans.values())
+
+
+def describe_limit(spans: Mapping[str, tuple[int, int]]) -> str:
+    """Say which symbol limits the time that all symbols have in common, and what leaving it out would give.
+
+    Args:
+        spans: start and end of the bars of each symbol, in microseconds since 1970.
+
+    Returns:
+        A sentence without its full stop; empty if no symbol shortens the common time by more than a tenth.
+    """
+
+    def common_days(symbols: Mapping[str, tuple[int, int]]) -> float:
+        start, end = _intersection(symbols)
+        return max(end - start, 0) / DAY
+
+    if len(spans) < 2:
+        return ""
+    without = {name: common_days({other: spans[other] for other in spans if other != name}) for name in spans}
+    symbol = max(without, key=lambda name: without[name])
+    if without[symbol] <= common_days(spans) * _MIN_GAIN:
+        return ""
+    start, end = spans[symbol]
+    return (
+        f"{symbol}, whose bars are from {iso(start)} to {iso(end)}, limits the common time: it is "
+        f"{common_days(spans):.1f} days, and {without[symbol]:.1f} days without {symbol}"
+    )
+
+
+def resolve_span(first: int, last: int, days: float | None, until: datetime | None) -> tuple[int, int]:
+    """Compute the span that `days` and `until` ask for.
+
+    Args:
+        first: start of what all symbols cover, in microseconds since 1970.
+        last: end of what all symbols cover, in microseconds since 1970.
+        days: length of the span in days; None for everything from `first` on.
+        until: end of the span; None for `last`.
+
+    Returns:
+        Start and end, in microseconds since 1970.
+
+    Raises:
+        DataError: the symbols do not cover the span.
+    """
+    start, end = first, last
+    if until is not None:
+        requested = datetime_microseconds(until)
+        if requested <= start:
+            raise DataError(f"The data begin at {iso(start)}, after --until {iso(requested)}", "Choose a later end")
+        if requested > end:
+            raise DataError(f"The data end at {iso(end)}, before --until {iso(requested)}", "Choose an earlier end")
+        end = requested
+    if days is not None:
+        covered = max((end - start) / DAY, 0.0)
+        if days > covered:
+            raise DataError(
+                f"The files have {covered:.1f} days in common before {iso(end)}, not the requested {days:g}",
+                "Ask for fewer days, or provide more data",
+            )
+        start = end - round(days * DAY)
+    if start >= end:
+        raise DataError("The files have no time in common", "Use files that overlap in time")
+    return start, end
+
+
+def _cut(bars: Bars, start: int, stop: int) -> Bars:
+    """Keep the bars that open and close within a span."""
+    opened = bars.opened
+    frame = bars.frame[(opened >= start) & (opened + bars.bar <= stop)].reset_index(drop=True)
+    if frame.empty:
+        raise DataError(
+            f"{bars.symbol} has no bars from {iso(start)} to {iso(stop)}", "Choose another span, or drop the symbol"
+        )
+    return replace(bars, frame=frame)
