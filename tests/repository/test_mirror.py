@@ -33,6 +33,7 @@ SUBJECTS = {
     "tests/core/training/test_best_epoch.py": "core/training/trainer.py",
     "tests/core/training/test_resume.py": "core/training/trainer.py",
     "tests/core/training/test_skill.py": "core/training/trainer.py",
+    "tests/search/cli/test_damage.py": "search/cli/app.py",
 }
 """Test files about one subject of a module that has more tests than one file should hold."""
 FILES = {str(path.relative_to(ROOT)) for path in tracked_files("*.py")}

@@ -113,16 +113,19 @@ class ExchangeClient:
         clock = self.api.fetch_time if self.api.has["fetchTime"] else self.api.milliseconds
         return self._request(lambda: int(clock())) * _MILLISECOND
 
-    def page(self, market: dict[str, Any], interval: str, span: TimeRange) -> tuple[list[Row], int]:
+    def page(self, market: dict[str, Any], interval: str, span: TimeRange, now: int) -> tuple[list[Row], TimeRange]:
         """Fetch the first bars of a span, as many as the exchange sends at once.
 
         Args:
             market: spot market, as `market` returns it.
             interval: length of a bar, for example 5m.
             span: start and end, in microseconds since 1970.
+            now: present time at the exchange, in microseconds since 1970.
 
         Returns:
-            The bars, and the instant, in microseconds since 1970, before which the exchange has no others.
+            The bars, and the part of the span, in microseconds since 1970, in which the exchange has no others. It may
+            begin after the span does: an exchange that gives only its newest bars, whatever it is asked for, leaves the
+            time before them unanswered.
 
         Raises:
             DataError: the exchange refused, or kept failing.
@@ -130,7 +133,8 @@ class ExchangeClient:
         start, end = (instant // _MILLISECOND for instant in span)
         bar = interval_microseconds(interval) // _MILLISECOND
 
-        def fetch() -> tuple[list[Row], int]:
+        def fetch() -> tuple[list[Row], TimeRange]:
+            first = start
             if self.exchange in _BINANCE:
                 query = {"symbol": market["id"], "interval": interval, "limit": _KLINE_LIMIT}
                 rows = _rows(self.api.publicGetKlines({**query, "startTime": start, "endTime": end - 1}), _KLINE)
@@ -140,15 +144,17 @@ class ExchangeClient:
                 limit = self.api.feature_value(market["symbol"], "fetchOHLCV", "limit", _CAUTIOUS_LIMIT)
                 rows = _rows(self.api.fetch_ohlcv(market["symbol"], interval, start, limit), _UNIFIED)
                 searched = start + limit * bar
+                if rows and rows[0][0] > start and rows[-1][0] + 2 * bar > now // _MILLISECOND:
+                    first = int(rows[0][0])
             if rows and rows[-1][0] < start:
                 raise _UnusableAnswerError("only bars from before the requested ones")
             reached = int(rows[-1][0]) + bar if rows else searched
-            return [row for row in rows if start <= row[0] < end], min(reached, end)
+            return [row for row in rows if start <= row[0] < end], (min(first, end), min(reached, end))
 
-        rows, reached = self._request(fetch)
+        rows, (first, reached) = self._request(fetch)
         if any(row[0] % bar for row in rows):
             raise DataError(f"{self.exchange} opens its {interval} bars off the UTC grid", "Choose a shorter interval")
-        return [(row[0] * _MILLISECOND, *row[1:]) for row in rows], reached * _MILLISECOND
+        return [(row[0] * _MILLISECOND, *row[1:]) for row in rows], (first * _MILLISECOND, reached * _MILLISECOND)
 
     def _request(self, request: Callable[[], Answer]) -> Answer:
         """Return the answer to a request, which is repeated after a wait while the exchange or the network fails.

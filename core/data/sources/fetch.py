@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.markup import escape
 from rich.progress import TaskID
 
 from core import console
@@ -60,7 +61,7 @@ def fetch_missing(config: DataConfig) -> None:
 
 
 def fetch_ranges(store: Path, interval: str, ranges: Sequence[FetchRange]) -> list[Path]:
-    """Fetch parts of symbols' histories into a store and show a progress bar for each.
+    """Fetch parts of symbols' histories into a store, show a progress bar for each, and say how many bars are there.
 
     Args:
         store: folder of bar files.
@@ -85,9 +86,24 @@ def fetch_ranges(store: Path, interval: str, ranges: Sequence[FetchRange]) -> li
 
             client = clients[item.exchange]
             paths.append(fetch_bars(store, client, item.symbol, interval, item.start, item.end, on_progress=show))
+    for item, path in zip(ranges, paths, strict=True):
+        console.err.print(escape(_describe_completeness(item, path, interval_microseconds(interval))))
     return paths
 
 
+def _describe_completeness(item: FetchRange, path: Path, bar: int) -> str:
+    """Say how many of the requested bars a file has, and from when to when."""
+    opened = column_microseconds(pq.read_table(path, columns=["timestamp"]).to_pandas()["timestamp"])
+    held = opened[(opened >= item.start) & (opened < item.end)]
+    span = f" from {iso(int(held[0]))} to {iso(int(held[-1]) + bar)}" if len(held) else ""
+    text = f"{item.symbol}: {len(held):,} of {-(-(item.end - item.start) // bar):,} bars{span}"
+    if len(held) and held[0] - item.start >= bar * _LATE_BARS:
+        text += f"; {item.exchange} gave none before, as it may keep only the newest ones or have listed it later"
+    return text
+
+
+_LATE_BARS = 10
+"""Number of missing bars at the beginning of a fetched span from which the reader is told of them."""
 _PAGES_PER_WRITE = 50  # some seconds of fetching; writing millions of bars takes two
 
 
@@ -145,7 +161,8 @@ class _BarFile:
     def add(self, rows: list[Row], span: TimeRange) -> None:
         """Add the bars of a span, which are all that the exchange has of it."""
         self._new += rows
-        self.covered = _merged([*self.covered, span])
+        if span[0] < span[1]:
+            self.covered = _merged([*self.covered, span])
 
     def save(self) -> None:
         """Write the file, whole or not at all.
@@ -214,10 +231,10 @@ def fetch_bars(
     with _locked(path):
         file = _BarFile(path, client.columns, bar)
         if _uncovered(span, file.covered):
-            span = (span[0], min(span[1], client.now() // bar * bar))
-        missing = _uncovered(span, file.covered)
-        if missing:
-            _fill(file, missing, partial(client.page, client.market(symbol), interval), on_progress)
+            now = client.now()
+            span = (span[0], min(span[1], now // bar * bar))
+            if missing := _uncovered(span, file.covered):
+                _fill(file, missing, partial(client.page, client.market(symbol), interval, now=now), on_progress)
         if file.empty:
             raise DataError(
                 f"{client.exchange} has no {interval} bars of {symbol} from {iso(since)} to {_end_text(until)}",
@@ -233,7 +250,7 @@ def _end_text(until: int | None) -> str:
 def _fill(
     file: _BarFile,
     missing: Sequence[TimeRange],
-    page: Callable[[TimeRange], tuple[list[Row], int]],
+    page: Callable[[TimeRange], tuple[list[Row], TimeRange]],
     on_progress: Callable[[int, int], None],
 ) -> None:
     """Fetch the missing spans of a file, and save it every few pages and however this ends."""
@@ -243,8 +260,9 @@ def _fill(
     try:
         for start, end in missing:
             while start < end:
-                rows, reached = page((start, end))
-                file.add(rows, (start, reached))
+                rows, answered = page((start, end))
+                file.add(rows, answered)
+                reached = answered[1]
                 done += (reached - start) // file.bar
                 start = reached
                 pages += 1

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import ccxt
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,8 +15,8 @@ from core.data.sources.exchange import ExchangeClient
 from core.data.sources.fetch import fetch_bars
 from core.errors import ConfigError, DataError
 from tests.helpers import exchange_server as server_module
-from tests.helpers.exchange_server import STEP, ExchangeServer, Fault, answer, exchange_server, hang_up, kline
-from tests.helpers.fetching import NAME, OHLCV, ROOT, START, assert_bars, at, connect, covered, starts, when
+from tests.helpers.exchange_server import ExchangeServer, Fault, answer, exchange_server, hang_up, kline
+from tests.helpers.fetching import NAME, ROOT, assert_bars, at, connect, covered, starts, when
 
 
 def test_bars_are_fetched_page_by_page_with_their_taker_flow(
@@ -337,56 +334,3 @@ def test_binance_us_gives_the_taker_flow_too(tmp_path: Path, exchange: ExchangeS
     path = fetch_bars(tmp_path, connect(exchange, slept, "binanceus"), "BTCUSDT", "5m", when(0))
     assert path.name == "binanceus_BTCUSDT_5m.parquet"
     assert_bars(path, range(35))
-
-
-class ShortSightedExchange(ccxt.Exchange):
-    """An exchange that searches only ten bars from the start of a request, as many do, and does not tell the time."""
-
-    def __init__(self, traded: Iterable[int]) -> None:
-        super().__init__({"features": {"spot": {"fetchOHLCV": {"limit": 10}}}, "timeframes": {"5m": "5m"}})
-        self.has = {"fetchOHLCV": True, "fetchTime": False}
-        self.traded = set(traded)
-        self.asked: list[tuple[int, int]] = []
-
-    def load_markets(self, reload: bool = False, params: Any = None) -> Any:
-        perpetual = self.safe_market_structure(
-            {"id": "XBTUSDT.P", "symbol": "BTC/USDT:USDT", "base": "BTC", "quote": "USDT", "swap": True, "spot": False}
-        )
-        spot = self.safe_market_structure(
-            {"id": "XBTUSDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "spot": True, "type": "spot"}
-        )
-        return self.set_markets([spot, perpetual])
-
-    def milliseconds(self) -> int:
-        return at(60) + 1
-
-    def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> Any:
-        assert symbol == "BTC/USDT"
-        self.asked.append(((since - START) // STEP, limit))
-        klines = [kline(opened) for opened in range(since, since + limit * STEP, STEP)]
-        rows = [[k[0], *(float(value) for value in k[1:6])] for k in klines]
-        return [row for row in rows if (row[0] - START) // STEP in self.traded]
-
-
-def test_an_outage_longer_than_a_page_does_not_end_the_bars(tmp_path: Path) -> None:
-    client = ExchangeClient("kraken")
-    traded = [*range(5, 12), *range(45, 61)]
-    client.api = ShortSightedExchange(traded)
-    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
-    assert path.name == "kraken_BTCUSDT_5m.parquet"
-    assert_bars(path, [index for index in traded if index < 60], OHLCV)
-    assert client.api.asked == [(i, 10) for i in (-20, -10, 0, 10, 12, 22, 32, 42, 52)]
-    assert covered(path) == [[-20, 60]]
-
-
-def test_an_interval_without_prices_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = ExchangeClient("kraken")
-    client.api = ShortSightedExchange(range(60))
-    fetch_ohlcv = client.api.fetch_ohlcv
-
-    def with_empty_bar(*args: Any) -> Any:
-        return [[row[0], None, None, None, None, 0.0] if row[0] == at(55) else row for row in fetch_ohlcv(*args)]
-
-    monkeypatch.setattr(client.api, "fetch_ohlcv", with_empty_bar)
-    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(50))
-    assert_bars(path, [*range(50, 55), *range(56, 60)], OHLCV)

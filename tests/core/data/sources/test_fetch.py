@@ -4,17 +4,22 @@ import fcntl
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import ccxt
 import pandas as pd
 import pytest
 
+from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
 from core.data.sources.fetch import fetch_bars
+from core.data.sources.store import FetchRange
 from core.errors import ConfigError, DataError
 from tests.helpers import exchange_server as server_module
 from tests.helpers.exchange_server import STEP, ExchangeServer, kline
-from tests.helpers.fetching import NAME, OHLCV, ROOT, assert_bars, at, covered, expected, starts, when
+from tests.helpers.fetching import NAME, OHLCV, ROOT, START, assert_bars, at, covered, expected, starts, when
 
 """When the first bar opens, in milliseconds since 1970, as the exchange counts."""
 
@@ -248,3 +253,94 @@ def test_bars_off_the_grid_are_refused(tmp_path: Path, exchange: ExchangeServer,
     with pytest.raises(DataError, match="opens its 5m bars off the UTC grid"):
         fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
     assert not (tmp_path / NAME).exists()
+
+
+class ShortSightedExchange(ccxt.Exchange):
+    """An exchange that searches only ten bars from the start of a request, as many do, and does not tell the time."""
+
+    def __init__(self, traded: Iterable[int]) -> None:
+        super().__init__({"features": {"spot": {"fetchOHLCV": {"limit": 10}}}, "timeframes": {"5m": "5m"}})
+        self.has = {"fetchOHLCV": True, "fetchTime": False}
+        self.traded = set(traded)
+        self.asked: list[tuple[int, int]] = []
+
+    def load_markets(self, reload: bool = False, params: Any = None) -> Any:
+        perpetual = self.safe_market_structure(
+            {"id": "XBTUSDT.P", "symbol": "BTC/USDT:USDT", "base": "BTC", "quote": "USDT", "swap": True, "spot": False}
+        )
+        spot = self.safe_market_structure(
+            {"id": "XBTUSDT", "symbol": "BTC/USDT", "base": "BTC", "quote": "USDT", "spot": True, "type": "spot"}
+        )
+        return self.set_markets([spot, perpetual])
+
+    def milliseconds(self) -> int:
+        return at(60) + 1
+
+    def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> Any:
+        assert symbol == "BTC/USDT"
+        self.asked.append(((since - START) // STEP, limit))
+        klines = [kline(opened) for opened in range(since, since + limit * STEP, STEP)]
+        rows = [[k[0], *(float(value) for value in k[1:6])] for k in klines]
+        return [row for row in rows if (row[0] - START) // STEP in self.traded]
+
+
+class ForgetfulExchange(ShortSightedExchange):
+    """An exchange that gives only its newest 20 bars, from the start of a request on, as Kraken gives 720."""
+
+    def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> Any:
+        newest = max(since, at(61 - 20))
+        self.asked.append(((since - START) // STEP, limit))
+        klines = [kline(opened) for opened in range(newest, at(61), STEP)]
+        return [[k[0], *(float(value) for value in k[1:6])] for k in klines]
+
+
+def test_an_outage_longer_than_a_page_does_not_end_the_bars(tmp_path: Path) -> None:
+    client = ExchangeClient("kraken")
+    traded = [*range(5, 12), *range(45, 61)]
+    client.api = ShortSightedExchange(traded)
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
+    assert path.name == "kraken_BTCUSDT_5m.parquet"
+    assert_bars(path, [index for index in traded if index < 60], OHLCV)
+    assert client.api.asked == [(i, 10) for i in (-20, -10, 0, 10, 12, 22, 32, 42, 52)]
+    assert covered(path) == [[-20, 60]]
+
+
+def test_an_interval_without_prices_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = ExchangeClient("kraken")
+    client.api = ShortSightedExchange(range(60))
+    fetch_ohlcv = client.api.fetch_ohlcv
+
+    def with_empty_bar(*args: Any) -> Any:
+        return [[row[0], None, None, None, None, 0.0] if row[0] == at(55) else row for row in fetch_ohlcv(*args)]
+
+    monkeypatch.setattr(client.api, "fetch_ohlcv", with_empty_bar)
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(50))
+    assert_bars(path, [*range(50, 55), *range(56, 60)], OHLCV)
+
+
+def test_what_an_exchange_does_not_answer_is_not_taken_for_fetched(tmp_path: Path) -> None:
+    client = ExchangeClient("kraken")
+    client.api = ForgetfulExchange(())
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
+    assert_bars(path, range(41, 60), OHLCV)
+    assert covered(path) == [[41, 60]]
+    fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
+    assert client.api.asked == [(-20, 10), (-20, 10)]  # it is asked again: another time it may answer
+    with pytest.raises(DataError, match="has no 5m bars of BTCUSDT from"):
+        fetch_bars(tmp_path / "past", client, "BTCUSDT", "5m", when(-20), when(10))
+
+
+def test_a_command_ends_with_bars_got_of_bars_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def client(exchange: str) -> ExchangeClient:
+        made = ExchangeClient(exchange)
+        made.api = ForgetfulExchange(())
+        return made
+
+    monkeypatch.setattr(fetch, "ExchangeClient", client)
+    fetch.fetch_ranges(tmp_path, "5m", [FetchRange("kraken", "BTCUSDT", when(-20), when(60))])
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "BTCUSDT: 19 of 80 bars from 2023-11-15T01:35:00+00:00 to 2023-11-15T03:15:00+00:00; kraken gave" in printed
+    fetch.fetch_ranges(tmp_path, "5m", [FetchRange("kraken", "BTCUSDT", when(45), when(60))])
+    assert capsys.readouterr().err.split()[:5] == ["BTCUSDT:", "15", "of", "15", "bars"]
