@@ -17,16 +17,24 @@ from core.cli.data_settings import data_config, data_settings
 from core.cli.options import ConfigOption, DaysOption, FeaturesOption, HorizonOption, UntilOption
 from core.config import DEFAULT_EXCHANGE, DataConfig, parse
 from core.console import Command
-from core.errors import DataError
+from core.errors import ConfigError, DataError
+from core.files import expand_globs
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.data.sources.archive import ImportedPart
     from core.data.summary import FileReport
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check and fetch market data.")
 
 FETCH_EPILOG = (
     "Example:\n\npreset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance"
+)
+IMPORT_EPILOG = (
+    "Examples:\n\n"
+    "preset-search data import BTCUSDT-5m-2025-*.zip --exchange binance --symbol BTCUSDT --interval 5m\n\n"
+    "preset-search data import BTC_USDT-5m.feather --exchange kraken --symbol BTCUSDT --interval 5m --store data\n\n"
+    "preset-search data import quotes.csv --exchange nyse --symbol SPY --interval 1d --columns close='Adj Close'"
 )
 DATA_CHECK_EPILOG = (
     "Examples:\n\n"
@@ -103,6 +111,61 @@ def fetch(
     console.out.print(
         f"next: preset-search data check {escape(shlex.quote(str(config.store)))}/{source}_*_{config.interval}.parquet"
     )
+
+
+@app.command(name="import", cls=Command, epilog=IMPORT_EPILOG)
+def import_files(
+    files: Annotated[list[Path], typer.Argument(help="Files or folders of files.", metavar="FILE…")],
+    exchange: Annotated[str, typer.Option("--exchange", help="Name of the exchange that recorded the bars.")],
+    symbol: Annotated[str, typer.Option("--symbol", help="Symbol such as BTCUSDT.")],
+    interval: Annotated[str, typer.Option("--interval", help="Bar length: 1m, 5m, 1h, …")],
+    store: Annotated[Path, typer.Option("--store", help="Folder of bar files.")] = Path("data"),
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--columns", help="Columns whose names are not known, as close=Last; takes several values."),
+    ] = None,
+) -> None:
+    """Import the bars of one symbol from CSV, JSON, Feather or Parquet files of other programs into the store."""
+    from core.data.file_format import iso
+    from core.data.sources.archive import import_bars
+    from core.data.sources.store import add_to_store
+
+    config = parse(
+        DataConfig,
+        {"symbols": [symbol], "exchange": exchange, "interval": interval, "store": str(store)},
+        "command line",
+    )
+    pairs = [pair.partition("=") for pair in columns or ()]
+    if wrong := [name for name, equals, column in pairs if not (equals and name and column)]:
+        raise ConfigError(f"--columns {wrong[0]} names no column", "Write it as close=Last")
+    bars, parts = import_bars(
+        expand_globs(files),
+        config.exchange or DEFAULT_EXCHANGE,
+        config.symbols[0],
+        config.interval,
+        {name: column for name, _, column in pairs},
+    )
+    for part in parts:
+        console.out.print(_import_table(part))
+    path, joined = add_to_store(config.store, bars)
+    first, end = (iso(int(instant)) for instant in (joined.opened[0], joined.opened[-1] + joined.bar))
+    console.out.print(f"wrote {escape(str(path))}: {len(joined.frame):,} bars from {first} to {end}")
+    console.out.print("The last bar may not have closed when it was recorded; it is not used until later bars follow.")
+    console.out.print(f"next: preset-search data check {escape(shlex.quote(str(path)))}")
+
+
+def _import_table(part: ImportedPart) -> Table:
+    """Return a table of what became of each column of a file."""
+    table = Table(title=f"{escape(part.name)}: {part.format}, {part.rows:,} bars", title_justify="left")
+    table.add_column("column")
+    table.add_column("becomes")
+    for column, original in part.mapped.items():
+        table.add_row(escape(original), column)
+    for column in part.dropped:
+        table.add_row(escape(column), "[dim]left out[/]")
+    table.caption = escape(". ".join(note for note in part.notes if note))
+    table.caption_justify = "left"
+    return table
 
 
 def _files_table(reports: list[FileReport]) -> Table:

@@ -73,6 +73,39 @@ def read_bar_file(path: Path, named: Sequence[str] = ()) -> Bars:
     Raises:
         DataError: the file is missing, misnamed or damaged; the message names the file, the row and the remedy.
     """
+    return read_bar_files([path], named)[0]
+
+
+def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bars]:
+    """Read bar files, check them, and join those of one symbol; see `read_bar_file`.
+
+    Files of one exchange, symbol and interval, such as one file a day, are joined; where they overlap, they must agree.
+
+    Args:
+        paths: bar or order-book files, see `core.data.file_format`.
+        named: names or globs of additional columns to read as features.
+
+    Returns:
+        The bars of each symbol, in the order in which the symbols are first named.
+
+    Raises:
+        DataError: a file is missing, misnamed or damaged, or two files contradict each other.
+    """
+    groups: dict[tuple[str, str, str], list[tuple[Bars, bool]]] = {}
+    for path in paths:
+        bars, complete = _read_checked(path, named)
+        groups.setdefault((bars.exchange, bars.symbol, bars.interval), []).append((bars, complete))
+    joined = []
+    for parts in groups.values():
+        bars = join_bars([part for part, _ in parts])
+        # Only the last bar of all can have been open when its file was written: others follow on the rest.
+        _, complete = max(parts, key=lambda part: (part[0].frame["timestamp"].iloc[-1], part[1]))
+        joined.append(bars if complete else replace(bars, frame=bars.frame.iloc[:-1]))
+    return joined
+
+
+def _read_checked(path: Path, named: Sequence[str]) -> tuple[Bars, bool]:
+    """Read and check one file; return its bars, and whether the last of them is known to have closed."""
     bars, complete = read_unchecked(path, named)
     problems = find_problems(bars.frame, bars.bar)
     if problems:
@@ -80,7 +113,47 @@ def read_bar_file(path: Path, named: Sequence[str] = ()) -> Bars:
         raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.remedy)
     if "close" not in bars.frame:
         bars = replace(bars, frame=bars.frame.assign(close=mid_price(bars.frame)))
-    return bars if complete else replace(bars, frame=bars.frame.iloc[:-1])
+    return bars, complete
+
+
+def join_bars(parts: Sequence[Bars]) -> Bars:
+    """Join the bars of several files of one symbol, such as one file a month; columns that not all have are left out.
+
+    Args:
+        parts: bars of one exchange, symbol and interval, each in the order of time.
+
+    Raises:
+        DataError: two files have different bars for the same time.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    shared = [name for name in first.frame.columns if all(name in part.frame for part in parts)]
+    frame = pd.concat([_without_superseded_end(part, parts)[shared] for part in parts], ignore_index=True)
+    frame = frame.sort_values("timestamp", kind="stable", ignore_index=True)
+    repeats = frame["timestamp"].duplicated().to_numpy()
+    values = frame[shared[1:]].to_numpy()
+    earlier = values[np.flatnonzero(repeats) - 1]
+    differing = ~np.isclose(values[repeats], earlier, rtol=1e-9, atol=0.0, equal_nan=True).all(axis=1)
+    if differing.any():
+        when = frame["timestamp"][repeats][differing].iloc[0]
+        raise DataError(
+            f"Two files have different bars of {first.symbol} at {when}", "Leave one of them out, or correct it"
+        )
+    return replace(
+        first,
+        frame=frame[~repeats].reset_index(drop=True),
+        named=tuple(name for name in first.named if name in shared),
+        ignored=tuple(sorted({name for part in parts for name in part.ignored})),
+    )
+
+
+def _without_superseded_end(part: Bars, parts: Sequence[Bars]) -> pd.DataFrame:
+    """Return the frame of a part without its last bar, which may have been open, if a part that goes on has it, too."""
+    last = part.frame["timestamp"].iloc[-1]
+    others = [other.frame["timestamp"] for other in parts if other is not part]
+    is_superseded = any(opened.iloc[-1] > last and bool((opened == last).any()) for opened in others)
+    return part.frame.iloc[:-1] if is_superseded else part.frame
 
 
 def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:

@@ -142,12 +142,12 @@ def describe_span_limit(reports: Sequence[FileReport]) -> str:
     def instant(text: str) -> int:
         return datetime_microseconds(datetime.fromisoformat(text))
 
-    return describe_limit(
-        {
-            report.symbol: (instant(report.start), instant(report.end) + interval_microseconds(report.interval))
-            for report in reports
-        }
-    )
+    spans: dict[str, tuple[int, int]] = {}
+    for report in reports:
+        start, end = instant(report.start), instant(report.end) + interval_microseconds(report.interval)
+        earlier = spans.get(report.symbol, (start, end))  # of another file of the same symbol
+        spans[report.symbol] = min(start, earlier[0]), max(end, earlier[1])
+    return describe_limit(spans)
 
 
 def count_outliers(close: np.ndarray) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.config import DataConfig
-from core.data.bars import Bars, read_bar_file
+from core.data.bars import Bars, read_bar_files
 from core.data.file_format import interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
@@ -23,7 +23,7 @@ def read_bars(config: DataConfig) -> list[Bars]:
     if config.synthetic is not None:
         all_bars = synthetic.make_bars(config.synthetic, config.interval)
     else:
-        all_bars = [read_bar_file(path, config.features) for path in bar_files(config)]
+        all_bars = read_bar_files(bar_files(config), config.features)
     return cut_to_common_span(all_bars, config.days, config.until)
 
 

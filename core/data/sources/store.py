@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from core.config import DEFAULT_EXCHANGE, DataConfig, canonical_interval
+from core.data.bars import Bars, join_bars, read_unchecked
 from core.data.file_format import (
     COMPLETE,
     DAY,
@@ -20,7 +21,9 @@ from core.data.file_format import (
     datetime_microseconds,
     interval_microseconds,
 )
+from core.data.validation import find_problems
 from core.errors import ConfigError, DataError
+from core.files import write_table
 
 COVERED = b"preset_search.covered"
 """Schema metadata of a fetched file: the spans asked for, a JSON list of [start, end) in epoch milliseconds."""
@@ -195,3 +198,27 @@ def read_covered(metadata: Mapping[bytes, bytes]) -> list[TimeRange]:
 def covered_metadata(spans: Iterable[TimeRange]) -> dict[bytes, bytes]:
     """Return the schema metadata that say that these spans, on whole milliseconds, were asked for."""
     return {COVERED: json.dumps([(start // 1000, end // 1000) for start, end in spans]).encode()}
+
+
+def add_to_store(store: Path, bars: Bars) -> tuple[Path, Bars]:
+    """Join bars with those that the store has of their exchange, symbol and interval, and write them.
+
+    Args:
+        store: folder of bar files; it is created where it does not exist.
+        bars: the bars, whose rows are checked here.
+
+    Returns:
+        The file, and the bars that it holds now.
+
+    Raises:
+        DataError: the bars are damaged, or contradict those of the store.
+        ConfigError: the store cannot be written.
+    """
+    held = find_files(store, bars.symbol, bars.interval, bars.exchange) if store.is_dir() else []
+    path = held[0] if held else store / f"{bars.exchange}_{bars.symbol}_{bars.interval}.parquet"
+    joined = join_bars([bars, *(read_unchecked(item)[0] for item in held)])
+    if problems := find_problems(joined.frame, joined.bar):
+        first = problems[0]
+        raise DataError(f"The bar of {first.when} {first.what}", first.remedy)
+    write_table(path, joined.frame)
+    return path, joined

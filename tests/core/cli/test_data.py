@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.data.bars import read_bar_file
+from core.data.file_format import PRICES, REQUIRED, interval_microseconds
 from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
 from search.cli.app import main
@@ -145,3 +148,95 @@ def test_help_has_examples(command: Command, args: tuple[str, ...]) -> None:
     code, output, _ = command("data", *args)
     assert code == 0
     assert "Example" in output
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "data.md"
+IMPORTS = [line.strip() for line in DOCS.read_text().splitlines() if line.startswith("    preset-search data import")]
+
+
+def _source_file(path: Path, interval: str) -> None:
+    """Write a file as the source that its name stands for writes it."""
+    frame = random_bars(600).frame
+    bar = pd.Timedelta(microseconds=interval_microseconds(interval))
+    frame["timestamp"] = pd.date_range("2024-03-01", periods=600, freq=bar, tz="UTC")
+    if "2025" in path.name:
+        half = slice(0, 350) if path.name.endswith("01.zip") else slice(300, 600)
+        opened = frame["timestamp"][half].dt.as_unit("us").astype("int64")
+        rows = frame[half][[*PRICES, "volume"]]
+        rows.insert(0, "timestamp", opened)
+        for name, value in {"end": 0, "quote": 1e9, "count": 1, "buy": 0.0, "buy_quote": 1.0, "ignore": 0}.items():
+            rows[name] = value
+        rows.to_csv(path, index=False, header=False, compression={"method": "zip", "archive_name": "klines.csv"})
+    elif path.suffix == ".feather":
+        frame[list(REQUIRED)].rename(columns={"timestamp": "date"}).to_feather(path)
+    elif path.name.startswith("Binance"):
+        rows = (
+            frame[::-1]
+            .rename(columns={"volume": "Volume BTC"})
+            .assign(unix=frame["timestamp"].dt.as_unit("s").astype("int64"))
+        )
+        path.write_text("https://www.CryptoDataDownload.com\n" + rows.drop(columns="timestamp").to_csv(index=False))
+    elif path.name.startswith("bitstamp"):
+        rows = frame[list(REQUIRED)].assign(timestamp=frame["timestamp"].dt.as_unit("s").astype("int64"))
+        rows.loc[[5, 9], ["open", "high", "low", "close", "volume"]] = np.nan
+        rows.rename(columns={"timestamp": "Timestamp", "volume": "Volume_(BTC)"}).to_csv(path, index=False)
+    else:
+        frame[list(REQUIRED)].rename(columns={"close": "Adj Close", "timestamp": "Date"}).to_csv(path, index=False)
+
+
+@pytest.mark.parametrize("line", IMPORTS)
+def test_every_import_in_the_docs_gives_bars_that_can_be_checked(line: str, tmp_path: Path, command: Command) -> None:
+    words = shlex.split(line)[1:]
+    interval = words[words.index("--interval") + 1]
+    for name in words[2 : words.index("--exchange")]:
+        _source_file(tmp_path / name, interval)
+    code, output, error = command(*words)
+    assert code == 0, error
+    (path,) = (tmp_path / "data").iterdir()
+    rows = 598 if "bitstamp" in line else 600
+    assert f"wrote data/{path.name}: {rows} bars from 2024-03-01T00:00:00+00:00" in output
+    assert f"next: preset-search data check data/{path.name}" in output
+    before = path.read_bytes()
+    assert command(*words)[0] == 0
+    assert path.read_bytes() == before  # the same files again change nothing
+    assert len(read_bar_file(path).frame) == rows - 1
+
+
+def test_there_are_imports_in_the_docs() -> None:
+    assert len(IMPORTS) >= 5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["gone.csv"], "gone.csv cannot be read (No such file or directory)"),
+        (["*.csv"], "No file matches *.csv"),
+        (["x.txt"], "x.txt has no known name for timestamp, open, high, low, close, volume"),
+        (["x.txt", "--columns", "close"], "--columns close names no column. Write it as close=Last."),
+        (["x.txt", "--interval", "1M"], "command line: 'interval'"),
+        (["x.txt", "--exchange", "a b"], "command line: 'exchange'"),
+    ],
+)
+def test_an_import_that_cannot_be_is_one_line_and_leaves_nothing(
+    words: list[str], message: str, tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "x.txt").write_text("a,b\n1,2\n")
+    given = {"--exchange": "binance", "--symbol": "BTCUSDT", "--interval": "5m"}
+    options = [part for pair in given.items() if pair[0] not in words for part in pair]
+    code, _, error = command("data", "import", *words, *options)
+    assert code == 2
+    assert " ".join(error.split()).startswith(f"error: {message}")
+    assert not (tmp_path / "data").exists()
+
+
+def test_imported_bars_that_contradict_the_store_change_nothing(tmp_path: Path, command: Command) -> None:
+    frame = random_bars(100).frame
+    words = ("--exchange", "binance", "--symbol", "BTCUSDT", "--interval", "5m")
+    frame.iloc[:60].to_csv(tmp_path / "a.csv", index=False)
+    frame.assign(close=frame["open"])[50:].to_csv(tmp_path / "b.csv", index=False)
+    assert command("data", "import", "a.csv", *words)[0] == 0
+    (path,) = (tmp_path / "data").iterdir()
+    before = path.read_bytes()
+    code, _, error = command("data", "import", "b.csv", *words)
+    assert (code, path.read_bytes()) == (2, before)
+    assert "Two files have different bars of BTCUSDT at 2024-03-01 04:10:00" in " ".join(error.split())

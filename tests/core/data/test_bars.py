@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.bars import bars_fingerprint, match_columns, read_bar_file, split_at_gaps
+from core.data.bars import bars_fingerprint, match_columns, read_bar_file, read_bar_files, split_at_gaps
 from core.data.file_format import SECOND, column_microseconds
 from core.data.sources.store import find_in_store
 from core.data.span import cut_to_common_span
@@ -362,3 +362,28 @@ def test_a_file_named_by_60m_has_the_same_bars_as_one_named_by_1h(tmp_path: Path
     assert bars_fingerprint([one]) == bars_fingerprint([other])
     (tmp_path / "binance_BTCUSDT_1h.parquet").unlink()
     assert find_in_store(tmp_path, ["BTCUSDT"], "1h", None) == [tmp_path / "binance_BTCUSDT_60m.parquet"]
+
+
+def test_files_of_one_symbol_are_joined_and_only_the_last_bar_of_all_can_be_open(tmp_path: Path) -> None:
+    frame = _frame(40)
+    parts = {"20240301": frame.iloc[:15], "20240302": frame.iloc[10:25], "20240303": frame.iloc[24:]}
+    paths = [_write(tmp_path, part, f"binance_BTCUSDT_5m_{day}.parquet") for day, part in parts.items()]
+    other = _write(tmp_path, _frame(), "binance_ETHUSDT_5m.parquet")
+    bitcoin, ether = read_bar_files([paths[2], other, *paths[:2]])
+    pd.testing.assert_frame_equal(bitcoin.frame, frame.iloc[:-1])
+    assert (bitcoin.symbol, ether.symbol) == ("BTCUSDT", "ETHUSDT")
+
+
+def test_the_last_bar_of_a_file_may_be_another_than_that_of_the_file_that_goes_on(tmp_path: Path) -> None:
+    frame = _frame(40)
+    early = frame.iloc[:20].copy()
+    early.loc[19, "close"] = early.loc[19, "open"]  # it was open when the file was written
+    paths = [
+        _write(tmp_path, early, "binance_BTCUSDT_5m.parquet"),
+        _write(tmp_path, frame[10:], "binance_BTCUSDT_300s.parquet"),
+    ]
+    (bars,) = read_bar_files(paths)
+    pd.testing.assert_frame_equal(bars.frame, frame.iloc[:-1])
+    early.loc[18, "volume"] *= 1.001
+    with pytest.raises(DataError, match=r"Two files have different bars of BTCUSDT at 2024-03-01 01:30:00"):
+        read_bar_files([_write(tmp_path, early, "binance_BTCUSDT_5m.parquet"), paths[1]])

@@ -1,0 +1,344 @@
+"""Importing bars from the files of other programs: CSV, JSON, Feather and Parquet, plain, in gzip or in zip.
+
+What a file holds is told from its first bytes, not from its name. Columns are mapped by the names that exchanges and
+programs of this field use, or as the caller says; what was mapped, dropped and assumed is reported.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
+
+from core.config import canonical_interval
+from core.data.bars import Bars, join_bars
+from core.data.file_format import (
+    PRICES,
+    REQUIRED,
+    SECOND,
+    TAKER_FLOW,
+    column_microseconds,
+    interval_microseconds,
+    interval_text,
+)
+from core.errors import DataError, one_line
+
+MAX_BYTES = 8 * 2**30
+"""Limit of the content of one file after decompression; a larger one is refused."""
+KLINES = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+    "ignore",
+)
+"""Columns of Binance's monthly and daily klines, which have no header before 2025."""
+CANDLES = ("date", "open", "high", "low", "close", "volume")
+"""Columns of a candle without names, as freqtrade's JSON has them."""
+_NAMES: dict[str, tuple[str, ...]] = {
+    "timestamp": ("timestamp", "open_time", "opentime", "unix", "time", "datetime", "date", "ts"),
+    **{name: (name,) for name in PRICES},
+    "volume": ("volume", "vol", "base_volume"),
+    "quote_volume": ("quote_volume", "quote_asset_volume", "volume_currency", "amount"),
+    "trades": ("trades", "count", "number_of_trades", "tradecount", "trade_count"),
+    "taker_buy_base": ("taker_buy_base", "taker_buy_volume", "taker_buy_base_asset_volume", "taker_buy_base_volume"),
+    "taker_buy_quote": ("taker_buy_quote", "taker_buy_quote_volume", "taker_buy_quote_asset_volume"),
+}
+"""Names of each column in known layouts, the preferred first; spaces, brackets and capitals do not count."""
+_UNITS = {
+    "seconds": (1e8, 1_000_000),
+    "milliseconds": (1e11, 1_000),
+    "microseconds": (1e14, 1),
+    "nanoseconds": (1e17, 0),
+}
+"""Units of time: the magnitude from which a number is one, and the microseconds in it (0 for a thousandth)."""
+_REMEDY = "Name a file of bars: CSV, JSON, Feather or Parquet, plain, in gzip or in zip"
+
+
+@dataclass(frozen=True)
+class ImportedPart:
+    """What was read from one file, or from one member of an archive.
+
+    Attributes:
+        name: path of the file, with the member of an archive after a colon.
+        format: CSV, JSON, Feather or Parquet.
+        mapped: column of the file by the column that it became.
+        dropped: columns that were left out.
+        rows: number of bars that were kept.
+        notes: what was assumed or left out, in sentences without their full stop.
+    """
+
+    name: str
+    format: str
+    mapped: Mapping[str, str]
+    dropped: tuple[str, ...]
+    rows: int
+    notes: tuple[str, ...]
+
+
+def import_bars(
+    paths: Sequence[Path], exchange: str, symbol: str, interval: str, columns: Mapping[str, str] | None = None
+) -> tuple[Bars, list[ImportedPart]]:
+    """Read the bars of one symbol from files of other programs and join them.
+
+    Args:
+        paths: files, or folders of files.
+        exchange: name of the exchange that recorded the bars.
+        symbol: name of the symbol, for example BTCUSDT.
+        interval: length of a bar, for example 5m.
+        columns: column of the files by the column that it is to become, where the names are not known.
+
+    Returns:
+        The bars in the order of time, and what was read from each part. The bars are not checked further.
+
+    Raises:
+        DataError: a file cannot be read, lacks a column, has other bars than the interval says, or contradicts another.
+    """
+    parts, all_bars = [], []
+    for name, content in _contents(paths):
+        format_, table = _read_table(name, content)
+        frame, part = _map_part(name, format_, table, symbol, columns or {})
+        if len(frame):
+            _check_interval(name, frame, interval)
+            all_bars.append(Bars(exchange, symbol, canonical_interval(interval), frame))
+        parts.append(part)
+    if not all_bars:
+        raise DataError("The files hold no bar", _REMEDY)
+    return join_bars(all_bars), parts
+
+
+def _contents(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the decompressed content of each file, of each file of a folder, and of each zip member."""
+    for path in paths:
+        files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+        if not files:
+            raise DataError(f"{path} is an empty folder", _REMEDY)
+        for file in files:
+            try:
+                content = file.read_bytes()
+            except OSError as error:
+                raise DataError(
+                    f"{file} cannot be read ({error.strerror})", "Check the path and its permissions"
+                ) from None
+            yield from _decompress(str(file), content)
+
+
+def _decompress(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield what a gzip or zip file contains; any other content as it is."""
+    try:
+        if content[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+                yield name, _limited(name, stream.read(MAX_BYTES + 1))
+        elif content[:4] == b"PK\x03\x04":
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                for member in archive.infolist():
+                    if not member.is_dir() and not member.filename.startswith("__MACOSX/"):
+                        with archive.open(member) as stream:
+                            yield f"{name}:{member.filename}", _limited(name, stream.read(MAX_BYTES + 1))
+        else:
+            yield name, content
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        raise DataError(f"{name} cannot be decompressed ({one_line(error)})", "Get the file again") from None
+
+
+def _limited(name: str, content: bytes) -> bytes:
+    if len(content) > MAX_BYTES:
+        raise DataError(f"{name} holds more than {MAX_BYTES >> 30} GiB", "Split it into smaller files")
+    return content
+
+
+def _read_table(name: str, content: bytes) -> tuple[str, pd.DataFrame]:
+    """Read a table in the format that its first bytes show."""
+    try:
+        if content[:4] == b"PAR1":
+            return "Parquet", pq.read_table(io.BytesIO(content)).to_pandas().reset_index()
+        if content[:6] == b"ARROW1" or content[:4] == b"FEA1":
+            return "Feather", pd.DataFrame(pyarrow.feather.read_feather(io.BytesIO(content)))
+        if content.lstrip()[:1] in (b"[", b"{"):
+            return "JSON", _read_json(content)
+        return "CSV", _read_csv(content)
+    except (ValueError, TypeError, KeyError, OSError, RecursionError, pa.ArrowException) as error:
+        raise DataError(f"{name} cannot be read ({one_line(error)})", _REMEDY) from None
+
+
+def _read_json(content: bytes) -> pd.DataFrame:
+    rows = json.loads(content)
+    if isinstance(rows, dict):
+        return pd.DataFrame(rows)
+    if rows and isinstance(rows[0], list):
+        names = KLINES if len(rows[0]) == len(KLINES) else CANDLES
+        return pd.DataFrame(rows, columns=list(names))
+    return pd.DataFrame(rows)
+
+
+def _read_csv(content: bytes) -> pd.DataFrame:
+    text = content.decode("utf-8-sig")
+    if "\0" in text[:1000]:
+        raise ValueError("it is not text")
+    lines = text.splitlines()
+    # CryptoDataDownload writes its address above the header.
+    skipped = 1 if lines and lines[0].lower().startswith("http") else 0
+    if len(lines) <= skipped:
+        raise ValueError("it is empty")
+    first = lines[skipped]
+    separator = max(",;\t", key=first.count)
+    fields = first.split(separator)
+    names = None
+    if _is_number(fields[0]):
+        layouts = {len(KLINES): KLINES, len(CANDLES): CANDLES}
+        if len(fields) not in layouts:
+            raise ValueError(f"it has no header, and {len(fields)} columns")
+        names = list(layouts[len(fields)])
+    return pd.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        skiprows=skipped,
+        header=0 if names is None else None,
+        names=names,
+        low_memory=False,
+    )
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\s*\"?-?\d+(\.\d*)?\"?\s*", text) is not None
+
+
+def _map_part(
+    name: str, format_: str, table: pd.DataFrame, symbol: str, columns: Mapping[str, str]
+) -> tuple[pd.DataFrame, ImportedPart]:
+    """Turn a table as it was read into bars in the order of time, and say what was done."""
+    table.columns = [str(column) for column in table.columns]
+    mapped = _map_columns(name, list(table.columns), symbol, columns)
+    notes = []
+    timestamps, note = _instants(name, table[mapped["timestamp"]])
+    notes.append(note)
+    frame = pd.DataFrame({"timestamp": timestamps})
+    for column in [*REQUIRED[1:], *TAKER_FLOW]:
+        if column in mapped:
+            frame[column] = _numbers(name, table[mapped[column]])
+    if empty := int(frame[list(PRICES)].isna().all(axis=1).sum()):
+        frame = frame[frame[list(PRICES)].notna().any(axis=1)]
+        notes.append(f"{empty:,} rows without prices were left out: nothing was traded in them")
+    if frame["timestamp"].is_monotonic_decreasing and len(frame) > 1:
+        notes.append("The newest bar came first")
+    frame = frame.sort_values("timestamp", kind="stable", ignore_index=True)
+    dropped = tuple(column for column in table.columns if column not in mapped.values())
+    return frame, ImportedPart(name, format_, mapped, dropped, len(frame), tuple(notes))
+
+
+def _map_columns(name: str, present: Sequence[str], symbol: str, columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the column of a file for each column of bars that it has."""
+    for column, chosen in columns.items():
+        if column not in _NAMES:
+            raise DataError(f"{column} is not a column of bars", f"Name one of: {', '.join(_NAMES)}")
+        if chosen not in present:
+            raise DataError(f"{name} has no column {chosen!r}", f"Name one that it has: {', '.join(present)}")
+    plain = {_plain(column): column for column in reversed(present)}
+    mapped = dict(columns)
+    for column, names in _NAMES.items():
+        found = [plain[known] for known in names if known in plain]
+        if column in ("volume", "quote_volume"):
+            found += [original for key, original in plain.items() if _counts(key, column, symbol)]
+        if column not in mapped and found and found[0] not in mapped.values():
+            mapped[column] = found[0]
+    missing = [column for column in REQUIRED if column not in mapped]
+    if missing:
+        raise DataError(
+            f"{name} has no known name for {', '.join(missing)} (it has {', '.join(present)})",
+            f"Say which column it is with --columns {missing[0]}=NAME",
+        )
+    return mapped
+
+
+def _counts(key: str, column: str, symbol: str) -> bool:
+    """Return whether a name such as `volume_btc` (CryptoDataDownload) counts the base or the quoted currency."""
+    word, _, currency = key.partition("_")
+    is_part = symbol.startswith if column == "volume" else symbol.endswith
+    return word == "volume" and len(currency) > 1 and is_part(currency.upper())
+
+
+def _plain(column: str) -> str:
+    """Return the name of a column in small letters, with an underscore in place of all but letters and digits."""
+    return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
+
+
+def _instants(name: str, values: pd.Series) -> tuple[pd.Series, str]:
+    """Return instants in UTC, and how they were read."""
+    numbers = pd.to_numeric(values, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(values) else None
+    if numbers is not None and len(numbers) and numbers.notna().all():
+        return _instants_of_numbers(name, numbers)
+    try:
+        instants = pd.to_datetime(values, utc=True, format=None if numbers is None else "ISO8601", errors="raise")
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(
+            f"{name} has times that cannot be read ({one_line(error)})",
+            "Write them in ISO 8601, such as 2024-05-01 13:45",
+        ) from None
+    if instants.isna().any():
+        row = int(np.flatnonzero(instants.isna())[0])
+        raise DataError(f"{name}: row {row} has no time", "Correct or remove the row")
+    zoned = (
+        isinstance(values.dtype, pd.DatetimeTZDtype) or values.astype(str).str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").all()
+    )
+    return instants.astype("datetime64[us, UTC]"), "" if zoned else "Times without a zone were taken to be in UTC"
+
+
+def _instants_of_numbers(name: str, numbers: pd.Series) -> tuple[pd.Series, str]:
+    """Return the instants that numbers since 1970 mean, each in the unit that its magnitude shows."""
+    values = numbers.to_numpy(np.float64)
+    microseconds = np.zeros(len(values))
+    counts = {}
+    limits = [*(low for low, _ in _UNITS.values()), 1e20]
+    for (unit, (low, factor)), high in zip(_UNITS.items(), limits[1:], strict=True):
+        of_unit = (values >= low) & (values < high)
+        if of_unit.any():
+            counts[unit] = int(of_unit.sum())
+            microseconds[of_unit] = values[of_unit] * factor if factor else values[of_unit] / 1000
+    if (impossible := np.flatnonzero(microseconds == 0)).size:
+        row = int(impossible[0])
+        raise DataError(f"{name}: row {row} has the impossible time {values[row]:.0f}", "Correct or remove the row")
+    read = " and ".join(f"{unit} ({count:,} rows)" if len(counts) > 1 else unit for unit, count in counts.items())
+    return pd.Series(
+        pd.to_datetime(microseconds.round().astype(np.int64), unit="us", utc=True)
+    ), f"Times are {read} since 1970"
+
+
+def _numbers(name: str, values: pd.Series) -> pd.Series:
+    """Return a column as float64."""
+    try:
+        return pd.to_numeric(values, errors="raise").astype("float64")
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{name}: column {values.name} does not hold numbers ({one_line(error)})",
+            "Correct it, or choose another column",
+        ) from None
+
+
+def _check_interval(name: str, frame: pd.DataFrame, interval: str) -> None:
+    """Check that most neighbouring bars are one interval apart."""
+    steps = np.diff(np.unique(column_microseconds(frame["timestamp"])))
+    bar = interval_microseconds(interval)
+    if len(steps) == 0 or np.median(steps) == bar:
+        return
+    usual = int(np.median(steps))
+    length = interval_text(usual) if usual % SECOND == 0 else f"{usual} microseconds"
+    raise DataError(f"{name} has bars of {length}, not {interval}", f"Say --interval {length}")
