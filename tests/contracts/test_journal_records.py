@@ -23,11 +23,17 @@ JOURNALS = {
 
 
 def test_the_codes_of_operations_are_optunas() -> None:
-    assert {code.name: code.value for code in Operation} == {
-        "CREATE_STUDY": JournalOperation.CREATE_STUDY,
-        "CREATE_TRIAL": JournalOperation.CREATE_TRIAL,
-        "SET_PARAM": JournalOperation.SET_TRIAL_PARAM,
-        "SET_USER_ATTRIBUTE": JournalOperation.SET_TRIAL_USER_ATTR,
+    names = {
+        "SET_PARAM": "SET_TRIAL_PARAM",
+        "SET_STATE": "SET_TRIAL_STATE_VALUES",
+        "SET_INTERMEDIATE_VALUE": "SET_TRIAL_INTERMEDIATE_VALUE",
+        "SET_USER_ATTRIBUTE": "SET_TRIAL_USER_ATTR",
+        "SET_SYSTEM_ATTRIBUTE": "SET_TRIAL_SYSTEM_ATTR",
+        "SET_STUDY_USER_ATTRIBUTE": "SET_STUDY_USER_ATTR",
+        "SET_STUDY_SYSTEM_ATTRIBUTE": "SET_STUDY_SYSTEM_ATTR",
+    }
+    assert {names.get(code.name, code.name): code.value for code in Operation} == {
+        operation.name: operation.value for operation in JournalOperation
     }
 
 
