@@ -26,7 +26,7 @@ def check(
     """Compare a preset or a trained model with the production checklist, the guide's targets and the gates."""
     from core.evaluation.checklist import make_checklist
     from core.inference import TrainedModel
-    from core.training.run import CHECKPOINT_FILE, FINAL_NOTE
+    from core.training.run import CHECKPOINT_FILE, FINAL_NOTE, TRAINED, UNMEASURED_NOTE
 
     path = Path(subject)
     # As in `load_preset`, the name of a preset means the preset, even if the working folder has a folder of that name.
@@ -35,11 +35,11 @@ def check(
     if path.suffix == ".pt":
         trained = TrainedModel.load(path)
         lines = make_checklist(trained.config, trained.findings)
-        note = (
-            "The figures are optimistic: the best epoch was selected on these validation rows."
-            if trained.findings
-            else FINAL_NOTE + "."
-        )
+        if trained.findings:
+            note = "The figures are optimistic: the best epoch was selected on these validation rows."
+        else:
+            unfinished = trained.about.get("state") == TRAINED
+            note = f"{(UNMEASURED_NOTE if unfinished else FINAL_NOTE).capitalize()}."
     else:
         preset = presets.load_preset(subject)
         lines = make_checklist(preset.training_config(size="quick", metric="macro_f1", seed=0), {})

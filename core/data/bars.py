@@ -112,7 +112,8 @@ def _read_checked(path: Path, named: Sequence[str]) -> tuple[Bars, bool]:
         first = problems[0]
         raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.remedy)
     if "close" not in bars.frame:
-        bars = replace(bars, frame=bars.frame.assign(close=mid_price(bars.frame)))
+        close = pd.Series(mid_price(bars.frame), name="close")
+        bars = replace(bars, frame=pd.concat([bars.frame, close], axis=1))
     return bars, complete
 
 

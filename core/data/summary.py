@@ -202,6 +202,14 @@ def advice(dataset: Dataset) -> list[str]:
         sentences.append(f"{days:.1f} days of data: results under {UNSTABLE_DAYS} days are unstable. Use more days.")
     elif days < ADVISED_DAYS:
         sentences.append(f"{days:.1f} days of data: {ADVISED_DAYS} or more are advised.")
+    for label in CLASSES:
+        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
+        absent = [name for name, rows in splits.items() if len(rows) and class_shares(dataset, rows)[label] == 0]
+        if absent:
+            where = " and ".join(absent)
+            sentences.append(
+                f"{label} never occurs in {where}: nothing can be proven about it. Use more days, or other labels."
+            )
     hold = class_shares(dataset, dataset.train)["HOLD"]
     if hold > MAX_HOLD_SHARE:
         sentences.append(

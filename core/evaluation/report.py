@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from core.data.dataset import Dataset
+from core.data.labels import CLASSES
+from core.errors import ConfigError
 from core.evaluation import metrics
 from core.evaluation.backtest import DEFAULT_COST_BP, run_backtest
 from core.evaluation.baselines import BASELINES
@@ -32,6 +34,30 @@ def evaluate_rows(
         the metrics by name; NaN where these labels do not define one.
     """
     return metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows], names)
+
+
+def check_metric_is_defined(dataset: Dataset, metric: str) -> None:
+    """Check, before anything is trained, that the labels of val define a metric.
+
+    Args:
+        dataset: the dataset that is to be trained on; one without val rows passes.
+        metric: name of the metric that the trainings are ranked by.
+
+    Raises:
+        ConfigError: no prediction has this metric on val, as where one class never occurs there.
+    """
+    rows = dataset.val
+    if len(rows) == 0 or metric not in PREDICTION_METRICS:
+        return
+    any_prediction = np.random.default_rng(0).dirichlet(np.ones(len(CLASSES)), len(rows))
+    if np.isfinite(evaluate_rows(dataset, rows, any_prediction, [metric])[metric]):
+        return
+    counts = np.bincount(dataset.labels[rows], minlength=len(CLASSES))
+    absent = [name for name, count in zip(CLASSES, counts, strict=True) if count == 0]
+    reason = f": {' and '.join(absent)} never occur{'s' if len(absent) == 1 else ''} there" if absent else ""
+    raise ConfigError(
+        f"{metric} is not defined on val{reason}", "Use more days or other labels, or rank by another --metric"
+    )
 
 
 def make_evaluation_report(

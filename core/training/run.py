@@ -30,6 +30,9 @@ CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"
 CURVES_FILE = "curves.png"
 HELD_OUT_NOTE = "val chose the epoch, so its figures are optimistic; test was not read"
+TRAINED, MEASURED, FINAL = "trained", "measured", "final"
+"""States of a model that its checkpoint records: not yet measured on val, measured on val, trained on all rows."""
+UNMEASURED_NOTE = "the training was interrupted before it was measured on val: train it again for its figures"
 FINAL_NOTE = "trained on all rows: no held-out figure exists, and the probabilities are not calibrated"
 
 
@@ -105,14 +108,16 @@ def train_model(
         the result, as it was written.
 
     Raises:
-        ConfigError: the batch is too large, or the folder cannot be written.
+        ConfigError: the batch is too large, val does not define the ranking metric, or the folder cannot be written.
         NonFiniteLossError: the training diverged.
     """
     visible = dataset.without_test()  # a trade of the last val row would leave at the first price of test
+    report.check_metric_is_defined(visible, config.trainer.metric)
     trainer = Trainer(config, visible, resolve_device(device))
     history, interrupted = _run_epochs(trainer, stop_after, on_epoch)
     description = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
     description |= {"data": describe_data(dataset), "interrupted": interrupted}
+    state = TRAINED if len(visible.val) else FINAL
     trained = TrainedModel.from_dataset(
         dataset,
         config,
@@ -120,12 +125,13 @@ def train_model(
         weights=trainer.best_weights,
         calibration=None,
         findings={},
-        about={**description, "epoch": history[-1].best_epoch},
+        about={**description, "epoch": history[-1].best_epoch, "state": state},
     )
     trained.save(output / CHECKPOINT_FILE)  # before the evaluation: it takes a while and may be interrupted
     if len(visible.val):
         calibration, findings = evaluate_training(visible, trainer, history)
-        trained = replace(trained, calibration=calibration, findings=findings)
+        about = {**trained.about, "state": MEASURED}
+        trained = replace(trained, calibration=calibration, findings=findings, about=about)
         trained.save(output / CHECKPOINT_FILE)
     return _write_result(output, trained, history, description)
 

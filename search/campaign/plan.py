@@ -19,6 +19,7 @@ from core.data.dataset import Dataset, load_dataset
 from core.data.sources.fetch import fetch_missing
 from core.data.sources.reader import read_market
 from core.errors import ConfigError
+from core.evaluation.report import check_metric_is_defined
 from core.files import check_writable, to_yaml
 from core.models import memory
 from core.models.memory import estimate_memory
@@ -53,6 +54,7 @@ class CampaignPlan:
         asked_first: hyperparameters to try before the sampler proposes any, each with a text that says where they come
             from.
         earlier: names of campaigns with the same identity and their trials, which the sampler learns from.
+        notices: what the settings name and the search cannot use, in sentences.
     """
 
     config: CampaignConfig
@@ -66,6 +68,7 @@ class CampaignPlan:
     resources: TrialResources
     asked_first: tuple[tuple[str, dict[str, Any]], ...] = ()
     earlier: tuple[tuple[str, list[TrialRecord]], ...] = ()
+    notices: tuple[str, ...] = ()
 
     @property
     def is_shared(self) -> bool:
@@ -140,11 +143,23 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
         elif ranked := folder.read_ranked_trials():
             first.append((f"winner of {name}", ranked[0].hyperparameters.model_dump()))
     first += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
+    notices = [
+        f"No trial of {name}, which warm_start names, lies in the search space: nothing is taken from it."
+        for name, trials in earlier
+        if not trials
+    ]
+    notices += [
+        f"The {origin} does not lie in the search space: it is not tried first."
+        for origin, params in first
+        if not config.space.contains(params)
+    ]
     distinct: list[tuple[str, dict[str, Any]]] = []
     for origin, params in first:
         if config.space.contains(params) and params not in [other for _, other in distinct]:
             distinct.append((origin, params))
-    return replace(plan, asked_first=tuple(distinct[: config.trials // 4]), earlier=tuple(earlier))
+    return replace(
+        plan, asked_first=tuple(distinct[: config.trials // 4]), earlier=tuple(earlier), notices=tuple(notices)
+    )
 
 
 def plan_resume(
@@ -228,6 +243,7 @@ def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node])
     for name in config.ask:
         presets.load_preset(name)
     dataset = load_dataset(data_config_of(config))
+    check_metric_is_defined(dataset, config.metric)
     for batch_size in config.space.batch_size.values:
         dataset.check_batch_size(batch_size)
     assert config.model is not None  # resolved by now

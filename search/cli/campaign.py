@@ -164,7 +164,7 @@ def _announce(plan: CampaignPlan) -> None:
     from core.data import summary
 
     config, dataset = plan.config, plan.dataset
-    console.print_data_notices(dataset.is_synthetic, summary.advice(dataset))
+    console.print_data_notices(dataset.is_synthetic, [*summary.advice(dataset), *plan.notices])
     console.err.print(
         f"campaign {config.name}{' (dry run)' if config.dry_run else ''}: {config.trials} trials of up to "
         f"{config.max_epochs} epochs, model {config.model}, on {', '.join(dataset.symbol_names)}, "

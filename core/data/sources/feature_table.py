@@ -87,7 +87,8 @@ def _read_file(path: Path, names: tuple[str, ...], table: TableConfig, labelled:
     frame[table.symbol] = _checked_symbols(path, frame[table.symbol])
     frame[table.label] = _label_codes(path, frame[table.label])
     float_types: dict[str, str] = dict.fromkeys((table.returns, *names), "float64")
-    frame = pd.DataFrame(frame.astype(float_types))
+    # In one block: pandas warns of frames that hold each of many columns apart.
+    frame = pd.DataFrame(frame.astype(float_types).copy())
     frame[_PATH], frame[_ROW] = str(path), np.arange(len(frame))
     return frame
 

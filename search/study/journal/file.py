@@ -22,7 +22,7 @@ LINES = "lines"
 
 
 class Operation(IntEnum):
-    """Codes of the operations in the journals of campaigns, which are Optuna's; from `SET_PARAM` on they change a trial."""
+    """Codes of the operations in journals, which are Optuna's; from `SET_PARAM` on they change a trial."""
 
     CREATE_STUDY = 0
     DELETE_STUDY = 1

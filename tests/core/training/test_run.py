@@ -261,7 +261,19 @@ def test_what_was_trained_is_kept_if_measuring_it_is_interrupted(
     monkeypatch.setattr("core.evaluation.report.evaluate_baselines", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _train(short, tmp_path)
-    assert TrainedModel.load(tmp_path / "checkpoint.pt").findings == {}
+    kept = TrainedModel.load(tmp_path / "checkpoint.pt")
+    assert (kept.findings, kept.about["state"]) == ({}, "trained")
+    monkeypatch.undo()
+    _train(short, tmp_path / "whole")
+    assert TrainedModel.load(tmp_path / "whole" / "checkpoint.pt").about["state"] == "measured"
+
+
+def test_a_metric_that_val_does_not_define_is_refused_before_training(tmp_path: Path) -> None:
+    labels = LabelConfig(kind="fixed", fixed=(-0.001, 0.9))
+    data = market_config().model_copy(update={"labels": labels})
+    with pytest.raises(ConfigError, match=r"^direction_auc is not defined on val: BUY never occurs there\. Use"):
+        training.train_model(recipe(metric="direction_auc"), data, load_dataset(data), tmp_path, device="cpu")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_labels_of_one_class_are_trained_on_and_show_no_skill(tmp_path: Path) -> None:

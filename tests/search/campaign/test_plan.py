@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from core.config import HYPERPARAMETER_NAMES, DataConfig, SyntheticConfig
+from core.config import HYPERPARAMETER_NAMES, DataConfig, LabelConfig, SyntheticConfig
 from core.errors import ConfigError, DataError
 from core.files import write_table
 from core.presets import SHIPPED
@@ -241,6 +241,24 @@ def test_at_most_a_quarter_of_the_trials_is_given_by_winners_and_presets(tmp_pat
     assert len(plan_campaign(_config(ask=presets, trials=100), tmp_path).asked_first) == 2  # the same twice is once
     assert len(plan_campaign(_config(ask=presets, trials=4), tmp_path).asked_first) == 1
     assert plan_campaign(_config(ask=presets, trials=3), tmp_path).asked_first == ()
+
+
+def test_what_the_search_cannot_take_over_is_said(tmp_path: Path) -> None:
+    _earlier(tmp_path).close()
+    nowhere = SpaceConfig(dropout=Range(low=0.0, high=1e-9))
+    planned = plan_campaign(_config(warm_start=("before",), space=nowhere), tmp_path)
+    assert planned.notices == (
+        "No trial of before, which warm_start names, lies in the search space: nothing is taken from it.",
+        "The preset production_small does not lie in the search space: it is not tried first.",
+    )
+    assert plan_campaign(_config(warm_start=("before",)), tmp_path).notices == ()
+
+
+def test_a_metric_that_val_does_not_define_is_refused_before_the_start(tmp_path: Path) -> None:
+    labels = LabelConfig(kind="fixed", fixed=(-0.9, 0.001))
+    data = _config().data.model_copy(update={"labels": labels})
+    with pytest.raises(ConfigError, match="direction_auc is not defined on val: SELL never occurs there"):
+        plan_campaign(_config(data=data, metric="direction_auc"), tmp_path)
 
 
 def _own_preset(path: Path, smoothing: float) -> str:

@@ -199,3 +199,11 @@ def test_any_damage_ends_in_a_sound_dataset_or_in_one_error(
         assert np.isfinite(dataset.returns).all()
         return
     assert "\n" not in message
+
+
+@pytest.mark.filterwarnings("error")
+def test_many_columns_cause_no_warning(tmp_path: Path) -> None:
+    frame = _table()
+    noise = np.random.default_rng(0).normal(size=(len(frame), 150))
+    columns = pd.DataFrame(noise, columns=[f"flow_{index}" for index in range(3, 153)])
+    assert len(_load(tmp_path, pd.concat([frame, columns], axis=1)).feature_names) == 152
