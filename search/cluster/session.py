@@ -55,7 +55,7 @@ def ray_session(address: str = "local") -> Iterator[None]:
         address: `local` to start Ray on this machine, `auto`, or host:port of a cluster's head.
 
     Raises:
-        ConfigError: no cluster answers there, or it denies this machine access.
+        ConfigError: no cluster answers there, it denies this machine access, or Ray cannot be started on this machine.
     """
     if ray.is_initialized():
         yield
@@ -83,7 +83,10 @@ def ray_session(address: str = "local") -> Iterator[None]:
         ) from None
     except (OSError, RuntimeError, ValueError) as error:
         if address == "local":
-            raise
+            raise ConfigError(
+                f"Ray cannot be started on this machine ({_one_line(error)})",
+                "Name a folder of your own with a short path for its files: RAY_TMPDIR=/tmp/ray_$USER",
+            ) from None
         raise ConfigError(
             f"No Ray cluster answers this machine at {address} ({_one_line(error)})",
             "Start one there; if one is running, it may require a token: set RAY_AUTH_MODE=token and copy "

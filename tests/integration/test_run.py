@@ -283,3 +283,19 @@ def test_trials_and_an_incumbent_whose_processes_are_killed_are_restarted(folder
     assert trials["attempts"].max() > 1
     assert kinds == {"ResourceTrainable", "_train"}
     assert json.loads((path / SUMMARY_FILE).read_text())["incumbent"]["epochs"] == 12
+
+
+def test_a_machine_on_which_ray_cannot_start_is_told_in_one_line_with_the_remedy(tmp_path: Path) -> None:
+    long = tmp_path / ("long" * 30)  # the path of a socket has at most 107 bytes
+    long.mkdir()
+    variables = {**environment(tmp_path), "TMPDIR": str(long)}
+    variables.pop("RAY_TMPDIR", None)
+    command = _command("run", "--synthetic", "--name", "x", "--dry-run")
+    done = subprocess.run(
+        command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    error = " ".join(done.stderr[done.stderr.index("error: ") :].split())
+    assert error.startswith("error: Ray cannot be started on this machine (")
+    assert error.endswith("Name a folder of your own with a short path for its files: RAY_TMPDIR=/tmp/ray_$USER.")
+    assert "Traceback" not in done.stderr
