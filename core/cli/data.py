@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -186,6 +186,8 @@ def _files_table(reports: list[FileReport]) -> Table:
         "outliers": lambda report: str(report.outliers),
         "damage": lambda report: str(len(report.problems)) if report.problems else "none",
     }
+    if any(report.offset for report in reports):
+        lines["grid offset"] = lambda report: str(timedelta(microseconds=report.offset))
     for name, show in lines.items():
         table.add_row(name, *(show(report) for report in reports))
     return table

@@ -26,7 +26,7 @@ from core.data.file_format import (
 )
 from core.data.labels import BUY, CLASSES, SELL
 from core.data.span import describe_limit
-from core.data.validation import find_problems
+from core.data.validation import find_problems, grid_offset
 
 UNSTABLE_DAYS, ADVISED_DAYS = 7, 14
 """Days of data under which results are unstable, and how many are advised at least."""
@@ -68,6 +68,7 @@ class FileReport:
         gaps: number of stretches of missing bars.
         missing: number of bars missing in all gaps.
         longest_gap: number of bars missing in the longest gap.
+        offset: by how much the bars open after the multiples of their length, in microseconds.
         duplicates: number of rows that repeat a timestamp.
         frozen: number of bars whose prices all equal those of the bar before.
         zero_volume: number of bars without volume.
@@ -86,6 +87,7 @@ class FileReport:
     gaps: int
     missing: int
     longest_gap: int
+    offset: int
     duplicates: int
     frozen: int
     zero_volume: int
@@ -122,6 +124,7 @@ def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
         gaps=int((missing > 0).sum()),
         missing=int(missing.sum()),
         longest_gap=int(missing.max(initial=0)),
+        offset=grid_offset(opened, bars.bar),
         duplicates=int(pd.Series(opened).duplicated().sum()),
         frozen=int(unchanged.sum()),
         zero_volume=int((frame["volume"] == 0).sum()) if "volume" in frame else 0,

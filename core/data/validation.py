@@ -67,6 +67,45 @@ _ROUNDING = 1e-9
 """Difference, relative to the values, that rounding may make."""
 
 
+_MAX_REMOVED = 0.1
+"""Share of the rows above which removing them would leave hardly a window without a gap."""
+_MIN_ON_GRID = 0.9
+"""Share of the rows that must have one offset from the grid for it to be taken as that of all bars."""
+
+
+def grid_offset(opened: np.ndarray, bar: int) -> int:
+    """Return by how much the bars open after the multiples of their length, as daily bars that open at 05:00 UTC do.
+
+    Args:
+        opened: when each bar opens, int64 `[T]` in microseconds since 1970.
+        bar: length of a bar in microseconds.
+
+    Returns:
+        The offset in microseconds that nearly all bars have; 0 if they have none in common.
+    """
+    offsets, counts = np.unique(opened % bar, return_counts=True)
+    if len(counts) == 0 or counts.max() < _MIN_ON_GRID * len(opened):
+        return 0
+    return int(offsets[counts.argmax()])
+
+
+def _remedy_of_missing(name: str, finite: np.ndarray) -> str:
+    """Return what to do about a column that is missing in some rows, which depends on how many they are."""
+    share = 1 - finite.mean() if len(finite) else 0.0
+    if share <= _MAX_REMOVED:
+        return _REMOVE
+    if name in (*PRICES, "volume"):
+        return (
+            f"Removing {share:.0%} of the rows would leave few windows without a gap: use a longer interval, in which "
+            "something is traded in nearly every bar"
+        )
+    if name in TAKER_FLOW:
+        return f"Leave {name} out of the file: it is missing in {share:.0%} of the rows"
+    steps = np.diff(np.flatnonzero(finite))
+    every = f"It has a value in one of {np.median(steps):.0f} bars: carry" if len(steps) else "Carry"
+    return f"{every} its last value forward in the file, or do not name it as a feature"
+
+
 def _checks(frame: pd.DataFrame, bar: int) -> Iterator[_Check]:
     """Yield every check, with the rows that fail it."""
     opened = column_microseconds(frame["timestamp"])
@@ -74,10 +113,11 @@ def _checks(frame: pd.DataFrame, bar: int) -> Iterator[_Check]:
     yield step == 0, "repeats the timestamp before it", "Remove the duplicate"
     yield step < 0, "is older than the row before it", "Sort the file by timestamp"
     off_grid = f"is not on the {interval_text(bar)} grid"
-    yield opened % bar != 0, off_grid, "Check the interval in the file name, or resample"
+    yield opened % bar != grid_offset(opened, bar), off_grid, "Check the interval in the file name, or resample"
     for name in frame.columns[1:]:
         values = frame[name].to_numpy()
-        yield ~np.isfinite(values), f"has no finite {name}", _REMOVE
+        finite = np.isfinite(values)
+        yield ~finite, f"has no finite {name}", _remedy_of_missing(name, finite)
         yield np.isfinite(values) & (np.abs(values) > ABSURD), f"has an absurd {name}", _REMOVE
     for name in PRICES:
         if name in frame:

@@ -211,42 +211,6 @@ def test_segments_tile_the_rows_and_contain_no_gap(dropped: set[int]) -> None:
         assert bars.opened[after.start] - bars.opened[before.stop - 1] > 300 * SECOND
 
 
-def _store(folder: Path, *names: str) -> Path:
-    for name in names:
-        _write(folder, _frame(2), name)
-    return folder
-
-
-def test_the_store_is_searched_by_symbol_interval_and_exchange(tmp_path: Path) -> None:
-    names = ["binance_BTCUSDT_5m.parquet", "kraken_BTCUSDT_5m.parquet", "binance_BTCUSDT_15m.parquet"]
-    store = _store(tmp_path, *names, "binance_ETHUSDT_5m.parquet", "binance_X_BTCUSDT_5m.parquet")
-    assert find_in_store(store, ["ETHUSDT"], "5m", None) == [store / "binance_ETHUSDT_5m.parquet"]
-    assert find_in_store(store, ["BTCUSDT"], "15m", None) == [store / "binance_BTCUSDT_15m.parquet"]
-    paths = find_in_store(store, ["ETHUSDT", "BTCUSDT"], "5m", "binance")
-    assert [path.name for path in paths] == ["binance_ETHUSDT_5m.parquet", "binance_BTCUSDT_5m.parquet"]
-
-
-@pytest.mark.parametrize("symbol", ["ETHUSDT", "*", "**", "../BTCUSDT", "[A-Z]*", ""])
-def test_a_symbol_the_store_lacks_is_named_with_the_file_to_add(tmp_path: Path, symbol: str) -> None:
-    store = _store(tmp_path, "binance_BTCUSDT_5m.parquet")
-    with pytest.raises(DataError) as caught:
-        find_in_store(store, [symbol], "5m", None)
-    assert f"has no 5m bars of {symbol}" in caught.value.what
-    assert f"<exchange>_{symbol}_5m.parquet" in caught.value.remedy
-
-
-def test_several_exchanges_need_a_choice(tmp_path: Path) -> None:
-    store = _store(tmp_path, "binance_BTCUSDT_5m.parquet", "kraken_BTCUSDT_5m.parquet")
-    with pytest.raises(DataError, match=r"binance_BTCUSDT_5m\.parquet, kraken_BTCUSDT_5m\.parquet") as caught:
-        find_in_store(store, ["BTCUSDT"], "5m", None)
-    assert "--exchange" in caught.value.remedy
-
-
-def test_a_store_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a folder"):
-        find_in_store(tmp_path / "nowhere", ["BTCUSDT"], "5m", None)
-
-
 @pytest.mark.parametrize("column", list(random_bars(2).frame.columns))
 @pytest.mark.parametrize("row", [0, 7, 19])
 def test_the_fingerprint_changes_with_any_value(column: str, row: int) -> None:
@@ -387,3 +351,22 @@ def test_the_last_bar_of_a_file_may_be_another_than_that_of_the_file_that_goes_o
     early.loc[18, "volume"] *= 1.001
     with pytest.raises(DataError, match=r"Two files have different bars of BTCUSDT at 2024-03-01 01:30:00"):
         read_bar_files([_write(tmp_path, early, "binance_BTCUSDT_5m.parquet"), paths[1]])
+
+
+@pytest.mark.parametrize("name", [NAME, "BTCUSDT.csv"])
+@pytest.mark.parametrize("kind", ["a CSV file", "a gzip file", "a zip archive", "a Feather file", "a JSON file"])
+def test_a_file_of_another_format_is_to_be_imported_whatever_its_name(tmp_path: Path, kind: str, name: str) -> None:
+    path = tmp_path / name
+    write: dict[str, Callable[[], object]] = {
+        "a CSV file": lambda: _frame().to_csv(path, index=False),
+        "a gzip file": lambda: _frame().to_csv(path, index=False, compression="gzip"),
+        "a zip archive": lambda: _frame().to_csv(path, index=False, compression="zip"),
+        "a Feather file": lambda: _frame().to_feather(path),
+        "a JSON file": lambda: path.write_text("[[1, 2, 3],\n[4, 5, 6]]"),
+    }
+    write[kind]()
+    words = "binance --symbol BTCUSDT --interval 5m" if name == NAME else "X --symbol S --interval I"
+    with pytest.raises(
+        DataError, match=rf"is {kind}, not .* Import it: preset-search data import .* --exchange {words}"
+    ):
+        read_bar_file(path)

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from core.config import DataConfig, SyntheticConfig
-from core.data.file_format import SECOND
+from core.data.file_format import DAY, SECOND
 from core.data.market import bars_market
-from core.data.validation import find_problems
+from core.data.validation import find_problems, grid_offset
 from tests.helpers import market
 
 ONE_SECOND = pd.Timedelta(seconds=1)
@@ -82,3 +82,48 @@ def test_computed_prices_may_differ_by_rounding(factor: float) -> None:
 def test_a_high_below_the_close_by_more_than_rounding_is_refused() -> None:
     bar = market.random_bars(300).bar
     assert "has open or close outside low to high" in {problem.what for problem in find_problems(_bars(1e-8), bar)}
+
+
+@pytest.mark.parametrize(
+    ("column", "finite", "remedy"),
+    [
+        ("close", slice(5, None), "Remove the row: gaps are legal"),
+        ("close", slice(100, None), "Removing 33% of the rows would leave few windows without a gap: use a longer"),
+        (
+            "funding",
+            slice(None, None, 96),
+            "It has a value in one of 96 bars: carry its last value forward in the file",
+        ),
+        ("funding", slice(0, 0), "Carry its last value forward in the file, or do not name it as a feature"),
+        ("trades", slice(None, None, 2), "Leave trades out of the file: it is missing in 50% of the rows"),
+    ],
+)
+def test_the_remedy_of_missing_values_depends_on_how_many_they_are(column: str, finite: slice, remedy: str) -> None:
+    bars = market.random_bars(300)
+    values = np.full(300, np.nan)
+    values[finite] = 101.0
+    problems = find_problems(bars.frame.assign(**{column: values}), bars.bar)
+    (problem,) = (problem for problem in problems if "finite" in problem.what)
+    assert problem.what == f"has no finite {column}"
+    assert problem.remedy.startswith(remedy)
+
+
+def test_bars_that_all_open_at_one_offset_from_the_grid_are_sound() -> None:
+    bars = market.random_bars(300)
+    shifted = bars.frame.assign(timestamp=bars.frame["timestamp"] + pd.Timedelta(seconds=90))
+    assert find_problems(shifted, bars.bar) == []
+    assert grid_offset(replace(bars, frame=shifted).opened, bars.bar) == 90 * SECOND
+    shifted.loc[7, "timestamp"] += pd.Timedelta(seconds=1)
+    (problem,) = find_problems(shifted, bars.bar)
+    assert (problem.row, problem.count, problem.what) == (7, 1, "is not on the 5m grid")
+    scattered = bars.frame.assign(timestamp=bars.frame["timestamp"] + pd.to_timedelta(np.arange(300) % 100, unit="s"))
+    assert find_problems(scattered, bars.bar)[0].count == 297
+
+
+def test_daily_bars_that_open_at_five_become_a_market() -> None:
+    bars = replace(market.random_bars(400), interval="1d")
+    days = pd.date_range("2020-01-01 05:00", periods=400, freq="D", tz="UTC")
+    shifted = replace(bars, frame=bars.frame.assign(timestamp=days))
+    made = bars_market([shifted], DataConfig(synthetic=SyntheticConfig()))
+    assert made.symbols[0].timestamps[0] % DAY == 5 * 3600 * SECOND
+    assert np.isfinite(made.symbols[0].features).all()

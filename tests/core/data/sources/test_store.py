@@ -12,7 +12,7 @@ import pytest
 
 from core.config import DataConfig
 from core.data.file_format import DAY
-from core.data.sources.store import FetchRange, covered_metadata, missing_ranges, read_covered
+from core.data.sources.store import FetchRange, covered_metadata, find_in_store, missing_ranges, read_covered
 from core.errors import ConfigError, DataError
 from tests.helpers.market import MARCH, random_bars
 
@@ -107,3 +107,39 @@ def test_the_spans_asked_for_are_stored_in_milliseconds() -> None:
     assert json.loads(metadata[b"preset_search.covered"])[0] == [1_709_251_200_000, 1_709_337_600_000]
     assert read_covered(metadata) == spans
     assert read_covered({}) == []
+
+
+def _files(folder: Path, *names: str) -> Path:
+    for name in names:
+        random_bars(2).frame.to_parquet(folder / name)
+    return folder
+
+
+def test_the_store_is_searched_by_symbol_interval_and_exchange(tmp_path: Path) -> None:
+    names = ["binance_BTCUSDT_5m.parquet", "kraken_BTCUSDT_5m.parquet", "binance_BTCUSDT_15m.parquet"]
+    store = _files(tmp_path, *names, "binance_ETHUSDT_5m.parquet", "binance_X_BTCUSDT_5m.parquet")
+    assert find_in_store(store, ["ETHUSDT"], "5m", None) == [store / "binance_ETHUSDT_5m.parquet"]
+    assert find_in_store(store, ["BTCUSDT"], "15m", None) == [store / "binance_BTCUSDT_15m.parquet"]
+    paths = find_in_store(store, ["ETHUSDT", "BTCUSDT"], "5m", "binance")
+    assert [path.name for path in paths] == ["binance_ETHUSDT_5m.parquet", "binance_BTCUSDT_5m.parquet"]
+
+
+@pytest.mark.parametrize("symbol", ["ETHUSDT", "*", "**", "../BTCUSDT", "[A-Z]*", ""])
+def test_a_symbol_the_store_lacks_is_named_with_the_file_to_add(tmp_path: Path, symbol: str) -> None:
+    store = _files(tmp_path, "binance_BTCUSDT_5m.parquet")
+    with pytest.raises(DataError) as caught:
+        find_in_store(store, [symbol], "5m", None)
+    assert f"has no 5m bars of {symbol}" in caught.value.what
+    assert f"<exchange>_{symbol}_5m.parquet" in caught.value.remedy
+
+
+def test_several_exchanges_need_a_choice(tmp_path: Path) -> None:
+    store = _files(tmp_path, "binance_BTCUSDT_5m.parquet", "kraken_BTCUSDT_5m.parquet")
+    with pytest.raises(DataError, match=r"binance_BTCUSDT_5m\.parquet, kraken_BTCUSDT_5m\.parquet") as caught:
+        find_in_store(store, ["BTCUSDT"], "5m", None)
+    assert "--exchange" in caught.value.remedy
+
+
+def test_a_store_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a folder"):
+        find_in_files(tmp_path / "nowhere", ["BTCUSDT"], "5m", None)
