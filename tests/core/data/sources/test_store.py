@@ -142,4 +142,4 @@ def test_several_exchanges_need_a_choice(tmp_path: Path) -> None:
 
 def test_a_store_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
-        find_in_files(tmp_path / "nowhere", ["BTCUSDT"], "5m", None)
+        find_in_store(tmp_path / "nowhere", ["BTCUSDT"], "5m", None)
