@@ -10,18 +10,17 @@ crosses a gap, a symbol or the border of a split.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from core.config import DataConfig
 from core.data import bars, cache
 from core.data.file_format import iso
 from core.data.labels import NO_LABEL, by_thresholds, quantile_thresholds
+from core.data.lookahead import find_lookahead
 from core.data.market import Market, SymbolData
 from core.data.sources.reader import bar_files, read_market
 from core.data.splits import Borders, main_borders
@@ -34,8 +33,6 @@ CLIP = 10.0
 """Scaled features and returns are clipped to this many interquartile ranges."""
 _MIN_RANGE_SHARE = 0.1
 """An interquartile range below this share of the standard deviation does not measure the scale of a feature."""
-_MAX_CORRELATION = 0.3
-"""A named feature whose absolute rank correlation with the return on train is larger is taken to know the future."""
 _SPLITS = ("train", "val", "test")
 
 
@@ -201,8 +198,9 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
     _check_row_counts(market, rows, borders, MIN_ROWS if min_rows is None else min_rows)
     fitted = []
     for data, train in zip(market.symbols, rows["train"], strict=True):
-        _check_lookahead(market, data, train, config.allow_lookahead)
-        fitted.append(fit_symbol(data, train, config))
+        symbol = fit_symbol(data, train, config)
+        _check_lookahead(market, data, train, symbol.labels, config)
+        fitted.append(symbol)
     lengths = [len(data.timestamps) for data in market.symbols]
     # In the dataset, the rows of a symbol follow those of all symbols before it.
     offsets = np.cumsum([0, *lengths[:-1]])
@@ -268,26 +266,26 @@ def too_few_rows(where: str, split: str, count: int) -> DataError:
     )
 
 
-def _check_lookahead(market: Market, data: SymbolData, train: np.ndarray, allowed: Sequence[str]) -> None:
-    """Refuse a named feature that knows the forward return; tests prove that the built-in features do not."""
+def _check_lookahead(
+    market: Market, data: SymbolData, train: np.ndarray, labels: np.ndarray, config: DataConfig
+) -> None:
+    """Refuse a named feature that knows the future; tests prove that the built-in features do not."""
     if market.named_count and np.ptp(data.returns[train]) == 0:
         raise DataError(
             f"The forward return of {data.symbol} is the same in every train row",
             "Correct that column, or drop the symbol",
         )
     first = len(market.feature_names) - market.named_count
-    permitted = bars.match_columns(market.feature_names[first:], allowed)
-    for index, name in enumerate(market.feature_names[first:], start=first):
-        values = data.features[train, index]
-        if name in permitted or np.ptp(values) == 0:
-            continue
-        correlation = float(spearmanr(values, data.returns[train]).statistic)
-        if abs(correlation) > _MAX_CORRELATION:
-            raise DataError(
-                f"Feature {name} of {data.symbol} has rank correlation {correlation:+.2f} with the return that "
-                f"follows it: it seems to look into the future (the limit is {_MAX_CORRELATION})",
-                f"Drop it, or if it is legitimate add allow_lookahead: {json.dumps([name])}",
-            )
+    named = market.feature_names[first:]
+    permitted = bars.match_columns(named, config.allow_lookahead)
+    columns = {name: first + i for i, name in enumerate(named) if name not in permitted}
+    found = find_lookahead(data, columns, train, labels, config.horizon)
+    if found:
+        name, finding = found
+        raise DataError(
+            f"Feature {name} of {data.symbol} seems to look into the future: {finding}",
+            f"Drop it, or if it is legitimate add allow_lookahead: {json.dumps([name])}",
+        )
 
 
 @dataclass(frozen=True)
