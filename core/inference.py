@@ -246,11 +246,11 @@ def find_newest_bars(market: Market) -> list[NewestBar]:
     Args:
         market: bars with their features, as they were handed to `TrainedModel.predict`.
     """
-    return [_newest_bar(rows, market.span.bar) for rows in market.symbols]
+    return [_newest_bar(rows) for rows in market.symbols]
 
 
-def _newest_bar(rows: SymbolData, bar: int) -> NewestBar:
-    predicted, gaps = np.flatnonzero(rows.window_ok), np.flatnonzero(np.diff(rows.timestamps) > bar)
+def _newest_bar(rows: SymbolData) -> NewestBar:
+    predicted, gaps = np.flatnonzero(rows.window_ok), np.flatnonzero(rows.is_break[1:])
     count = len(rows.timestamps)
     return NewestBar(
         symbol=rows.symbol,

@@ -182,6 +182,10 @@ class CampaignConfig(Config):
         # The fingerprint says which bars these are; where they were read from does not matter.
         for name in ("files", "store", "offline", "until", "days"):
             content["data"].pop(name, None)
+        # Settings that campaigns begun by earlier versions do not have.
+        for name in ("fill_untraded", "sessions"):
+            if not content["data"][name]:
+                del content["data"][name]
         text = json.dumps([content, recipe.model_dump(mode="json"), fingerprint, version], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -64,7 +64,7 @@ def check(
     settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
     config = data_config(settings, config_file)
     paths = bar_files(config)
-    reports = [summary.check_file(path, config.features) for path in paths]
+    reports = [summary.check_file(path, config.feature_patterns, tuple(config.holds)) for path in paths]
     if reports:
         console.out.print(_files_table(reports))
     for report in reports:

@@ -40,6 +40,13 @@ FeaturesOption = Annotated[
     list[str] | None,
     typer.Option("--features", help="Extra columns to use as features, by name or glob; takes several values."),
 ]
+FillUntradedOption = Annotated[
+    int | None,
+    typer.Option("--fill-untraded", help="Fill gaps of up to N bars with flat bars without volume. Default: 0."),
+]
+SessionsOption = Annotated[
+    bool, typer.Option("--sessions", help="The market closes: let windows reach across nights and weekends.")
+]
 HorizonOption = Annotated[
     int | None, typer.Option("--horizon", help="Number of bars that a label looks ahead. Default: 3.")
 ]
@@ -57,6 +64,8 @@ _DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
     "window": (WindowOption, None),
     "horizon": (HorizonOption, None),
     "features": (FeaturesOption, None),
+    "fill_untraded": (FillUntradedOption, None),
+    "sessions": (SessionsOption, False),
     "offline": (OfflineOption, False),
     "synthetic": (SyntheticOption, False),
 }

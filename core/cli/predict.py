@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from core.inference import NewestBar, TrainedModel
 
+_HOW_BARS_ARE_READ = ("interval", "window", "horizon", "labels", "features", "fill_untraded", "sessions")
+"""Settings that bars to predict must share with those of the training."""
 NO_NEWEST_CALL = 3
 """Exit code where the newest bar of a symbol has no call."""
 _TIME = "%Y-%m-%d %H:%M:%S"
@@ -97,9 +99,7 @@ def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Pa
         ConfigError: no source of bars is named, or a setting does not fit.
     """
     trained_on: dict[str, Any] = trained.data.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    fixed: dict[str, Any] = {
-        name: trained_on[name] for name in ("interval", "window", "horizon", "labels", "features") if name in trained_on
-    }
+    fixed: dict[str, Any] = {name: trained_on[name] for name in _HOW_BARS_ARE_READ if name in trained_on}
     if file is None and not any(name in settings for name in SOURCES):
         raise ConfigError("No bars are named", "Use --data, --symbols, --synthetic or --config")
     return data_config({**settings, **fixed}, file)
@@ -109,7 +109,8 @@ def _explain_missing_call(bar: NewestBar) -> str:
     """Return a sentence on why the newest bar of a symbol has no call."""
     newest = "The newest bar" if bar.unpredicted == 1 else f"The newest {bar.unpredicted} bars"
     reason = (
-        f"a bar is missing {bar.since_gap} bars before the end, and windows and features do not reach across it"
+        f"a bar is missing {bar.since_gap} bars before the end; windows do not reach across it, nor do features if it "
+        "is one of many"
         if bar.has_gap
         else f"windows and features need more than its {bar.since_gap} bars"
     )

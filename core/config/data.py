@@ -154,6 +154,13 @@ class TableConfig(Config):
         return self
 
 
+class ColumnConfig(Config):
+    """Settings of an additional column that is used as a feature."""
+
+    hold: Interval | None = None
+    """How long a value of the column stays valid, such as 9h; if not given, every bar must have one."""
+
+
 class DataConfig(Config):
     """Settings of the bars, and of the windows, labels and splits made from them; they name exactly one source."""
 
@@ -183,10 +190,15 @@ class DataConfig(Config):
     """h: number of bars that a label looks ahead."""
     labels: LabelConfig = LabelConfig()
     """Settings of the labels."""
-    features: tuple[str, ...] = ()
-    """Extra columns of the files to use as features, by name or glob; other columns are ignored."""
+    features: tuple[str, ...] | dict[str, ColumnConfig] = ()
+    """Extra columns of the files to use as features, by name or glob, with or without settings of each
+    (`funding_*: {hold: 9h}`); other columns are ignored."""
     allow_lookahead: tuple[str, ...] = ()
     """Extra features allowed to correlate with the forward return as if they knew it, by name or glob."""
+    fill_untraded: int = Field(default=0, ge=0, le=1000)
+    """Number of missing bars up to which a gap is filled with untraded bars: flat, without volume, and marked."""
+    sessions: bool = False
+    """Whether the market closes: windows reach across nights, weekends and other recurring closures; labels do not."""
     val_fraction: float = Field(default=0.15, gt=0, lt=0.5)
     """Share of the time span used for validation."""
     test_fraction: float = Field(default=0.15, gt=0, lt=0.5)
@@ -201,7 +213,21 @@ class DataConfig(Config):
             raise ValueError("give the horizon of the table's labels, in bars: it cannot be read from the table")
         if self.table is not None and self.features:
             raise ValueError("name the features of a table in table.features")
+        if self.table is not None and self.fill_untraded:
+            raise ValueError("fill_untraded needs bars: a table's rows are used as they are")
         return self
+
+    @property
+    def feature_patterns(self) -> tuple[str, ...]:
+        """Names or globs of the extra columns that are features."""
+        return tuple(self.features)
+
+    @property
+    def holds(self) -> dict[str, str]:
+        """How long the values of slow columns stay valid, as intervals, by name or glob."""
+        if not isinstance(self.features, dict):
+            return {}
+        return {pattern: column.hold for pattern, column in self.features.items() if column.hold}
 
 
 SOURCES = ("files", "symbols", "table", "synthetic")

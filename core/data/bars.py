@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -64,20 +63,21 @@ class Bars:
         return column_microseconds(self.frame["timestamp"])
 
 
-def read_bar_file(path: Path, named: Sequence[str] = ()) -> Bars:
+def read_bar_file(path: Path, named: Sequence[str] = (), sparse: Sequence[str] = ()) -> Bars:
     """Read one file, check it, and drop its last bar unless the file says that this bar had closed.
 
     Args:
         path: bar or order-book file, see `core.data.file_format`.
         named: names or globs of additional columns to read as features.
+        sparse: those of them that need not have a value in every row.
 
     Raises:
         DataError: the file is missing, misnamed or damaged; the message names the file, the row and the remedy.
     """
-    return read_bar_files([path], named)[0]
+    return read_bar_files([path], named, sparse)[0]
 
 
-def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bars]:
+def read_bar_files(paths: Sequence[Path], named: Sequence[str] = (), sparse: Sequence[str] = ()) -> list[Bars]:
     """Read bar files, check them, and join those of one symbol; see `read_bar_file`.
 
     Files of one exchange, symbol and interval, such as one file a day, are joined; where they overlap, they must agree.
@@ -85,6 +85,7 @@ def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bar
     Args:
         paths: bar or order-book files, see `core.data.file_format`.
         named: names or globs of additional columns to read as features.
+        sparse: those of them that need not have a value in every row.
 
     Returns:
         The bars of each symbol, in the order in which the symbols are first named.
@@ -94,7 +95,7 @@ def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bar
     """
     groups: dict[tuple[str, str, str], list[tuple[Bars, bool]]] = {}
     for path in paths:
-        bars, complete = _read_checked(path, named)
+        bars, complete = _read_checked(path, named, sparse)
         groups.setdefault((bars.exchange, bars.symbol, bars.interval), []).append((bars, complete))
     joined = []
     for parts in groups.values():
@@ -105,10 +106,10 @@ def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bar
     return joined
 
 
-def _read_checked(path: Path, named: Sequence[str]) -> tuple[Bars, bool]:
+def _read_checked(path: Path, named: Sequence[str], sparse: Sequence[str]) -> tuple[Bars, bool]:
     """Read and check one file; return its bars, and whether the last of them is known to have closed."""
     bars, complete = read_unchecked(path, named)
-    problems = find_problems(bars.frame, bars.bar)
+    problems = find_problems(bars.frame, bars.bar, match_columns(bars.named, sparse))
     if problems:
         first = problems[0]
         raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.remedy)
@@ -361,21 +362,6 @@ def _check_instants(path: Path, timestamps: pd.Series) -> None:
 def _year_start(year: int, unit: TimeUnit) -> int:
     """Return when a year begins, as a number of this unit since 1970."""
     return int(pd.Timestamp(year=year, month=1, day=1).as_unit(unit).asm8.astype(np.int64))
-
-
-def split_at_gaps(timestamps: np.ndarray, bar: int) -> list[slice]:
-    """Split rows into segments: the longest stretches without a missing bar.
-
-    Args:
-        timestamps: rising, int64 `[T]` in microseconds since 1970.
-        bar: length of a bar in microseconds.
-
-    Returns:
-        The rows of each segment, in order.
-    """
-    breaks = np.flatnonzero(np.diff(timestamps) != bar) + 1
-    edges = [0, *breaks.tolist(), len(timestamps)]
-    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ class Dataset:
         span: opening of the first and of the last bar, ISO 8601.
         is_synthetic: whether all bars come from the embedded synthetic market.
         ignored: columns of the files that the settings do not name.
+        untraded: number of bars that were filled into short gaps.
     """
 
     features: np.ndarray
@@ -88,6 +89,7 @@ class Dataset:
     span: tuple[str, str]
     is_synthetic: bool
     ignored: tuple[str, ...] = ()
+    untraded: int = 0
 
     @property
     def nbytes(self) -> int:
@@ -191,8 +193,14 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
     Raises:
         DataError: there are too few usable rows, or a named feature looks into the future.
     """
+    reach = config.horizon * market.span.bar
+    # Across closures, a window may reach further back than the embargo before its split.
+    earliest = {"train": borders.train[0], "val": borders.train[1], "test": borders.val[1]}
     rows = {
-        name: [_usable_rows(data, getattr(borders, name), config.horizon * market.span.bar) for data in market.symbols]
+        name: [
+            _whole_rows(data, _usable_rows(data, getattr(borders, name), reach), config.window, earliest[name])
+            for data in market.symbols
+        ]
         for name in _SPLITS
     }
     _check_row_counts(market, rows, borders, MIN_ROWS if min_rows is None else min_rows)
@@ -223,6 +231,7 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
         span=(iso(market.span.start), iso(market.span.stop - market.span.bar)),
         is_synthetic=market.is_synthetic,
         ignored=market.ignored,
+        untraded=market.untraded,
     )
 
 
@@ -237,6 +246,11 @@ def _usable_rows(data: SymbolData, border: tuple[int, int], reach: int) -> np.nd
     start, stop = border
     inside = (data.timestamps >= start) & (data.timestamps + reach < stop)
     return np.flatnonzero(inside & data.usable)
+
+
+def _whole_rows(data: SymbolData, rows: np.ndarray, window: int, earliest: int) -> np.ndarray:
+    """Return those rows whose window begins at an instant or later, in microseconds since 1970."""
+    return np.asarray(rows[data.timestamps[rows - window + 1] >= earliest])
 
 
 def _check_row_counts(market: Market, rows: dict[str, list[np.ndarray]], borders: Borders, min_rows: int) -> None:

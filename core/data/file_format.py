@@ -34,6 +34,8 @@ DAY = 86_400 * SECOND
 PRICES = ("open", "high", "low", "close")
 REQUIRED = ("timestamp", *PRICES, "volume")
 TAKER_FLOW = ("quote_volume", "trades", "taker_buy_base", "taker_buy_quote")
+UNTRADED = "untraded"
+"""Column of bars whose short gaps were filled: 1 in bars that were filled in, 0 in the others."""
 SIDES = ("bid", "ask")
 SYNTHETIC_EXCHANGE = "synthetic"
 """Name that stands for the exchange in bars of the embedded synthetic market."""

@@ -1,6 +1,10 @@
 """The rows of every symbol before anything is fitted: features, forward returns, and what labels are made from.
 
-Everything is causal and computed segment by segment; nothing in this module knows of splits.
+Everything is causal; nothing in this module knows of splits. A segment is a run of rows without a missing bar, and no
+label reaches beyond it. No window does either, except across a closure of the market if the settings say that it has
+sessions. A stretch is a run of segments with short gaps between them, which features reach across as if nothing had
+been traded there; what a longer gap costs is their warm-up. Bars that were filled into a gap on request (`UNTRADED`)
+belong to a segment, but no window and no label ends in one, and no label begins in one.
 """
 
 from __future__ import annotations
@@ -12,15 +16,20 @@ from typing import Any
 import numpy as np
 
 from core.config import DataConfig
-from core.data.bars import Bars, bars_fingerprint, common_named_columns, split_at_gaps
+from core.data.bars import Bars, bars_fingerprint, common_named_columns
+from core.data.continuity import count_missing, fill_flat, find_breaks, find_gaps, slices
 from core.data.features import registry
 from core.data.features.base import Feature
-from core.data.file_format import SYNTHETIC_EXCHANGE, Columns
+from core.data.file_format import SYNTHETIC_EXCHANGE, UNTRADED, Columns
 from core.data.labels import NO_LABEL, by_thresholds, forward_returns, triple_barrier, volatility
 from core.data.splits import Span
 from core.errors import ConfigError, DataError
 
-_PER_ROW = ("timestamps", "features", "returns", "trade_returns", "log_prices", "scores", "window_ok")
+BRIDGED_BARS = 6
+"""Number of missing bars up to which features reach across a gap, as if nothing had been traded in them."""
+_PER_ROW = ("timestamps", "features", "returns", "trade_returns", "log_prices", "scores", "window_ok", "is_break")
+_SEGMENT = "segment"
+"""Column of the number of each row's segment: the rows around it between two gaps or closures."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class SymbolData:
         scores: what quantile thresholds are fitted on, `[T]`: forward returns, or these in units of volatility.
         labels: labels that need no fitting, int8 `[T]`; None where thresholds are fitted on train.
         window_ok: whether a whole window of valid features ends at the row, bool `[T]`.
+        is_break: whether bars are missing before the row that no window may reach across, bool `[T]`.
     """
 
     symbol: str
@@ -48,6 +58,7 @@ class SymbolData:
     scores: np.ndarray
     labels: np.ndarray | None
     window_ok: np.ndarray
+    is_break: np.ndarray
 
     @property
     def usable(self) -> np.ndarray:
@@ -88,6 +99,7 @@ class Market:
         span: time from the first bar of any symbol to the end of the last.
         fingerprint: SHA-256 of the input.
         is_synthetic: whether all bars come from the embedded synthetic market.
+        untraded: number of bars that were filled into short gaps.
     """
 
     symbols: tuple[SymbolData, ...]
@@ -97,6 +109,7 @@ class Market:
     span: Span
     fingerprint: str
     is_synthetic: bool
+    untraded: int = 0
 
 
 def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
@@ -104,13 +117,13 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
 
     Args:
         all_bars: bars of each symbol, cut to one span.
-        config: settings of windows, horizon, labels and additional features.
+        config: settings of windows, horizon, labels, sessions and additional features.
 
     Raises:
         ConfigError: a column that the settings name is missing, or has the name of a feature.
         DataError: bars are so extreme that a feature is not finite.
     """
-    named = common_named_columns(all_bars, config.features)
+    named = common_named_columns(all_bars, config.feature_patterns)
     # A feature needs the columns of every symbol: taker flow that one exchange alone records is left out.
     columns = set.intersection(*(set(bars.frame.columns) for bars in all_bars))
     features = registry.available_features(sorted(columns))
@@ -126,6 +139,7 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
         span=market_span(symbols, all_bars[0].bar),
         fingerprint=bars_fingerprint(all_bars),
         is_synthetic=all(bars.exchange == SYNTHETIC_EXCHANGE for bars in all_bars),
+        untraded=sum(int(bars.frame[UNTRADED].sum()) for bars in all_bars if UNTRADED in bars.frame),
     )
 
 
@@ -142,29 +156,37 @@ def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], c
         DataError: bars are so extreme that a feature is not finite.
     """
     columns = {name: bars.frame[name].to_numpy() for name in bars.frame.columns[1:]} | {"timestamp": bars.opened}
+    opened = columns["timestamp"]
+    columns[_SEGMENT] = np.cumsum(find_gaps(opened, bars.bar))
+    is_break = find_breaks(opened, bars.bar, config.sessions)
+    missing = count_missing(opened, bars.bar, is_break, BRIDGED_BARS)
     arrays: dict[str, Any] = {}
-    for rows in split_at_gaps(columns["timestamp"], bars.bar):
-        segment = {name: column[rows] for name, column in columns.items()}
-        for name, values in _segment_arrays(segment, features, named, config).items():
-            if name not in arrays:  # joining lists of segments at the end would take twice the memory
-                arrays[name] = np.empty((len(bars.frame), *values.shape[1:]), dtype=values.dtype)
-            arrays[name][rows] = values
+    for rows in slices(is_break & (missing == 0)):
+        stretch, is_filled = fill_flat(
+            {name: column[rows] for name, column in columns.items()}, bars.bar, missing[rows]
+        )
+        for name, values in _stretch_arrays(stretch, is_filled, features, named, config).items():
+            if name not in arrays:  # joining lists of stretches at the end would take twice the memory
+                arrays[name] = np.empty((len(opened), *values.shape[1:]), dtype=values.dtype)
+            arrays[name][rows] = values[~is_filled]
     _check_finite(bars, arrays["features"], [*(feature.name for feature in features), *named])
     return SymbolData(
         symbol=bars.symbol,
-        timestamps=columns["timestamp"],
+        timestamps=opened,
         log_prices=np.log(columns["close"]),
+        is_break=is_break,
         **{"labels": None, **arrays},
     )
 
 
-def _segment_arrays(
-    columns: Columns, features: Sequence[Feature], named: Sequence[str], config: DataConfig
+def _stretch_arrays(
+    columns: Columns, is_filled: np.ndarray, features: Sequence[Feature], named: Sequence[str], config: DataConfig
 ) -> dict[str, np.ndarray]:
-    """Compute the arrays of `SymbolData` that must not look across a gap; `labels` only where they need no fitting.
+    """Compute the arrays of `SymbolData` of one stretch; `labels` only where they need no fitting.
 
     Args:
-        columns: columns of one segment, each `[T]`.
+        columns: columns of the stretch, in which short gaps are filled, each `[T]`.
+        is_filled: rows that were filled in, which features reach across, but neither windows nor labels, bool `[T]`.
         features: features to compute from the columns.
         named: additional columns that are features as they stand.
         config: settings of windows, horizon and labels.
@@ -173,20 +195,33 @@ def _segment_arrays(
         computed, warmup = registry.compute_features(columns, features)
     values = np.column_stack([computed, *(columns[name] for name in named)]) if named else computed
     values[:warmup] = 0.0  # not valid yet, and in no window
-    close = columns["close"]
-    returns = forward_returns(close, config.horizon)
+    row = np.arange(len(values))
+    last_invalid = np.maximum.accumulate(np.where(is_filled | (row < warmup), row, -1))
+    is_traded = ~is_filled & (columns.get(UNTRADED, np.zeros(len(row))) == 0)
+    close, segment, horizon = columns["close"], columns[_SEGMENT], config.horizon
+    returns = np.where(_is_within(segment, is_traded, (horizon,)), forward_returns(close, horizon), np.nan)
     # A snapshot has no open: a trade enters at its mid price.
-    open_returns = forward_returns(columns.get("open", close), config.horizon)
+    open_returns = np.append(forward_returns(columns.get("open", close), horizon)[1:], np.nan)
+    trade_returns = np.where(_is_within(segment, is_traded, (1, 1 + horizon)), open_returns, np.nan)
     scores = _scores(close, returns, config)
     arrays = {
         "features": values,
         "returns": returns,
-        "trade_returns": np.append(open_returns[1:], np.nan),
+        "trade_returns": trade_returns,
         "scores": scores,
-        "window_ok": np.arange(len(close)) >= warmup + config.window - 1,
+        "window_ok": (row - last_invalid >= config.window) & is_traded,
     }
     labels = unfitted_labels(columns, scores, config)
-    return arrays if labels is None else arrays | {"labels": labels}
+    return arrays if labels is None else arrays | {"labels": np.where(np.isnan(returns), NO_LABEL, labels)}
+
+
+def _is_within(segment: np.ndarray, is_traded: np.ndarray, ahead: Sequence[int]) -> np.ndarray:
+    """Return whether each row and those that lie so many rows ahead are traded bars of one segment, bool `[T]`."""
+    is_within = is_traded.copy()
+    for rows in ahead:
+        is_within[:-rows] &= is_traded[rows:] & (segment[rows:] == segment[:-rows])
+        is_within[-rows:] = False
+    return is_within
 
 
 def _check_finite(bars: Bars, values: np.ndarray, names: Sequence[str]) -> None:
@@ -209,7 +244,7 @@ def _scores(close: np.ndarray, returns: np.ndarray, config: DataConfig) -> np.nd
 
 
 def unfitted_labels(columns: Columns, scores: np.ndarray, config: DataConfig) -> np.ndarray | None:
-    """Return the labels of one segment, int8 `[T]`; None where their thresholds have to be fitted on train."""
+    """Return the labels of one stretch, int8 `[T]`; None where their thresholds have to be fitted on train."""
     settings = config.labels
     match settings.kind:
         case "quantile":

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from core.data.bars import read_unchecked
+from core.data.bars import match_columns, read_unchecked
 from core.data.dataset import Dataset
 from core.data.file_format import (
     DAY,
     PRICES,
+    SECOND,
     SIDES,
     datetime_microseconds,
     interval_microseconds,
@@ -49,6 +50,8 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
         "window": dataset.window,
         "horizon": dataset.horizon,
         "features": list(dataset.feature_names),
+        "untraded": dataset.untraded,
+        "grid_offset": grid_offset(dataset.timestamps, dataset.bar) // SECOND,
         "rows": {"train": len(dataset.train), "val": len(dataset.val), "test": len(dataset.test)},
     }
 
@@ -96,12 +99,13 @@ class FileReport:
     problems: tuple[str, ...]
 
 
-def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
+def check_file(path: Path, named: Sequence[str] = (), sparse: Sequence[str] = ()) -> FileReport:
     """Examine a file; damage in its rows is counted, not raised.
 
     Args:
         path: bar or order-book file.
         named: names or globs of additional columns that are features.
+        sparse: those of them that need not have a value in every row.
 
     Raises:
         DataError: the file is missing, misnamed, not Parquet, or has the wrong columns.
@@ -134,7 +138,7 @@ def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
             f"row {problem.row} ({problem.when}) {problem.what}"
             + (f", and {problem.count - 1} more" if problem.count > 1 else "")
             + f". {problem.remedy}."
-            for problem in find_problems(frame, bars.bar)
+            for problem in find_problems(frame, bars.bar, match_columns(bars.named, sparse))
         ),
     )
 

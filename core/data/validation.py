@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from core.data.file_format import (
     PRICES,
+    SECOND,
     SIDES,
     TAKER_FLOW,
     column_microseconds,
@@ -43,15 +45,16 @@ class Problem:
     count: int
 
 
-def find_problems(frame: pd.DataFrame, bar: int) -> list[Problem]:
+def find_problems(frame: pd.DataFrame, bar: int, sparse: Collection[str] = ()) -> list[Problem]:
     """Find every kind of damage that would make a feature or a label wrong.
 
     Args:
         frame: table with a column `timestamp` (UTC, none missing) in front of float64 columns.
         bar: length of a bar in microseconds.
+        sparse: columns that need not have a value in every row.
     """
     problems = []
-    for damaged, what, remedy in _checks(frame, bar):
+    for damaged, what, remedy in _checks(frame, bar, sparse):
         rows = np.flatnonzero(damaged)
         if len(rows):
             row = int(rows[0])
@@ -89,7 +92,7 @@ def grid_offset(opened: np.ndarray, bar: int) -> int:
     return int(offsets[counts.argmax()])
 
 
-def _remedy_of_missing(name: str, finite: np.ndarray) -> str:
+def _remedy_of_missing(name: str, finite: np.ndarray, opened: np.ndarray) -> str:
     """Return what to do about a column that is missing in some rows, which depends on how many they are."""
     share = 1 - finite.mean() if len(finite) else 0.0
     if share <= _MAX_REMOVED:
@@ -101,12 +104,18 @@ def _remedy_of_missing(name: str, finite: np.ndarray) -> str:
         )
     if name in TAKER_FLOW:
         return f"Leave {name} out of the file: it is missing in {share:.0%} of the rows"
-    steps = np.diff(np.flatnonzero(finite))
-    every = f"It has a value in one of {np.median(steps):.0f} bars: carry" if len(steps) else "Carry"
-    return f"{every} its last value forward in the file, or do not name it as a feature"
+    rows = np.flatnonzero(finite)
+    if len(rows) < 2:
+        return "Do not name it as a feature"
+    hold = interval_text(int(np.diff(opened[rows]).max()) // SECOND * SECOND)
+    every = np.median(np.diff(rows))
+    return (
+        f"It has a value in one of {every:.0f} bars. To carry each forward for as long as {hold}, write "
+        f"features: {{{json.dumps(name)}: {{hold: {hold}}}}}"
+    )
 
 
-def _checks(frame: pd.DataFrame, bar: int) -> Iterator[_Check]:
+def _checks(frame: pd.DataFrame, bar: int, sparse: Collection[str]) -> Iterator[_Check]:
     """Yield every check, with the rows that fail it."""
     opened = column_microseconds(frame["timestamp"])
     step = np.diff(opened, prepend=opened[:1] - 1)
@@ -116,8 +125,8 @@ def _checks(frame: pd.DataFrame, bar: int) -> Iterator[_Check]:
     yield opened % bar != grid_offset(opened, bar), off_grid, "Check the interval in the file name, or resample"
     for name in frame.columns[1:]:
         values = frame[name].to_numpy()
-        finite = np.isfinite(values)
-        yield ~finite, f"has no finite {name}", _remedy_of_missing(name, finite)
+        finite = ~np.isinf(values) if name in sparse else np.isfinite(values)
+        yield ~finite, f"has no finite {name}", _remedy_of_missing(name, finite, opened)
         yield np.isfinite(values) & (np.abs(values) > ABSURD), f"has an absurd {name}", _REMOVE
     for name in PRICES:
         if name in frame:

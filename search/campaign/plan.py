@@ -198,6 +198,12 @@ def plan_resume(
             f"Campaign {name} was started by another version of this program, or its file or base preset was changed",
             "Resume it with the version that its campaign.yaml names, or start a new campaign",
         )
+    if record.data.rows and record.data.rows != resumed.data["rows"]:
+        raise ConfigError(
+            f"This version of the program uses other rows of the data than campaign {name} was started on "
+            f"({record.data.rows}, now {resumed.data['rows']})",
+            "Resume it with the version that its campaign.yaml names, or start a new campaign",
+        )
     if record.incumbent_recipe != resumed.incumbent.model_dump(mode="json"):
         raise ConfigError(
             f"Preset {config.incumbent}, the incumbent, was changed after campaign {name} was started",

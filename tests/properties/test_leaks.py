@@ -27,6 +27,7 @@ from core.data.splits import fold_borders, main_borders
 from core.errors import DataError
 from core.evaluation import metrics
 from core.training.trainer import Trainer
+from tests.helpers.market import without_rows
 
 BARS = 4000
 LABELS = {
@@ -71,9 +72,9 @@ def _disturbed(bars: Bars, after: int, seed: int) -> Bars:
     return replace(bars, frame=frame)
 
 
-def _assert_future_is_not_used(features: Sequence[Feature], label: str, at: int, seed: int) -> None:
+def _assert_future_is_not_used(features: Sequence[Feature], label: str, at: int, seed: int, gaps: int = 0) -> None:
     config = _config(label)
-    bars = _bars(config)[0]
+    bars = _bars(config, gaps)[0]
     before, after = (_rows(variant, config, features) for variant in (bars, _disturbed(bars, at, seed)))
     np.testing.assert_array_equal(before.features[: at + 1], after.features[: at + 1])
     known = at + 1 - config.horizon
@@ -88,9 +89,11 @@ ALL = registry.available_features([*_bars(_config())[0].frame.columns])
 
 @pytest.mark.parametrize("label", LABELS)
 @settings(max_examples=8, deadline=None)
-@given(at=st.integers(300, BARS - 2), seed=st.integers(0, 1000))
-def test_no_feature_uses_a_later_bar_and_no_label_one_beyond_its_horizon(label: str, at: int, seed: int) -> None:
-    _assert_future_is_not_used(ALL, label, at, seed)
+@given(at=st.integers(300, BARS - 400), seed=st.integers(0, 1000), gaps=st.sampled_from([0, 6]))
+def test_no_feature_uses_a_later_bar_and_no_label_one_beyond_its_horizon(
+    label: str, at: int, seed: int, gaps: int
+) -> None:
+    _assert_future_is_not_used(ALL, label, at, seed, gaps)
 
 
 def test_a_feature_that_peeks_one_bar_ahead_is_caught() -> None:
@@ -177,8 +180,17 @@ def test_no_window_and_no_label_spans_a_gap_a_symbol_or_a_border(
 
 def test_ignored_gaps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     config = _config()
-    monkeypatch.setattr("core.data.market.split_at_gaps", lambda timestamps, bar: [slice(0, len(timestamps))])
+    no_gaps = np.arange(BARS) == 0
+    monkeypatch.setattr("core.data.market.find_breaks", lambda timestamps, bar, sessions: no_gaps[: len(timestamps)])
     market = bars_market(_bars(config, gaps=3), config)
+    with pytest.raises(AssertionError, match="spans a gap"):
+        _assert_whole(fit_dataset(market, config, main_borders(market.span, config)))
+
+
+def test_labels_across_gaps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = _config()
+    monkeypatch.setattr("core.data.market.find_gaps", lambda timestamps, bar: np.zeros(len(timestamps), dtype=bool))
+    market = bars_market([without_rows(bars, np.array([1000])) for bars in _bars(config)], config)
     with pytest.raises(AssertionError, match="spans a gap"):
         _assert_whole(fit_dataset(market, config, main_borders(market.span, config)))
 

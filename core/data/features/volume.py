@@ -9,7 +9,7 @@ import numpy as np
 
 from core.data.features.base import Feature
 from core.data.features.rolling import MIN_MOVE, MIN_SHARE, correlation, log_return, log_share, mean, quotient
-from core.data.file_format import Array, Columns
+from core.data.file_format import UNTRADED, Array, Columns
 
 _LONG_RUN = 96
 """Bars of the long span that a short one is compared with."""
@@ -148,6 +148,14 @@ VOLUME_FEATURES: tuple[Feature, ...] = (
         11,
         _traded_price_gap,
         ("close", "volume", "quote_volume"),
+    ),
+    Feature(
+        UNTRADED,
+        "whether the bar was filled into a gap, because nothing was traded",
+        "1 in such bars, 0 in others",
+        0,
+        lambda bars: bars[UNTRADED],
+        (UNTRADED,),
     ),
 )
 """Features of volume; those of taker flow are available only where the exchange records it."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from core.config import DataConfig, TableConfig
 from core.data import bars
+from core.data.continuity import find_breaks, find_gaps, slices
 from core.data.file_format import column_microseconds, interval_microseconds
 from core.data.labels import CLASSES, NO_LABEL
 from core.data.market import SymbolData
@@ -141,8 +142,10 @@ def _symbol_data(
     timestamps = column_microseconds(checked["timestamp"])
     window_ok = np.zeros(len(frame), dtype=bool)
     labels = frame[table.label].to_numpy(copy=True)
-    for segment in bars.split_at_gaps(timestamps, bar):
-        window_ok[segment.start + config.window - 1 : segment.stop] = True
+    is_break = find_breaks(timestamps, bar, config.sessions)
+    for stretch in slices(is_break):
+        window_ok[stretch.start + config.window - 1 : stretch.stop] = True
+    for segment in slices(find_gaps(timestamps, bar)):
         # The last h rows of a segment cannot know their future, whatever the table says.
         labels[max(segment.stop - config.horizon, segment.start) : segment.stop] = NO_LABEL
     return SymbolData(
@@ -156,4 +159,5 @@ def _symbol_data(
         scores=returns,
         labels=labels,
         window_ok=window_ok,
+        is_break=is_break,
     )

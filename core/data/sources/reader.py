@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.config import DataConfig
 from core.data.bars import Bars, read_bar_files
+from core.data.completion import fill_untraded, hold_columns
 from core.data.file_format import interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
@@ -15,15 +16,19 @@ from core.files import expand_globs
 
 
 def read_bars(config: DataConfig) -> list[Bars]:
-    """Read and check the bars that a config names, and cut them to the span that it asks for.
+    """Read and check the bars that a config names, complete them, and cut them to the span that it asks for.
 
     Raises:
+        ConfigError: short gaps of an order book cannot be filled.
         DataError: bars are missing, damaged or too few.
     """
     if config.synthetic is not None:
         all_bars = synthetic.make_bars(config.synthetic, config.interval)
     else:
-        all_bars = read_bar_files(bar_files(config), config.features)
+        all_bars = read_bar_files(bar_files(config), config.feature_patterns, tuple(config.holds))
+    all_bars = [hold_columns(bars, config.holds) for bars in all_bars]
+    if config.fill_untraded:
+        all_bars = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in all_bars]
     return cut_to_common_span(all_bars, config.days, config.until)
 
 

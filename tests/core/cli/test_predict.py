@@ -72,15 +72,21 @@ def test_a_newest_bar_without_a_call_is_named_with_the_reason_and_exit_code_3(ru
     assert "No call" not in run.out
     newest_call = pd.read_parquet("predictions.parquet")["timestamp"].iloc[-1]
 
-    frame.drop(index=frame.index[-100]).to_parquet("binance_AAA_15m.parquet")
+    frame.drop(index=frame.index[-106:-99]).to_parquet("binance_AAA_15m.parquet")
     assert run("predict out --data binance_AAA_15m.parquet --overwrite") == 3
     calls = pd.read_parquet("predictions.parquet")["timestamp"]
-    assert calls.iloc[-1] == newest_call - 99 * pd.Timedelta("15min")  # the last bar before the missing one
+    assert calls.iloc[-1] == newest_call - 105 * pd.Timedelta("15min")  # the last bar before the missing ones
     (row,) = (line.split("│") for line in run.out.splitlines() if line.startswith("│ AAA"))
     assert [cell.strip() for cell in row[2:4]] == [
         f"{time:%Y-%m-%d %H:%M:%S}" for time in (newest_call, calls.iloc[-1])
     ]
     assert "No call: The newest 98 bars of AAA cannot be predicted: a bar is missing 98 bars before the end" in run.out
+
+    frame.drop(index=frame.index[-5]).to_parquet("binance_AAA_15m.parquet")  # within the window of the newest bar
+    assert run("predict out --data binance_AAA_15m.parquet --overwrite") == 3
+    assert "No call: The newest 3 bars of AAA cannot be predicted: a bar is missing 3 bars before the end" in run.out
+    frame.drop(index=frame.index[-100]).to_parquet("binance_AAA_15m.parquet")  # a short gap before it
+    assert run("predict out --data binance_AAA_15m.parquet --overwrite") == 0
 
 
 def test_a_symbol_with_too_few_bars_for_a_call_is_named(run: Run) -> None:
@@ -89,7 +95,7 @@ def test_a_symbol_with_too_few_bars_for_a_call_is_named(run: Run) -> None:
     files = "binance_AAA_15m.parquet binance_BBB_15m.parquet"
     assert run(f"--preset quick_experiment --data {files} --window 8 --horizon 2 --epochs 1 --output-dir out") == 0
     frame = pd.read_parquet("binance_BBB_15m.parquet")
-    frame.drop(index=frame.index[range(100, 4000, 100)]).to_parquet("binance_BBB_15m.parquet")
+    frame.drop(index=frame.index[np.flatnonzero(np.arange(4090) % 100 > 92)]).to_parquet("binance_BBB_15m.parquet")
     assert run(f"predict out --data {files}") == 3
     assert "none" in next(line for line in run.out.splitlines() if line.startswith("│ BBB"))
     assert "bars of BBB cannot be predicted" in run.out

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -11,16 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from core.data.bars import bars_fingerprint, match_columns, read_bar_file, read_bar_files, split_at_gaps
+from core.data.bars import bars_fingerprint, match_columns, read_bar_file, read_bar_files
 from core.data.file_format import SECOND, column_microseconds
 from core.data.sources.store import find_in_store
 from core.data.span import cut_to_common_span
 from core.errors import DataError
 from tests.helpers import market
-from tests.helpers.market import random_bars, without_rows
+from tests.helpers.market import random_bars
 
 NAME = "binance_BTCUSDT_5m.parquet"
 DAY_OF_BARS = 288
@@ -191,24 +188,6 @@ def test_a_damaged_file_is_refused(tmp_path: Path, kept: int) -> None:
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(DataError, match=rf"{NAME} cannot be read as Parquet"):
         read_bar_file(path)
-
-
-def test_segments_are_the_stretches_between_gaps() -> None:
-    bars = without_rows(random_bars(10), np.array([3, 4, 8]))
-    assert split_at_gaps(bars.opened, bars.bar) == [slice(0, 3), slice(3, 6), slice(6, 7)]
-    assert split_at_gaps(random_bars(10).opened, 300 * SECOND) == [slice(0, 10)]
-
-
-@given(dropped=st.sets(st.integers(1, 38)))
-def test_segments_tile_the_rows_and_contain_no_gap(dropped: set[int]) -> None:
-    bars = without_rows(random_bars(40), np.array(sorted(dropped), dtype=int))
-    rows = np.arange(len(bars.frame))
-    segments = split_at_gaps(bars.opened, bars.bar)
-    assert np.array_equal(np.concatenate([rows[segment] for segment in segments]), rows)
-    for segment in segments:
-        assert (np.diff(bars.opened[segment]) == 300 * SECOND).all()
-    for before, after in pairwise(segments):
-        assert bars.opened[after.start] - bars.opened[before.stop - 1] > 300 * SECOND
 
 
 @pytest.mark.parametrize("column", list(random_bars(2).frame.columns))

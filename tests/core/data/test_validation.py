@@ -92,9 +92,9 @@ def test_a_high_below_the_close_by_more_than_rounding_is_refused() -> None:
         (
             "funding",
             slice(None, None, 96),
-            "It has a value in one of 96 bars: carry its last value forward in the file",
+            "It has a value in one of 96 bars. To carry each forward for as long as 8h, write features:",
         ),
-        ("funding", slice(0, 0), "Carry its last value forward in the file, or do not name it as a feature"),
+        ("funding", slice(0, 0), "Do not name it as a feature"),
         ("trades", slice(None, None, 2), "Leave trades out of the file: it is missing in 50% of the rows"),
     ],
 )

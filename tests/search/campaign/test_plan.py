@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from core.config import HYPERPARAMETER_NAMES, DataConfig, LabelConfig, SyntheticConfig
+from core.config import HYPERPARAMETER_NAMES, DataConfig, LabelConfig, SyntheticConfig, TrainingConfig
 from core.errors import ConfigError, DataError
 from core.files import write_table
 from core.presets import SHIPPED
@@ -159,6 +159,38 @@ def test_other_bars_are_refused(tmp_path: Path) -> None:
     table.to_parquet(path)
     with pytest.raises(ConfigError, match="data are not those that campaign try was started on"):
         plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+def test_a_version_that_uses_other_rows_of_the_same_bars_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = pd.read_parquet(_market(tmp_path, 6000).files[0])
+    bars.drop(index=bars.index[3000]).to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    planned = plan_campaign(_config(data=DataConfig(files=(tmp_path / "binance_BTCUSDT_5m.parquet",))), tmp_path)
+    _begin(planned)
+    plan_resume("try", tmp_path, trials=None, hours=None)
+    monkeypatch.setattr("core.data.market.BRIDGED_BARS", 0)
+    monkeypatch.setenv("PRESET_SEARCH_CACHE", "")
+    with pytest.raises(ConfigError, match="uses other rows of the data than campaign try was started on"):
+        plan_resume("try", tmp_path, trials=None, hours=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_same"),
+    [
+        ({"fill_untraded": 0, "sessions": False}, True),
+        ({"days": 3.0}, True),
+        ({"fill_untraded": 2}, False),
+        ({"sessions": True}, False),
+        ({"horizon": 5}, False),
+    ],
+)
+def test_the_identity_depends_on_what_the_settings_make_of_the_bars(changes: dict[str, Any], is_same: bool) -> None:
+    config = CampaignConfig(name="a", data=DataConfig(symbols=("A",)))
+    changed = CampaignConfig(name="a", data=DataConfig(symbols=("A",), **changes))
+    recipe = TrainingConfig()
+    identities = {item.identity("f", "0.1.0", recipe) for item in (config, changed)}
+    assert len(identities) == (1 if is_same else 2)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from core.data import file_format
 from core.data.bars import read_bar_file
 from core.data.features import registry
 from core.data.features.registry import FEATURES, Feature
-from core.data.file_format import SECOND, column_microseconds
+from core.data.file_format import SECOND, UNTRADED, column_microseconds
 from core.data.validation import find_problems
 from tests.helpers import market
 from tests.helpers.market import JUMP, PLAIN, Columns
@@ -25,10 +25,10 @@ WARMUP = max(feature.warmup for feature in FEATURES)
 BARS = market.bars(WARMUP + 200)
 BOOK = market.book(WARMUP + 200)
 ON_BARS = registry.available_features(list(BARS))
-ON_BOOKS = [feature for feature in FEATURES if feature not in ON_BARS]
+ON_BOOKS = [feature for feature in FEATURES if feature not in ON_BARS and feature.name != UNTRADED]
 EXPONENTIAL = {"true_range_7", "relative_strength_7", "direction_7", "trend_7", "macd_6_13_5"}
 
-each_feature = pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+each_feature = pytest.mark.parametrize("feature", [*ON_BARS, *ON_BOOKS], ids=lambda feature: feature.name)
 COUNT = WARMUP + 200
 any_bars = st.tuples(st.just(COUNT), st.integers(0, 1000), market.prices, market.stretches)
 any_book = st.tuples(
@@ -201,7 +201,7 @@ def test_features_are_named_once_and_documented() -> None:
 def test_plain_bars_have_thirty_to_forty_features() -> None:
     plain = {feature.name for feature in registry.available_features(PLAIN)}
     assert 30 <= len(plain) <= 40
-    flow = {feature.name for feature in ON_BARS} - plain
+    flow = {feature.name for feature in ON_BARS} - plain - {UNTRADED}
     assert {name.rpartition("_")[0] for name in flow} == {
         "taker_imbalance",
         "flow_agreement",
