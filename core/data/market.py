@@ -88,6 +88,7 @@ class Market:
         span: time from the first bar of any symbol to the end of the last.
         fingerprint: SHA-256 of the input.
         is_synthetic: whether all bars come from the embedded synthetic market.
+        dropped: names of the features that were computed and found to be finite, but are not in `symbols`.
     """
 
     symbols: tuple[SymbolData, ...]
@@ -97,14 +98,17 @@ class Market:
     span: Span
     fingerprint: str
     is_synthetic: bool
+    dropped: tuple[str, ...] = ()
 
 
-def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
+def bars_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: bool = True) -> Market:
     """Compute features, returns and labels of bars.
 
     Args:
         all_bars: bars of each symbol, cut to one span.
         config: settings of windows, horizon, labels and additional features.
+        keep_features: whether to keep the features that are computed; without them, which are most of a market, the
+            rest is what a check needs: columns that the settings name, returns, labels, and which windows are whole.
 
     Raises:
         ConfigError: a column that the settings name is missing, or has the name of a feature.
@@ -117,19 +121,23 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
     clash = sorted({feature.name for feature in features} & set(named))
     if clash:
         raise ConfigError(f"The named column(s) {', '.join(clash)} have the name of a feature", "Rename them")
-    symbols = tuple(symbol_data(bars, features, named, config) for bars in all_bars)
+    symbols = tuple(symbol_data(bars, features, named, config, keep_features) for bars in all_bars)
+    computed = tuple(feature.name for feature in features)
     return Market(
         symbols=symbols,
-        feature_names=(*(feature.name for feature in features), *named),
+        feature_names=(*computed, *named) if keep_features else named,
         named_count=len(named),
         ignored=tuple(sorted({name for bars in all_bars for name in bars.ignored})),
         span=market_span(symbols, all_bars[0].bar),
         fingerprint=bars_fingerprint(all_bars),
         is_synthetic=all(bars.exchange == SYNTHETIC_EXCHANGE for bars in all_bars),
+        dropped=() if keep_features else computed,
     )
 
 
-def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], config: DataConfig) -> SymbolData:
+def symbol_data(
+    bars: Bars, features: Sequence[Feature], named: Sequence[str], config: DataConfig, keep_features: bool = True
+) -> SymbolData:
     """Compute features, returns and labels of one symbol's bars.
 
     Args:
@@ -137,6 +145,7 @@ def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], c
         features: features to compute from the columns.
         named: additional columns of the bars that are features as they stand.
         config: settings of windows, horizon and labels.
+        keep_features: whether to keep the features that are computed, see `bars_market`.
 
     Raises:
         DataError: bars are so extreme that a feature is not finite.
@@ -145,11 +154,14 @@ def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], c
     arrays: dict[str, Any] = {}
     for rows in split_at_gaps(columns["timestamp"], bars.bar):
         segment = {name: column[rows] for name, column in columns.items()}
-        for name, values in _segment_arrays(segment, features, named, config).items():
+        if not keep_features:
+            _check_computed(bars, rows.start, segment, features)
+        for name, values in _segment_arrays(segment, features, named, config, keep_features).items():
             if name not in arrays:  # joining lists of segments at the end would take twice the memory
                 arrays[name] = np.empty((len(bars.frame), *values.shape[1:]), dtype=values.dtype)
             arrays[name][rows] = values
-    _check_finite(bars, arrays["features"], [*(feature.name for feature in features), *named])
+    computed = [feature.name for feature in features] if keep_features else []
+    _check_finite(bars, arrays["features"], [*computed, *named])
     return SymbolData(
         symbol=bars.symbol,
         timestamps=columns["timestamp"],
@@ -159,7 +171,7 @@ def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], c
 
 
 def _segment_arrays(
-    columns: Columns, features: Sequence[Feature], named: Sequence[str], config: DataConfig
+    columns: Columns, features: Sequence[Feature], named: Sequence[str], config: DataConfig, keep_features: bool
 ) -> dict[str, np.ndarray]:
     """Compute the arrays of `SymbolData` that must not look across a gap; `labels` only where they need no fitting.
 
@@ -168,9 +180,14 @@ def _segment_arrays(
         features: features to compute from the columns.
         named: additional columns that are features as they stand.
         config: settings of windows, horizon and labels.
+        keep_features: whether to compute the features; only their warm-up counts otherwise.
     """
-    with np.errstate(all="ignore"):  # absurd bars overflow: `_check_finite` refuses what they give
-        computed, warmup = registry.compute_features(columns, features)
+    if keep_features:
+        with np.errstate(all="ignore"):  # absurd bars overflow: `_check_finite` refuses what they give
+            computed, warmup = registry.compute_features(columns, features)
+    else:
+        length = len(columns["timestamp"])
+        computed, warmup = np.empty((length, 0)), min(registry.longest_warmup(features), length)
     values = np.column_stack([computed, *(columns[name] for name in named)]) if named else computed
     values[:warmup] = 0.0  # not valid yet, and in no window
     close = columns["close"]
@@ -189,14 +206,29 @@ def _segment_arrays(
     return arrays if labels is None else arrays | {"labels": labels}
 
 
-def _check_finite(bars: Bars, values: np.ndarray, names: Sequence[str]) -> None:
-    """Refuse bars so extreme that a feature overflows: no NaN ever enters a dataset."""
+def _check_computed(bars: Bars, first: int, segment: Columns, features: Sequence[Feature]) -> None:
+    """Compute the features of a segment, which begins at the row `first` of the bars, and refuse what is not finite."""
+    names = [feature.name for feature in features]
+    with np.errstate(all="ignore"):
+        for start, values in registry.compute_in_pieces(segment, features):
+            _check_finite(bars, values, names, first + start)
+
+
+def _check_finite(bars: Bars, values: np.ndarray, names: Sequence[str], first: int = 0) -> None:
+    """Refuse bars so extreme that a feature overflows: no NaN ever enters a dataset.
+
+    Args:
+        bars: bars of the symbol.
+        values: features of some rows, `[N, F]`.
+        names: names of the features.
+        first: row of the bars that `values` begin with.
+    """
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         name = names[int(np.flatnonzero(~np.isfinite(values[row]))[0])]
         raise DataError(
-            f"Feature {name} of {bars.symbol} is not finite at {bars.frame['timestamp'].iloc[row]}",
+            f"Feature {name} of {bars.symbol} is not finite at {bars.frame['timestamp'].iloc[first + row]}",
             "Look for absurd prices or volumes there, and remove the row: gaps are legal",
         )
 

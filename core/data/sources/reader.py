@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.config import DataConfig
-from core.data.bars import Bars, read_bar_files
+from core.data.bars import Bars, join_files, read_bar_files
 from core.data.file_format import interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
@@ -51,6 +51,23 @@ def read_market(config: DataConfig, labelled: bool = True) -> Market:
         DataError: data are missing, damaged or too few.
     """
     return _table_market(config, labelled) if config.table is not None else bars_market(read_bars(config), config)
+
+
+def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Market:
+    """Check, as `read_market` does, that the bars of files that were read can be used; their features are not kept.
+
+    Args:
+        config: settings of the data.
+        files: the bars of each file, which have no damage, and whether the last of them is known to have closed.
+
+    Returns:
+        The market as `read_market` gives it, but without the features that are computed, see `bars_market`.
+
+    Raises:
+        ConfigError: a column that the config names is missing.
+        DataError: data are too few, contradict each other, or are so extreme that a feature is not finite.
+    """
+    return bars_market(cut_to_common_span(join_files(files), config.days, config.until), config, keep_features=False)
 
 
 def _table_market(config: DataConfig, labelled: bool) -> Market:
