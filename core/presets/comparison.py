@@ -19,12 +19,6 @@ _DEFAULTS = ("labels", "features", "allow_lookahead", "val_fraction", "test_frac
 """Recorded settings that are defaults of a training beside window, horizon and interval."""
 _OF_A_TABLE = ("horizon", "labels", "features", "allow_lookahead")
 """Settings that a ready feature table brings with it."""
-_UNUSED = {
-    "quantile": {"fixed", "barrier_width"},
-    "fixed": {"quantiles", "barrier_width"},
-    "triple_barrier": {"quantiles", "fixed", "volatility_scaled"},
-}
-"""Settings of labels that labels of a kind do not depend on."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +132,8 @@ def _compare_settings(preset: Preset, data: DataConfig, recorded: PresetData) ->
 
 def _describe_labels(labels: LabelConfig) -> str:
     """Return the kind of labels, and the settings that they depend on."""
-    unused = {"kind"} | _UNUSED.get(labels.kind, set())
-    if labels.kind != "triple_barrier" and not labels.volatility_scaled:
-        unused |= {"volatility_scaled", "volatility_span"}
-    values = labels.model_dump(mode="json", exclude=unused)
-    return f"{labels.kind} ({', '.join(f'{name} {value}' for name, value in values.items())})"
+    values = ", ".join(f"{name} {value}" for name, value in labels.in_use().items())
+    return f"{labels.kind} ({values})"
 
 
 def _interval(bar: int) -> str:
