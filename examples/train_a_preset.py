@@ -31,7 +31,7 @@ def main(preset: str, epochs: int, output: Path) -> None:
         output: folder for the checkpoint, the metrics and the curves.
     """
     data = DataConfig(synthetic=SyntheticConfig(bars=5000))
-    recipe = load_preset(preset).training_config(size="quick", metric="macro_f1", seed=0).with_trainer(epochs=epochs)
+    recipe = load_preset(preset).training_config(seed=0).with_trainer(epochs=epochs)
     result = train_model(
         recipe, data, load_dataset(data), output, device="cpu",
         on_epoch=lambda epoch: print(f"epoch {epoch.epoch}: macro-F1 {epoch.score:.4f} on val"),

@@ -42,7 +42,7 @@ def check(
             note = f"{(UNMEASURED_NOTE if unfinished else FINAL_NOTE).capitalize()}."
     else:
         preset = presets.load_preset(subject)
-        lines = make_checklist(preset.training_config(size="quick", metric="macro_f1", seed=0), {})
+        lines = make_checklist(preset.training_config(), {})
         note = "A preset is a recipe. To measure its figures, train it (preset-train), then check the checkpoint."
     table = Table(title=f"Checklist of {escape(subject)}", title_justify="left")
     for heading in ("", "", "value", "should be", "verdict"):

@@ -57,14 +57,17 @@ def check(
 ) -> None:
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
+    from core.data.bars import read_unchecked
     from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
-    from core.data.sources.reader import bar_files, read_market
+    from core.data.sources.reader import bar_files, check_market, read_market
     from core.data.splits import main_borders
 
     settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
     config = data_config(settings, config_file)
     paths = bar_files(config)
-    reports = [summary.check_file(path, config.feature_patterns, tuple(config.holds)) for path in paths]
+    contents = [read_unchecked(path, config.feature_patterns) for path in paths]
+    sparse = tuple(config.holds)
+    reports = [summary.check_file(path, bars, sparse) for path, (bars, _) in zip(paths, contents, strict=True)]
     if reports:
         console.out.print(_files_table(reports))
     for report in reports:
@@ -77,9 +80,9 @@ def check(
     damaged = sum(1 for report in reports if report.problems)
     if damaged:
         raise DataError(f"{damaged} of {len(reports)} files cannot be used", "Correct the rows named above")
-    market = read_market(config)
+    market = check_market(config, contents) if contents else read_market(config)
     dataset = fit_dataset(market, config, main_borders(market.span, config), min_rows=1)
-    _print_span(dataset)
+    _print_span(dataset, len(market.feature_names) + len(market.dropped))
     for name in ("train", "val", "test"):
         rows = len(getattr(dataset, name))
         if rows < MIN_ROWS:
@@ -193,8 +196,13 @@ def _files_table(reports: list[FileReport]) -> Table:
     return table
 
 
-def _print_span(dataset: Dataset) -> None:
-    """Print rows, class shares, what can be proved and what is doubtful of the span that a campaign would use."""
+def _print_span(dataset: Dataset, feature_count: int) -> None:
+    """Print rows, class shares, what can be proved and what is doubtful of the span that a campaign would use.
+
+    Args:
+        dataset: the dataset, which may be without its features.
+        feature_count: how many features it would have in a training.
+    """
     from core.data import summary
 
     table = Table(
@@ -210,7 +218,7 @@ def _print_span(dataset: Dataset) -> None:
     console.out.print(table)
     provable = summary.provable_direction_auc(dataset, dataset.test)
     console.out.print(
-        f"{len(dataset.feature_names)} features, window {dataset.window}, horizon {dataset.horizon}. The test span can "
+        f"{feature_count} features, window {dataset.window}, horizon {dataset.horizon}. The test span can "
         f"prove a direction_auc of {provable:.3f} and above (one-sided 95 %); it cannot tell a smaller one from 0.5."
     )
     for sentence in summary.advice(dataset):

@@ -8,6 +8,7 @@ from typing import Any
 from core.config import SOURCES, DataConfig, SyntheticConfig, merge_sources, parse
 from core.errors import ConfigError
 from core.files import read_yaml
+from core.presets import Preset, data_defaults
 
 
 def data_settings(**flags: Any) -> dict[str, Any]:
@@ -33,12 +34,14 @@ def data_settings(**flags: Any) -> dict[str, Any]:
     return settings
 
 
-def data_config(settings: dict[str, Any], file: Path | None) -> DataConfig:
+def data_config(settings: dict[str, Any], file: Path | None, preset: Preset | None = None) -> DataConfig:
     """Merge the data settings of a campaign's YAML with those of flags, which override them.
 
     Args:
         settings: settings of the flags, as `data_settings` returns them.
         file: YAML that a campaign is started with, or `results/<name>/campaign.yaml`; None if there is none.
+        preset: preset whose recorded data settings stand for those that neither YAML nor flags give; None for no such
+            defaults.
 
     Raises:
         ConfigError: the file cannot be read, or a setting is unknown or does not fit.
@@ -50,7 +53,10 @@ def data_config(settings: dict[str, Any], file: Path | None) -> DataConfig:
         file_settings = campaign.get("data") or {}
         if not isinstance(file_settings, dict):
             raise ConfigError(f"{file}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
-    return parse(DataConfig, merge_sources(file_settings, settings), str(file) if file else "command line")
+    merged = merge_sources(file_settings, settings)
+    if preset is not None:
+        merged = {**data_defaults(preset, merged), **merged}
+    return parse(DataConfig, merged, str(file) if file else "command line")
 
 
 def bar_location(file: Path) -> dict[str, Any]:

@@ -12,11 +12,20 @@ from rich.markup import escape
 from core import console, presets
 from core.cli.data_settings import data_config
 from core.cli.options import ConfigOption, DeviceOption, choice, with_data_options
-from core.config import BalanceConfig, ClassWeights, DataConfig, Device, ModelSize, RankingMetric, TrainingConfig
+from core.config import (
+    BalanceConfig,
+    ClassWeights,
+    DataConfig,
+    Device,
+    ModelSize,
+    RankingMetric,
+    TrainingConfig,
+    canonical_interval,
+)
 from core.console import INTERRUPTED, Row
 from core.errors import ConfigError
-from core.files import reserved
-from core.presets import Preset
+from core.files import expand_globs, reserved
+from core.presets import Difference, Preset
 
 if TYPE_CHECKING:
     import torch
@@ -41,13 +50,21 @@ OutputOption = Annotated[
     Path, typer.Option("--output-dir", help="Folder for checkpoint.pt, metrics.json and curves.png.")
 ]
 ModelOption = Annotated[
-    str | None, typer.Option(help="Model size: quick, small or large. Default: quick; small on a GPU.")
+    str | None,
+    typer.Option(
+        help="Model size: quick, small or large. Default: as the preset was measured, or else quick; small on a GPU."
+    ),
 ]
 EpochsOption = Annotated[
     int | None,
     typer.Option(help="Maximum number of epochs; with --final, the exact one. Default: the preset's.", min=1),
 ]
-MetricOption = Annotated[str, typer.Option(help="Validation metric that selects the best epoch.")]
+MetricOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Validation metric that selects the best epoch. Default: as the preset was measured, or else macro_f1."
+    ),
+]
 SeedOption = Annotated[int, typer.Option(help="Seed of all random numbers.", min=0, max=2**32 - 1)]
 DeterministicOption = Annotated[
     bool, typer.Option("--deterministic", help="Make the training repeatable on a GPU too; slower.")
@@ -68,6 +85,19 @@ FinalOption = Annotated[
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Replace the files of an earlier training in --output-dir.")
 ]
+_MEASURED = "Default: as the preset was measured, or else"
+_MEASURED_OPTIONS = {
+    "interval": Annotated[
+        str | None, typer.Option("--interval", help=f"Bar length, such as 5m or 1h. {_MEASURED} 5m.")
+    ],
+    "window": Annotated[
+        int | None, typer.Option("--window", help=f"Number of bars that one prediction sees. {_MEASURED} 60.")
+    ],
+    "horizon": Annotated[
+        int | None, typer.Option("--horizon", help=f"Number of bars that a label looks ahead. {_MEASURED} 3.")
+    ],
+}
+"""Declarations of data options whose defaults a preset gives."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +109,7 @@ class _Job:
         config: the recipe, with the options of the command line applied.
         data: the data settings.
         device: where to train.
+        differences: in what the training differs from those that the preset was measured with.
         final_epochs: number of epochs to train on all rows without validation; None trains with validation.
     """
 
@@ -86,10 +117,11 @@ class _Job:
     config: TrainingConfig
     data: DataConfig
     device: torch.device
+    differences: list[Difference]
     final_epochs: int | None = None
 
 
-@with_data_options()
+@with_data_options(**_MEASURED_OPTIONS)
 def train(
     preset_name: PresetOption,
     output_dir: OutputOption,
@@ -98,7 +130,7 @@ def train(
     source: dict[str, Any],
     model: ModelOption = None,
     epochs: EpochsOption = None,
-    metric: MetricOption = "macro_f1",
+    metric: MetricOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     deterministic: DeterministicOption = False,
@@ -109,7 +141,11 @@ def train(
     final: FinalOption = False,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Train a model from a preset; write its checkpoint, its metrics and its training curves."""
+    """Train a model from a preset; write its checkpoint, its metrics and its training curves.
+
+    A preset of a campaign is trained as it was measured: model size, interval, window, horizon, labels and features are
+    those of the campaign unless options or --config give others, and what differs is named.
+    """
     from core.data.sources.fetch import fetch_missing
     from core.models.memory import default_size
     from core.training import class_balance
@@ -118,15 +154,18 @@ def train(
 
     preset = presets.load_preset(preset_name)
     torch_device = resolve_device(cast(Device, choice(device, Device, "--device")))
-    size = cast(ModelSize, choice(model, ModelSize, "--model")) if model else default_size(torch_device)
-    ranking_metric = cast(RankingMetric, choice(metric, RankingMetric, "--metric"))
+    size = cast(ModelSize, choice(model, ModelSize, "--model")) if model else None
+    if size is None and preset.provenance is None:
+        size = default_size(torch_device)
+    ranking_metric = cast(RankingMetric, choice(metric, RankingMetric, "--metric")) if metric else None
     recipe = preset.training_config(size=size, metric=ranking_metric, seed=seed)
     recipe = recipe.with_trainer(deterministic=deterministic, warmup_steps=warmup_steps)
     class_weights = cast(ClassWeights, choice(weights, ClassWeights, "--class-weights"))
     balance = BalanceConfig(class_weights=class_weights, oversample=oversample, allow_double=allow_double)
     class_balance.check_balance(balance)
     recipe = recipe.model_copy(update={"balance": balance})
-    job = _Job(preset, recipe, data_config(source, config_file), torch_device)
+    data = data_config(source, config_file, preset)
+    job = _Job(preset, recipe, data, torch_device, _find_differences(preset, recipe, data))
     job = _final_job(job, epochs) if final else _limited_job(job, epochs)
     check_output(output_dir, overwrite)
     fetch_missing(job.data)
@@ -138,6 +177,25 @@ def train(
         raise typer.Exit(INTERRUPTED)
 
 
+def _find_differences(preset: Preset, recipe: TrainingConfig, data: DataConfig) -> list[Difference]:
+    """List in what a training differs from those that its preset was measured with; nothing is read for it.
+
+    Raises:
+        ConfigError: a glob matches no file, or the preset records data settings that this version does not know.
+    """
+    from core.data.file_format import FILE_NAME
+
+    if not data.files:
+        symbols = data.synthetic.symbols if data.synthetic else data.symbols
+        return presets.find_differences(preset, recipe, data, "" if data.table else data.interval, symbols)
+    # The names of bar files say what is in them; a file with another name is refused when it is read.
+    names = [match for path in expand_globs(data.files) if (match := FILE_NAME.fullmatch(path.name))]
+    intervals = sorted({canonical_interval(match["interval"]) for match in names})
+    return presets.find_differences(
+        preset, recipe, data, ", ".join(intervals), sorted({match["symbol"] for match in names})
+    )
+
+
 def _limited_job(job: _Job, epochs: int | None) -> _Job:
     """Return the job with another maximum number of epochs, if one is given."""
     return job if epochs is None else replace(job, config=job.config.with_trainer(epochs=epochs))
@@ -147,13 +205,21 @@ def _final_job(job: _Job, epochs: int | None) -> _Job:
     """Return the job without validation: it trains the confirmed number of epochs, on the schedule of the recipe.
 
     Raises:
-        ConfigError: neither the preset nor the command line gives a number of epochs.
+        ConfigError: neither the preset nor the command line gives a number of epochs, or the preset's was confirmed for
+            another model or task.
     """
     final_epochs = epochs or job.preset.training.final_epochs
     if final_epochs is None:
         raise ConfigError(
             f"Preset {job.preset.name} has no confirmed number of epochs, and --final holds out no rows to select one",
             "Confirm the campaign, or give the best epoch of an ordinary training as --epochs",
+        )
+    if epochs is None and (others := [str(difference) for difference in job.differences if difference.is_of_model]):
+        raise ConfigError(
+            f"The {final_epochs} epochs of preset {job.preset.name} were confirmed for another training: "
+            + "; ".join(others),
+            "Drop the options that make the difference, give the best epoch of an ordinary training as --epochs, or "
+            "train without --final",
         )
     config = job.config.with_trainer(epochs=max(final_epochs, job.config.trainer.epochs), patience=None)
     return replace(job, config=config, final_epochs=final_epochs)
@@ -167,6 +233,8 @@ def _load_dataset(job: _Job) -> Dataset:
     dataset = load_dataset(job.data) if job.final_epochs is None else load_whole_dataset(job.data)
     dataset.check_batch_size(job.config.trainer.batch_size)
     console.print_data_notices(dataset.is_synthetic, summary.advice(dataset))
+    for difference in job.differences:
+        console.err.print(f"[bold yellow]notice:[/] {escape(str(difference))}.")
     console.err.print(
         f"{job.preset.name} on {escape(_describe_dataset(dataset))}; {_describe_model(job.config, dataset, job.device)}"
     )

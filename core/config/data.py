@@ -130,6 +130,21 @@ class LabelConfig(Config):
             raise ValueError("fixed must be two increasing numbers")
         return self
 
+    def in_use(self) -> dict[str, Any]:
+        """Return the settings beside `kind` that labels of this kind depend on, as plain values."""
+        unused = {"kind", *_UNUSED_SETTINGS.get(self.kind, ())}
+        if "volatility_scaled" not in unused and not self.volatility_scaled:
+            unused |= {"volatility_scaled", "volatility_span"}
+        return self.model_dump(mode="json", exclude=unused)
+
+
+_UNUSED_SETTINGS: dict[str, tuple[str, ...]] = {
+    "quantile": ("fixed", "barrier_width"),
+    "fixed": ("quantiles", "barrier_width"),
+    "triple_barrier": ("quantiles", "fixed", "volatility_scaled"),
+}
+"""Settings of other kinds of labels, on which labels of a kind do not depend."""
+
 
 class TableConfig(Config):
     """Settings of a ready feature table, whose features, labels and returns are used as they are."""

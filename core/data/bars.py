@@ -93,10 +93,24 @@ def read_bar_files(paths: Sequence[Path], named: Sequence[str] = (), sparse: Seq
     Raises:
         DataError: a file is missing, misnamed or damaged, or two files contradict each other.
     """
+    return join_files([_read_checked(path, named, sparse) for path in paths])
+
+
+def join_files(files: Sequence[tuple[Bars, bool]]) -> list[Bars]:
+    """Join those files that hold bars of one symbol, and drop a last bar that may not have closed.
+
+    Args:
+        files: the bars of each file, which have no damage, and whether the last of them is known to have closed.
+
+    Returns:
+        The bars of each symbol, in the order in which the symbols are first named.
+
+    Raises:
+        DataError: two files contradict each other.
+    """
     groups: dict[tuple[str, str, str], list[tuple[Bars, bool]]] = {}
-    for path in paths:
-        bars, complete = _read_checked(path, named, sparse)
-        groups.setdefault((bars.exchange, bars.symbol, bars.interval), []).append((bars, complete))
+    for bars, complete in files:
+        groups.setdefault((bars.exchange, bars.symbol, bars.interval), []).append((_with_close(bars), complete))
     joined = []
     for parts in groups.values():
         bars = join_bars([part for part, _ in parts])
@@ -113,10 +127,15 @@ def _read_checked(path: Path, named: Sequence[str], sparse: Sequence[str]) -> tu
     if problems:
         first = problems[0]
         raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.remedy)
-    if "close" not in bars.frame:
-        close = pd.Series(mid_price(bars.frame), name="close")
-        bars = replace(bars, frame=pd.concat([bars.frame, close], axis=1))
     return bars, complete
+
+
+def _with_close(bars: Bars) -> Bars:
+    """Return bars with a column `close`: that of a snapshot of an order book is its mid price."""
+    if "close" in bars.frame:
+        return bars
+    close = pd.Series(mid_price(bars.frame), name="close")
+    return replace(bars, frame=pd.concat([bars.frame, close], axis=1))
 
 
 def join_bars(parts: Sequence[Bars]) -> Bars:
@@ -259,7 +278,9 @@ def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         DataError: the file is missing or not Parquet.
     """
     try:
-        return pd.DataFrame(pq.read_table(path, columns=list(columns)).to_pandas(ignore_metadata=True))
+        table = pq.read_table(path, columns=list(columns))
+        # Column by column: a copy of all of them at once would double the memory.
+        return pd.DataFrame(table.to_pandas(ignore_metadata=True, split_blocks=True, self_destruct=True))
     except (OSError, pa.ArrowException, ValueError) as error:
         raise _unreadable(path, error) from None
 
@@ -396,7 +417,7 @@ def bars_fingerprint(all_bars: Sequence[Bars]) -> str:
     digest = hashlib.sha256()
     for bars in sorted(all_bars, key=lambda item: item.symbol):
         digest.update(f"{bars.exchange} {bars.symbol} {bars.interval} {list(bars.frame.columns)}".encode())
-        digest.update(bars.opened.astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(bars.opened, dtype="<i8").data)
         for name in bars.frame.columns[1:]:
-            digest.update(bars.frame[name].to_numpy().astype("<f8").tobytes())
+            digest.update(np.ascontiguousarray(bars.frame[name].to_numpy(), dtype="<f8").data)
     return digest.hexdigest()

@@ -20,7 +20,7 @@ from core.data.bars import Bars, bars_fingerprint, common_named_columns
 from core.data.continuity import count_missing, fill_flat, find_breaks, find_gaps, slices
 from core.data.features import registry
 from core.data.features.base import Feature
-from core.data.file_format import SYNTHETIC_EXCHANGE, UNTRADED, Columns
+from core.data.file_format import SYNTHETIC_EXCHANGE, UNTRADED, Columns, iso
 from core.data.labels import NO_LABEL, by_thresholds, forward_returns, triple_barrier, volatility
 from core.data.splits import Span
 from core.errors import ConfigError, DataError
@@ -100,6 +100,7 @@ class Market:
         fingerprint: SHA-256 of the input.
         is_synthetic: whether all bars come from the embedded synthetic market.
         untraded: number of bars that were filled into short gaps.
+        dropped: names of the features that were computed and found to be finite, but are not in `symbols`.
     """
 
     symbols: tuple[SymbolData, ...]
@@ -110,14 +111,17 @@ class Market:
     fingerprint: str
     is_synthetic: bool
     untraded: int = 0
+    dropped: tuple[str, ...] = ()
 
 
-def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
+def bars_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: bool = True) -> Market:
     """Compute features, returns and labels of bars.
 
     Args:
         all_bars: bars of each symbol, cut to one span.
         config: settings of windows, horizon, labels, sessions and additional features.
+        keep_features: whether to keep the features that are computed; without them, which are most of a market, the
+            rest is what a check needs: columns that the settings name, returns, labels, and which windows are whole.
 
     Raises:
         ConfigError: a column that the settings name is missing, or has the name of a feature.
@@ -130,20 +134,24 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig) -> Market:
     clash = sorted({feature.name for feature in features} & set(named))
     if clash:
         raise ConfigError(f"The named column(s) {', '.join(clash)} have the name of a feature", "Rename them")
-    symbols = tuple(symbol_data(bars, features, named, config) for bars in all_bars)
+    symbols = tuple(symbol_data(bars, features, named, config, keep_features) for bars in all_bars)
+    computed = tuple(feature.name for feature in features)
     return Market(
         symbols=symbols,
-        feature_names=(*(feature.name for feature in features), *named),
+        feature_names=(*computed, *named) if keep_features else named,
         named_count=len(named),
         ignored=tuple(sorted({name for bars in all_bars for name in bars.ignored})),
         span=market_span(symbols, all_bars[0].bar),
         fingerprint=bars_fingerprint(all_bars),
         is_synthetic=all(bars.exchange == SYNTHETIC_EXCHANGE for bars in all_bars),
         untraded=sum(int(bars.frame[UNTRADED].sum()) for bars in all_bars if UNTRADED in bars.frame),
+        dropped=() if keep_features else computed,
     )
 
 
-def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], config: DataConfig) -> SymbolData:
+def symbol_data(
+    bars: Bars, features: Sequence[Feature], named: Sequence[str], config: DataConfig, keep_features: bool = True
+) -> SymbolData:
     """Compute features, returns and labels of one symbol's bars.
 
     Args:
@@ -151,6 +159,7 @@ def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], c
         features: features to compute from the columns.
         named: additional columns of the bars that are features as they stand.
         config: settings of windows, horizon and labels.
+        keep_features: whether to keep the features that are computed, see `bars_market`.
 
     Raises:
         DataError: bars are so extreme that a feature is not finite.
@@ -162,14 +171,16 @@ def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], c
     missing = count_missing(opened, bars.bar, is_break, BRIDGED_BARS)
     arrays: dict[str, Any] = {}
     for rows in slices(is_break & (missing == 0)):
-        stretch, is_filled = fill_flat(
-            {name: column[rows] for name, column in columns.items()}, bars.bar, missing[rows]
-        )
-        for name, values in _stretch_arrays(stretch, is_filled, features, named, config).items():
+        stretch = {name: column[rows] for name, column in columns.items()}
+        stretch, is_filled = fill_flat(stretch, bars.bar, missing[rows])
+        if not keep_features:
+            _check_computed(bars.symbol, stretch, features)
+        for name, values in _stretch_arrays(stretch, is_filled, features, named, config, keep_features).items():
             if name not in arrays:  # joining lists of stretches at the end would take twice the memory
                 arrays[name] = np.empty((len(opened), *values.shape[1:]), dtype=values.dtype)
             arrays[name][rows] = values[~is_filled]
-    _check_finite(bars, arrays["features"], [*(feature.name for feature in features), *named])
+    computed = [feature.name for feature in features] if keep_features else []
+    _check_finite(bars.symbol, opened, arrays["features"], [*computed, *named])
     return SymbolData(
         symbol=bars.symbol,
         timestamps=opened,
@@ -180,7 +191,12 @@ def symbol_data(bars: Bars, features: Sequence[Feature], named: Sequence[str], c
 
 
 def _stretch_arrays(
-    columns: Columns, is_filled: np.ndarray, features: Sequence[Feature], named: Sequence[str], config: DataConfig
+    columns: Columns,
+    is_filled: np.ndarray,
+    features: Sequence[Feature],
+    named: Sequence[str],
+    config: DataConfig,
+    keep_features: bool,
 ) -> dict[str, np.ndarray]:
     """Compute the arrays of `SymbolData` of one stretch; `labels` only where they need no fitting.
 
@@ -190,9 +206,14 @@ def _stretch_arrays(
         features: features to compute from the columns.
         named: additional columns that are features as they stand.
         config: settings of windows, horizon and labels.
+        keep_features: whether to compute the features; only their warm-up counts otherwise.
     """
-    with np.errstate(all="ignore"):  # absurd bars overflow: `_check_finite` refuses what they give
-        computed, warmup = registry.compute_features(columns, features)
+    if keep_features:
+        with np.errstate(all="ignore"):  # absurd bars overflow: `_check_finite` refuses what they give
+            computed, warmup = registry.compute_features(columns, features)
+    else:
+        length = len(columns["timestamp"])
+        computed, warmup = np.empty((length, 0)), min(registry.longest_warmup(features), length)
     values = np.column_stack([computed, *(columns[name] for name in named)]) if named else computed
     values[:warmup] = 0.0  # not valid yet, and in no window
     row = np.arange(len(values))
@@ -224,14 +245,29 @@ def _is_within(segment: np.ndarray, is_traded: np.ndarray, ahead: Sequence[int])
     return is_within
 
 
-def _check_finite(bars: Bars, values: np.ndarray, names: Sequence[str]) -> None:
-    """Refuse bars so extreme that a feature overflows: no NaN ever enters a dataset."""
+def _check_computed(symbol: str, columns: Columns, features: Sequence[Feature]) -> None:
+    """Compute the features of a stretch piece by piece, and refuse what is not finite."""
+    names = [feature.name for feature in features]
+    with np.errstate(all="ignore"):
+        for start, values in registry.compute_in_pieces(columns, features):
+            _check_finite(symbol, columns["timestamp"][start:], values, names)
+
+
+def _check_finite(symbol: str, timestamps: np.ndarray, values: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse bars so extreme that a feature overflows: no NaN ever enters a dataset.
+
+    Args:
+        symbol: name of the symbol.
+        timestamps: when each bar opens, from that of the first row of the values on, in microseconds since 1970.
+        values: features of some rows, `[N, F]`.
+        names: names of the features.
+    """
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         name = names[int(np.flatnonzero(~np.isfinite(values[row]))[0])]
         raise DataError(
-            f"Feature {name} of {bars.symbol} is not finite at {bars.frame['timestamp'].iloc[row]}",
+            f"Feature {name} of {symbol} is not finite at {iso(int(timestamps[row]))}",
             "Look for absurd prices or volumes there, and remove the row: gaps are legal",
         )
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import norm
 
-from core.data.bars import match_columns, read_unchecked
+from core.data.bars import Bars, match_columns
 from core.data.dataset import Dataset
 from core.data.file_format import (
     DAY,
@@ -99,23 +98,25 @@ class FileReport:
     problems: tuple[str, ...]
 
 
-def check_file(path: Path, named: Sequence[str] = (), sparse: Sequence[str] = ()) -> FileReport:
-    """Examine a file; damage in its rows is counted, not raised.
+def check_file(path: Path, bars: Bars, sparse: Sequence[str] = ()) -> FileReport:
+    """Examine the content of a file; damage in its rows is counted, not raised.
 
     Args:
         path: bar or order-book file.
-        named: names or globs of additional columns that are features.
-        sparse: those of them that need not have a value in every row.
-
-    Raises:
-        DataError: the file is missing, misnamed, not Parquet, or has the wrong columns.
+        bars: what it holds, as `core.data.bars.read_unchecked` reads it.
+        sparse: names or globs of additional columns that need not have a value in every row.
     """
-    bars, _ = read_unchecked(path, named)
     frame = bars.frame
     opened = bars.opened
-    missing = np.maximum(np.diff(np.unique(opened)) // bars.bar - 1, 0)
+    steps = np.diff(opened)
+    if (steps < 0).any():
+        steps = np.diff(np.sort(opened))
+    missing = np.maximum(steps // bars.bar - 1, 0)
     prices = [name for name in (*PRICES, *(price_column(side, 1) for side in SIDES)) if name in frame]
-    unchanged = (frame[prices].diff().iloc[1:] == 0).all(axis=1)
+    unchanged = np.ones(len(steps), dtype=bool)
+    for name in prices:
+        values = frame[name].to_numpy()
+        unchanged &= (values[1:] == values[:-1]) & np.isfinite(values[1:])
     close = frame["close"] if "close" in frame else mid_price(frame)
     return FileReport(
         path=path,
@@ -129,7 +130,7 @@ def check_file(path: Path, named: Sequence[str] = (), sparse: Sequence[str] = ()
         missing=int(missing.sum()),
         longest_gap=int(missing.max(initial=0)),
         offset=grid_offset(opened, bars.bar),
-        duplicates=int(pd.Series(opened).duplicated().sum()),
+        duplicates=int((steps == 0).sum()),
         frozen=int(unchanged.sum()),
         zero_volume=int((frame["volume"] == 0).sum()) if "volume" in frame else 0,
         outliers=count_outliers(np.asarray(close)),

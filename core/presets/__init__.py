@@ -1,5 +1,6 @@
 """Preset files: their layout, and how they are found, read and written."""
 
+from core.presets.comparison import Difference, data_defaults, find_differences
 from core.presets.library import (
     SHIPPED,
     USER_FOLDER,
@@ -18,6 +19,7 @@ __all__ = [
     "SHIPPED",
     "USER_FOLDER",
     "Confirmation",
+    "Difference",
     "Figure",
     "Headline",
     "NewerSchemaError",
@@ -27,6 +29,8 @@ __all__ = [
     "PresetTraining",
     "Provenance",
     "Status",
+    "data_defaults",
+    "find_differences",
     "is_of_same_campaign",
     "load_preset",
     "preset_names",

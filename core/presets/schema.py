@@ -72,14 +72,20 @@ class Preset(Config):
     provenance: Provenance | None = None
     """Origin of the values; null for the presets of the guide."""
 
-    def training_config(self, *, size: ModelSize, metric: RankingMetric, seed: int) -> TrainingConfig:
+    def training_config(
+        self, *, size: ModelSize | None = None, metric: RankingMetric | None = None, seed: int = 0
+    ) -> TrainingConfig:
         """Return the full training recipe.
 
         Args:
-            size: model size, which a preset does not set: it depends on the machine.
-            metric: ranking metric that selects the best epoch.
+            size: model size; None for the one that the preset was measured with, or quick if it was not measured.
+            metric: ranking metric that selects the best epoch; None for the one that ranked the campaign's trials, or
+                macro_f1 if no campaign made the preset.
             seed: seed of all random numbers of the training.
         """
+        if self.provenance is not None:
+            size, metric = size or self.provenance.model, metric or self.provenance.ranking_metric
+        size, metric = size or ModelConfig().size, metric or TrainerConfig().metric
         settings = self.training
         trainer = TrainerConfig(
             schedule=settings.schedule, epochs=settings.epochs, patience=settings.patience, metric=metric, seed=seed

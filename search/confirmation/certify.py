@@ -20,7 +20,7 @@ from search.confirmation.cells import CellResult
 from search.confirmation.plan import Candidate, ConfirmationPlan
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import VAL, probabilities_of
-from search.results.records import CellRecord, DataRecord
+from search.results.records import LOCATION_SETTINGS, CellRecord, DataRecord
 from search.results.verdict import (
     SCHEMA_VERSION,
     BaselineLead,
@@ -56,8 +56,6 @@ _GATING_BASELINES = ("majority", "persistence", "logistic regression")
 """Baselines that the model must beat on test; the others are reported beside them."""
 _SELECTION_STREAM, _TEST_STREAM = 0, 1
 """Streams of random numbers: the draws on test do not depend on how many were needed to choose the winner."""
-_LOCATION_SETTINGS = {"files", "store", "offline", "until", "days", "symbols", "table", "exchange"}
-"""Data settings that select the bars and their location, as opposed to how they are used."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +210,7 @@ def _verdict_before_test(
 
 
 def _describe_data(campaign: CampaignPlan) -> DataRecord:
-    settings = campaign.config.data.model_dump(mode="json", exclude=_LOCATION_SETTINGS, exclude_none=True)
+    settings = campaign.config.data.model_dump(mode="json", exclude=LOCATION_SETTINGS, exclude_none=True)
     return campaign.folder.read_record().data.model_copy(update={"settings": settings})
 
 

@@ -118,7 +118,7 @@ def _assemble_preset(name: str, trial: RankedTrial, record: CampaignRecord, verd
                 window=data.window,
                 horizon=data.horizon,
                 bar=data.bar,
-                settings=verdict.data.settings if verdict else {},
+                settings=verdict.data.settings if verdict else data.settings,
             ),
             versions=dict(record.versions),
             confirmation=_summarize_confirmation(verdict) if verdict else None,

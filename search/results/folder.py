@@ -13,7 +13,14 @@ from core.errors import ConfigError
 from core.files import read_yaml, reading
 from core.presets import shipped_preset_names
 from search.config import CampaignConfig
-from search.results.records import TRIAL_TYPES, CampaignRecord, CellRecord, ConfirmationRecord, IncumbentRecord
+from search.results.records import (
+    LOCATION_SETTINGS,
+    TRIAL_TYPES,
+    CampaignRecord,
+    CellRecord,
+    ConfirmationRecord,
+    IncumbentRecord,
+)
 from search.study.journal.file import read_committed
 from search.study.journal.records import read_records
 from search.study.trial_record import STATUSES, TrialRecord
@@ -226,7 +233,11 @@ class CampaignFolder:
         config, resolved = self._read_section("config"), self._read_section("resolved")
         with reading(self.config_file):
             given = {key: config[key] for key in ("name", "dry_run", "metric", "model", "seed")}
-            return CampaignRecord.model_validate({**resolved, **given})
+            own = {key: value for key, value in config.get("data", {}).items() if value is not None}
+            settings = {key: value for key, value in own.items() if key not in LOCATION_SETTINGS}
+            return CampaignRecord.model_validate(
+                {**resolved, **given, "data": {**resolved["data"], "settings": settings}}
+            )
 
     def read_journal(self) -> list[TrialRecord]:
         """Read the trials from the journal, which a driver may be writing meanwhile.

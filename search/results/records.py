@@ -43,6 +43,10 @@ CURVE_TYPES = {
 """Pandas types of the columns of the curves table, by name and in their order."""
 
 
+LOCATION_SETTINGS = {"files", "store", "offline", "until", "days", "symbols", "table", "exchange"}
+"""Data settings that select the bars and their location, as opposed to how they are used."""
+
+
 def none_if_undefined(value: Any) -> Any:
     """Return a value, or None in place of a float that JSON cannot hold."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

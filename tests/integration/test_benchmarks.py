@@ -112,3 +112,13 @@ def test_stock_campaign(tmp_path: Path) -> None:
         f"print([campaign.run_stock(Path({str(tmp_path)!r}), 2)])"
     )
     assert _python(tmp_path, code)[0] >= 2
+
+
+def test_check(tmp_path: Path) -> None:
+    code = (
+        "import json; from pathlib import Path; from benchmarks import check; "
+        f"path = Path({str(tmp_path)!r}) / 'binance_BTCUSDT_1m.parquet'; check.write_bars(path, 20_000); "
+        "sides = [check.measure(side, path) for side in check.SIDES]; "
+        "print(json.dumps([*sides, (check.piece_seconds(path, 4096), 1)]))"
+    )
+    assert all(seconds > 0 and memory > 0 for seconds, memory in _python(tmp_path, code))

@@ -11,7 +11,6 @@ TESTED_ELSEWHERE = {
     "core/data/features/base.py": "tests/core/data/features/test_registry.py: the contract of every feature",
     "core/data/features/momentum.py": "tests/core/data/features/test_price.py: the formula of every feature of bars",
     "core/data/features/volume.py": "tests/core/data/features/test_price.py: the formula of every feature of bars",
-    "core/data/market.py": "tests/core/data/test_dataset.py: datasets are made of it",
     "core/presets/provenance.py": "tests/core/presets/test_library.py: fields that are written and read",
     "search/campaign/summary.py": "tests/search/campaign/test_run.py: what a whole campaign leaves",
     "search/cli/confirm.py": "tests/search/confirmation/test_run.py: the command on a confirmed campaign",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.config import DataConfig
-from core.data.bars import Bars, read_bar_files
+from core.data.bars import Bars, join_files, read_bar_files
 from core.data.completion import fill_untraded, hold_columns
 from core.data.file_format import interval_microseconds
 from core.data.market import Market, bars_market, market_span
@@ -26,10 +26,15 @@ def read_bars(config: DataConfig) -> list[Bars]:
         all_bars = synthetic.make_bars(config.synthetic, config.interval)
     else:
         all_bars = read_bar_files(bar_files(config), config.feature_patterns, tuple(config.holds))
-    all_bars = [hold_columns(bars, config.holds) for bars in all_bars]
+    return _complete_and_cut(all_bars, config)
+
+
+def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig) -> list[Bars]:
+    """Hold slow columns and fill short gaps as the config says, and cut the bars to the span that it asks for."""
+    held = [hold_columns(bars, config.holds) for bars in all_bars]
     if config.fill_untraded:
-        all_bars = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in all_bars]
-    return cut_to_common_span(all_bars, config.days, config.until)
+        held = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in held]
+    return cut_to_common_span(held, config.days, config.until)
 
 
 def bar_files(config: DataConfig) -> Sequence[Path]:
@@ -56,6 +61,23 @@ def read_market(config: DataConfig, labelled: bool = True) -> Market:
         DataError: data are missing, damaged or too few.
     """
     return _table_market(config, labelled) if config.table is not None else bars_market(read_bars(config), config)
+
+
+def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Market:
+    """Check, as `read_market` does, that the bars of files that were read can be used; their features are not kept.
+
+    Args:
+        config: settings of the data.
+        files: the bars of each file, which have no damage, and whether the last of them is known to have closed.
+
+    Returns:
+        The market as `read_market` gives it, but without the features that are computed, see `bars_market`.
+
+    Raises:
+        ConfigError: a column that the config names is missing.
+        DataError: data are too few, contradict each other, or are so extreme that a feature is not finite.
+    """
+    return bars_market(_complete_and_cut(join_files(files), config), config, keep_features=False)
 
 
 def _table_market(config: DataConfig, labelled: bool) -> Market:

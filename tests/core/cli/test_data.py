@@ -9,7 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.config import DataConfig
+from core.data import bars
 from core.data.bars import read_bar_file
+from core.data.dataset import load_dataset
+from core.data.features import Feature, registry
 from core.data.file_format import PRICES, REQUIRED, interval_microseconds
 from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
@@ -71,6 +75,24 @@ def test_check_names_the_features_asked_for(tmp_path: Path, command: Command) ->
         "No column of the files matches features: none*. Name additional columns that the files have: funding, other."
         in error
     )
+
+
+def test_check_reads_each_file_once_and_refuses_what_run_would_refuse(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random_bars(288 * 15).frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    reads: list[Path] = []
+    read = bars.read_columns
+    monkeypatch.setattr(bars, "read_columns", lambda path, columns: (reads.append(path), read(path, columns))[1])
+    code, output, _ = command("data", "check", "binance_BTCUSDT_5m.parquet")
+    assert (code, reads) == (0, [Path("binance_BTCUSDT_5m.parquet")])
+    made = load_dataset(DataConfig(files=(Path("binance_BTCUSDT_5m.parquet"),)))
+    assert f"{len(made.feature_names)} features, window 60, horizon 3" in output
+    endless = Feature("endless", "", "", 0, lambda columns: columns["close"] * np.inf, ("close",))
+    monkeypatch.setattr(registry, "FEATURES", (*registry.FEATURES, endless))
+    code, _, error = command("data", "check", "binance_BTCUSDT_5m.parquet")
+    assert code == 2
+    assert error.startswith("error: Feature endless of BTCUSDT is not finite at ")
 
 
 @pytest.fixture

@@ -197,6 +197,72 @@ def test_a_final_training_needs_a_confirmed_number_of_epochs(run: Run) -> None:
     assert json.loads(Path("out/metrics.json").read_text())["epochs"] == 1
 
 
+MEASURED = "--preset btc_eth_15m_8m --output-dir out"
+"""A training from a preset that was measured with quick, 15m, window 60 and horizon 1, on BTCUSDT and ETHUSDT."""
+
+
+def test_a_preset_is_trained_as_it_was_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.models.memory.default_size", lambda _device: "small")  # as on a GPU
+    assert run(f"{MEASURED} --synthetic --epochs 1") == 0
+    report = json.loads(Path("out/metrics.json").read_text())
+    assert report["training"]["model"]["size"] == "quick"
+    assert (report["data"]["window"], report["data"]["horizon"], report["data"]["bar"]) == (60, 1, 900_000_000)
+    notices = [line for line in run.err.splitlines() if "measured with" in line]
+    assert notices == ["notice: symbols SYNTHETIC differ from the BTCUSDT, ETHUSDT that the preset was measured with."]
+    assert run(f"{SYNTHETIC} --epochs 1 --overwrite") == 0
+    assert json.loads(Path("out/metrics.json").read_text())["training"]["model"]["size"] == "small"
+    assert "measured with" not in run.err
+
+
+def test_each_difference_from_the_measured_training_is_named(run: Run) -> None:
+    random_bars(4100, 0, "BTCUSDT").frame.to_parquet("binance_BTCUSDT_5m.parquet")
+    Path("campaign.yaml").write_text("data: {labels: {quantiles: [0.3, 0.7]}}")
+    line = "--data binance_BTCUSDT_5m.parquet --config campaign.yaml --horizon 3 --window 8 --model quick"
+    assert run(f"{MEASURED} {line} --epochs 1") == 0
+    named = [line.split()[1] for line in run.err.splitlines() if line.startswith("notice: ")]
+    assert named == ["interval", "window", "horizon", "symbols", "labels"]
+    assert "notice: horizon 3 differs from the 1 that the preset was measured with.\n" in run.err
+    assert "notice: interval 5m differs from the 15m that the preset was measured with.\n" in run.err
+    report = json.loads(Path("out/metrics.json").read_text())
+    assert report["data_config"]["labels"]["quantiles"] == [0.3, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("line", "difference"),
+    [
+        ("--synthetic --model small", "model small differs from the quick"),
+        ("--synthetic --interval 5m", "interval 5m differs from the 15m"),
+        ("--synthetic --horizon 3", "horizon 3 differs from the 1"),
+        ("--synthetic --window 8", "window 8 differs from the 60"),
+        ("--config campaign.yaml", "labels fixed (fixed [-0.001, 0.001]) differ from the quantile"),
+        ("--data binance_BTCUSDT_60m.parquet", "interval 1h differs from the 15m"),
+    ],
+)
+def test_the_epochs_of_another_training_are_not_those_of_a_final_one(run: Run, line: str, difference: str) -> None:
+    Path("campaign.yaml").write_text("data: {synthetic: {}, labels: {kind: fixed}}")
+    assert run(f"{MEASURED} --final {line}") == 2
+    assert run.err.count("\n") == 1
+    assert run.err.startswith(
+        f"error: The 9 epochs of preset btc_eth_15m_8m were confirmed for another training: {difference}"
+    )
+    assert "--epochs, or train without --final" in run.err
+    assert not Path("out").exists()
+
+
+def test_a_final_training_as_it_was_measured_or_of_a_given_length_is_allowed(run: Run) -> None:
+    Path("few.yaml").write_text(
+        (SHIPPED / "btc_eth_15m_8m.yaml")
+        .read_text()
+        .replace("final_epochs: 9", "final_epochs: 1")
+        .replace("name: btc_eth_15m_8m", "name: few")
+    )
+    assert run("--preset few.yaml --synthetic --final --output-dir out") == 0
+    assert json.loads(Path("out/metrics.json").read_text())["epochs"] == 1
+    assert run("--preset few.yaml --synthetic --final --horizon 3 --epochs 2 --output-dir other") == 0
+    assert json.loads(Path("other/metrics.json").read_text())["epochs"] == 2
+    assert "horizon 3 differs from the 1" in run.err
+
+
 def test_oversampling_and_weights_together_are_refused_with_the_reason(run: Run) -> None:
     assert run(f"{SYNTHETIC} --oversample") == 2
     assert "compensate twice" in run.err

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from core.config import DataConfig, parse
+from core.config import DataConfig, LabelConfig, parse
 from core.errors import ConfigError
 from tests.helpers.configs import read_settings
 
@@ -80,3 +80,16 @@ def test_an_exchange_is_spelled_in_small_letters_and_a_tilde_is_the_home_folder(
     config = DataConfig(symbols=("BTCUSDT",), exchange="Binance", store=Path("~/bars"))
     assert (config.exchange, config.store) == ("binance", tmp_path / "bars")
     assert parse(DataConfig, {"files": ["~/a.parquet"]}, "here").files == (tmp_path / "a.parquet",)
+
+
+@pytest.mark.parametrize(
+    ("labels", "used"),
+    [
+        (LabelConfig(), {"quantiles"}),
+        (LabelConfig(volatility_scaled=True), {"quantiles", "volatility_scaled", "volatility_span"}),
+        (LabelConfig(kind="fixed"), {"fixed"}),
+        (LabelConfig(kind="triple_barrier"), {"volatility_span", "barrier_width"}),
+    ],
+)
+def test_the_labels_of_a_kind_depend_on_some_settings_alone(labels: LabelConfig, used: set[str]) -> None:
+    assert labels.in_use() == {name: value for name, value in labels.model_dump(mode="json").items() if name in used}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import DataConfig, LabelConfig, parse
-from core.data.bars import Bars
+from core.data.bars import Bars, read_unchecked
 from core.data.completion import fill_untraded, hold_columns
 from core.data.dataset import load_dataset
 from core.data.file_format import UNTRADED, level_columns
@@ -83,8 +83,9 @@ def test_a_file_with_a_slow_column_is_a_dataset(tmp_path: Path) -> None:
     config = parse(DataConfig, {"files": [str(path)], "features": {"funding": {"hold": "8h"}}}, "test")
     dataset = load_dataset(config)
     assert dataset.feature_names[-1] == "funding"
-    assert check_file(path, config.feature_patterns, tuple(config.holds)).problems == ()
-    assert len(check_file(path, config.feature_patterns).problems) == 1
+    content, _ = read_unchecked(path, config.feature_patterns)
+    assert check_file(path, content, tuple(config.holds)).problems == ()
+    assert len(check_file(path, content).problems) == 1
     joined = read_bars(config)[0].frame["funding"]
     assert joined.notna().all()
 

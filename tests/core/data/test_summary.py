@@ -9,6 +9,7 @@ import pytest
 
 from core.config import DataConfig, LabelConfig, SyntheticConfig
 from core.data import summary
+from core.data.bars import Bars, read_unchecked
 from core.data.dataset import load_dataset
 from core.evaluation import metrics
 from tests.helpers.market import market_config, random_bars
@@ -20,8 +21,12 @@ def _write(folder: Path, frame: pd.DataFrame) -> Path:
     return path
 
 
+def _content(path: Path) -> tuple[Path, Bars]:
+    return path, read_unchecked(path)[0]
+
+
 def test_a_sound_file_has_nothing_to_report(tmp_path: Path) -> None:
-    report = summary.check_file(_write(tmp_path, random_bars(600).frame))
+    report = summary.check_file(*_content(_write(tmp_path, random_bars(600).frame)))
     assert (report.symbol, report.interval, report.rows) == ("BTCUSDT", "5m", 600)
     assert report.days == pytest.approx(599 * 5 / 1440)
     counts = (report.gaps, report.missing, report.duplicates, report.frozen, report.zero_volume, report.outliers)
@@ -36,7 +41,7 @@ def test_oddities_are_counted(tmp_path: Path) -> None:
     frame.loc[100:104, prices] = float(frame["close"].iloc[99])
     frame.loc[100:104, ["volume", "taker_buy_base"]] = 0.0
     frame = frame.drop(index=[*range(200, 210), 400]).assign(extra=1.0)
-    report = summary.check_file(_write(tmp_path, frame))
+    report = summary.check_file(*_content(_write(tmp_path, frame)))
     assert (report.gaps, report.missing, report.longest_gap) == (2, 11, 10)
     assert (report.frozen, report.zero_volume, report.outliers) == (4, 5, 1)
     assert report.ignored == ("extra",)
@@ -47,11 +52,27 @@ def test_damage_is_listed_with_rows_and_counts_not_raised(tmp_path: Path) -> Non
     frame = random_bars(600).frame
     frame.loc[[7, 9], "close"] = np.nan
     frame = pd.concat([frame.iloc[:50], frame.iloc[49:]])
-    report = summary.check_file(_write(tmp_path, frame))
+    report = summary.check_file(*_content(_write(tmp_path, frame)))
     assert report.duplicates == 1
     assert len(report.problems) == 2
     assert report.problems[0].startswith("row 50 (2024-03-01 04:05:00+00:00) repeats the timestamp before it. Remove")
     assert "row 7 (2024-03-01 00:35:00+00:00) has no finite close, and 1 more." in report.problems[1]
+
+
+def test_gaps_and_repetitions_are_counted_in_whatever_order_the_rows_are(tmp_path: Path) -> None:
+    frame = random_bars(600).frame.drop(index=[*range(200, 210), 400])
+    frame = pd.concat([frame.iloc[:50], frame.iloc[49:], frame.iloc[7:8], frame.iloc[7:8]])
+    report = summary.check_file(*_content(_write(tmp_path, frame.sample(frac=1, random_state=0))))
+    assert (report.gaps, report.missing, report.longest_gap, report.duplicates) == (2, 11, 10, 3)
+    assert (report.start[:16], report.rows) == ("2024-03-01 00:00", 592)
+
+
+def test_a_price_that_is_not_finite_is_not_frozen(tmp_path: Path) -> None:
+    frame = random_bars(600).frame
+    frame.loc[100:101, ["open", "high", "low", "close"]] = np.inf
+    frame.loc[200:201, ["open", "high", "low", "close"]] = np.nan
+    frame.loc[300:301, ["open", "high", "low", "close"]] = 5.0
+    assert summary.check_file(*_content(_write(tmp_path, frame))).frozen == 1
 
 
 @pytest.mark.parametrize(("days", "advice"), [(5.6, "unstable"), (13.0, "14 or more are advised"), (14.0, None)])

@@ -127,3 +127,19 @@ def test_daily_bars_that_open_at_five_become_a_market() -> None:
     made = bars_market([shifted], DataConfig(synthetic=SyntheticConfig()))
     assert made.symbols[0].timestamps[0] % DAY == 5 * 3600 * SECOND
     assert np.isfinite(made.symbols[0].features).all()
+
+
+def test_bars_without_an_offset_in_common_are_off_the_grid() -> None:
+    bars = market.random_bars(100)
+    some = np.where(np.arange(100) % 8 == 0, 7, 90) * SECOND  # the median is that of 87 of 100
+    assert grid_offset(bars.opened + some, bars.bar) == 0
+    few = np.where(np.arange(100) % 16 == 0, 7, 90) * SECOND
+    assert grid_offset(bars.opened + few, bars.bar) == 90 * SECOND
+    assert grid_offset(bars.opened[:0], bars.bar) == 0
+
+
+def test_the_largest_number_is_damage_and_no_warning() -> None:
+    bars = market.random_bars(100)
+    frame = bars.frame.copy()
+    frame.loc[7, ["open", "high", "low", "close"]] = np.finfo(float).max
+    assert {problem.row for problem in find_problems(frame, bars.bar)} == {7}

@@ -71,6 +71,18 @@ def test_the_preset_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
     assert "not confirmed" in preset.description
 
 
+def test_a_preset_that_is_not_confirmed_records_how_labels_were_made_too(tmp_path: Path) -> None:
+    folder = _campaign(tmp_path, [trial_record(0, [0.4])])
+    content = yaml.safe_load((folder / CONFIG_FILE).read_text())
+    settings = {"window": 60, "horizon": 3, "labels": {"kind": "triple_barrier"}}
+    content["config"]["data"] = {**settings, "symbols": ["BTCUSDT"], "store": "data", "days": 31.0, "exchange": None}
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(content))
+    manifest.write_manifest(CampaignFolder(folder))
+    preset = make_preset(CampaignFolder(folder), "mine")
+    assert preset.provenance is not None
+    assert preset.provenance.data.settings == settings
+
+
 def test_a_campaign_without_a_winner_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no trial reached full fidelity"):
         make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4], STOPPED)])), "mine")

@@ -191,6 +191,19 @@ def test_a_feature_names_the_columns_that_it_reads(feature: Feature) -> None:
     assert levels or columns.read == set(feature.needs)
 
 
+def test_pieces_hold_every_row_after_the_warmup_once_with_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_PIECE", 64)
+    warmup = registry.longest_warmup(ON_BARS)
+    whole, _ = registry.compute_features(BARS, ON_BARS)
+    pieces = list(registry.compute_in_pieces(BARS, ON_BARS))
+    lengths = [len(values) for _, values in pieces]
+    assert [start for start, _ in pieces] == [warmup + 64 * index for index in range(len(pieces))]
+    assert lengths == [64] * (len(pieces) - 1) + [(len(whole) - warmup) % 64 or 64]
+    joined = np.concatenate([values for _, values in pieces])
+    np.testing.assert_allclose(joined, whole[warmup:], rtol=EXACT, atol=EXACT)
+    assert list(registry.compute_in_pieces(market.part(BARS, 0, warmup), ON_BARS)) == []
+
+
 def test_features_are_named_once_and_documented() -> None:
     assert len({feature.name for feature in FEATURES}) == len(FEATURES)
     for feature in FEATURES:

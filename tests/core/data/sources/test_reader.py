@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.config import DataConfig, SyntheticConfig
+from core.data.bars import Bars, read_unchecked
 from core.data.dataset import load_dataset
-from core.data.sources.reader import bar_files
-from core.errors import ConfigError
+from core.data.features import Feature, registry
+from core.data.sources.reader import bar_files, check_market, read_market
+from core.errors import ConfigError, DataError
 from tests.helpers.market import WINDOW, market_config, random_bars
 
 
@@ -50,3 +53,48 @@ def test_a_glob_means_the_files_that_match_it(tmp_path: Path) -> None:
     assert bar_files(DataConfig(files=(odd,))) == [odd]  # a name that exists is no glob
     with pytest.raises(ConfigError, match=r"No file matches .*nothing_\*"):
         bar_files(DataConfig(files=(store / "nothing_*",)))
+
+
+def _write(folder: Path, symbol: str, seed: int) -> Path:
+    """Write 1,200 bars with a gap and a column of their own."""
+    path = folder / f"binance_{symbol}_5m.parquet"
+    frame = random_bars(1200, seed, symbol).frame.drop(index=range(400, 420))
+    frame.assign(funding=np.sin(np.arange(len(frame)))).to_parquet(path)
+    return path
+
+
+def _read(paths: list[Path], config: DataConfig) -> list[tuple[Bars, bool]]:
+    return [read_unchecked(path, config.features) for path in paths]
+
+
+@pytest.mark.parametrize("features", [(), ("fund*",)])
+def test_a_checked_market_is_the_market_without_its_computed_features(
+    tmp_path: Path, features: tuple[str, ...]
+) -> None:
+    paths = [_write(tmp_path, "BTCUSDT", 0), _write(tmp_path, "ETHUSDT", 1)]
+    config = DataConfig(files=tuple(paths), features=features, days=3)
+    whole, checked = read_market(config), check_market(config, _read(paths, config))
+    count = len(whole.feature_names) - len(features)
+    assert (checked.dropped, checked.feature_names) == (whole.feature_names[:count], whole.feature_names[count:])
+    for name in ("named_count", "ignored", "span", "fingerprint", "is_synthetic"):
+        assert getattr(checked, name) == getattr(whole, name)
+    for part, full in zip(checked.symbols, whole.symbols, strict=True):
+        for name in ("timestamps", "returns", "trade_returns", "log_prices", "scores", "window_ok"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(full, name))
+        np.testing.assert_array_equal(part.features, full.features[:, count:])
+
+
+def test_a_feature_that_is_not_finite_is_refused_in_whatever_piece_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _write(tmp_path, "BTCUSDT", 0)
+    config = DataConfig(files=(path,))
+    where = int(read_unchecked(path)[0].opened[911])
+    odd = Feature("odd", "", "", 3, lambda bars: np.where(bars["timestamp"] == where, np.inf, 0.0), ("close",))
+    monkeypatch.setattr(registry, "FEATURES", (*registry.FEATURES, odd))
+    monkeypatch.setattr(registry, "_PIECE", 100)
+    with pytest.raises(DataError) as whole:
+        read_market(config)
+    with pytest.raises(DataError, match="Feature odd of BTCUSDT is not finite at 2024-03-04T05:35:00") as checked:
+        check_market(config, _read([path], config))
+    assert str(checked.value) == str(whole.value)
