@@ -57,15 +57,14 @@ def check(
 ) -> None:
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
-    from core.data.bars import read_unchecked
     from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
-    from core.data.sources.reader import bar_files, check_market, read_market
+    from core.data.sources.reader import bar_files, check_market, read_file, read_market
     from core.data.splits import main_borders
 
     settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
     config = data_config(settings, config_file)
     paths = bar_files(config)
-    contents = [read_unchecked(path, config.feature_patterns) for path in paths]
+    contents = [read_file(path, config) for path in paths]
     sparse = tuple(config.holds)
     reports = [summary.check_file(path, bars, sparse) for path, (bars, _) in zip(paths, contents, strict=True)]
     if reports:
@@ -73,10 +72,10 @@ def check(
     for report in reports:
         if report.ignored:
             console.out.print(f"{escape(str(report.path))}: ignored columns: {escape(', '.join(report.ignored))}")
+        if report.bad_ticks:
+            console.out.print(f"[bold yellow]advice:[/] {escape(_describe_bad_ticks(report))}")
         for problem in report.problems:
             console.out.print(f"[bold red]damaged:[/] {escape(str(report.path))}: {escape(problem)}")
-    if limit := summary.describe_span_limit(reports):
-        console.out.print(f"[bold yellow]advice:[/] {escape(limit)}.")
     damaged = sum(1 for report in reports if report.problems)
     if damaged:
         raise DataError(f"{damaged} of {len(reports)} files cannot be used", "Correct the rows named above")
@@ -171,6 +170,14 @@ def _import_table(part: ImportedPart) -> Table:
     return table
 
 
+def _describe_bad_ticks(report: FileReport) -> str:
+    """Return advice about prices that look like errors of a recording."""
+    return (
+        f"{report.path} has {report.bad_ticks} bar(s) with a price of over twice, or under half, the closes on "
+        f"both sides; the first is at {report.first_bad_tick}. If it is an error, correct it or remove the row."
+    )
+
+
 def _files_table(reports: list[FileReport]) -> Table:
     """Return a table with a column for each file: there are more facts than files."""
     table = Table(title="Files", title_justify="left")
@@ -221,5 +228,7 @@ def _print_span(dataset: Dataset, feature_count: int) -> None:
         f"{feature_count} features, window {dataset.window}, horizon {dataset.horizon}. The test span can "
         f"prove a direction_auc of {provable:.3f} and above (one-sided 95 %); it cannot tell a smaller one from 0.5."
     )
+    if dataset.untraded:
+        console.out.print(f"{dataset.untraded:,} untraded bars were filled into gaps; no label begins or ends in one.")
     for sentence in summary.advice(dataset):
         console.out.print(f"[bold yellow]advice:[/] {escape(sentence)}")

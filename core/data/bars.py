@@ -93,7 +93,12 @@ def read_bar_files(paths: Sequence[Path], named: Sequence[str] = (), sparse: Seq
     Raises:
         DataError: a file is missing, misnamed or damaged, or two files contradict each other.
     """
-    return join_files([_read_checked(path, named, sparse) for path in paths])
+    files = []
+    for path in paths:
+        bars, complete = read_unchecked(path, named)
+        check_rows(path, bars, sparse)
+        files.append((bars, complete))
+    return join_files(files)
 
 
 def join_files(files: Sequence[tuple[Bars, bool]]) -> list[Bars]:
@@ -120,14 +125,21 @@ def join_files(files: Sequence[tuple[Bars, bool]]) -> list[Bars]:
     return joined
 
 
-def _read_checked(path: Path, named: Sequence[str], sparse: Sequence[str]) -> tuple[Bars, bool]:
-    """Read and check one file; return its bars, and whether the last of them is known to have closed."""
-    bars, complete = read_unchecked(path, named)
+def check_rows(path: Path, bars: Bars, sparse: Sequence[str] = ()) -> None:
+    """Refuse damaged rows.
+
+    Args:
+        path: file that the bars were read from, for the message.
+        bars: the bars of one file.
+        sparse: names or globs of additional columns that need not have a value in every row.
+
+    Raises:
+        DataError: a row is damaged; the message names the file, the row and the remedy.
+    """
     problems = find_problems(bars.frame, bars.bar, match_columns(bars.named, sparse))
     if problems:
         first = problems[0]
         raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.remedy)
-    return bars, complete
 
 
 def _with_close(bars: Bars) -> Bars:

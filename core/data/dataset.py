@@ -63,6 +63,7 @@ class Dataset:
         is_synthetic: whether all bars come from the embedded synthetic market.
         ignored: columns of the files that the settings do not name.
         untraded: number of bars that were filled into short gaps.
+        span_limit: which symbol limits the time that all have in common; empty if none does.
     """
 
     features: np.ndarray
@@ -90,6 +91,7 @@ class Dataset:
     is_synthetic: bool
     ignored: tuple[str, ...] = ()
     untraded: int = 0
+    span_limit: str = ""
 
     @property
     def nbytes(self) -> int:
@@ -232,6 +234,7 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
         is_synthetic=market.is_synthetic,
         ignored=market.ignored,
         untraded=market.untraded,
+        span_limit=market.span_limit,
     )
 
 

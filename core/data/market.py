@@ -100,6 +100,8 @@ class Market:
         fingerprint: SHA-256 of the input.
         is_synthetic: whether all bars come from the embedded synthetic market.
         untraded: number of bars that were filled into short gaps.
+        span_limit: which symbol limits the time that all have in common, see `core.data.span.describe_limit`; empty if
+            none does.
         dropped: names of the features that were computed and found to be finite, but are not in `symbols`.
     """
 
@@ -111,6 +113,7 @@ class Market:
     fingerprint: str
     is_synthetic: bool
     untraded: int = 0
+    span_limit: str = ""
     dropped: tuple[str, ...] = ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import sqrt
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm
 
 from core.data.bars import Bars, match_columns
@@ -20,12 +21,10 @@ from core.data.file_format import (
     SECOND,
     SIDES,
     datetime_microseconds,
-    interval_microseconds,
     mid_price,
     price_column,
 )
 from core.data.labels import BUY, CLASSES, SELL
-from core.data.span import describe_limit
 from core.data.validation import find_problems, grid_offset
 
 UNSTABLE_DAYS, ADVISED_DAYS = 7, 14
@@ -34,6 +33,10 @@ MAX_HOLD_SHARE = 0.80
 """Share of HOLD among the train labels above which always calling HOLD would look right."""
 OUTLIER = 15.0
 """One-bar returns beyond this many robust standard deviations are counted as outliers."""
+BAD_TICK = 2.0
+"""A price above the closes before and after it by this factor, or below them, is taken for a bad tick."""
+MAX_DAILY_RANGE = 0.5
+"""Interquartile range of a day's returns above which they are taken to be in percent; that of bitcoin is about 0.03."""
 _DEVIATIONS_PER_MEDIAN = 1.4826
 """Standard deviation of a normal variable over the median of its absolute values."""
 
@@ -75,6 +78,8 @@ class FileReport:
         frozen: number of bars whose prices all equal those of the bar before.
         zero_volume: number of bars without volume.
         outliers: number of bars with an extreme return.
+        bad_ticks: number of bars with a price far from the closes on both sides.
+        first_bad_tick: opening of the first of them, as text; empty if there is none.
         ignored: columns that the settings do not name, and which are not read.
         problems: what makes the file unusable, a sentence for each kind of damage.
     """
@@ -94,6 +99,8 @@ class FileReport:
     frozen: int
     zero_volume: int
     outliers: int
+    bad_ticks: int
+    first_bad_tick: str
     ignored: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -117,7 +124,8 @@ def check_file(path: Path, bars: Bars, sparse: Sequence[str] = ()) -> FileReport
     for name in prices:
         values = frame[name].to_numpy()
         unchanged &= (values[1:] == values[:-1]) & np.isfinite(values[1:])
-    close = frame["close"] if "close" in frame else mid_price(frame)
+    close = np.asarray(frame["close"] if "close" in frame else mid_price(frame))
+    bad_ticks = np.flatnonzero(_find_bad_ticks(frame, close))
     return FileReport(
         path=path,
         symbol=bars.symbol,
@@ -133,7 +141,9 @@ def check_file(path: Path, bars: Bars, sparse: Sequence[str] = ()) -> FileReport
         duplicates=int((steps == 0).sum()),
         frozen=int(unchanged.sum()),
         zero_volume=int((frame["volume"] == 0).sum()) if "volume" in frame else 0,
-        outliers=count_outliers(np.asarray(close)),
+        outliers=count_outliers(close),
+        bad_ticks=len(bad_ticks),
+        first_bad_tick=str(frame["timestamp"].iloc[bad_ticks[0]]) if len(bad_ticks) else "",
         ignored=bars.ignored,
         problems=tuple(
             f"row {problem.row} ({problem.when}) {problem.what}"
@@ -144,18 +154,15 @@ def check_file(path: Path, bars: Bars, sparse: Sequence[str] = ()) -> FileReport
     )
 
 
-def describe_span_limit(reports: Sequence[FileReport]) -> str:
-    """Say which symbol limits the time that all files have in common; see `core.data.span.describe_limit`."""
-
-    def instant(text: str) -> int:
-        return datetime_microseconds(datetime.fromisoformat(text))
-
-    spans: dict[str, tuple[int, int]] = {}
-    for report in reports:
-        start, end = instant(report.start), instant(report.end) + interval_microseconds(report.interval)
-        earlier = spans.get(report.symbol, (start, end))  # of another file of the same symbol
-        spans[report.symbol] = min(start, earlier[0]), max(end, earlier[1])
-    return describe_limit(spans)
+def _find_bad_ticks(frame: pd.DataFrame, close: np.ndarray) -> np.ndarray:
+    """Find bars with a price that neither the bar before nor the one after comes near, bool `[T]`."""
+    is_bad = np.zeros(len(close), dtype=bool)
+    low, high = (np.asarray(frame[name]) if name in frame else close for name in ("low", "high"))
+    before, after = close[:-2], close[2:]
+    is_bad[1:-1] = (high[1:-1] > BAD_TICK * np.maximum(before, after)) | (
+        low[1:-1] * BAD_TICK < np.minimum(before, after)
+    )
+    return is_bad
 
 
 def count_outliers(close: np.ndarray) -> int:
@@ -204,29 +211,46 @@ def span_days(dataset: Dataset) -> float:
 
 def advice(dataset: Dataset) -> list[str]:
     """Return what is doubtful about a dataset and what to do about it, in sentences; empty if nothing is."""
-    sentences = []
+    kinds = (_advice_on_span, _advice_on_labels, _advice_on_returns, _advice_on_columns)
+    return [sentence for kind in kinds for sentence in kind(dataset)]
+
+
+def _advice_on_span(dataset: Dataset) -> Iterator[str]:
     days = span_days(dataset)
     if days < UNSTABLE_DAYS:
-        sentences.append(f"{days:.1f} days of data: results under {UNSTABLE_DAYS} days are unstable. Use more days.")
+        yield f"{days:.1f} days of data: results under {UNSTABLE_DAYS} days are unstable. Use more days."
     elif days < ADVISED_DAYS:
-        sentences.append(f"{days:.1f} days of data: {ADVISED_DAYS} or more are advised.")
+        yield f"{days:.1f} days of data: {ADVISED_DAYS} or more are advised."
+    if dataset.span_limit:
+        yield f"{dataset.span_limit}."
+
+
+def _advice_on_labels(dataset: Dataset) -> Iterator[str]:
+    splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     for label in CLASSES:
-        splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
         absent = [name for name, rows in splits.items() if len(rows) and class_shares(dataset, rows)[label] == 0]
         if absent:
             where = " and ".join(absent)
-            sentences.append(
-                f"{label} never occurs in {where}: nothing can be proven about it. Use more days, or other labels."
-            )
+            yield f"{label} never occurs in {where}: nothing can be proven about it. Use more days, or other labels."
     hold = class_shares(dataset, dataset.train)["HOLD"]
     if hold > MAX_HOLD_SHARE:
-        sentences.append(
+        yield (
             f"{hold:.0%} of the train labels are HOLD: always calling HOLD would look right. Use quantile labels, "
             "narrower thresholds or a longer horizon; if the labels are quantiles already, the price hardly moves: "
             "leave frozen stretches out."
         )
+
+
+def _advice_on_returns(dataset: Dataset) -> Iterator[str]:
+    days_ahead = dataset.horizon * dataset.bar / DAY
+    for symbol, scale in zip(dataset.symbol_names, dataset.return_scale, strict=True):
+        if scale / sqrt(days_ahead) > MAX_DAILY_RANGE:
+            yield (
+                f"Half of the returns of {symbol} lie {scale:.2g} apart over {dataset.horizon} bars. Log returns are "
+                "smaller: if they are in percent, divide them by 100."
+            )
+
+
+def _advice_on_columns(dataset: Dataset) -> Iterator[str]:
     if dataset.ignored:
-        sentences.append(
-            f"These columns are ignored because features: does not name them: {', '.join(dataset.ignored)}."
-        )
-    return sentences
+        yield f"These columns are ignored because features: does not name them: {', '.join(dataset.ignored)}."

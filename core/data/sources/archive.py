@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 
-from core.config import canonical_interval
+from core.config import canonical_interval, canonical_symbol
 from core.data.bars import Bars, join_bars
 from core.data.file_format import (
     PRICES,
@@ -71,6 +71,16 @@ _UNITS = {
     "nanoseconds": (1e17, 0),
 }
 """Units of time: the magnitude from which a number is one, and the microseconds in it (0 for a thousandth)."""
+_SUFFIX = r"\.(?:csv|json|feather|parquet|zip)(?:\.gz|\.zip)?"
+_FILE_NAMES = (
+    # Binance: BTCUSDT-5m-2025-01.zip, BTCUSDT-5m-2025-01-31.csv
+    rf"(?P<symbol>[A-Z0-9]+)-(?P<interval>[1-9]\d*[smhd])-\d{{4}}-\d\d(?:-\d\d)?{_SUFFIX}",
+    # freqtrade: BTC_USDT-5m.feather, futures/BTC_USDT_USDT-5m-futures.feather
+    rf"(?P<symbol>[A-Z0-9]+_[A-Z0-9]+)(?:_[A-Z0-9]+)?-(?P<interval>[1-9]\d*[smhd])(?:-futures)?{_SUFFIX}",
+    # CryptoDataDownload: Binance_BTCUSDT_1h.csv, Binance_BTCUSDT_d.csv; bars of the store in another format
+    rf"(?P<exchange>[A-Za-z0-9]+)_(?P<symbol>[A-Z0-9]+)_(?P<interval>[1-9]\d*[smhd]|d|minute){_SUFFIX}",
+)
+"""Names of files that tell symbol and interval, some of them the exchange."""
 _REMEDY = "Name a file of bars: CSV, JSON, Feather or Parquet, plain, in gzip or in zip"
 
 
@@ -93,6 +103,48 @@ class ImportedPart:
     dropped: tuple[str, ...]
     rows: int
     notes: tuple[str, ...]
+
+    def describe_columns(self) -> str:
+        """Say what became of the columns, and what was assumed, in sentences."""
+        renamed = [f"{original} is {column}" for column, original in self.mapped.items() if column != original]
+        sentences = [
+            f"Column {', '.join(renamed)}" if renamed else "",
+            f"{', '.join(self.dropped)} left out" if self.dropped else "",
+            *self.notes,
+        ]
+        return "".join(f" {sentence}." for sentence in sentences if sentence).strip()
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """What the name of another program's file tells.
+
+    Attributes:
+        exchange: name of the exchange; None if the name does not tell it.
+        symbol: name of the symbol, for example BTCUSDT.
+        interval: length of a bar, for example 5m.
+    """
+
+    exchange: str | None
+    symbol: str
+    interval: str
+
+
+def parse_file_name(name: str) -> NamedFile | None:
+    """Return what the name of a file tells if Binance, freqtrade or CryptoDataDownload name files like this.
+
+    >>> parse_file_name("BTC_USDT-5m.feather")
+    NamedFile(exchange=None, symbol='BTCUSDT', interval='5m')
+    """
+    match = next((match for pattern in _FILE_NAMES if (match := re.fullmatch(pattern, name, re.ASCII))), None)
+    if match is None:
+        return None
+    found = match.groupdict()
+    exchange = found.get("exchange") or ("binance" if match.re.pattern == _FILE_NAMES[0] else None)
+    interval = {"d": "1d", "minute": "1m"}.get(found["interval"], found["interval"])
+    return NamedFile(
+        exchange.lower() if exchange else None, canonical_symbol(found["symbol"]), canonical_interval(interval)
+    )
 
 
 def import_bars(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from core.config import DataConfig
-from core.data.bars import Bars, join_files, read_bar_files
+from rich.markup import escape
+
+from core import console
+from core.config import DEFAULT_EXCHANGE, DataConfig
+from core.data.bars import Bars, check_rows, join_files, read_unchecked
 from core.data.completion import fill_untraded, hold_columns
-from core.data.file_format import interval_microseconds
+from core.data.file_format import FILE_NAME, interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
-from core.data.span import cut_to_common_span, resolve_span
+from core.data.sources.archive import import_bars, parse_file_name
+from core.data.span import cut_to_common_span, describe_limit, resolve_span
+from core.errors import DataError
 from core.files import expand_globs
 
 
@@ -22,11 +28,17 @@ def read_bars(config: DataConfig) -> list[Bars]:
         ConfigError: short gaps of an order book cannot be filled.
         DataError: bars are missing, damaged or too few.
     """
+    return _complete_and_cut(_read_all_bars(config), config)
+
+
+def _read_all_bars(config: DataConfig) -> list[Bars]:
+    """Read and check all bars of each symbol that a config names."""
     if config.synthetic is not None:
-        all_bars = synthetic.make_bars(config.synthetic, config.interval)
-    else:
-        all_bars = read_bar_files(bar_files(config), config.feature_patterns, tuple(config.holds))
-    return _complete_and_cut(all_bars, config)
+        return synthetic.make_bars(config.synthetic, config.interval)
+    files = [(path, *read_file(path, config)) for path in bar_files(config)]
+    for path, bars, _ in files:
+        check_rows(path, bars, tuple(config.holds))
+    return join_files([(bars, complete) for _, bars, complete in files])
 
 
 def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig) -> list[Bars]:
@@ -35,6 +47,45 @@ def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig) -> list[Bars
     if config.fill_untraded:
         held = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in held]
     return cut_to_common_span(held, config.days, config.until)
+
+
+def _make_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: bool = True) -> Market:
+    """Make the market of all bars of each symbol."""
+    market = bars_market(_complete_and_cut(all_bars, config), config, keep_features)
+    if config.days is not None:  # and all symbols cover them
+        return market
+    spans = {bars.symbol: (int(bars.opened[0]), int(bars.opened[-1]) + bars.bar) for bars in all_bars}
+    return replace(market, span_limit=describe_limit(spans))
+
+
+def read_file(path: Path, config: DataConfig) -> tuple[Bars, bool]:
+    """Read one file of bars without checking its rows, also one of another program if its name tells what it holds.
+
+    What was made of the columns of such a file, and what was assumed, is printed.
+
+    Args:
+        path: bar or order-book file, see `core.data.file_format`, or a file named as
+            `core.data.sources.archive.parse_file_name` knows it.
+        config: settings of the data, of which the named features and the exchange count here.
+
+    Returns:
+        The bars, and whether the last of them is known to have closed.
+
+    Raises:
+        DataError: the file is missing, misnamed, unreadable, or has too few rows or the wrong columns.
+    """
+    named = parse_file_name(path.name)
+    if named is None or FILE_NAME.fullmatch(path.name) or not path.is_file():
+        return read_unchecked(path, config.feature_patterns)
+    exchange = config.exchange or named.exchange or DEFAULT_EXCHANGE
+    bars, parts = import_bars([path], exchange, named.symbol, named.interval)
+    if len(bars.frame) < 2:
+        raise DataError(f"{path} holds {len(bars.frame)} bars", "Provide at least two")
+    for part in parts:
+        assumed = "" if config.exchange or named.exchange else " (assumed: --exchange names another)"
+        what = f"{part.rows:,} {bars.interval} bars of {bars.symbol} from {exchange}{assumed}"
+        console.err.print(escape(f"{part.name}: {part.format} with {what}. {part.describe_columns()}"))
+    return bars, False
 
 
 def bar_files(config: DataConfig) -> Sequence[Path]:
@@ -60,7 +111,9 @@ def read_market(config: DataConfig, labelled: bool = True) -> Market:
         ConfigError: a column that the config names is missing.
         DataError: data are missing, damaged or too few.
     """
-    return _table_market(config, labelled) if config.table is not None else bars_market(read_bars(config), config)
+    if config.table is not None:
+        return _table_market(config, labelled)
+    return _make_market(_read_all_bars(config), config)
 
 
 def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Market:
@@ -77,7 +130,7 @@ def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Mark
         ConfigError: a column that the config names is missing.
         DataError: data are too few, contradict each other, or are so extreme that a feature is not finite.
     """
-    return bars_market(_complete_and_cut(join_files(files), config), config, keep_features=False)
+    return _make_market(join_files(files), config, keep_features=False)
 
 
 def _table_market(config: DataConfig, labelled: bool) -> Market:

@@ -12,7 +12,7 @@ from core.data import summary
 from core.data.bars import Bars, read_unchecked
 from core.data.dataset import load_dataset
 from core.evaluation import metrics
-from tests.helpers.market import market_config, random_bars
+from tests.helpers.market import market_config, prepare, random_bars
 
 
 def _write(folder: Path, frame: pd.DataFrame) -> Path:
@@ -132,3 +132,28 @@ def test_a_class_that_never_occurs_is_named_with_its_split() -> None:
     )
     assert expected in sentences
     assert not any("SELL" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.5, 0), (20.0, 1), (0.05, 1)])
+def test_a_price_far_from_its_neighbours_is_counted_as_a_bad_tick(tmp_path: Path, factor: float, expected: int) -> None:
+    frame = random_bars(600).frame
+    prices = ["open", "high", "low", "close"]
+    frame.loc[300, prices] *= factor
+    report = summary.check_file(*_content(_write(tmp_path, frame)))
+    assert report.bad_ticks == expected
+    assert report.first_bad_tick == (str(frame["timestamp"].iloc[300]) if expected else "")
+
+
+def test_a_lasting_jump_is_no_bad_tick(tmp_path: Path) -> None:
+    frame = random_bars(600).frame
+    frame.loc[300:, ["open", "high", "low", "close"]] *= 20
+    frame.loc[300, "open"] = frame.loc[300, "close"]
+    assert summary.check_file(*_content(_write(tmp_path, frame))).bad_ticks == 0
+
+
+def test_returns_in_percent_get_advice() -> None:
+    dataset = prepare([random_bars(5000)], market_config())
+    assert not [sentence for sentence in summary.advice(dataset) if "percent" in sentence]
+    in_percent = replace(dataset, return_scale=dataset.return_scale * 100)
+    (sentence,) = (sentence for sentence in summary.advice(in_percent) if "percent" in sentence)
+    assert sentence.startswith("Half of the returns of BTCUSDT lie ")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.data.bars import Bars
 from core.data.file_format import REQUIRED, TAKER_FLOW
 from core.data.sources import archive
-from core.data.sources.archive import ImportedPart, import_bars
+from core.data.sources.archive import ImportedPart, import_bars, parse_file_name
 from core.errors import DataError
 from tests.helpers.market import random_bars
 
@@ -249,3 +249,26 @@ def test_whatever_is_done_to_a_file_ends_in_bars_or_one_line(
         assert bars.frame["timestamp"].is_monotonic_increasing
         assert len(bars.frame) >= 1
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("BTCUSDT-5m-2025-01.zip", ("binance", "BTCUSDT", "5m")),
+        ("1000SATSUSDT-60m-2025-01-31.csv", ("binance", "1000SATSUSDT", "1h")),
+        ("BTC_USDT-5m.feather", (None, "BTCUSDT", "5m")),
+        ("BTC_USDT_USDT-1h-futures.feather", (None, "BTCUSDT", "1h")),
+        ("ETH_BTC-1d.json.gz", (None, "ETHBTC", "1d")),
+        ("Binance_BTCUSDT_1h.csv", ("binance", "BTCUSDT", "1h")),
+        ("Bitstamp_BTCUSD_d.csv", ("bitstamp", "BTCUSD", "1d")),
+        ("Binance_BTCUSDT_minute.csv", ("binance", "BTCUSDT", "1m")),
+        ("kraken_BTCUSD_15m.csv.gz", ("kraken", "BTCUSD", "15m")),
+        ("bitstampUSD.csv", None),
+        ("BTCUSDT.parquet", None),
+        ("BTCUSDT-5m-2025-01.txt", None),
+        ("", None),
+    ],
+)
+def test_the_name_of_a_file_may_tell_what_it_holds(name: str, expected: tuple[str | None, str, str] | None) -> None:
+    found = parse_file_name(name)
+    assert (None if found is None else (found.exchange, found.symbol, found.interval)) == expected

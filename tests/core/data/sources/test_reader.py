@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from core.config import DataConfig, SyntheticConfig
 from core.data.bars import Bars, read_unchecked
 from core.data.dataset import load_dataset
 from core.data.features import Feature, registry
-from core.data.sources.reader import bar_files, check_market, read_market
+from core.data.sources.reader import bar_files, check_market, read_bars, read_market
 from core.errors import ConfigError, DataError
 from tests.helpers.market import WINDOW, market_config, random_bars
 
@@ -98,3 +99,70 @@ def test_a_feature_that_is_not_finite_is_refused_in_whatever_piece_it_is(
     with pytest.raises(DataError, match="Feature odd of BTCUSDT is not finite at 2024-03-04T05:35:00") as checked:
         check_market(config, _read([path], config))
     assert str(checked.value) == str(whole.value)
+
+
+def _klines(path: Path, frame: pd.DataFrame) -> Path:
+    """Write bars as Binance archives them, in milliseconds and without a header."""
+    opened = frame["timestamp"].astype("datetime64[ms, UTC]").astype("int64")
+    columns = [opened, *(frame[name] for name in ("open", "high", "low", "close", "volume"))]
+    rest = [opened + 299_999, *(frame["volume"] * factor for factor in (100.0, 2.0, 0.5, 50.0, 0.0))]
+    pd.concat([*columns, *rest], axis=1).to_csv(path, header=False, index=False)
+    return path
+
+
+def test_files_of_other_programs_are_read_where_their_names_tell_what_they_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = random_bars(3000).frame
+    first = _klines(tmp_path / "BTCUSDT-5m-2024-03-01.csv", frame[:1500])
+    second = _klines(tmp_path / "BTCUSDT-5m-2024-03-02.csv", frame[1500:])
+    (bars,) = read_bars(DataConfig(files=(second, first)))
+    assert (bars.exchange, bars.symbol, bars.interval) == ("binance", "BTCUSDT", "5m")
+    # The last bar may not have closed; that of the first file was followed by others.
+    np.testing.assert_array_equal(bars.frame["close"], frame["close"][:-1])
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "CSV with 1,500 5m bars of BTCUSDT from binance. Column open_time is timestamp, count is trades" in shown
+    assert "close_time, ignore left out. Times are milliseconds since 1970." in shown
+
+
+def test_an_exchange_that_is_not_told_is_assumed_and_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "BTC_USDT-5m.feather"
+    random_bars(100).frame.rename(columns={"timestamp": "date"}).to_feather(path)
+    (bars,) = read_bars(DataConfig(files=(path,)))
+    assert bars.exchange == "binance"
+    assert "from binance (assumed: --exchange names another)" in " ".join(capsys.readouterr().err.split())
+    (bars,) = read_bars(DataConfig(files=(path,), exchange="kraken"))
+    assert bars.exchange == "kraken"
+    assert "assumed" not in capsys.readouterr().err
+
+
+def test_a_damaged_row_of_such_a_file_is_named(tmp_path: Path) -> None:
+    frame = random_bars(100).frame
+    frame.loc[7, "close"] = -1.0
+    with pytest.raises(DataError, match=r"BTCUSDT-5m-2024-03-01\.csv: row 7 .* has a non-positive close"):
+        read_bars(DataConfig(files=(_klines(tmp_path / "BTCUSDT-5m-2024-03-01.csv", frame),)))
+
+
+def test_a_file_with_a_single_bar_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds 1 bars"):
+        read_bars(DataConfig(files=(_klines(tmp_path / "BTCUSDT-5m-2024-03-01.csv", random_bars(1).frame),)))
+
+
+def test_a_file_whose_name_does_not_tell_what_it_holds_is_refused_with_the_command_that_imports_it(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(DataError, match="is a CSV file, not a Parquet file of bars") as caught:
+        read_bars(DataConfig(files=(_klines(tmp_path / "prices.csv", random_bars(10).frame),)))
+    assert "preset-search data import" in caught.value.remedy
+
+
+def test_a_symbol_that_limits_the_span_is_named_unless_days_are_asked_for(tmp_path: Path) -> None:
+    random_bars(9000, symbol="AAA").frame.to_parquet(tmp_path / "binance_AAA_5m.parquet")
+    late = random_bars(9000, symbol="BBB").frame.iloc[4500:]
+    late.to_parquet(tmp_path / "binance_BBB_5m.parquet")
+    files = (tmp_path / "binance_AAA_5m.parquet", tmp_path / "binance_BBB_5m.parquet")
+    assert load_dataset(DataConfig(files=files)).span_limit.startswith("BBB, whose bars are from 2024-03-16")
+    assert load_dataset(DataConfig(files=files, days=10)).span_limit == ""
+    assert load_dataset(DataConfig(files=files[:1])).span_limit == ""
