@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -222,6 +224,46 @@ def test_every_import_in_the_docs_gives_bars_that_can_be_checked(line: str, tmp_
     assert command(*words)[0] == 0
     assert path.read_bytes() == before  # the same files again change nothing
     assert len(read_bar_file(path).frame) == rows - 1
+
+
+def test_the_settings_in_the_docs_are_read(tmp_path: Path, command: Command) -> None:
+    text = DOCS.read_text()
+    (block,) = re.findall(r"^    data:\n(?:    .*\n)+", text, re.M)
+    (tmp_path / "campaign.yaml").write_text(textwrap.dedent(block))
+    (tmp_path / "data").mkdir()
+    frame = random_bars(6000).frame
+    rows = np.arange(6000)
+    columns = {"open_interest": rows % 7.0, "funding_rate": np.where(rows % 96 == 0, rows % 5, np.nan)}
+    frame.assign(**columns).to_parquet(tmp_path / "data" / "binance_BTCUSDT_5m.parquet")
+    plain, with_columns = (
+        command("data", "check", *args) for args in (["data/binance_BTCUSDT_5m.parquet"], ["--config", "campaign.yaml"])
+    )
+    counts = [int(re.findall(r"(\d+) features", output)[0]) for _, output, _ in (plain, with_columns)]
+    assert counts[1] == counts[0] + 2
+
+
+def test_the_check_in_the_docs_reads_a_file_of_another_program(tmp_path: Path, command: Command) -> None:
+    (line,) = (
+        line.strip() for line in DOCS.read_text().splitlines() if line.startswith("    preset-search data check")
+    )
+    words = shlex.split(line)[1:]
+    random_bars(6000).frame.rename(columns={"timestamp": "date"}).to_feather(tmp_path / words[-1])
+    code, _, error = command(*words)
+    assert code == 0, error
+    assert "6,000 5m bars of BTCUSDT from binance (assumed" in " ".join(error.split())
+
+
+def test_check_names_bad_ticks_and_counts_untraded_bars(tmp_path: Path, command: Command) -> None:
+    frame = random_bars(6000).frame
+    frame.loc[3000, ["open", "high", "low", "close"]] *= 20
+    frame.drop(index=[1000, 1001]).to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    (tmp_path / "c.yaml").write_text("data: {files: [binance_BTCUSDT_5m.parquet], fill_untraded: 2}\n")
+    code, output, error = command("data", "check", "--config", "c.yaml")
+    assert code == 0, error
+    shown = " ".join(output.split())
+    assert "binance_BTCUSDT_5m.parquet has 1 bar(s) with a price of over twice, or under half, the closes" in shown
+    assert f"the first is at {frame['timestamp'].iloc[3000]}" in shown
+    assert "2 untraded bars were filled into gaps; no label begins or ends in one." in shown
 
 
 def test_there_are_imports_in_the_docs() -> None:
