@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check and fetch market data.")
 
 FETCH_EPILOG = (
-    "Example:\n\npreset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance"
+    "Examples:\n\n"
+    "preset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance\n\n"
+    "preset-search data fetch --symbols BTCUSDT --interval 5m --days 60 --exchange binanceusdm"
 )
 IMPORT_EPILOG = (
     "Examples:\n\n"
@@ -92,7 +94,14 @@ def fetch(
     days: Annotated[float, typer.Option("--days", help="Number of days before --until.", min=0.001, max=36_500)],
     interval: Annotated[str, typer.Option("--interval", help="Bar length: 1m, 5m, 1h, …")] = "5m",
     until: UntilOption = None,
-    exchange: Annotated[str, typer.Option("--exchange", help="Name of the exchange in ccxt.")] = DEFAULT_EXCHANGE,
+    exchange: Annotated[
+        str,
+        typer.Option(
+            "--exchange",
+            help="Name of the exchange in ccxt; one that lists only derivatives, such as binanceusdm, gives perpetual "
+            "swaps, all others spot markets.",
+        ),
+    ] = DEFAULT_EXCHANGE,
     store: Annotated[Path, typer.Option("--store", help="Folder of bar files.")] = Path("data"),
 ) -> None:
     """Fetch bars from an exchange into the store: only what is missing; run again after an interruption to continue."""

@@ -198,7 +198,7 @@ def fetch_bars(
     Args:
         store: folder of bar files; it is created where it does not exist.
         client: exchange to fetch from; one client serves many symbols.
-        symbol: spot market, written like BTCUSDT.
+        symbol: market, written like BTCUSDT; see `ExchangeClient.market`.
         interval: length of a bar, for example 5m, 1h, 1d.
         since: opening of the first bar, in microseconds since 1970.
         until: end of the last bar, in microseconds since 1970; the last bar that has closed if None or later than that.

@@ -40,7 +40,7 @@ class FetchRange:
 
     Attributes:
         exchange: name of the exchange in ccxt.
-        symbol: spot market, written like BTCUSDT.
+        symbol: market, written like BTCUSDT.
         start: opening of the first bar, in microseconds since 1970.
         end: end of the last bar, in microseconds since 1970.
     """

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from core.data.bars import read_bar_file
 from core.data.file_format import PRICES, REQUIRED, interval_microseconds
 from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
+from core.data.sources.store import FetchRange
 from search.cli.app import main
 from tests.helpers.exchange_server import STEP, ExchangeServer, exchange_server, kline
 from tests.helpers.market import random_bars
@@ -240,3 +241,27 @@ def test_imported_bars_that_contradict_the_store_change_nothing(tmp_path: Path, 
     code, _, error = command("data", "import", "b.csv", *words)
     assert (code, path.read_bytes()) == (2, before)
     assert "Two files have different bars of BTCUSDT at 2024-03-01 04:10:00" in " ".join(error.split())
+
+
+FETCHES = [line.strip() for line in DOCS.read_text().splitlines() if line.startswith("    preset-search data fetch")]
+
+
+@pytest.mark.parametrize("line", FETCHES)
+def test_every_fetch_in_the_docs_names_an_exchange_with_bars_of_that_length(
+    line: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[FetchRange] = []
+
+    def check(store: Path, interval: str, ranges: Sequence[FetchRange]) -> list[Path]:
+        ExchangeClient(ranges[0].exchange).check_interval(interval)
+        asked.extend(ranges)
+        return []
+
+    monkeypatch.setattr(fetch, "fetch_ranges", check)
+    code, _, error = command(*shlex.split(line)[1:])
+    assert code == 0, error
+    assert asked
+
+
+def test_there_are_fetches_of_spot_and_of_swaps_in_the_docs() -> None:
+    assert {line.rpartition(" ")[-1] for line in FETCHES} >= {"binance", "binanceusdm", "binancecoinm"}
