@@ -60,13 +60,15 @@ def check(
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
     from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
+    from core.data.file_format import datetime_microseconds
     from core.data.sources.reader import bar_files, read_market
     from core.data.splits import main_borders
 
     settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
     config = data_config(settings, config_file)
     paths = bar_files(config)
-    reports = [summary.check_file(path, config.features) for path in paths]
+    end = None if config.until is None else datetime_microseconds(config.until)
+    reports = [summary.check_file(path, config.features, end) for path in paths]
     if reports:
         console.out.print(_files_table(reports))
     for report in reports:
@@ -137,6 +139,7 @@ def import_files(
     """Import the bars of one symbol from CSV, JSON, Feather or Parquet files of other programs into the store."""
     from core.data.file_format import iso
     from core.data.sources.archive import import_bars
+    from core.data.sources.further_columns import describe_ends
     from core.data.sources.store import add_to_store
 
     config = parse(
@@ -159,6 +162,8 @@ def import_files(
     path, joined = add_to_store(config.store, bars)
     first, end = (iso(int(instant)) for instant in (joined.opened[0], joined.opened[-1] + joined.bar))
     console.out.print(f"wrote {escape(str(path))}: {len(joined.frame):,} bars from {first} to {end}")
+    for sentence in describe_ends(path):
+        console.err.print(escape(sentence))
     console.out.print("The last bar may not have closed when it was recorded; it is not used until later bars follow.")
     console.out.print(f"next: preset-search data check {escape(shlex.quote(str(path)))}")
 

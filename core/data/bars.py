@@ -77,7 +77,7 @@ def read_bar_file(path: Path, named: Sequence[str] = ()) -> Bars:
     return read_bar_files([path], named)[0]
 
 
-def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bars]:
+def read_bar_files(paths: Sequence[Path], named: Sequence[str] = (), until: int | None = None) -> list[Bars]:
     """Read bar files, check them, and join those of one symbol; see `read_bar_file`.
 
     Files of one exchange, symbol and interval, such as one file a day, are joined; where they overlap, they must agree.
@@ -85,6 +85,7 @@ def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bar
     Args:
         paths: bar or order-book files, see `core.data.file_format`.
         named: names or globs of additional columns to read as features.
+        until: end of the rows that must be sound, in microseconds since 1970; None for all.
 
     Returns:
         The bars of each symbol, in the order in which the symbols are first named.
@@ -94,7 +95,7 @@ def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bar
     """
     groups: dict[tuple[str, str, str], list[tuple[Bars, bool]]] = {}
     for path in paths:
-        bars, complete = _read_checked(path, named)
+        bars, complete = _read_checked(path, named, until)
         groups.setdefault((bars.exchange, bars.symbol, bars.interval), []).append((bars, complete))
     joined = []
     for parts in groups.values():
@@ -105,10 +106,10 @@ def read_bar_files(paths: Sequence[Path], named: Sequence[str] = ()) -> list[Bar
     return joined
 
 
-def _read_checked(path: Path, named: Sequence[str]) -> tuple[Bars, bool]:
+def _read_checked(path: Path, named: Sequence[str], until: int | None) -> tuple[Bars, bool]:
     """Read and check one file; return its bars, and whether the last of them is known to have closed."""
     bars, complete = read_unchecked(path, named)
-    problems = find_problems(bars.frame, bars.bar)
+    problems = find_problems(bars.frame, bars.bar, until)
     if problems:
         first = problems[0]
         raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.remedy)

@@ -96,12 +96,13 @@ class FileReport:
     problems: tuple[str, ...]
 
 
-def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
+def check_file(path: Path, named: Sequence[str] = (), until: int | None = None) -> FileReport:
     """Examine a file; damage in its rows is counted, not raised.
 
     Args:
         path: bar or order-book file.
         named: names or globs of additional columns that are features.
+        until: end of the rows whose damage counts, in microseconds since 1970; None for all.
 
     Raises:
         DataError: the file is missing, misnamed, not Parquet, or has the wrong columns.
@@ -134,7 +135,7 @@ def check_file(path: Path, named: Sequence[str] = ()) -> FileReport:
             f"row {problem.row} ({problem.when}) {problem.what}"
             + (f", and {problem.count - 1} more" if problem.count > 1 else "")
             + f". {problem.remedy}."
-            for problem in find_problems(frame, bars.bar)
+            for problem in find_problems(frame, bars.bar, until)
         ),
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.config import DataConfig
 from core.data.bars import Bars, read_bar_files
-from core.data.file_format import interval_microseconds
+from core.data.file_format import datetime_microseconds, interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
 from core.data.span import cut_to_common_span, resolve_span
@@ -17,13 +17,16 @@ from core.files import expand_globs
 def read_bars(config: DataConfig) -> list[Bars]:
     """Read and check the bars that a config names, and cut them to the span that it asks for.
 
+    Damage after the end of that span is no matter: columns may end before the bars do.
+
     Raises:
         DataError: bars are missing, damaged or too few.
     """
     if config.synthetic is not None:
         all_bars = synthetic.make_bars(config.synthetic, config.interval)
     else:
-        all_bars = read_bar_files(bar_files(config), config.features)
+        until = None if config.until is None else datetime_microseconds(config.until)
+        all_bars = read_bar_files(bar_files(config), config.features, until)
     return cut_to_common_span(all_bars, config.days, config.until)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.config import DEFAULT_EXCHANGE, DataConfig, canonical_interval
@@ -21,9 +22,10 @@ from core.data.file_format import (
     datetime_microseconds,
     interval_microseconds,
 )
+from core.data.sources.further_columns import attach_columns, split_columns
 from core.data.validation import find_problems
 from core.errors import ConfigError, DataError
-from core.files import write_table
+from core.files import write_table, writing
 
 COVERED = b"preset_search.covered"
 """Schema metadata of a fetched file: the spans asked for, a JSON list of [start, end) in epoch milliseconds."""
@@ -203,6 +205,8 @@ def covered_metadata(spans: Iterable[TimeRange]) -> dict[bytes, bytes]:
 def add_to_store(store: Path, bars: Bars) -> tuple[Path, Bars]:
     """Join bars with those that the store has of their exchange, symbol and interval, and write them.
 
+    Further columns of the stored file keep their values and are missing in the bars that it did not have.
+
     Args:
         store: folder of bar files; it is created where it does not exist.
         bars: the bars, whose rows are checked here.
@@ -211,14 +215,25 @@ def add_to_store(store: Path, bars: Bars) -> tuple[Path, Bars]:
         The file, and the bars that it holds now.
 
     Raises:
-        DataError: the bars are damaged, or contradict those of the store.
+        DataError: the bars are damaged, contradict those of the store, or lack a column of bars that the store has.
         ConfigError: the store cannot be written.
     """
     held = find_files(store, bars.symbol, bars.interval, bars.exchange) if store.is_dir() else []
     path = held[0] if held else store / f"{bars.exchange}_{bars.symbol}_{bars.interval}.parquet"
-    joined = join_bars([bars, *(read_unchecked(item)[0] for item in held)])
+    stored = [read_unchecked(item)[0] for item in held]
+    joined = join_bars([bars, *stored])
+    if lost := [name for part in stored[:1] for name in part.frame.columns if name not in joined.frame]:
+        raise DataError(
+            f"{path} has the column(s) {', '.join(lost)}, which would be lost, as the imported bars lack them",
+            "Import into another folder with --store DIR",
+        )
     if problems := find_problems(joined.frame, joined.bar):
         first = problems[0]
         raise DataError(f"The bar of {first.when} {first.what}", first.remedy)
-    write_table(path, joined.frame)
+    if held and split_columns(pq.read_schema(path).names)[1]:
+        table = attach_columns(pa.Table.from_pandas(joined.frame, preserve_index=False), pq.read_table(path))
+        with writing(path) as temporary:
+            pq.write_table(table.replace_schema_metadata(), temporary, compression="zstd")
+    else:
+        write_table(path, joined.frame)
     return path, joined

@@ -243,6 +243,31 @@ def test_imported_bars_that_contradict_the_store_change_nothing(tmp_path: Path, 
     assert "Two files have different bars of BTCUSDT at 2024-03-01 04:10:00" in " ".join(error.split())
 
 
+def test_an_import_says_where_further_columns_end(tmp_path: Path, command: Command) -> None:
+    frame = random_bars(100).frame
+    (tmp_path / "data").mkdir()
+    frame.iloc[:60][[*REQUIRED]].assign(note="mine").to_parquet(tmp_path / "data" / "binance_BTCUSDT_5m.parquet")
+    frame.iloc[50:].to_csv(tmp_path / "b.csv", index=False)
+    code, _, error = command(
+        "data", "import", "b.csv", "--exchange", "binance", "--symbol", "BTCUSDT", "--interval", "5m"
+    )
+    assert code == 0, error
+    assert "note ends at 2024-03-01T04:55:00+00:00; 40 later bars have no value" in error
+    held = pd.read_parquet(tmp_path / "data" / "binance_BTCUSDT_5m.parquet")
+    assert list(held["note"].dropna()) == ["mine"] * 60
+
+
+def test_check_examines_no_row_after_the_end_asked_for(tmp_path: Path, command: Command) -> None:
+    frame = random_bars(288 * 20).frame.assign(funding=np.sin(np.arange(288 * 20)))
+    frame.loc[288 * 19 :, "funding"] = np.nan
+    frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    args = ("data", "check", "binance_BTCUSDT_5m.parquet", "--features", "funding")
+    code, output, _ = command(*args)
+    assert code == 2
+    assert "funding ends there" in output
+    assert command(*args, "--until", "2024-03-20")[0] == 0
+
+
 FETCHES = [line.strip() for line in DOCS.read_text().splitlines() if line.startswith("    preset-search data fetch")]
 
 
