@@ -47,8 +47,13 @@ from core.errors import ConfigError, DataError
 from core.files import try_lock, writing
 
 
-def fetch_missing(config: DataConfig) -> None:
+def fetch_missing(config: DataConfig, now: int | None = None, *, up_to_now: bool = False) -> None:
     """Fetch what the store lacks of the days that a config asks for, unless the config is offline.
+
+    Args:
+        config: the days, and the store.
+        now: present time, in microseconds since 1970; None for that of this machine.
+        up_to_now: whether the days end now, and not where the store does, unless the config says when they end.
 
     Raises:
         ConfigError: the config does not say how much to fetch, or the exchange or the store cannot be used.
@@ -56,9 +61,17 @@ def fetch_missing(config: DataConfig) -> None:
     """
     if config.offline or not config.symbols:
         return
-    ranges = missing_ranges(config, datetime_microseconds(datetime.now(UTC)))
-    if ranges:
+    now = datetime_microseconds(datetime.now(UTC)) if now is None else now
+    ranges = missing_ranges(config, now, up_to_now=up_to_now)
+    if not ranges:
+        return
+    try:
         fetch_ranges(config.store, config.interval, ranges)
+    except (ConfigError, DataError) as error:
+        if not up_to_now or "--offline" in error.remedy:
+            raise
+        remedy = f"{error.remedy}; or use what the store has with --offline"
+        raise type(error)(error.what, remedy) from None
 
 
 def fetch_ranges(store: Path, interval: str, ranges: Sequence[FetchRange]) -> list[Path]:

@@ -107,16 +107,18 @@ def find_files(store: Path, symbol: str, interval: str, exchange: str | None) ->
     )
 
 
-def missing_ranges(config: DataConfig, now: int) -> list[FetchRange]:
+def missing_ranges(config: DataConfig, now: int, *, up_to_now: bool = False) -> list[FetchRange]:
     """List the bars that a store lacks of the days that a config asks for.
 
     The days end at `until`, or, where every symbol has a file, at the newest instant common to all: a store that holds
-    enough is not topped up just because time has passed. A hole counts as missing unless the exchange was asked for it
-    before, or the file was not made by fetching.
+    enough is not topped up just because time has passed, unless it shall reach up to now. A hole counts as missing
+    unless the exchange was asked for it before, or the file was not made by fetching.
 
     Args:
         config: symbols, interval, days and store.
         now: present time, in microseconds since 1970.
+        up_to_now: whether, without `until`, the days end at the last bar that has closed; without `days`, each file is
+            then continued from its end.
 
     Raises:
         ConfigError: a symbol has no file, and no days say how much of it to fetch.
@@ -124,6 +126,8 @@ def missing_ranges(config: DataConfig, now: int) -> list[FetchRange]:
     """
     held = {symbol: _read_held(config, symbol) for symbol in config.symbols}
     known = [item for item in held.values() if item is not None]
+    bar = interval_microseconds(config.interval)
+    closed = now // bar * bar
     if config.days is None:
         missing = [symbol for symbol, item in held.items() if item is None]
         if missing:
@@ -131,9 +135,17 @@ def missing_ranges(config: DataConfig, now: int) -> list[FetchRange]:
                 f"The store {config.store} has no {config.interval} bars of {', '.join(missing)}",
                 "Say how many days to fetch with --days N, or name files with --data FILE…",
             )
-        return []
+        if not up_to_now or config.until is not None:
+            return []
+        return [
+            FetchRange(item.exchange, symbol, item.end, closed)
+            for symbol, item in held.items()
+            if item is not None and item.end < closed
+        ]
     if config.until is not None:
         end = datetime_microseconds(config.until)
+    elif up_to_now:
+        end = closed
     else:
         end = min(item.end for item in known) if len(known) == len(held) else now
     start = end - round(config.days * DAY)
