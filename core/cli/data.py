@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check and fetch market data.")
 
 FETCH_EPILOG = (
-    "Example:\n\npreset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance"
+    "Examples:\n\n"
+    "preset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance\n\n"
+    "preset-search data fetch --symbols BTCUSDT --interval 5m --days 60 --exchange binanceusdm"
 )
 IMPORT_EPILOG = (
     "Examples:\n\n"
@@ -58,6 +60,7 @@ def check(
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
     from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
+    from core.data.file_format import datetime_microseconds
     from core.data.sources.reader import bar_files, check_market, read_file, read_market
     from core.data.splits import main_borders
 
@@ -65,8 +68,9 @@ def check(
     config = data_config(settings, config_file)
     paths = bar_files(config)
     contents = [read_file(path, config) for path in paths]
+    end = None if config.until is None else datetime_microseconds(config.until)
     sparse = tuple(config.holds)
-    reports = [summary.check_file(path, bars, sparse) for path, (bars, _) in zip(paths, contents, strict=True)]
+    reports = [summary.check_file(path, bars, sparse, end) for path, (bars, _) in zip(paths, contents, strict=True)]
     if reports:
         console.out.print(_files_table(reports))
     for report in reports:
@@ -94,7 +98,14 @@ def fetch(
     days: Annotated[float, typer.Option("--days", help="Number of days before --until.", min=0.001, max=36_500)],
     interval: Annotated[str, typer.Option("--interval", help="Bar length: 1m, 5m, 1h, …")] = "5m",
     until: UntilOption = None,
-    exchange: Annotated[str, typer.Option("--exchange", help="Name of the exchange in ccxt.")] = DEFAULT_EXCHANGE,
+    exchange: Annotated[
+        str,
+        typer.Option(
+            "--exchange",
+            help="Name of the exchange in ccxt; one that lists only derivatives, such as binanceusdm, gives perpetual "
+            "swaps, all others spot markets.",
+        ),
+    ] = DEFAULT_EXCHANGE,
     store: Annotated[Path, typer.Option("--store", help="Folder of bar files.")] = Path("data"),
 ) -> None:
     """Fetch bars from an exchange into the store: only what is missing; run again after an interruption to continue."""
@@ -130,6 +141,7 @@ def import_files(
     """Import the bars of one symbol from CSV, JSON, Feather or Parquet files of other programs into the store."""
     from core.data.file_format import iso
     from core.data.sources.archive import import_bars
+    from core.data.sources.further_columns import describe_ends
     from core.data.sources.store import add_to_store
 
     config = parse(
@@ -152,6 +164,8 @@ def import_files(
     path, joined = add_to_store(config.store, bars)
     first, end = (iso(int(instant)) for instant in (joined.opened[0], joined.opened[-1] + joined.bar))
     console.out.print(f"wrote {escape(str(path))}: {len(joined.frame):,} bars from {first} to {end}")
+    for sentence in describe_ends(path):
+        console.err.print(escape(sentence))
     console.out.print("The last bar may not have closed when it was recorded; it is not used until later bars follow.")
     console.out.print(f"next: preset-search data check {escape(shlex.quote(str(path)))}")
 

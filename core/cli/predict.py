@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 
 _HOW_BARS_ARE_READ = ("interval", "window", "horizon", "labels", "features", "fill_untraded", "sessions")
 """Settings that bars to predict must share with those of the training."""
-NO_NEWEST_CALL = 3
-"""Exit code where the newest bar of a symbol has no call."""
+NO_CURRENT_CALL = 3
+"""Exit code where the newest bar of a symbol has no call, or is too old for a call of now."""
+DEFAULT_MAX_AGE = 3
+"""Number of bars that may have closed since the newest one where bars are fetched up to now."""
 _TIME = "%Y-%m-%d %H:%M:%S"
+_UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+"""Units of an age, in seconds; the largest one is used of which it has at least two."""
 PREDICT_EPILOG = (
     "Examples:\n\n"
     "preset-train predict checkpoints/btc/checkpoint.pt --data data/binance_BTCUSDT_5m.parquet\n\n"
-    "preset-train predict checkpoints/btc/checkpoint.pt --symbols BTCUSDT --days 3 --output calls.csv"
+    "preset-train predict checkpoints/btc/checkpoint.pt --symbols BTCUSDT --days 3 --output calls.csv\n\n"
+    "preset-train predict checkpoints/btc/checkpoint.pt --symbols BTCUSDT --days 3 --offline --max-age 12"
 )
 
 
@@ -47,10 +52,20 @@ def predict(
     ),
     device: DeviceOption = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    max_age: Annotated[
+        int | None,
+        typer.Option(
+            "--max-age",
+            min=0,
+            help="Exit with 3 if more bars than this have closed since the newest one. Default: "
+            f"{DEFAULT_MAX_AGE} with --symbols, any number with --offline, --until or bars from elsewhere.",
+        ),
+    ] = None,
 ) -> None:
     """Write calibrated probabilities of SELL, HOLD and BUY for every bar, from bars like those of the training.
 
-    The exit code is 3 if the newest bar of a symbol has no call, because bars are missing shortly before it.
+    Bars of --symbols are fetched up to now, unless --offline or --until is given. The exit code is 3 if the newest bar
+    of a symbol is older than --max-age, or has no call, because bars are missing shortly before it.
     """
     from core.data.sources.fetch import fetch_missing
     from core.data.sources.reader import read_market
@@ -66,7 +81,7 @@ def predict(
     check_writable(output.parent)
     trained = TrainedModel.load(checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint)
     config = _prediction_config(trained, source, config_file)
-    fetch_missing(config)
+    fetch_missing(config, _now(), up_to_now=True)
     market = read_market(config, labelled=False)
     if market.is_synthetic:
         console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
@@ -80,11 +95,69 @@ def predict(
     _show_newest_calls(table, newest_bars)
     _show_notes(table, trained)
     console.out.print(f"wrote {escape(str(output))}")
+    now = _now()
+    limit = _age_limit(config, max_age)
+    old = [bar for bar in newest_bars if limit is not None and _bars_since(bar, market.span.bar, now) > limit]
+    if not market.is_synthetic:
+        for bar in newest_bars:
+            console.out.print(escape(_describe_newest_bar(bar, now)))
+    for bar in old:
+        age = f"{_bars_since(bar, market.span.bar, now):,} bars have closed since the newest one of {bar.symbol}"
+        console.out.print(
+            f"[bold red]Old bars:[/] {escape(age)}, more than {limit}: its newest call is not one of now."
+        )
     missing = [bar for bar in newest_bars if bar.unpredicted > 0]
     for bar in missing:
         console.out.print(f"[bold red]No call:[/] {escape(_explain_missing_call(bar))}")
-    if missing:
-        raise typer.Exit(NO_NEWEST_CALL)
+    if missing or old:
+        raise typer.Exit(NO_CURRENT_CALL)
+
+
+def _now() -> int:
+    """Return the present time in microseconds since 1970."""
+    from core.data.file_format import datetime_microseconds
+
+    return datetime_microseconds(datetime.now(UTC))
+
+
+def _age_limit(config: DataConfig, max_age: int | None) -> int | None:
+    """Return how many bars may have closed since the newest one; None for any number.
+
+    Args:
+        config: settings of the bars that are predicted.
+        max_age: value of --max-age; None if it is not given.
+    """
+    if max_age is not None:
+        return max_age
+    is_fetched_up_to_now = bool(config.symbols) and not config.offline and config.until is None
+    return DEFAULT_MAX_AGE if is_fetched_up_to_now else None
+
+
+def _bars_since(bar: NewestBar, length: int, now: int) -> int:
+    """Return how many bars have closed since the newest one.
+
+    Args:
+        bar: the newest bar of a symbol.
+        length: length of a bar in microseconds.
+        now: present time, in microseconds since 1970.
+    """
+    return max((now - bar.opened) // length - 1, 0)
+
+
+def _describe_newest_bar(bar: NewestBar, now: int) -> str:
+    """Return a line on when the newest bar of a symbol opened, and how long ago that was.
+
+    Args:
+        bar: the newest bar of a symbol.
+        now: present time, in microseconds since 1970.
+    """
+    opened = f"newest bar of {bar.symbol} opened {datetime.fromtimestamp(bar.opened / 1e6, UTC):{_TIME}}"
+    seconds = (now - bar.opened) // 1_000_000
+    if seconds < 0:
+        return f"{opened}, which is later than the clock of this machine says that it is"
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= 2 * size or size == 1)
+    count = seconds // size
+    return f"{opened}, {count:,} {unit if count == 1 else unit + 's'} ago"
 
 
 def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Path | None) -> DataConfig:

@@ -125,18 +125,19 @@ def join_files(files: Sequence[tuple[Bars, bool]]) -> list[Bars]:
     return joined
 
 
-def check_rows(path: Path, bars: Bars, sparse: Sequence[str] = ()) -> None:
+def check_rows(path: Path, bars: Bars, sparse: Sequence[str] = (), until: int | None = None) -> None:
     """Refuse damaged rows.
 
     Args:
         path: file that the bars were read from, for the message.
         bars: the bars of one file.
         sparse: names or globs of additional columns that need not have a value in every row.
+        until: end of the rows that must be sound, in microseconds since 1970; None for all.
 
     Raises:
         DataError: a row is damaged; the message names the file, the row and the remedy.
     """
-    problems = find_problems(bars.frame, bars.bar, match_columns(bars.named, sparse))
+    problems = find_problems(bars.frame, bars.bar, match_columns(bars.named, sparse), until)
     if problems:
         first = problems[0]
         raise DataError(f"{path}: row {first.row} ({first.when}) {first.what}", first.remedy)

@@ -14,7 +14,7 @@ from core.data.file_format import PRICES, UNTRADED, interval_microseconds, iso
 from core.errors import ConfigError, DataError
 
 
-def hold_columns(bars: Bars, holds: Mapping[str, str]) -> Bars:
+def hold_columns(bars: Bars, holds: Mapping[str, str], until: int | None = None) -> Bars:
     """Carry the last value of slow columns forward, such as a funding rate that is known every eight hours.
 
     Bars before the first value of a column are left out: nothing was known of it then.
@@ -22,6 +22,7 @@ def hold_columns(bars: Bars, holds: Mapping[str, str]) -> Bars:
     Args:
         bars: bars with the columns, which are NaN where they have no value.
         holds: how long a value stays valid, as an interval such as 9h, by name or glob of the columns.
+        until: end of the rows that need a value, in microseconds since 1970; None for all.
 
     Raises:
         DataError: a column has no value, or none for longer than it may be held.
@@ -36,7 +37,8 @@ def hold_columns(bars: Bars, holds: Mapping[str, str]) -> Bars:
             if start == len(values):
                 raise DataError(f"{bars.symbol} has no value of {name}", "Fill the column, or do not name it")
             age = opened - opened[np.maximum(newest, 0)]
-            outdated = np.flatnonzero((age > interval_microseconds(hold)) & (newest >= 0))
+            is_outdated = (newest >= 0) & (age > interval_microseconds(hold))
+            outdated = np.flatnonzero(is_outdated if until is None else is_outdated & (opened < until))
             if len(outdated):
                 row = int(outdated[0])
                 since = pd.Timedelta(int(age[row]), unit="us")

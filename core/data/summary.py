@@ -105,13 +105,14 @@ class FileReport:
     problems: tuple[str, ...]
 
 
-def check_file(path: Path, bars: Bars, sparse: Sequence[str] = ()) -> FileReport:
+def check_file(path: Path, bars: Bars, sparse: Sequence[str] = (), until: int | None = None) -> FileReport:
     """Examine the content of a file; damage in its rows is counted, not raised.
 
     Args:
         path: bar or order-book file.
         bars: what it holds, as `core.data.bars.read_unchecked` reads it.
         sparse: names or globs of additional columns that need not have a value in every row.
+        until: end of the rows whose damage counts, in microseconds since 1970; None for all.
     """
     frame = bars.frame
     opened = bars.opened
@@ -149,7 +150,7 @@ def check_file(path: Path, bars: Bars, sparse: Sequence[str] = ()) -> FileReport
             f"row {problem.row} ({problem.when}) {problem.what}"
             + (f", and {problem.count - 1} more" if problem.count > 1 else "")
             + f". {problem.remedy}."
-            for problem in find_problems(frame, bars.bar, match_columns(bars.named, sparse))
+            for problem in find_problems(frame, bars.bar, match_columns(bars.named, sparse), until)
         ),
     )
 

@@ -45,14 +45,20 @@ class Problem:
     count: int
 
 
-def find_problems(frame: pd.DataFrame, bar: int, sparse: Collection[str] = ()) -> list[Problem]:
+def find_problems(
+    frame: pd.DataFrame, bar: int, sparse: Collection[str] = (), until: int | None = None
+) -> list[Problem]:
     """Find every kind of damage that would make a feature or a label wrong.
 
     Args:
         frame: table with a column `timestamp` (UTC, none missing) in front of float64 columns.
         bar: length of a bar in microseconds.
         sparse: columns that need not have a value in every row.
+        until: rows after the last one that opens before this instant, in microseconds since 1970, are not examined;
+            None to examine all.
     """
+    if until is not None and len(before := np.flatnonzero(column_microseconds(frame["timestamp"]) < until)):
+        frame = frame.iloc[: before[-1] + 1]
     problems = []
     for damaged, what, remedy in _checks(frame, bar, sparse):
         rows = np.flatnonzero(damaged)
@@ -97,6 +103,9 @@ def grid_offset(opened: np.ndarray, bar: int) -> int:
 def _remedy_of_missing(name: str, finite: np.ndarray, opened: np.ndarray) -> str:
     """Return what to do about a column that is missing in some rows, which depends on how many they are."""
     share = 1 - finite.mean() if len(finite) else 0.0
+    count = int(finite.sum())
+    if name not in (*PRICES, "volume", *TAKER_FLOW) and 0 < count < len(finite) and finite[:count].all():
+        return f"{name} ends there: fill it up to date in the file, or use only the bars before with --until"
     if share <= _MAX_REMOVED:
         return _REMOVE
     if name in (*PRICES, "volume"):

@@ -1,4 +1,4 @@
-"""An exchange on 127.0.0.1 that implements the part of Binance's spot API that ccxt uses, and fails on demand.
+"""An exchange on 127.0.0.1 that implements the part of Binance's APIs that ccxt uses, and fails on demand.
 
 All instants are in milliseconds since 1970, as in that API.
 """
@@ -35,6 +35,19 @@ def _market(base: str, quote: str) -> dict[str, Any]:
         "symbol": base + quote, "status": "TRADING", "baseAsset": base, "quoteAsset": quote,
         "baseAssetPrecision": 8, "quotePrecision": 8, "quoteAssetPrecision": 8, "orderTypes": ["LIMIT"],
         "isSpotTradingAllowed": True, "permissions": ["SPOT"], "permissionSets": [["SPOT"]], "filters": [],
+    }  # fmt: skip
+
+
+def swap(base: str, quote: str, settle: str, size: float | None = None, contract: str = "PERPETUAL") -> dict[str, Any]:
+    """Return a contract as Binance lists it; its size is None where one contract is one unit of the base."""
+    perpetual = contract == "PERPETUAL"
+    return {
+        "symbol": base + quote + ("" if size is None else "_PERP" if perpetual else "_240329"),
+        "pair": base + quote, "contractType": contract,
+        "deliveryDate": 4_133_404_800_000 if perpetual else 1_711_699_200_000,
+        "status": "TRADING", "baseAsset": base, "quoteAsset": quote, "marginAsset": settle,
+        "pricePrecision": 2, "quantityPrecision": 3, "baseAssetPrecision": 8, "quotePrecision": 8, "filters": [],
+        **({} if size is None else {"contractSize": size}),
     }  # fmt: skip
 
 
@@ -101,6 +114,8 @@ class ExchangeServer:
         now: time at the exchange.
         page_size: maximum number of klines in an answer.
         symbols: base and quote of each spot market.
+        swaps: contracts, as `swap` returns them, that are listed instead of the spot markets.
+        market: the symbol by which the exchange knows the market of its klines.
         faults: fault of the n-th request, counted from 1, to an endpoint.
         always: fault of every other request to an endpoint.
         seen: endpoint and query of each request.
@@ -114,6 +129,8 @@ class ExchangeServer:
         self.now = 0
         self.page_size = 10
         self.symbols = [("BTC", "USDT"), ("ETH", "USDT"), ("ETH", "BTC")]
+        self.swaps: list[dict[str, Any]] = []
+        self.market = "BTCUSDT"
         self.faults: dict[tuple[str, int], Fault] = {}
         self.always: dict[str, Fault] = {}
         self.seen: list[tuple[str, dict[str, str]]] = []
@@ -125,9 +142,10 @@ class ExchangeServer:
         if name == "time":
             return {"serverTime": self.now}
         if name == "exchangeInfo":
-            return {"timezone": "UTC", "serverTime": self.now, "symbols": [_market(*pair) for pair in self.symbols]}
+            listed = self.swaps or [_market(*pair) for pair in self.symbols]
+            return {"timezone": "UTC", "serverTime": self.now, "symbols": listed}
         assert name == "klines", name
-        assert query["symbol"] == "BTCUSDT"
+        assert query["symbol"] == self.market
         assert query["interval"] == "5m"
         start, end = int(query["startTime"]), int(query["endTime"])
         klines = [self.klines[opened] for opened in sorted(self.klines) if start <= opened <= min(end, self.now)]

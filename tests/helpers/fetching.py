@@ -67,8 +67,13 @@ def covered(path: Path) -> list[list[int]]:
     return [[(start - START) // STEP, (end - START) // STEP] for start, end in spans]
 
 
+API = {"binanceusdm": ("fapiPublic", "/fapi/v1"), "binancecoinm": ("dapiPublic", "/dapi/v1")}
+"""ccxt's name and the path of the API of the exchanges of Binance that are no spot market."""
+
+
 def connect(exchange: ExchangeServer, slept: list[float], name: str = "binance") -> ExchangeClient:
     client = ExchangeClient(name, sleep=slept.append, rng=np.random.default_rng(0))
-    client.api.urls["api"]["public"] = f"{exchange.url}/api/v3"
+    api, path = API.get(name, ("public", "/api/v3"))
+    client.api.urls["api"][api] = f"{exchange.url}{path}"
     client.api.enableRateLimit = False  # these tests do not need ccxt's own pauses
     return client

@@ -29,6 +29,7 @@ TESTED_ELSEWHERE = {
 }
 """Modules without a test file of their own, with the file that holds their tests and why."""
 SUBJECTS = {
+    "tests/core/data/sources/test_perpetuals.py": "core/data/sources/exchange.py",
     "tests/core/training/test_best_epoch.py": "core/training/trainer.py",
     "tests/core/training/test_resume.py": "core/training/trainer.py",
     "tests/core/training/test_skill.py": "core/training/trainer.py",

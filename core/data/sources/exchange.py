@@ -9,12 +9,13 @@ import difflib
 import re
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.request import getproxies
 
 import numpy as np
 
-from core.data.file_format import REQUIRED, TAKER_FLOW, interval_microseconds
+from core.data.file_format import DAY, REQUIRED, TAKER_FLOW, interval_microseconds
 from core.data.sources.store import TimeRange
 from core.errors import ConfigError, DataError
 
@@ -23,18 +24,46 @@ Row = tuple[float, ...]
 Answer = TypeVar("Answer")
 
 _MILLISECOND = 1000  # in microseconds
-# ccxt's unified bars drop the taker flow, Binance's own klines have it. `_KLINE` and `_UNIFIED` are the positions of
-# the columns after the timestamp.
-_BINANCE = ("binance", "binanceus")
-_KLINE = (1, 2, 3, 4, 5, 7, 8, 9, 10)
-_KLINE_LIMIT = 1000
 _UNIFIED = (1, 2, 3, 4, 5)
+"""Positions of the columns after the timestamp in ccxt's unified bars, which drop the taker flow."""
+_SPOT, _SWAP = "spot market", "perpetual swap"
+"""What an exchange's symbols stand for: spot markets, or perpetual swaps if it lists nothing but derivatives."""
 # Bars per page where ccxt does not know the exchange's limit: asking for more than it gives would leave holes.
 _CAUTIOUS_LIMIT = 100
 
 _ATTEMPTS = 6
 _ATTEMPTS_TO_REACH = 2
 _MAX_WAIT_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class _Klines:
+    """Where and how an exchange of Binance gives its own bars, which have the taker flow.
+
+    Attributes:
+        endpoint: name of ccxt's method that sends them.
+        market_type: ccxt's name for the kind of market that is fetched.
+        positions: positions of the columns after the timestamp.
+        contracts: positions, among these, of the columns that count contracts, whose size is a sum of the quote.
+        max_days: number of days that one request may span; None if it may span any, and the first bars of it are sent.
+    """
+
+    endpoint: str
+    market_type: str
+    positions: tuple[int, ...] = (1, 2, 3, 4, 5, 7, 8, 9, 10)
+    contracts: tuple[int, ...] = ()
+    max_days: int | None = None
+
+
+# Coin-margined klines have contracts where the others have the base asset, and the base asset where those have the
+# quote: with both exchanged, and contracts multiplied by their size in dollars, the columns mean the same in all.
+_KLINES = {
+    "binance": _Klines("publicGetKlines", "spot"),
+    "binanceus": _Klines("publicGetKlines", "spot"),
+    "binanceusdm": _Klines("fapiPublicGetKlines", "linear"),
+    "binancecoinm": _Klines("dapiPublicGetKlines", "inverse", (1, 2, 3, 4, 7, 5, 8, 10, 9), (5, 8), max_days=200),
+}
+_KLINE_LIMIT = 1000
 
 
 class _UnusableAnswerError(Exception):
@@ -61,16 +90,18 @@ class ExchangeClient:
         if exchange not in ccxt.exchanges:
             raise ConfigError(f"There is no exchange {exchange}", _nearest(exchange, ccxt.exchanges))
         self.exchange = exchange
-        self.columns = REQUIRED + TAKER_FLOW if exchange in _BINANCE else REQUIRED
+        self._klines = _KLINES.get(exchange)
+        self.columns = REQUIRED + TAKER_FLOW if self._klines else REQUIRED
         # ccxt hides the environment from its HTTP library: the passwords in ~/.netrc, but also the proxy.
         settings: dict[str, Any] = {
             "enableRateLimit": True,
             "enableLastJsonResponse": True,
             "httpsProxy": getproxies().get("https"),
         }
-        if exchange in _BINANCE:
-            settings["options"] = {"fetchMarkets": {"types": ["spot"]}}
+        if self._klines:
+            settings["options"] = {"fetchMarkets": {"types": [self._klines.market_type]}}
         self.api: Any = getattr(ccxt, exchange)(settings)
+        self._market_kind = _SPOT if self.api.has["spot"] else _SWAP
         self._sleep = sleep
         self._rng = rng or np.random.default_rng()
         self._reached = False
@@ -90,16 +121,32 @@ class ExchangeClient:
             )
 
     def market(self, symbol: str) -> dict[str, Any]:
-        """Return what ccxt knows of the spot market of a symbol that is written like BTCUSDT.
+        """Return what ccxt knows of the market of a symbol that is written like BTCUSDT.
+
+        That is its spot market, or, at an exchange that lists only derivatives, its perpetual swap: the one that is
+        settled in the quote if there are several.
 
         Raises:
-            DataError: there is no such market, or the exchange does not answer.
+            DataError: there is no such market, several swaps may be meant, or the exchange does not answer.
         """
         markets = self._request(self.api.load_markets)
-        spot = {f"{market['base']}{market['quote']}": market for market in markets.values() if market["spot"]}
-        if symbol not in spot:
-            raise DataError(f"{self.exchange} has no spot market {symbol}", _nearest(symbol, spot))
-        return dict(spot[symbol])
+        kind = "spot" if self._market_kind == _SPOT else "swap"
+        named: dict[str, list[dict[str, Any]]] = {}
+        for market in markets.values():
+            if market[kind]:
+                named.setdefault(f"{market['base']}{market['quote']}", []).append(market)
+        if symbol not in named:
+            raise DataError(f"{self.exchange} has no {self._market_kind} {symbol}", _nearest(symbol, named))
+        candidates = named[symbol]
+        if kind == "swap" and len(candidates) > 1:
+            candidates = [market for market in candidates if market["settle"] == market["quote"]] or candidates
+            if len(candidates) > 1:
+                raise DataError(
+                    f"{self.exchange} has several perpetual swaps {symbol}: "
+                    + ", ".join(sorted(market["symbol"] for market in candidates)),
+                    "Choose another symbol or exchange: the file's name would not tell them apart",
+                )
+        return dict(candidates[-1])
 
     def now(self) -> int:
         """Return the time at the exchange, or of this machine where the exchange does not tell it.
@@ -117,7 +164,7 @@ class ExchangeClient:
         """Fetch the first bars of a span, as many as the exchange sends at once.
 
         Args:
-            market: spot market, as `market` returns it.
+            market: the market, as `market` returns it.
             interval: length of a bar, for example 5m.
             span: start and end, in microseconds since 1970.
             now: present time at the exchange, in microseconds since 1970.
@@ -135,13 +182,11 @@ class ExchangeClient:
 
         def fetch() -> tuple[list[Row], TimeRange]:
             first = start
-            if self.exchange in _BINANCE:
-                query = {"symbol": market["id"], "interval": interval, "limit": _KLINE_LIMIT}
-                rows = _rows(self.api.publicGetKlines({**query, "startTime": start, "endTime": end - 1}), _KLINE)
-                searched = end
+            if self._klines:
+                rows, searched = self._fetch_klines(self._klines, market, interval, start, end)
             else:
                 # Many exchanges look no further than `limit` bars: an empty page says nothing of what follows.
-                limit = self.api.feature_value(market["symbol"], "fetchOHLCV", "limit", _CAUTIOUS_LIMIT)
+                limit = self.api.feature_value(market["symbol"], "fetchOHLCV", "limit") or _CAUTIOUS_LIMIT
                 rows = _rows(self.api.fetch_ohlcv(market["symbol"], interval, start, limit), _UNIFIED)
                 searched = start + limit * bar
                 if rows and rows[0][0] > start and rows[-1][0] + 2 * bar > now // _MILLISECOND:
@@ -155,6 +200,35 @@ class ExchangeClient:
         if any(row[0] % bar for row in rows):
             raise DataError(f"{self.exchange} opens its {interval} bars off the UTC grid", "Choose a shorter interval")
         return [(row[0] * _MILLISECOND, *row[1:]) for row in rows], (first * _MILLISECOND, reached * _MILLISECOND)
+
+    def _fetch_klines(
+        self, klines: _Klines, market: dict[str, Any], interval: str, start: int, end: int
+    ) -> tuple[list[Row], int]:
+        """Fetch the first bars of a span from Binance's own endpoint.
+
+        Args:
+            klines: endpoint of the exchange, and what it sends.
+            market: the market, as `market` returns it.
+            interval: length of a bar, for example 5m.
+            start: opening of the first bar, in milliseconds since 1970.
+            end: end of the last bar, in milliseconds since 1970.
+
+        Returns:
+            The bars, and until when there are no others if there is none, in milliseconds since 1970.
+        """
+        if klines.max_days is not None:
+            page = _KLINE_LIMIT * interval_microseconds(interval) // _MILLISECOND
+            end = min(end, start + min(page, klines.max_days * DAY // _MILLISECOND))
+        query = {"symbol": market["id"], "interval": interval, "limit": _KLINE_LIMIT}
+        answer = getattr(self.api, klines.endpoint)({**query, "startTime": start, "endTime": end - 1})
+        rows = _rows(answer, klines.positions)
+        if klines.contracts:
+            size = float(market["contractSize"])
+            rows = [
+                (row[0], *(value * size if index in klines.contracts else value for index, value in enumerate(row[1:])))
+                for row in rows
+            ]
+        return rows, end
 
     def _request(self, request: Callable[[], Answer]) -> Answer:
         """Return the answer to a request, which is repeated after a wait while the exchange or the network fails.

@@ -32,6 +32,7 @@ from core.data.file_format import (
     iso,
 )
 from core.data.sources.exchange import ExchangeClient, Row
+from core.data.sources.further_columns import attach_columns, describe_ends, split_columns
 from core.data.sources.store import (
     COVERED,
     END_OF_TIME,
@@ -46,8 +47,13 @@ from core.errors import ConfigError, DataError
 from core.files import try_lock, writing
 
 
-def fetch_missing(config: DataConfig) -> None:
+def fetch_missing(config: DataConfig, now: int | None = None, *, up_to_now: bool = False) -> None:
     """Fetch what the store lacks of the days that a config asks for, unless the config is offline.
+
+    Args:
+        config: the days, and the store.
+        now: present time, in microseconds since 1970; None for that of this machine.
+        up_to_now: whether the days end now, and not where the store does, unless the config says when they end.
 
     Raises:
         ConfigError: the config does not say how much to fetch, or the exchange or the store cannot be used.
@@ -55,9 +61,17 @@ def fetch_missing(config: DataConfig) -> None:
     """
     if config.offline or not config.symbols:
         return
-    ranges = missing_ranges(config, datetime_microseconds(datetime.now(UTC)))
-    if ranges:
+    now = datetime_microseconds(datetime.now(UTC)) if now is None else now
+    ranges = missing_ranges(config, now, up_to_now=up_to_now)
+    if not ranges:
+        return
+    try:
         fetch_ranges(config.store, config.interval, ranges)
+    except (ConfigError, DataError) as error:
+        if not up_to_now or "--offline" in error.remedy:
+            raise
+        remedy = f"{error.remedy}; or use what the store has with --offline"
+        raise type(error)(error.what, remedy) from None
 
 
 def fetch_ranges(store: Path, interval: str, ranges: Sequence[FetchRange]) -> list[Path]:
@@ -88,6 +102,8 @@ def fetch_ranges(store: Path, interval: str, ranges: Sequence[FetchRange]) -> li
             paths.append(fetch_bars(store, client, item.symbol, interval, item.start, item.end, on_progress=show))
     for item, path in zip(ranges, paths, strict=True):
         console.err.print(escape(_describe_completeness(item, path, interval_microseconds(interval))))
+        for sentence in describe_ends(path):
+            console.err.print(escape(sentence))
     return paths
 
 
@@ -110,6 +126,9 @@ _PAGES_PER_WRITE = 50  # some seconds of fetching; writing millions of bars take
 class _BarFile:
     """One file of a store: its bars, those fetched since it was written, and the spans that were asked for.
 
+    Further columns of the file are kept for the bars that it has, and are missing in the others. A last bar that may
+    have been open when it was written is kept as such until it is fetched again, or later bars are.
+
     Args:
         path: the file, which need not exist.
         offered: columns that the exchange offers.
@@ -126,22 +145,28 @@ class _BarFile:
         self._offered = list(offered)
         self._columns = self._offered
         self._frame = pd.DataFrame(columns=self._columns)
+        self._open = self._frame
+        self._held: pa.Table | None = None
         self._new: list[Row] = []
+        self._changed = False
         if path.exists():
             self._read()
 
     def _read(self) -> None:
         try:
             table = pq.read_table(self.path)
-            names, metadata = table.column_names, table.schema.metadata or {}
-            unknown = [name for name in names if name not in self._offered]
-            if unknown or not set(REQUIRED) <= set(names):
-                raise ValueError(f"it has the columns {', '.join(names)}, the exchange {', '.join(self._offered)}")
-            frame = table.cast(_schema(names)).to_pandas()
+            metadata = table.schema.metadata or {}
+            names, further = split_columns(table.column_names)
+            if not set(REQUIRED) <= set(names) <= set(self._offered):
+                columns = ", ".join(table.column_names)
+                raise ValueError(f"it has the columns {columns}, the exchange {', '.join(self._offered)}")
+            bars = table.select(names).cast(_schema(names))
+            self._held = table.select(further).append_column("timestamp", bars.column("timestamp"))
+            frame = bars.to_pandas()
             frame["timestamp"] = column_microseconds(frame["timestamp"])
             if metadata.get(COMPLETE) != b"true":
-                frame = frame.iloc[:-1]  # may have been open when it was written
-            elif COVERED in metadata:
+                frame, self._open = frame.iloc[:-1], frame.iloc[-1:]
+            if COVERED in metadata:
                 self.covered = _merged(read_covered(metadata))
         except (OSError, pa.ArrowException, TypeError, ValueError) as error:
             raise DataError(
@@ -161,15 +186,16 @@ class _BarFile:
     def add(self, rows: list[Row], span: TimeRange) -> None:
         """Add the bars of a span, which are all that the exchange has of it."""
         self._new += rows
+        self._changed = True
         if span[0] < span[1]:
             self.covered = _merged([*self.covered, span])
 
     def save(self) -> None:
-        """Write the file, whole or not at all.
+        """Write the file, whole or not at all, if anything has been added since it was read or written.
 
         The time after the newest bar is not marked as fetched, because bars may be published late.
         """
-        if self.empty:
+        if self.empty or not self._changed:
             return
         new = pd.DataFrame(self._new, columns=self._offered)[self._columns]
         frame = pd.concat([part for part in (self._frame, new) if len(part)])
@@ -177,10 +203,14 @@ class _BarFile:
         self._new = []
         end = int(self._frame["timestamp"].iloc[-1]) + self.bar
         covered = [(start, min(stop, end)) for start, stop in self.covered if start < end]
-        table = self._frame.assign(timestamp=pd.to_datetime(self._frame["timestamp"], unit="us", utc=True))
-        schema = _schema(self._columns, {COMPLETE: b"true", **covered_metadata(covered)})
+        is_open = len(self._open) > 0 and self._open["timestamp"].iloc[0] >= end
+        frame = pd.concat([self._frame, self._open]) if is_open else self._frame
+        frame = frame.assign(timestamp=pd.to_datetime(frame["timestamp"], unit="us", utc=True))
+        schema = _schema(self._columns, {COMPLETE: b"false" if is_open else b"true", **covered_metadata(covered)})
+        table = pa.Table.from_pandas(frame, preserve_index=False).cast(schema)
         with writing(self.path) as temporary:
-            pq.write_table(pa.Table.from_pandas(table, preserve_index=False).cast(schema), temporary)
+            pq.write_table(table if self._held is None else attach_columns(table, self._held), temporary)
+        self._changed = False
 
 
 def fetch_bars(
@@ -198,7 +228,7 @@ def fetch_bars(
     Args:
         store: folder of bar files; it is created where it does not exist.
         client: exchange to fetch from; one client serves many symbols.
-        symbol: spot market, written like BTCUSDT.
+        symbol: market, written like BTCUSDT; see `ExchangeClient.market`.
         interval: length of a bar, for example 5m, 1h, 1d.
         since: opening of the first bar, in microseconds since 1970.
         until: end of the last bar, in microseconds since 1970; the last bar that has closed if None or later than that.

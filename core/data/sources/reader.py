@@ -12,7 +12,7 @@ from core import console
 from core.config import DEFAULT_EXCHANGE, DataConfig
 from core.data.bars import Bars, check_rows, join_files, read_unchecked
 from core.data.completion import fill_untraded, hold_columns
-from core.data.file_format import FILE_NAME, interval_microseconds
+from core.data.file_format import FILE_NAME, datetime_microseconds, interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
 from core.data.sources.archive import import_bars, parse_file_name
@@ -23,6 +23,8 @@ from core.files import expand_globs
 
 def read_bars(config: DataConfig) -> list[Bars]:
     """Read and check the bars that a config names, complete them, and cut them to the span that it asks for.
+
+    Damage after the end of that span is no matter: columns may end before the bars do.
 
     Raises:
         ConfigError: short gaps of an order book cannot be filled.
@@ -37,13 +39,18 @@ def _read_all_bars(config: DataConfig) -> list[Bars]:
         return synthetic.make_bars(config.synthetic, config.interval)
     files = [(path, *read_file(path, config)) for path in bar_files(config)]
     for path, bars, _ in files:
-        check_rows(path, bars, tuple(config.holds))
+        check_rows(path, bars, tuple(config.holds), _end(config))
     return join_files([(bars, complete) for _, bars, complete in files])
+
+
+def _end(config: DataConfig) -> int | None:
+    """Return the end of the span that a config asks for, in microseconds since 1970; None if it is the newest bar."""
+    return None if config.until is None else datetime_microseconds(config.until)
 
 
 def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig) -> list[Bars]:
     """Hold slow columns and fill short gaps as the config says, and cut the bars to the span that it asks for."""
-    held = [hold_columns(bars, config.holds) for bars in all_bars]
+    held = [hold_columns(bars, config.holds, _end(config)) for bars in all_bars]
     if config.fill_untraded:
         held = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in held]
     return cut_to_common_span(held, config.days, config.until)

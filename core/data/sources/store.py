@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.config import DEFAULT_EXCHANGE, DataConfig, canonical_interval
@@ -21,9 +22,10 @@ from core.data.file_format import (
     datetime_microseconds,
     interval_microseconds,
 )
+from core.data.sources.further_columns import attach_columns, split_columns
 from core.data.validation import find_problems
 from core.errors import ConfigError, DataError
-from core.files import write_table
+from core.files import write_table, writing
 
 COVERED = b"preset_search.covered"
 """Schema metadata of a fetched file: the spans asked for, a JSON list of [start, end) in epoch milliseconds."""
@@ -40,7 +42,7 @@ class FetchRange:
 
     Attributes:
         exchange: name of the exchange in ccxt.
-        symbol: spot market, written like BTCUSDT.
+        symbol: market, written like BTCUSDT.
         start: opening of the first bar, in microseconds since 1970.
         end: end of the last bar, in microseconds since 1970.
     """
@@ -105,16 +107,18 @@ def find_files(store: Path, symbol: str, interval: str, exchange: str | None) ->
     )
 
 
-def missing_ranges(config: DataConfig, now: int) -> list[FetchRange]:
+def missing_ranges(config: DataConfig, now: int, *, up_to_now: bool = False) -> list[FetchRange]:
     """List the bars that a store lacks of the days that a config asks for.
 
     The days end at `until`, or, where every symbol has a file, at the newest instant common to all: a store that holds
-    enough is not topped up just because time has passed. A hole counts as missing unless the exchange was asked for it
-    before, or the file was not made by fetching.
+    enough is not topped up just because time has passed, unless it shall reach up to now. A hole counts as missing
+    unless the exchange was asked for it before, or the file was not made by fetching.
 
     Args:
         config: symbols, interval, days and store.
         now: present time, in microseconds since 1970.
+        up_to_now: whether, without `until`, the days end at the last bar that has closed; without `days`, each file is
+            then continued from its end.
 
     Raises:
         ConfigError: a symbol has no file, and no days say how much of it to fetch.
@@ -122,6 +126,8 @@ def missing_ranges(config: DataConfig, now: int) -> list[FetchRange]:
     """
     held = {symbol: _read_held(config, symbol) for symbol in config.symbols}
     known = [item for item in held.values() if item is not None]
+    bar = interval_microseconds(config.interval)
+    closed = now // bar * bar
     if config.days is None:
         missing = [symbol for symbol, item in held.items() if item is None]
         if missing:
@@ -129,9 +135,17 @@ def missing_ranges(config: DataConfig, now: int) -> list[FetchRange]:
                 f"The store {config.store} has no {config.interval} bars of {', '.join(missing)}",
                 "Say how many days to fetch with --days N, or name files with --data FILE…",
             )
-        return []
+        if not up_to_now or config.until is not None:
+            return []
+        return [
+            FetchRange(item.exchange, symbol, item.end, closed)
+            for symbol, item in held.items()
+            if item is not None and item.end < closed
+        ]
     if config.until is not None:
         end = datetime_microseconds(config.until)
+    elif up_to_now:
+        end = closed
     else:
         end = min(item.end for item in known) if len(known) == len(held) else now
     start = end - round(config.days * DAY)
@@ -203,6 +217,8 @@ def covered_metadata(spans: Iterable[TimeRange]) -> dict[bytes, bytes]:
 def add_to_store(store: Path, bars: Bars) -> tuple[Path, Bars]:
     """Join bars with those that the store has of their exchange, symbol and interval, and write them.
 
+    Further columns of the stored file keep their values and are missing in the bars that it did not have.
+
     Args:
         store: folder of bar files; it is created where it does not exist.
         bars: the bars, whose rows are checked here.
@@ -211,14 +227,25 @@ def add_to_store(store: Path, bars: Bars) -> tuple[Path, Bars]:
         The file, and the bars that it holds now.
 
     Raises:
-        DataError: the bars are damaged, or contradict those of the store.
+        DataError: the bars are damaged, contradict those of the store, or lack a column of bars that the store has.
         ConfigError: the store cannot be written.
     """
     held = find_files(store, bars.symbol, bars.interval, bars.exchange) if store.is_dir() else []
     path = held[0] if held else store / f"{bars.exchange}_{bars.symbol}_{bars.interval}.parquet"
-    joined = join_bars([bars, *(read_unchecked(item)[0] for item in held)])
+    stored = [read_unchecked(item)[0] for item in held]
+    joined = join_bars([bars, *stored])
+    if lost := [name for part in stored[:1] for name in part.frame.columns if name not in joined.frame]:
+        raise DataError(
+            f"{path} has the column(s) {', '.join(lost)}, which would be lost, as the imported bars lack them",
+            "Import into another folder with --store DIR",
+        )
     if problems := find_problems(joined.frame, joined.bar):
         first = problems[0]
         raise DataError(f"The bar of {first.when} {first.what}", first.remedy)
-    write_table(path, joined.frame)
+    if held and split_columns(pq.read_schema(path).names)[1]:
+        table = attach_columns(pa.Table.from_pandas(joined.frame, preserve_index=False), pq.read_table(path))
+        with writing(path) as temporary:
+            pq.write_table(table.replace_schema_metadata(), temporary, compression="zstd")
+    else:
+        write_table(path, joined.frame)
     return path, joined

@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from core.data.features import Feature, registry
 from core.data.file_format import PRICES, REQUIRED, interval_microseconds
 from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
+from core.data.sources.store import FetchRange
 from search.cli.app import main
 from tests.helpers.exchange_server import STEP, ExchangeServer, exchange_server, kline
 from tests.helpers.market import random_bars
@@ -304,3 +305,52 @@ def test_imported_bars_that_contradict_the_store_change_nothing(tmp_path: Path, 
     code, _, error = command("data", "import", "b.csv", *words)
     assert (code, path.read_bytes()) == (2, before)
     assert "Two files have different bars of BTCUSDT at 2024-03-01 04:10:00" in " ".join(error.split())
+
+
+def test_an_import_says_where_further_columns_end(tmp_path: Path, command: Command) -> None:
+    frame = random_bars(100).frame
+    (tmp_path / "data").mkdir()
+    frame.iloc[:60][[*REQUIRED]].assign(note="mine").to_parquet(tmp_path / "data" / "binance_BTCUSDT_5m.parquet")
+    frame.iloc[50:].to_csv(tmp_path / "b.csv", index=False)
+    code, _, error = command(
+        "data", "import", "b.csv", "--exchange", "binance", "--symbol", "BTCUSDT", "--interval", "5m"
+    )
+    assert code == 0, error
+    assert "note ends at 2024-03-01T04:55:00+00:00; 40 later bars have no value" in error
+    held = pd.read_parquet(tmp_path / "data" / "binance_BTCUSDT_5m.parquet")
+    assert list(held["note"].dropna()) == ["mine"] * 60
+
+
+def test_check_examines_no_row_after_the_end_asked_for(tmp_path: Path, command: Command) -> None:
+    frame = random_bars(288 * 20).frame.assign(funding=np.sin(np.arange(288 * 20)))
+    frame.loc[288 * 19 :, "funding"] = np.nan
+    frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    args = ("data", "check", "binance_BTCUSDT_5m.parquet", "--features", "funding")
+    code, output, _ = command(*args)
+    assert code == 2
+    assert "funding ends there" in output
+    assert command(*args, "--until", "2024-03-20")[0] == 0
+
+
+FETCHES = [line.strip() for line in DOCS.read_text().splitlines() if line.startswith("    preset-search data fetch")]
+
+
+@pytest.mark.parametrize("line", FETCHES)
+def test_every_fetch_in_the_docs_names_an_exchange_with_bars_of_that_length(
+    line: str, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[FetchRange] = []
+
+    def check(store: Path, interval: str, ranges: Sequence[FetchRange]) -> list[Path]:
+        ExchangeClient(ranges[0].exchange).check_interval(interval)
+        asked.extend(ranges)
+        return []
+
+    monkeypatch.setattr(fetch, "fetch_ranges", check)
+    code, _, error = command(*shlex.split(line)[1:])
+    assert code == 0, error
+    assert asked
+
+
+def test_there_are_fetches_of_spot_and_of_swaps_in_the_docs() -> None:
+    assert {line.rpartition(" ")[-1] for line in FETCHES} >= {"binance", "binanceusdm", "binancecoinm"}

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from core.cli import predict
+from core.data.sources import fetch
+from core.data.sources.exchange import ExchangeClient
+from core.inference import NewestBar
+from tests.helpers.exchange_server import STEP, ExchangeServer, exchange_server, kline
+from tests.helpers.fetching import connect
 from tests.helpers.market import random_bars
 from tests.helpers.training_commands import Run
 
@@ -99,3 +106,102 @@ def test_a_symbol_with_too_few_bars_for_a_call_is_named(run: Run) -> None:
     assert run(f"predict out --data {files}") == 3
     assert "none" in next(line for line in run.out.splitlines() if line.startswith("│ BBB"))
     assert "bars of BBB cannot be predicted" in run.out
+
+
+FILE = "binance_BTCUSDT_5m.parquet"
+BARS = 4100
+
+
+class Clock:
+    """What time it is here and at an exchange, which has every bar up to the last one that it recorded."""
+
+    def __init__(self, exchange: ExchangeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.exchange = exchange
+        self.start = int(pd.Timestamp("2024-03-01", tz="UTC").timestamp() * 1000)
+        monkeypatch.setattr(predict, "_now", lambda: exchange.now * 1000)
+        monkeypatch.setattr(fetch, "ExchangeClient", lambda name: connect(exchange, [], name))
+
+    def set(self, bar: float, recorded: int) -> None:
+        """Let a number of bars have passed, of which the exchange has recorded so many."""
+        opened = [self.start + index * STEP for index in range(BARS - 1, recorded)]
+        self.exchange.now = self.start + round(bar * STEP)
+        self.exchange.klines = {instant: kline(instant) for instant in opened}
+        self.exchange.page_size = 1000
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    with exchange_server() as exchange:
+        yield Clock(exchange, monkeypatch)
+
+
+def test_bars_are_fetched_up_to_now_and_old_ones_end_with_exit_code_3(
+    run: Run, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = random_bars(BARS).frame
+    frame.to_parquet(FILE)
+    line = f"--preset quick_experiment --data {FILE} --window 8 --horizon 2 --epochs 1 --output-dir out"
+    assert run(line) == 0
+    store = "predict out --symbols BTCUSDT --store . --overwrite"
+
+    clock.set(BARS + 50.4, BARS + 50)
+    assert run(f"{store} --offline --days 3") == 0  # nothing is fetched, nothing is promised
+    assert "newest bar of BTCUSDT opened 2024-03-15 05:30:00, 4 hours ago" in run.out
+    assert run(f"{store} --offline --days 3 --max-age 50") == 3
+    assert "Old bars: 51 bars have closed since the newest one of BTCUSDT, more than 50" in run.out
+    assert run(f"{store} --offline --days 3 --max-age 51") == 0
+    assert run(f"predict out --data {FILE} --overwrite") == 0
+    assert "newest bar of BTCUSDT opened 2024-03-15 05:30:00, 4 hours ago" in run.out
+    assert run(f"predict out --data {FILE} --overwrite --max-age 3") == 3
+    assert run(f"{store} --days 3 --until 2024-03-15") == 0
+    assert "Old bars" not in run.out
+    assert clock.exchange.seen == []
+
+    assert run(f"{store} --days 3") == 0, run.out
+    newest = pd.Timestamp("2024-03-01", tz="UTC") + (BARS + 49) * pd.Timedelta("5min")
+    assert pd.read_parquet("predictions.parquet")["timestamp"].iloc[-1] == newest
+    assert f"newest bar of BTCUSDT opened {newest:%Y-%m-%d %H:%M:%S}, 7 minutes ago" in run.out
+    assert "Old bars" not in run.out
+
+    clock.set(BARS + 53.9, BARS + 50)
+    assert run(f"{store} --days 3") == 0
+    clock.set(BARS + 54, BARS + 50)
+    assert run(f"{store} --days 3") == 3
+    assert "Old bars: 4 bars have closed since the newest one of BTCUSDT, more than 3: its newest call is" in run.out
+    assert len(pd.read_parquet("predictions.parquet")) > 0
+    clock.set(BARS + 54, BARS + 54)
+    assert run(store) == 0  # without days, the file is continued from its end
+    assert len(pd.read_parquet(FILE)) == BARS + 54
+
+    def connect_to_nothing(name: str) -> ExchangeClient:
+        client = ExchangeClient(name, sleep=lambda _: None)
+        client.api.urls["api"]["public"] = "http://127.0.0.1:9/api/v3"
+        return client
+
+    monkeypatch.setattr(fetch, "ExchangeClient", connect_to_nothing)
+    clock.set(BARS + 60, BARS + 60)
+    assert run(f"{store} --days 3") == 2
+    (error,) = (line for line in run.err.splitlines() if "error:" in line)
+    assert "binance cannot be reached" in error
+    assert "--offline" in error
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 seconds ago"),
+        (1, "1 second ago"),
+        (119, "119 seconds ago"),
+        (120, "2 minutes ago"),
+        (7199, "119 minutes ago"),
+        (7200, "2 hours ago"),
+        (172_799, "47 hours ago"),
+        (86_400 * 3650, "3,650 days ago"),
+        (-1, "which is later than the clock of this machine says that it is"),
+    ],
+)
+def test_the_age_of_the_newest_bar_is_said(seconds: int, text: str) -> None:
+    opened = 1_700_000_000_000_000
+    bar = NewestBar(symbol="X", opened=opened, unpredicted=0, since_gap=9, has_gap=False)
+    described = predict._describe_newest_bar(bar, opened + seconds * 1_000_000)
+    assert described == f"newest bar of X opened 2023-11-14 22:13:20, {text}"

@@ -12,6 +12,7 @@ import ccxt
 import pandas as pd
 import pytest
 
+from core.config import DataConfig
 from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
 from core.data.sources.fetch import fetch_bars
@@ -207,10 +208,13 @@ def test_a_file_without_taker_flow_is_continued_without_it(
     assert_bars(fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(8), when(20)), range(8, 20), OHLCV)
 
 
+_LEVEL = dict.fromkeys(("bid_px_1", "bid_sz_1", "ask_px_1", "ask_sz_1"), 1.0)
+
+
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (expected(range(5)).assign(funding=1.0), "it has the columns .*, funding, the exchange"),
+        (expected(range(5)).assign(**_LEVEL), "it has the columns .*, ask_sz_1, the exchange"),
         (expected(range(5)).drop(columns="volume"), "it has the columns"),
         (expected(range(5)).assign(volume="much"), "much"),
     ],
@@ -345,3 +349,25 @@ def test_a_command_ends_with_bars_got_of_bars_asked(
     fetch.fetch_ranges(tmp_path, "5m", [FetchRange("kraken", "BTCUSDT", when(45), when(60))])
     printed = " ".join(capsys.readouterr().err.split())
     assert printed.endswith("BTCUSDT: 15 of 15 bars from 2023-11-15T02:00:00+00:00 to 2023-11-15T03:15:00+00:00")
+
+
+def test_what_a_store_lacks_up_to_now_is_fetched_and_offline_is_named_where_it_cannot_be(
+    tmp_path: Path, exchange: ExchangeServer, client: ExchangeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "ExchangeClient", lambda name: client)
+    expected(range(10)).to_parquet(tmp_path / NAME)
+    config = DataConfig(symbols=("BTCUSDT",), store=tmp_path)
+    fetch.fetch_missing(config, when(20))
+    fetch.fetch_missing(config.model_copy(update={"offline": True}), when(20), up_to_now=True)
+    assert exchange.seen == []
+    fetch.fetch_missing(config, when(20.5), up_to_now=True)
+    assert_bars(tmp_path / NAME, range(20))
+
+    monkeypatch.undo()
+    (tmp_path / NAME).rename(tmp_path / "nyse_BTCUSDT_5m.parquet")
+    with pytest.raises(
+        ConfigError, match=r"^There is no exchange nyse\. .*; or use what the store has with --offline\.$"
+    ):
+        fetch.fetch_missing(config, when(30), up_to_now=True)
+    with pytest.raises(ConfigError, match=r"^There is no exchange nyse\. Check the spelling[^;]*$"):
+        fetch.fetch_missing(config.model_copy(update={"days": 9.0}), when(30))

@@ -19,6 +19,7 @@ from tests.helpers.market import MARCH, random_bars
 START = MARCH
 """When `random_bars` begin, in microseconds since 1970."""
 NOW = START + 92 * DAY
+MINUTE = 60_000_000
 
 
 def _store(folder: Path, **bars: int) -> Path:
@@ -53,6 +54,36 @@ def test_an_end_beyond_the_file_is_missing(tmp_path: Path) -> None:
     until = datetime(2024, 3, 5, tzinfo=UTC)
     config = _config(_store(tmp_path, AAA=288 * 3 + 1), "AAA", days=2.0, until=until)
     assert missing_ranges(config, NOW) == [FetchRange("binance", "AAA", START + 2 * DAY, START + 4 * DAY)]
+
+
+def test_up_to_now_days_end_with_the_last_bar_that_has_closed(tmp_path: Path) -> None:
+    _store(tmp_path, AAA=288 * 5 + 1)
+    late = NOW + 7 * MINUTE
+    end = NOW + 5 * MINUTE
+    config = _config(tmp_path, "AAA", "BBB", days=3.0)
+    assert missing_ranges(config, late, up_to_now=True) == [
+        FetchRange("binance", "AAA", end - 3 * DAY, end),
+        FetchRange("binance", "BBB", end - 3 * DAY, end),
+    ]
+    soon = START + 5 * DAY + 4 * MINUTE  # the next bar is still open
+    assert missing_ranges(_config(tmp_path, "AAA", days=3.0), soon, up_to_now=True) == []
+    until = datetime(2024, 3, 5, tzinfo=UTC)
+    assert missing_ranges(_config(tmp_path, "AAA", days=3.0, until=until), late, up_to_now=True) == []
+
+
+def test_up_to_now_without_days_files_are_continued_from_their_ends(tmp_path: Path) -> None:
+    _store(tmp_path, AAA=288 * 5 + 1, BBB=288 * 3 + 1)
+    config = _config(tmp_path, "AAA", "BBB")
+    assert missing_ranges(config, NOW + 1, up_to_now=True) == [
+        FetchRange("binance", "AAA", START + 5 * DAY, NOW),
+        FetchRange("binance", "BBB", START + 3 * DAY, NOW),
+    ]
+    (missing,) = missing_ranges(config, START + 4 * DAY, up_to_now=True)
+    assert missing.symbol == "BBB"
+    until = datetime(2024, 3, 3, tzinfo=UTC)
+    assert missing_ranges(_config(tmp_path, "AAA", until=until), NOW, up_to_now=True) == []
+    with pytest.raises(ConfigError, match="Say how many days to fetch"):
+        missing_ranges(_config(tmp_path, "AAA", "CCC"), NOW, up_to_now=True)
 
 
 def test_without_days_any_file_is_enough(tmp_path: Path) -> None:
