@@ -60,16 +60,15 @@ def check(
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
     from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
-    from core.data.file_format import datetime_microseconds
-    from core.data.sources.reader import bar_files, check_market, read_file, read_market
+    from core.data.sources.reader import bar_files, check_market, read_file, read_market, sound_until
     from core.data.splits import main_borders
 
     settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
     config = data_config(settings, config_file)
     paths = bar_files(config)
     contents = [read_file(path, config) for path in paths]
-    end = None if config.until is None else datetime_microseconds(config.until)
     sparse = tuple(config.holds)
+    end = sound_until(config)
     reports = [summary.check_file(path, bars, sparse, end) for path, (bars, _) in zip(paths, contents, strict=True)]
     if reports:
         console.out.print(_files_table(reports))

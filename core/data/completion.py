@@ -22,7 +22,7 @@ def hold_columns(bars: Bars, holds: Mapping[str, str], until: int | None = None)
     Args:
         bars: bars with the columns, which are NaN where they have no value.
         holds: how long a value stays valid, as an interval such as 9h, by name or glob of the columns.
-        until: end of the rows that need a value, in microseconds since 1970; None for all.
+        until: end of the bars that need a value, in microseconds since 1970; None for all.
 
     Raises:
         DataError: a column has no value, or none for longer than it may be held.
@@ -37,7 +37,7 @@ def hold_columns(bars: Bars, holds: Mapping[str, str], until: int | None = None)
             if start == len(values):
                 raise DataError(f"{bars.symbol} has no value of {name}", "Fill the column, or do not name it")
             age = opened - opened[np.maximum(newest, 0)]
-            is_outdated = (newest >= 0) & (age > interval_microseconds(hold))
+            is_outdated = (age > interval_microseconds(hold)) & (newest >= 0)
             outdated = np.flatnonzero(is_outdated if until is None else is_outdated & (opened < until))
             if len(outdated):
                 row = int(outdated[0])
@@ -45,7 +45,8 @@ def hold_columns(bars: Bars, holds: Mapping[str, str], until: int | None = None)
                 raise DataError(
                     f"{bars.symbol} at {iso(int(opened[row]))}: {name} has had no value for {since}, longer than the "
                     f"{hold} for which it is held ({len(outdated)} bars in all)",
-                    "Fill the column, or hold it longer if that is true to what was known",
+                    "Fill the column, hold it longer if that is true to what was known, or use only the bars before "
+                    "with --until",
                 )
             frame = frame.assign(**{name: values[newest]})
             first = max(first, start)

@@ -39,21 +39,21 @@ def _read_all_bars(config: DataConfig) -> list[Bars]:
         return synthetic.make_bars(config.synthetic, config.interval)
     files = [(path, *read_file(path, config)) for path in bar_files(config)]
     for path, bars, _ in files:
-        check_rows(path, bars, tuple(config.holds), _end(config))
+        check_rows(path, bars, tuple(config.holds), sound_until(config))
     return join_files([(bars, complete) for _, bars, complete in files])
-
-
-def _end(config: DataConfig) -> int | None:
-    """Return the end of the span that a config asks for, in microseconds since 1970; None if it is the newest bar."""
-    return None if config.until is None else datetime_microseconds(config.until)
 
 
 def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig) -> list[Bars]:
     """Hold slow columns and fill short gaps as the config says, and cut the bars to the span that it asks for."""
-    held = [hold_columns(bars, config.holds, _end(config)) for bars in all_bars]
+    held = [hold_columns(bars, config.holds, sound_until(config)) for bars in all_bars]
     if config.fill_untraded:
         held = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in held]
     return cut_to_common_span(held, config.days, config.until)
+
+
+def sound_until(config: DataConfig) -> int | None:
+    """Return the end of the rows that must be sound, in microseconds since 1970; None for all."""
+    return None if config.until is None else datetime_microseconds(config.until)
 
 
 def _make_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: bool = True) -> Market:

@@ -172,14 +172,26 @@ def test_a_named_column_that_ends_says_what_to_do_and_is_read_up_to_its_end(
     with pytest.raises(DataError) as raised:
         read_bars(config)
     assert str(raised.value) == f"{path}: {problem}. {remedy}."
-    assert check_file(path, ["funding"]).problems == (f"{problem}, and 4 more. {remedy}.",)
+    content = read_unchecked(path, ["funding"])[0]
+    assert check_file(path, content).problems == (f"{problem}, and 4 more. {remedy}.",)
 
     end = datetime.datetime(2023, 11, 15, 0, 45, tzinfo=datetime.UTC)
     (bars,) = read_bars(config.model_copy(update={"until": end}))
     assert list(bars.frame["funding"]) == [index / 4 for index in range(10, 30)]
-    assert check_file(path, ["funding"], datetime_microseconds(end)).problems == ()
+    assert check_file(path, content, until=datetime_microseconds(end)).problems == ()
     with pytest.raises(DataError, match="has no finite funding"):
         read_bars(config.model_copy(update={"until": end + datetime.timedelta(minutes=5)}))
+
+
+def test_a_held_column_needs_values_only_up_to_the_end_asked_for(tmp_path: Path, client: ExchangeClient) -> None:
+    _write(tmp_path / NAME, range(10, 30), "funding", metadata={b"preset_search.complete": b"true"})
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(10))
+    config = DataConfig.model_validate({"files": (path,), "features": {"funding": {"hold": "10m"}}})
+    with pytest.raises(DataError, match=r"funding has had no value for .*, or use only the bars before with --until\."):
+        read_bars(config)
+    end = datetime.datetime(2023, 11, 15, 0, 50, tzinfo=datetime.UTC)
+    (bars,) = read_bars(config.model_copy(update={"until": end}))
+    assert list(bars.frame["funding"].tail(2)) == [29 / 4, 29 / 4]
 
 
 def test_an_import_keeps_the_further_columns_of_the_store(tmp_path: Path) -> None:
