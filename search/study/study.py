@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def _reading(path: Path, name: str) -> Iterator[None]:
 
 class CampaignStudy:
     """The study of a running campaign; every method writes to the journal before it returns.
+
+    The records in memory change after the journal has been written, so that they never hold what a failed write lost.
 
     Attributes:
         settings: the settings that the proposals depend on.
@@ -183,9 +186,9 @@ class CampaignStudy:
             self._study.sampler = make_sampler(self.settings.sampler, self.settings.seed, number)
             trial = self._study.ask(dict(self.settings.distributions))
             record = TrialRecord(number, dict(trial.params), trial.user_attrs.get(ORIGIN, "sampler"))
-            self._start_attempt(record)
+            self._write_attempt(record)
         self.trials[number] = record
-        return record
+        return self._remember_attempt(record)
 
     def restart(self, number: int) -> TrialRecord:
         """Start a trial that has not ended once more, and return it.
@@ -195,14 +198,17 @@ class CampaignStudy:
         """
         record = self.trials[number]
         with self._transaction("restart", trial=number):
-            self._start_attempt(record)
-        return record
+            self._write_attempt(record)
+        return self._remember_attempt(record)
 
-    def _start_attempt(self, record: TrialRecord) -> None:
+    def _write_attempt(self, record: TrialRecord) -> None:
         self._set(record.number, ATTEMPT, record.attempts + 1)
         if self.generation:
             self._set(record.number, GENERATION, self.generation)
+
+    def _remember_attempt(self, record: TrialRecord) -> TrialRecord:
         record.attempts, record.generation = record.attempts + 1, self.generation
+        return record
 
     def report(self, number: int, epoch: EpochRecord, end: tuple[TrialStatus, str] | None = None) -> None:
         """Record an epoch and its decision, and in the same transaction the end of the trial if they end it.
@@ -222,9 +228,11 @@ class CampaignStudy:
         with self._transaction("result", trial=number, epoch=epoch.epoch, ended=end is not None):
             self._storage.set_trial_intermediate_value(self._id(number), epoch.epoch, epoch.value)
             self._set(number, EPOCH.format(epoch.epoch), content)
-            record.epochs[epoch.epoch] = epoch
             if end is not None:
-                self._end(record, *end)
+                self._write_end(replace(record, epochs={**record.epochs, epoch.epoch: epoch}), *end)
+        record.epochs[epoch.epoch] = epoch
+        if end is not None:
+            self._remember_end(record, *end)
 
     def record_death(self, number: int, reason: str) -> None:
         """Record that the process of a trial died; the trial may be started again.
@@ -260,14 +268,17 @@ class CampaignStudy:
         record = self.trials[number]
         if record.outcome is None:
             with self._transaction("end", trial=number, ended=True):
-                self._end(record, outcome, reason)
+                self._write_end(record, outcome, reason)
+            self._remember_end(record, outcome, reason)
 
-    def _end(self, record: TrialRecord, outcome: TrialStatus, reason: str) -> None:
-        record.outcome, record.reason = outcome, reason
+    def _write_end(self, record: TrialRecord, outcome: TrialStatus, reason: str) -> None:
         self._set(record.number, OUTCOME, outcome)
         self._set(record.number, REASON, reason)
-        state, value = _optuna_result(record, self.settings.policy)
+        state, value = _optuna_result(replace(record, outcome=outcome), self.settings.policy)
         self._study.tell(record.number, value, state)
+
+    def _remember_end(self, record: TrialRecord, outcome: TrialStatus, reason: str) -> None:
+        record.outcome, record.reason = outcome, reason
         self.ended.append(record)
 
     def _set(self, number: int, key: str, value: Any) -> None:

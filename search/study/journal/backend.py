@@ -12,7 +12,7 @@ import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ class Journal(BaseJournalBackend):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file)
         except OSError as error:
-            os.ftruncate(self._file, before)  # leave no transaction half written
+            with suppress(OSError):  # what stays of it is cut off when the journal is opened again
+                os.ftruncate(self._file, before)  # leave no transaction half written
             raise ConfigError(
                 f"{self.path} cannot be written ({error.strerror})", "Free disk space, then resume the campaign"
             ) from None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +20,9 @@ from search.study.replay import replay_study
 from search.study.settings import StudySettings
 from search.study.space import SpaceConfig
 from search.study.study import CampaignStudy, copy_study, load_study, read_trials, take_over
+from search.study.trial_record import EpochRecord
 from tests.helpers.processes import HANG_SECONDS
+from tests.helpers.trial_records import trial_record
 
 SETTINGS = StudySettings("c", SpaceConfig().distributions(), "random", "complete", seed=0)
 
@@ -147,3 +152,65 @@ def test_a_failed_assertion_of_optuna_is_damage_of_the_journal(tmp_path: Path, m
     for read in (lambda: CampaignStudy(path, SETTINGS), lambda: load_study(path, "c"), lambda: take_over(path, "c")):
         with pytest.raises(ConfigError, match=r"is not a journal of campaign c \(Should not reach\.?\)"):
             read()
+
+
+def _epoch(number: int, value: float) -> EpochRecord:
+    return trial_record(0, [value] * number).epochs[number]
+
+
+_CALLS: dict[str, Callable[[CampaignStudy], object]] = {
+    "ask": lambda study: study.ask(),
+    "restart": lambda study: study.restart(0),
+    "report": lambda study: study.report(0, _epoch(2, 0.4)),
+    "report an end": lambda study: study.report(0, _epoch(2, 0.4), ("complete", "")),
+    "end": lambda study: study.end(0, "failed", "it broke"),
+    "record a death": lambda study: study.record_death(0, "it died"),
+    "record a difference": lambda study: study.record_difference(0, "it differs"),
+}
+
+
+@pytest.mark.parametrize("function", ["write", "fsync"])
+@pytest.mark.parametrize("call", _CALLS)
+def test_what_a_failed_write_loses_is_not_in_memory_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, function: str
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "journal.log"
+    study = CampaignStudy(path, SETTINGS)
+    study.ask()
+    study.report(0, _epoch(1, 0.3))
+    before = copy.deepcopy((study.trials, study.ended))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, function, fail)
+        with pytest.raises(ConfigError, match="cannot be written"):
+            _CALLS[call](study)
+    assert (study.trials, study.ended) == before
+    study.close()
+    reopened = CampaignStudy(path, SETTINGS)
+    assert (reopened.trials, reopened.ended) == before
+    _CALLS[call](reopened)
+    reopened.close()
+
+
+def test_a_half_written_transaction_that_cannot_be_cut_off_is_cut_off_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "journal.log"
+    study = CampaignStudy(path, SETTINGS)
+    study.ask()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, content: write(file, content[: len(content) // 2]))
+        patch.setattr(os, "ftruncate", fail)
+        with pytest.raises(ConfigError, match="cannot be written"):
+            study.report(0, _epoch(1, 0.3))
+    study.close()
+    reopened = CampaignStudy(path, SETTINGS)
+    assert reopened.trials[0].epochs == {}
+    reopened.close()
