@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -31,7 +31,6 @@ from search.engine.job import TrialJob
 from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
 from search.results import ledger, tables
-from search.results.folder import CampaignFolder
 from search.storage.filesystem import StorageError
 from search.storage.monitor import StorageMonitor
 from search.study.asha import rung_epochs
@@ -67,10 +66,11 @@ def run_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
     if plan.backup_storage is not None:
         backup.check_name_free(plan.backup_storage, plan.config.name)
     _create_folder(folder.path)
-    owner_token = None
+    owner_token, begun = None, None
     try:
         owner_token = plan.storage.claim() if plan.is_shared else None
         study = CampaignStudy(folder.journal, study_settings(plan.config))
+        begun = study.trials
         try:
             for name, trials in plan.earlier:
                 study.add_earlier_trials(name, trials)
@@ -80,7 +80,8 @@ def run_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
         finally:
             study.close()
     except BaseException as error:
-        if not _is_resumable(folder, by_hand=isinstance(error, KeyboardInterrupt)):
+        # What this process knows decides: a journal that cannot be read now may hold a campaign all the same.
+        if not _is_resumable(begun or {}, by_hand=isinstance(error, KeyboardInterrupt)):
             shutil.rmtree(folder.path, ignore_errors=True)
             if plan.backup_storage is not None:
                 with suppress(StorageError):
@@ -154,17 +155,14 @@ def _with_present_budgets(plan: CampaignPlan) -> str:
     return to_yaml(content)
 
 
-def _is_resumable(folder: CampaignFolder, by_hand: bool) -> bool:
+def _is_resumable(trials: Mapping[int, TrialRecord], by_hand: bool) -> bool:
     """Return whether a campaign has something to resume.
 
     Args:
-        folder: the folder of the campaign.
+        trials: the trials of the campaign, by number.
         by_hand: whether someone ended the campaign: then trials that were only proposed are not worth resuming.
     """
-    with suppress(ConfigError):
-        trials = folder.read_journal()
-        return any(trial.epochs or trial.outcome for trial in trials) if by_hand else bool(trials)
-    return False
+    return any(trial.epochs or trial.outcome for trial in trials.values()) if by_hand else bool(trials)
 
 
 def _create_folder(path: Path) -> None:

@@ -131,6 +131,42 @@ def test_a_campaign_interrupted_anywhere_resumes_to_the_same_tables(
     pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
 
 
+class Broken(Interrupted):
+    """Fails after some reports, and with it all reading of the journal."""
+
+    def run_trials(self, job: TrialJob, dataset: Any, controller: Controller, *rest: Any) -> None:
+        try:
+            super().run_trials(job, dataset, controller, *rest)
+        except KeyboardInterrupt:
+            raise RuntimeError("too many open files") from None
+
+
+def test_a_failed_run_whose_journal_cannot_be_read_keeps_its_folder(
+    whole: CampaignFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ConfigError("journal.log cannot be read (Too many open files)", "Close some")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignFolder, "read_journal", fail)
+        patch.setattr("search.study.journal.file.read_committed", fail)
+        with pytest.raises(RuntimeError, match="too many open files"):
+            run_campaign(plan_campaign(config(), tmp_path), Broken(2))
+    resume_campaign(plan_resume(NAME, tmp_path, None, None), InProcessEngine())
+    pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
+
+
+def test_a_run_that_fails_before_its_first_trial_frees_its_name(tmp_path: Path) -> None:
+    class Unable(InProcessEngine):
+        def share(self, dataset: Any) -> Any:
+            raise RuntimeError("no room")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no room"):
+            run_campaign(plan_campaign(config(), tmp_path), Unable())
+        assert not (tmp_path / NAME).exists()
+
+
 def test_a_campaign_is_confirmed_and_its_verdict_is_recorded(whole: CampaignFolder) -> None:
     verdict = run_confirmation(plan_confirmation(NAME, whole.path.parent), InProcessEngine())
     assert verdict.status in ("certified", "not certified")
