@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import tempfile
 import threading
@@ -9,7 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from core.errors import ConfigError
+from rich.markup import escape
+
+from core import console
+from core.errors import ConfigError, one_line
 from core.files import write_bytes
 from search.results import ledger
 from search.results.folder import CELLS, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FILE, RESTORED_FILE, CampaignFolder
@@ -18,6 +22,7 @@ from search.results.manifest import LISTED
 from search.storage.filesystem import Storage, StorageError
 from search.study import study
 
+_LOG = logging.getLogger(__name__)
 BACKUP_FOLDER = "record"
 """Folder of the backup in the campaign's storage."""
 INTERVAL_SECONDS = 10.0
@@ -79,8 +84,8 @@ def backed_up(
 ) -> Iterator[Callable[[], bool]]:
     """Copy the campaign's files to its storage whenever they have changed, while the block lasts and when it ends.
 
-    A storage that is not available is tried again later: it does not end the campaign. Once another driver has claimed
-    the storage, the campaign is that driver's, and nothing more is copied.
+    A copy that fails, for whatever reason, is tried again later and does not end the campaign. Once another driver has
+    claimed the storage, the campaign is that driver's, and nothing more is copied.
 
     Args:
         folder: the folder of the campaign.
@@ -95,15 +100,24 @@ def backed_up(
         return
     copied: dict[str, tuple[int, int]] = {}
     ended, taken_over = threading.Event(), threading.Event()
+    reported: set[str] = set()
 
     def copy_changes() -> None:
-        with suppress(StorageError):
+        try:
             owner = storage.owner()
             if owner_token is not None and owner not in ("", owner_token):
                 taken_over.set()
             # Without any token the storage is not the one that was claimed: perhaps its mount has gone.
             if not taken_over.is_set() and (owner_token is None or owner):
                 copy_campaign(folder.path, storage, copied)
+        except StorageError:
+            pass  # who waits for the storage says so
+        except Exception as error:  # whatever it is, the next attempt may succeed, and a takeover must be noticed
+            message = one_line(error)
+            _LOG.warning("backup failed", extra={"error": message})
+            if message not in reported:
+                console.err.print(escape(f"The backup of the campaign failed ({message}); it is tried again."))
+                reported.add(message)
 
     def copy_until_ended() -> None:
         while not ended.wait(INTERVAL_SECONDS):

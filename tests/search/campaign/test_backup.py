@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from contextlib import suppress
@@ -96,6 +97,32 @@ def test_an_unavailable_storage_ends_nothing_and_is_caught_up_later(
         with backup.backed_up(CampaignFolder(folder), storage):
             away.undo()
     assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
+
+
+def test_a_backup_that_fails_unexpectedly_is_tried_again_and_still_notices_a_takeover(
+    folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(backup, "INTERVAL_SECONDS", 0.01)
+    failures = iter([OSError(errno.EMFILE, "Too many open files"), OSError(errno.EMFILE, "Too many open files")])
+    copy_campaign = backup.copy_campaign
+
+    def fail_twice(path: Path, to: Storage, copied: dict[str, tuple[int, int]]) -> None:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        copy_campaign(path, to, copied)
+
+    monkeypatch.setattr(backup, "copy_campaign", fail_twice)
+    token = storage.claim()
+    deadline = time.monotonic() + HANG_SECONDS
+    with backup.backed_up(CampaignFolder(folder), storage, owner_token=token) as is_taken_over:
+        while len(storage.list_files(BACKUP_FOLDER)) < len(_content(folder)):
+            assert time.monotonic() < deadline, "it was never copied"
+            time.sleep(0.01)
+        storage.claim()
+        while not is_taken_over():
+            assert time.monotonic() < deadline, "the takeover was never noticed"
+            time.sleep(0.01)
+    assert capsys.readouterr().err.count("Too many open files") == 1
 
 
 def test_files_of_attempts_that_the_backup_does_not_know_are_removed(
