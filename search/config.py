@@ -121,7 +121,8 @@ class CampaignConfig(Config):
     """Maximum number of concurrent trials; as many as the machines have room for if not given. An autoscaling cluster
     grows to this number."""
     attempts: int = Field(default=4, ge=1)
-    """Number of deaths of a trial's process after which the trial fails; until then it continues elsewhere."""
+    """Number of deaths in a row of a trial's process, without a new epoch between them, after which the trial fails;
+    until then it continues elsewhere. The loss of a node does not count."""
     metric: RankingMetric = "macro_f1"
     """Validation metric that ranks trials; higher is better."""
     schedule: Schedule = "cosine"

@@ -182,9 +182,10 @@ class CellTask(TrainingTask):
         """Return the training of the cell and its arguments."""
         return train_cell, (self._cell, self._share(), self._job)
 
-    def on_result(self, result: CellResult) -> None:
+    def on_result(self, result: CellResult) -> bool:
         """Keep the result."""
         result.save(self._folder)
+        return True
 
     def on_finished(self) -> None:
         """Report that the cell is finished."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from core.errors import first_line
+from search.engine.processes import STARTED, ProcessId, find_largest_killed
 from search.study.controller import Controller
 from search.study.retries import TrainingFailure
 from search.study.trial_record import TrialRecord
+
+_NODE_DIED = "its node has died"
+"""Ray's words for an actor whose node is gone; `RayActorError.preempted` holds only for announced preemptions."""
 
 
 class ControllerSearcher(Searcher):
@@ -73,6 +77,7 @@ class ControllerScheduler(FIFOScheduler):
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self._controller = controller
+        self._trials: dict[ProcessId, int] = {}  # number of the trial that each process trains
 
     def __getstate__(self) -> dict[str, Any]:
         """Return no state: Tune pickles schedulers into an experiment record, which is not used."""
@@ -80,12 +85,25 @@ class ControllerScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether Tune stops the trial, after the controller has recorded its report and decided."""
+        if isinstance(result["report"], str) and result["report"] == STARTED:
+            self._trials[ProcessId(result["node_ip"], result["pid"])] = _number(trial)
+            return TrialScheduler.CONTINUE
         action = self._controller.on_report(_number(trial), result["report"])
         return str(TrialScheduler.STOP if action == "stop" else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Tell the controller that the trial has lost its process or its node."""
         self._controller.on_failure(_number(trial), classify_process_error(trial.get_error()))
+
+    def on_all_lost(self, error: RayError) -> None:
+        """Tell the controller that Tune has lost all processes, and which trial that is charged to.
+
+        Args:
+            error: the error that Tune did not expect.
+        """
+        killed = find_largest_killed(error) if isinstance(error, OutOfMemoryError) else None
+        culprit = self._trials.get(killed) if killed is not None else None
+        self._controller.on_all_lost(classify_process_error(error), culprit)
 
 
 def _number(trial: Any) -> int:
@@ -99,5 +117,9 @@ def classify_process_error(error: Exception | None) -> TrainingFailure:
         error: the error that Ray reports; None if it reports none.
     """
     reason = first_line(error)
-    is_memory = isinstance(error, OutOfMemoryError) or (isinstance(error, RayActorError) and "memory" in reason.lower())
-    return TrainingFailure("out of memory" if is_memory else "death", reason)
+    is_actor_error = isinstance(error, RayActorError)
+    if isinstance(error, OutOfMemoryError) or (is_actor_error and "memory" in reason.lower()):
+        return TrainingFailure("out of memory", reason)
+    if isinstance(error, NodeDiedError) or (is_actor_error and _NODE_DIED in str(error)):
+        return TrainingFailure("lost node", reason)
+    return TrainingFailure("death", reason)

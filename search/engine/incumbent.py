@@ -103,12 +103,14 @@ class IncumbentTraining(TrainingTask):
         self._write()
         return train_incumbent, (self._job, self._dataset, self.record.attempt_id, self.record.last_epoch)
 
-    def on_result(self, result: EpochRecord) -> None:
+    def on_result(self, result: EpochRecord) -> bool:
         """Record an epoch, unless it is recorded already and was run again."""
-        if result.epoch not in self.record.epochs:
-            self._add(result)
-            self._write()
-            self._on_epoch(self.record)
+        if result.epoch in self.record.epochs:
+            return False
+        self._add(result)
+        self._write()
+        self._on_epoch(self.record)
+        return True
 
     def on_finished(self) -> None:
         """Record that the training is complete."""

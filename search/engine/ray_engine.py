@@ -13,11 +13,10 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayError
+from ray.exceptions import RayError
 
 from core import console
 from core.data.dataset import Dataset
-from core.errors import first_line
 from search.cluster.nodes import Node
 from search.cluster.preflight import check_cluster
 from search.cluster.resources import TrialResources
@@ -25,11 +24,12 @@ from search.cluster.session import ray_session
 from search.engine.adapters import ControllerScheduler, ControllerSearcher, classify_process_error
 from search.engine.barrier import with_start_barrier
 from search.engine.job import TrialJob, classify_error
+from search.engine.processes import with_announcement
 from search.engine.protocol import Finished, Stream
 from search.engine.trainable import TrainingTrial
 from search.storage.filesystem import Storage
 from search.study.controller import Controller
-from search.study.retries import Cause, TrainingFailure
+from search.study.retries import TrainingFailure
 
 
 @ray.remote(max_retries=0)
@@ -170,26 +170,32 @@ def run_tuner(
 
     # By default Tune requests one process at a time: no cluster would grow, and no start barrier would fill.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(controller.concurrency)
+    trainable = with_start_barrier(with_announcement(trainable), starting)
     for start in count():
-        tuner = _tuner(with_start_barrier(trainable, starting), requirements, controller, scratch / str(start), step)
+        scheduler = ControllerScheduler(controller)
+        tuner = _tuner(trainable, requirements, controller, scheduler, scratch / str(start), step)
         try:
             tuner.fit()
             return
         except RuntimeError as error:
             if not isinstance(error.__cause__, RayError):
                 raise
-            cause: Cause = "out of memory" if isinstance(error.__cause__, OutOfMemoryError) else "death"
-            controller.on_all_died(TrainingFailure(cause, first_line(error.__cause__)))
+            scheduler.on_all_lost(error.__cause__)
 
 
 def _tuner(
-    trainable: Any, requirements: dict[str, float], controller: Controller, scratch: Path, on_step: Callable[[], None]
+    trainable: Any,
+    requirements: dict[str, float],
+    controller: Controller,
+    scheduler: ControllerScheduler,
+    scratch: Path,
+    on_step: Callable[[], None],
 ) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(trainable, requirements),
         tune_config=tune.TuneConfig(
             search_alg=ControllerSearcher(controller),
-            scheduler=ControllerScheduler(controller),
+            scheduler=scheduler,
             num_samples=-1,  # the controller knows when there are enough
             reuse_actors=True,
             trial_dirname_creator=lambda trial: str(trial.trial_id),

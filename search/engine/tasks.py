@@ -24,7 +24,7 @@ class TrainingTask(ABC):
     """One training outside the study, which receives its results and learns of its end.
 
     Attributes:
-        deaths: the reason of each death of its process, in their order.
+        deaths: the reason of each death of its process since the last new result, in their order.
         refusals: how often in a row the storage was not available.
     """
 
@@ -41,11 +41,14 @@ class TrainingTask(ABC):
         """
 
     @abstractmethod
-    def on_result(self, result: Any) -> None:
+    def on_result(self, result: Any) -> bool:
         """Handle a result that the training has yielded.
 
         Args:
             result: the value that the generator function yielded.
+
+        Returns:
+            whether the result is new; an earlier attempt may have yielded it already.
         """
 
     @abstractmethod
@@ -146,7 +149,8 @@ class TaskRunner:
             task.on_finished()
         else:
             task.refusals = 0
-            task.on_result(result)
+            if task.on_result(result):
+                task.deaths.clear()
 
     def _retry_or_give_up(self, task: TrainingTask, failure: TrainingFailure) -> None:
         if failure.cause in ("death", "out of memory"):

@@ -50,7 +50,7 @@ class Rules:
         grace: the first rung, in epochs.
         reduction: ASHA's reduction factor, see `search.study.asha`.
         concurrency: how many trials may run at a time.
-        attempts: a trial is given up at this death of its process.
+        attempts: a trial is given up at this death in a row of its process, see `RetryPolicy.attempts`.
         tolerance: relative difference up to which an epoch that is run again counts as the same.
     """
 
@@ -99,6 +99,8 @@ class Controller:
         rules = self.rules
         self.concurrency = rules.concurrency
         self._storage_refusals: dict[int, int] = {}  # failures of the storage in a row, by trial
+        self._deaths: dict[int, int] = {}  # deaths since the last new epoch, by trial
+        self._memory_slots: dict[int, int] = {}  # by how much each trial has lowered the concurrency
         self._rungs: dict[int, dict[int, float]] = {
             rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         }
@@ -194,6 +196,7 @@ class Controller:
             end = ("complete", "")
         self.study.report(trial.number, replace(trial.recordable(epoch), decision=decision), end)
         self._storage_refusals.pop(trial.number, None)
+        self._deaths.pop(trial.number, None)
         if decision:
             self._rungs[number][trial.number] = value
         _LOG.debug("epoch", extra={"trial": trial.number, "epoch": number, "value": value, "score": epoch.score})
@@ -216,14 +219,14 @@ class Controller:
             failure: why the process reports no epoch; it may be gone.
         """
         trial = self.study.trials[number]
-        if failure.cause in ("death", "out of memory"):
+        if failure.cause in ("death", "out of memory", "lost node"):
             failure = self._record_death(trial, failure)
         elif failure.cause == "storage":
             self._storage_refusals[number] = self._storage_refusals.get(number, 0) + 1
         if trial.outcome is not None:
             self.running.discard(number)
             return
-        deaths = len(trial.deaths)
+        deaths = self._deaths.get(number, 0)
         consequence = self._retry_policy.decide(failure.cause, deaths, self._storage_refusals.get(number, 0))
         details = {"cause": failure.cause, "reason": failure.reason, "deaths": deaths, "consequence": consequence}
         _LOG.warning("trial process failed", extra={"trial": number, **details})
@@ -235,13 +238,17 @@ class Controller:
             case "give up":
                 prefix = f"its process died {deaths} times: " if failure.cause != "failure" else ""
                 self._fail_trial(number, prefix + failure.reason)
+                self.concurrency += self._memory_slots.pop(number, 0)
             case "end campaign":
                 self.fail(self._retry_policy.campaign_error(failure))
 
     def _record_death(self, trial: TrialRecord, failure: TrainingFailure) -> TrainingFailure:
         """Record a death; if memory ran out, allow fewer concurrent trials from then on."""
+        if failure.cause != "lost node":
+            self._deaths[trial.number] = self._deaths.get(trial.number, 0) + 1
         if failure.cause == "out of memory":
-            self._lower_concurrency()
+            lowered_by = self._lower_concurrency()
+            self._memory_slots[trial.number] = self._memory_slots.get(trial.number, 0) + lowered_by
             reason = f"out of memory ({self.concurrency} at a time from then on): {failure.reason}"
             failure = replace(failure, reason=reason)
         if trial.outcome is None:
@@ -253,23 +260,38 @@ class Controller:
                 self.on_death(trial)
         return failure
 
-    def on_all_died(self, failure: TrainingFailure) -> None:
-        """Handle the loss of every process: queue all open trials, and allow fewer at a time if memory ran out.
+    def on_all_lost(self, failure: TrainingFailure, culprit: int | None = None) -> None:
+        """Handle the loss of every process: queue all open trials, and charge the loss to no more than one of them.
+
+        Without a culprit the loss is charged to the trial that ran alone. If several ran, it is charged to none, but
+        fewer run at a time from then on, so that the next losses find the culprit.
 
         Args:
             failure: why the processes were lost.
+            culprit: number of the trial whose process caused the loss; None if that is not known.
         """
-        open_trials = [trial.number for trial in self.study.trials.values() if trial.outcome is None]
-        if failure.cause == "out of memory":
+        lost = [trial.number for trial in self.study.trials.values() if trial.outcome is None]
+        lost = [number for number in lost if number not in self.waiting]
+        if culprit is None and len(lost) == 1:
+            culprit = lost[0]
+        if culprit is not None and culprit in lost:
+            self.on_failure(culprit, failure)
+        else:
             self._lower_concurrency()
-        for number in open_trials:
-            if number not in self.waiting:
-                self.on_failure(number, TrainingFailure("death", failure.reason))
+            _LOG.warning("all processes lost", extra={"reason": failure.reason, "concurrency": self.concurrency})
+        for number in lost:
+            if number != culprit:
+                self._requeue(number)
+        if culprit is not None and culprit in self.waiting:  # the others go on first
+            self.waiting.remove(culprit)
+            self.waiting.append(culprit)
 
-    def _lower_concurrency(self) -> None:
-        """Allow one trial fewer than are running now, but at least one."""
-        running = len(self.running) or self.concurrency
-        self.concurrency = max(min(self.concurrency, running) - 1, 1)
+    def _lower_concurrency(self) -> int:
+        """Allow one trial fewer than are running now, but at least one; return by how much that is less."""
+        before = self.concurrency
+        running = len(self.running) or before
+        self.concurrency = max(min(before, running) - 1, 1)
+        return before - self.concurrency
 
     def _requeue(self, number: int) -> None:
         self.running.discard(number)

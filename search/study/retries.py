@@ -10,7 +10,7 @@ from typing import Literal
 
 from core.errors import ConfigError
 
-Cause = Literal["failure", "death", "out of memory", "storage", "unfit node"]
+Cause = Literal["failure", "death", "out of memory", "lost node", "storage", "unfit node"]
 Consequence = Literal["retry", "give up", "end campaign"]
 
 
@@ -19,9 +19,9 @@ class TrainingFailure:
     """The reason why a training process reports no epoch.
 
     Attributes:
-        cause: `failure` (the training itself failed, and would fail again), `death` (its process or node is gone),
-            `out of memory`, `storage` (its checkpoints cannot be written or read), or `unfit node` (its machine lacks
-            something that the campaign needs).
+        cause: `failure` (the training itself failed, and would fail again), `death` (its process is gone), `out of
+            memory`, `lost node` (its machine is gone, as after a preemption), `storage` (its checkpoints cannot be
+            written or read), or `unfit node` (its machine lacks something that the campaign needs).
         reason: the error in one line.
     """
 
@@ -34,8 +34,9 @@ class RetryPolicy:
     """Decides what follows a failed training, by the cause of the failure.
 
     Attributes:
-        attempts: a training is given up at this death of its process. The storage may fail this many times in a row for
-            it; the next failure ends the campaign.
+        attempts: a training is given up at this death of its process in a row, that is without a new epoch between
+            them; the loss of a node does not count. The storage may fail this many times in a row for it; the next
+            failure ends the campaign.
         has_remote_storage: whether checkpoints go to a storage that may recover by itself, as a full disk does not.
 
     >>> policy = RetryPolicy(attempts=3)
@@ -53,12 +54,14 @@ class RetryPolicy:
 
         Args:
             cause: cause of the failure.
-            deaths: number of deaths of this training's process, this one included.
+            deaths: number of deaths in a row of this training's process, this one included.
             refusals: number of times in a row that the storage failed for this training, this one included.
         """
         match cause:
             case "failure":
                 return "give up"
+            case "lost node":
+                return "retry"
             case "unfit node":
                 return "end campaign"
             case "storage":

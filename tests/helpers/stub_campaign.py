@@ -1,7 +1,7 @@
 """Campaigns of trials that train nothing, on real Ray: `python -m tests.helpers.stub_campaign FOLDER TRIALS [GREEDY]`.
 
 The chaos tests run them, kill them, and run them again; each run continues where the journal ends. The trial with the
-number GREEDY takes memory, the first time that it is started, until its process is killed.
+number GREEDY takes memory until its process is killed, whenever it is started.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class StubTrial(tune.Trainable):
 
 
 class GreedyTrial(StubTrial):
-    """A trial that takes memory without end if it has a certain number and is started for the first time."""
+    """A trial that takes memory without end if it has a certain number."""
 
     def setup(self, config: dict[str, Any], greedy: int) -> None:  # type: ignore[override]
         """Begin the first trial; the trial with the number `greedy` will take memory."""
@@ -70,7 +71,7 @@ class GreedyTrial(StubTrial):
     def step(self) -> dict[str, Any]:
         """Report one epoch, unless this is the trial that takes memory."""
         arrays = []
-        while self.assignment.number == self.greedy and self.assignment.attempt_id == 1:
+        while self.assignment.number == self.greedy:
             arrays.append(np.ones(2**24))
             time.sleep(EPOCH_SECONDS)
         return super().step()
@@ -86,7 +87,8 @@ def main(folder: Path, trials: int, greedy: int | None = None) -> None:
     """
     trainable = StubTrial if greedy is None else tune.with_parameters(GreedyTrial, greedy=greedy)
     study = CampaignStudy(folder / "journal.log", SETTINGS)
-    controller = Controller(study, RULES, Budget(trials))
+    rules = RULES if greedy is None else replace(RULES, attempts=3)
+    controller = Controller(study, rules, Budget(trials))
     with ray_session():
         run_tuner(trainable, {"cpu": 1.0}, controller, folder / "raw" / str(os.getpid()))
     assert controller.failure is None, controller.failure

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.campaigns import make_searched_campaign
+from tests.helpers.controllers import ControllerFactory
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +23,11 @@ def in_copy_of_searched_root(searched_root: Path, tmp_path: Path, monkeypatch: p
     """Work in a folder whose `results` holds a copy of that campaign."""
     shutil.copytree(searched_root, tmp_path / "results")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def controllers(tmp_path: Path) -> Iterator[ControllerFactory]:
+    opened = ControllerFactory(tmp_path / "journal.log")
+    yield opened
+    if opened.study is not None:
+        opened.study.close()

@@ -57,8 +57,10 @@ class Task(TrainingTask):
 
         return train, ()
 
-    def on_result(self, result: int) -> None:
+    def on_result(self, result: int) -> bool:
+        is_new = result not in self.results
         self.results.append(result)
+        return is_new
 
     def on_finished(self) -> None:
         self.end = "finished"

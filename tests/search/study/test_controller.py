@@ -116,11 +116,35 @@ def test_why_a_trial_was_started_again_is_kept(controllers: ControllerFactory) -
     assert controllers.open().study.trials[number].deaths == expected
 
 
-def test_all_running_trials_are_restarted_after_every_process_died(controllers: ControllerFactory) -> None:
-    controller = controllers.open()
-    numbers = [start_trial(controller), start_trial(controller)]
-    controller.on_all_died(TrainingFailure("out of memory", "killed"))
-    assert (list(controller.waiting), controller.running, controller.concurrency) == (numbers, set(), 1)
+def test_the_loss_of_all_processes_is_charged_to_its_cause_alone(controllers: ControllerFactory) -> None:
+    controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=4, attempts=2))
+    numbers = [start_trial(controller) for _ in range(4)]
+    controller.on_all_lost(TrainingFailure("out of memory", "killed"), culprit=1)
+    assert (list(controller.waiting), controller.running, controller.concurrency) == ([0, 2, 3, 1], set(), 3)
+    assert [len(controller.study.trials[number].deaths) for number in numbers] == [0, 1, 0, 0]
+    assert [start_trial(controller) for _ in range(3)] == [0, 2, 3]
+    controller.on_report(0, epoch_record(1, math.nan))
+    assert start_trial(controller) == 1
+    controller.on_all_lost(TrainingFailure("out of memory", "killed"), culprit=1)
+    assert controller.study.trials[1].outcome == "failed"
+    assert controller.concurrency == 4  # what lowered it is gone
+    assert [controller.study.trials[number].deaths for number in (2, 3)] == [[], []]
+
+
+def test_a_loss_without_a_known_cause_is_charged_to_a_trial_that_ran_alone(controllers: ControllerFactory) -> None:
+    controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=3, attempts=2))
+    for number in range(3):
+        assert start_trial(controller) == number
+    for expected in (2, 1):
+        controller.on_all_lost(TrainingFailure("out of memory", "killed"))
+        assert (len(controller.waiting), controller.running, controller.concurrency) == (3, set(), expected)
+        assert not any(trial.deaths for trial in controller.study.trials.values())
+        for _ in range(expected):
+            start_trial(controller)
+        assert controller.next_trial() == "wait"
+    alone = next(iter(controller.running))
+    controller.on_all_lost(TrainingFailure("out of memory", "killed"))
+    assert [trial.number for trial in controller.study.trials.values() if trial.deaths] == [alone]
 
 
 def test_a_stop_request_is_obeyed_when_a_budget_is_already_spent(controllers: ControllerFactory) -> None:

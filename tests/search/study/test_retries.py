@@ -16,6 +16,7 @@ from search.study.controller import Rules
 from search.study.retries import Cause, Consequence, RetryPolicy, TrainingFailure
 from search.study.trial_record import TrialRecord
 from tests.helpers.controllers import ControllerFactory, report_values, start_trial
+from tests.helpers.trial_records import epoch_record
 from tests.helpers.unsteady_storage import Unsteady, at_once
 
 counts = st.integers(0, 100)
@@ -66,6 +67,7 @@ def test_a_full_disk_of_this_machine_ends_the_campaign_at_once(attempts: int, de
         ("out of memory", 3, 0, "give up"),
         ("storage", 0, 3, "retry"),
         ("storage", 0, 4, "end campaign"),
+        ("lost node", 9, 0, "retry"),  # preempted machines are nobody's fault
         ("storage", 9, 1, "retry"),  # deaths do not count against the storage
         ("death", 1, 9, "retry"),  # nor does the storage count as a death
     ],
@@ -114,6 +116,32 @@ def test_a_trial_whose_process_died_is_restarted_up_to_a_bound(controllers: Cont
     assert (trial.outcome, trial.reason) == ("failed", "its process died 3 times: killed")
     assert trial.deaths == ["killed"] * 3
     assert start_trial(controller) == 1
+
+
+def test_only_deaths_without_a_new_epoch_between_them_count(controllers: ControllerFactory) -> None:
+    controller = controllers.open(rules=Rules(max_epochs=9, grace=1, reduction=2, concurrency=2, attempts=2))
+    number = start_trial(controller)
+    for epoch in range(1, 9):
+        controller.on_failure(number, TrainingFailure("death", "killed"))
+        assert start_trial(controller) == number
+        assert controller.on_report(number, epoch_record(max(epoch - 1, 1), 0.5)) == "continue"  # is run again
+        assert controller.on_report(number, epoch_record(epoch, 0.5)) == "continue"
+    assert len(controller.study.trials[number].deaths) == 8
+    for _ in range(2):
+        controller.on_failure(number, TrainingFailure("death", "killed"))
+        if (trial := controller.study.trials[number]).outcome is None:
+            assert start_trial(controller) == number
+            controller.on_report(number, epoch_record(8, 0.5))  # an epoch that is run again is no progress
+    assert (trial.outcome, trial.reason) == ("failed", "its process died 2 times: killed")
+
+
+def test_a_trial_outlives_the_loss_of_any_number_of_nodes(controllers: ControllerFactory) -> None:
+    controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2, attempts=2))
+    for _ in range(20):
+        number = start_trial(controller)
+        controller.on_failure(number, TrainingFailure("lost node", "its node has died"))
+    assert controller.study.trials[number].outcome is None
+    assert len(controller.study.trials[number].deaths) == 20
 
 
 def test_a_full_disk_ends_the_campaign_and_fails_no_trial(controllers: ControllerFactory) -> None:

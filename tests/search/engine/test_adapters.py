@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+
+from search.engine.adapters import ControllerScheduler, classify_process_error
+from search.engine.processes import STARTED
+from search.study.controller import Rules
+from search.study.retries import Cause
+from tests.helpers.controllers import ControllerFactory, start_trial
+from tests.search.engine.test_processes import KILLED
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OutOfMemoryError("1 worker(s) were killed due to the node running low on memory."), "out of memory"),
+        (RayActorError(error_msg="The actor was killed because memory ran out."), "out of memory"),
+        (NodeDiedError("Task failed because the node it was running on is dead or unavailable."), "lost node"),
+        (RayActorError(error_msg="The actor died.\nThe actor died because its node has died. Node Id: 1"), "lost node"),
+        (RayActorError(error_msg="The actor died.\nThe process was killed."), "death"),
+        (ActorUnavailableError("The actor is unavailable", None), "death"),
+        (WorkerCrashedError(), "death"),
+        (None, "death"),
+    ],
+)
+def test_the_cause_of_a_lost_process(error: Exception | None, cause: Cause) -> None:
+    assert classify_process_error(error).cause == cause
+
+
+def _announce(scheduler: ControllerScheduler, number: int, pid: int) -> str:
+    trial: Any = SimpleNamespace(config={"assignment": SimpleNamespace(number=number)})
+    return scheduler.on_trial_result(None, trial, {"report": STARTED, "node_ip": "192.0.2.2", "pid": pid})
+
+
+@pytest.mark.parametrize(("pids", "charged"), [((13851, 13850, 7), [1]), ((13850, 13851, 7), [0]), ((5, 6, 7), [])])
+def test_a_loss_is_charged_to_the_trial_of_the_largest_killed_process(
+    controllers: ControllerFactory, pids: tuple[int, ...], charged: list[int]
+) -> None:
+    controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=3))
+    scheduler = ControllerScheduler(controller)
+    for pid in pids:
+        assert _announce(scheduler, start_trial(controller), pid) == "CONTINUE"
+    scheduler.on_all_lost(OutOfMemoryError(KILLED))
+    assert [trial.number for trial in controller.study.trials.values() if trial.deaths] == charged
+    assert sorted(controller.waiting) == [0, 1, 2]
+    assert controller.concurrency == 2
+
+
+def test_a_process_that_takes_over_another_trial_is_charged_to_that_one(controllers: ControllerFactory) -> None:
+    controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2))
+    scheduler = ControllerScheduler(controller)
+    for _ in range(2):
+        _announce(scheduler, start_trial(controller), 13850)
+    scheduler.on_all_lost(OutOfMemoryError(KILLED))
+    assert [trial.number for trial in controller.study.trials.values() if trial.deaths] == [1]
