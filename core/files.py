@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import secrets
 import tempfile
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -41,14 +42,11 @@ def writing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        # The file gets the user's default permissions; one of `tempfile.mkstemp` could be read by its owner alone.
+        name = path.parent / f".{path.stem}.{secrets.token_hex(4)}{path.suffix}"
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        temporary = name
         yield temporary
-        # mkstemp creates files that only their owner can read; results get the user's default permissions.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())  # otherwise a crash can leave the new name without its content
         temporary.replace(path)

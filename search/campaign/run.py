@@ -105,23 +105,28 @@ def resume_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
     """
     started = datetime.now(UTC)
     folder = plan.folder
-    _check_resumable(plan)
     if folder.restored_marker.exists():
         take_over(folder.journal, plan.config.name)
         folder.restored_marker.unlink()
     study = CampaignStudy(folder.journal, study_settings(plan.config), must_exist=True)
     try:
+        _check_resumable(plan)  # with the journal locked, so that no other process changes the answer
         folder.stop_request.unlink(missing_ok=True)  # left by a run that was killed
         trials = list(study.trials.values())
         if plan.config.trials < len(trials):
             raise ConfigError(f"The campaign already has {len(trials)} trials", "Name a larger number of --trials")
         tables.check_not_behind(folder, trials)
         tables.check_trial_outputs(folder, plan.storage, trials)
-        folder.manifest.unlink(missing_ok=True)
-        write_text(folder.config_file, _with_present_budgets(plan))
-        return _run_search(plan, study, started, plan.storage.claim() if plan.is_shared else None, engine)
+        owner_token = plan.storage.claim() if plan.is_shared else None
+        return _run_search(plan, study, started, owner_token, engine, partial(_reopen, plan))
     finally:
         study.close()
+
+
+def _reopen(plan: CampaignPlan) -> None:
+    """Take back what says that the campaign is concluded, and record the budgets of this run."""
+    plan.folder.manifest.unlink(missing_ok=True)
+    write_text(plan.folder.config_file, _with_present_budgets(plan))
 
 
 def _check_resumable(plan: CampaignPlan) -> None:
@@ -176,7 +181,12 @@ def _create_folder(path: Path) -> None:
 
 
 def _run_search(
-    plan: CampaignPlan, study: CampaignStudy, started: datetime, owner_token: str | None, engine: Engine
+    plan: CampaignPlan,
+    study: CampaignStudy,
+    started: datetime,
+    owner_token: str | None,
+    engine: Engine,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> CampaignSummary:
     """Search until a budget is spent or someone ends it, then write the results.
 
@@ -186,6 +196,7 @@ def _run_search(
         started: when this run started.
         owner_token: the token that this driver got when it claimed the storage; None where there is one machine.
         engine: the engine that runs the trainings.
+        on_ready: called once the engine has started and the nodes have been checked.
     """
     folder = plan.folder
     scratch = (folder.path.parent / ".ray" / plan.config.name).absolute()
@@ -196,6 +207,7 @@ def _run_search(
             if plan.checked_node_ids is not None:
                 engine.check_nodes(plan.nodes, plan.resources, plan.dataset, plan.storage)
             dataset = engine.share(plan.dataset)
+            on_ready()
             with backup.backed_up(folder, plan.backup_storage, owner_token) as taken_over:
                 with console.progress_bar() as bar:
                     search = _Search(plan, study, engine, dataset, owner_token, taken_over, bar)

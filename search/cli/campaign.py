@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ from search.study.trial_record import COMPLETE, FAILED
 if TYPE_CHECKING:
     from search.campaign.plan import CampaignPlan
     from search.campaign.summary import CampaignSummary
+    from search.engine.protocol import Engine
 
 RUN_EPILOG = (
     "Examples:\n\n"
@@ -101,7 +103,6 @@ def run(
     from search.campaign.plan import check_folder_free, plan_campaign
     from search.campaign.run import run_campaign
     from search.cluster import session
-    from search.engine.ray_engine import RayEngine
 
     flags: dict[str, Any] = {
         "name": name, "trials": trials, "hours": hours, "sampler": sampler, "policy": policy,
@@ -112,13 +113,7 @@ def run(
     check_folder_free(root / config.name)
     fetch_missing(config.data)
     with session.join_cluster(address) as nodes:
-        plan = plan_campaign(config, root, nodes)
-        _announce(plan)
-        engine = RayEngine()
-        result = run_campaign(plan, engine)
-        _report(plan, result, root)
-        if config.confirm is not None and result.winner is not None:
-            confirm_and_show(config.name, root, {}, nodes=nodes if address is None else session.describe_nodes())
+        _search_and_confirm(plan_campaign(config, root, nodes), run_campaign, root, address)
 
 
 def resume(
@@ -129,21 +124,46 @@ def resume(
     address: RayAddressOption = None,
     root: RootOption = ROOT,
 ) -> None:
-    """Continue a campaign that was stopped, interrupted or killed, or extend one that has ended."""
+    """Continue a campaign that was stopped, interrupted or killed, or extend one that has ended.
+
+    If its file has `confirm:`, the winner is confirmed when the search has ended.
+    """
     from search.campaign import backup
     from search.campaign.plan import plan_resume
     from search.campaign.run import resume_campaign
     from search.cluster import session
-    from search.engine.ray_engine import RayEngine
     from search.storage.filesystem import Storage
 
     if storage is not None:
         folder = backup.restore(root, check_name(name, "campaign"), Storage(resolve_location(storage)).subfolder(name))
         console.err.print(f"restored {escape(str(folder.path))} from its storage")
     with session.join_cluster(address) as nodes:
-        plan = plan_resume(name, root, trials, hours, nodes)
-        _announce(plan)
-        _report(plan, resume_campaign(plan, RayEngine()), root)
+        _search_and_confirm(plan_resume(name, root, trials, hours, nodes), resume_campaign, root, address)
+
+
+def _search_and_confirm(
+    plan: CampaignPlan,
+    search: Callable[[CampaignPlan, Engine], CampaignSummary],
+    root: Path,
+    address: str | None,
+) -> None:
+    """Search, print the results, and confirm the winner if the campaign's file asks for that.
+
+    Args:
+        plan: the planned campaign.
+        search: `run_campaign` or `resume_campaign`.
+        root: folder of all campaigns.
+        address: the cluster that this process has joined; None for this machine.
+    """
+    from search.cluster import session
+    from search.engine.ray_engine import RayEngine
+
+    _announce(plan)
+    result = search(plan, RayEngine())
+    _report(plan, result, root)
+    if plan.config.confirm is not None and result.winner is not None:
+        # Nodes may have come and gone during the search.
+        confirm_and_show(plan.config.name, root, {}, nodes=() if address is None else session.describe_nodes())
 
 
 def stop(name: NameArgument, root: RootOption = ROOT) -> None:

@@ -22,6 +22,7 @@ from search.campaign.plan import CampaignPlan, data_config_of, make_incumbent_re
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
 from search.results import manifest, tables
+from search.results.folder import VERDICT_FILE
 from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
@@ -99,6 +100,7 @@ class ConfirmationPlan:
         folds: the dataset of each fold, with its own train, an inner val, and as test the block that it predicts.
         ledger_entry: the entry for the ledger, still without the hash of the final training; None on the synthetic
             market.
+        journal_size: size in bytes of the campaign's journal when the confirmation was planned.
         missing: number of trainings that are not finished, without the final one.
         seconds: time that these are expected to take, one after the other.
     """
@@ -111,6 +113,7 @@ class ConfirmationPlan:
     dataset: Dataset
     folds: tuple[Dataset, ...]
     ledger_entry: LedgerEntry | None
+    journal_size: int
     missing: int
     seconds: float
 
@@ -178,7 +181,7 @@ def plan_confirmation(
         DataError: the data cannot be used, or are too few for the number of folds.
     """
     campaign = plan_resume(name, root, None, None, nodes)
-    config = campaign.config
+    config, journal_size = campaign.config, campaign.folder.journal.stat().st_size
     _check_search_results(campaign)
     settings, incumbent = _agreed_settings(campaign, settings, incumbent)
     trials = campaign.folder.read_trials()
@@ -207,6 +210,7 @@ def plan_confirmation(
         dataset=dataset,
         folds=folds,
         ledger_entry=None if dataset.is_synthetic else _make_ledger_entry(campaign, dataset, len(trials)),
+        journal_size=journal_size,
         missing=0,
         seconds=0.0,
     )
@@ -294,6 +298,23 @@ def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: st
 
 def _seeds(campaign: CampaignPlan, settings: ConfirmConfig) -> list[int]:
     return [(campaign.config.seed + 1 + offset) % 2**32 for offset in range(settings.seeds)]
+
+
+def check_unchanged(plan: ConfirmationPlan) -> None:
+    """Check, with the journal locked, that no other process has changed the campaign since the plan was made.
+
+    Args:
+        plan: the planned confirmation, from `plan_confirmation`.
+
+    Raises:
+        ConfigError: the search went on, or another confirmation has ended.
+    """
+    folder, name = plan.campaign.folder, plan.campaign.config.name
+    if folder.journal.stat().st_size != plan.journal_size or manifest.manifest_lists(folder, VERDICT_FILE):
+        raise ConfigError(
+            f"Another process worked on campaign {name} while its confirmation was planned",
+            "Run the same command again",
+        )
 
 
 def record_settings(plan: ConfirmationPlan) -> None:

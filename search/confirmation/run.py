@@ -21,7 +21,7 @@ from search.campaign.driver_log import driver_log
 from search.cluster.software import installed_software
 from search.confirmation.cells import CellResult, CellTask, make_confirmation_table
 from search.confirmation.certify import make_verdict, select_winner
-from search.confirmation.plan import Cell, ConfirmationPlan, record_settings
+from search.confirmation.plan import Cell, ConfirmationPlan, check_unchanged, record_settings
 from search.engine.job import TrialJob
 from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
@@ -52,6 +52,7 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
     campaign = plan.campaign
     folder = campaign.folder
     with _locked(folder.journal), driver_log(folder.driver_log), engine.session():
+        check_unchanged(plan)
         folder.stop_request.unlink(missing_ok=True)  # left by a run that was killed
         if campaign.checked_node_ids is not None:
             engine.check_nodes(campaign.nodes, campaign.resources, campaign.dataset, campaign.backup_storage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -55,7 +56,10 @@ def install_results(files: Mapping[str, bytes], root: Path, name: str) -> Instal
     """
     folder = root / check_name(name, "campaign")
     root.mkdir(parents=True, exist_ok=True)
+    replaced = root / f".{name}.replaced"
     try:
+        if replaced.exists():  # left by a run that was killed
+            _settle(folder, replaced)
         entries = _ledger_entries(files, name)
         with tempfile.TemporaryDirectory(dir=root, prefix=".fetched-") as scratch:
             fetched = Path(scratch) / name
@@ -64,7 +68,7 @@ def install_results(files: Mapping[str, bytes], root: Path, name: str) -> Instal
             if folder.exists():
                 check_can_replace(folder, fetched)
             new_entries = _append_to_ledger(root / LEDGER_FILE, entries)
-            _move_into_place(fetched, folder, Path(scratch) / "replaced")
+            _move_into_place(fetched, folder, replaced)
     except RecursionError:
         raise ConfigError("A received file is nested too deeply to be a campaign's", _CHECK_ADDRESS) from None
     except OSError as error:
@@ -84,21 +88,29 @@ def _write_files(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def _move_into_place(fetched: Path, folder: Path, replaced: Path) -> None:
-    """Rename the fetched folder to its place.
+    """Rename the fetched folder to its place, and remove the folder that it replaces.
+
+    Whenever this is interrupted, the local folder or the fetched one has the place, or the next call restores it.
 
     Args:
         fetched: the folder to move.
-        folder: its place; a folder that is there is moved out of the way, and back if something goes wrong.
-        replaced: where to move that folder, in a temporary folder.
+        folder: its place.
+        replaced: where to keep a folder that is there until the fetched one has its place; nothing exists there.
     """
-    if folder.exists():
-        folder.rename(replaced)
     try:
+        if folder.exists():
+            folder.rename(replaced)
         fetched.rename(folder)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(folder)
-        raise
+    finally:
+        _settle(folder, replaced)
+
+
+def _settle(folder: Path, replaced: Path) -> None:
+    """Remove the folder that was replaced, or move it back if nothing has its place."""
+    if folder.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+    elif replaced.exists():
+        replaced.rename(folder)
 
 
 def _append_to_ledger(path: Path, entries: list[LedgerEntry]) -> int:

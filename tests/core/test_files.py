@@ -60,6 +60,11 @@ def test_files_get_the_permissions_any_new_file_gets(tmp_path: Path) -> None:
     assert (tmp_path / "note.txt").stat().st_mode & 0o777 == 0o640
 
 
+def test_the_umask_of_the_process_is_never_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "umask", None)  # for a moment, files of other threads would be open to everyone
+    write_text(tmp_path / "note.txt", "x")
+
+
 def test_a_path_below_a_file_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     path = tmp_path / "file" / "note.txt"

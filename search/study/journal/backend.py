@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ from optuna.storages.journal import BaseJournalBackend
 from core.errors import ConfigError
 from core.files import try_lock
 from search.study.journal.file import ACT, LINES, read_committed
+
+PROBE_SECONDS = 1.0
+"""How long a lock is waited for: whoever asks whether the journal is held locks it for a moment."""
 
 
 class Journal(BaseJournalBackend):
@@ -41,7 +45,7 @@ class Journal(BaseJournalBackend):
         except OSError as error:
             raise ConfigError(f"{path} cannot be opened ({error.strerror})", "Check the folder's permissions") from None
         try:
-            if not try_lock(self._file, path):
+            if not _lock(self._file, path):
                 raise ConfigError(
                     f"Campaign {path.parent.name} is being run by another process",
                     "Wait for that process, or stop it first",
@@ -118,6 +122,16 @@ class Journal(BaseJournalBackend):
     def close(self) -> None:
         """Close and unlock the file."""
         os.close(self._file)
+
+
+def _lock(file: int, path: Path) -> bool:
+    """Lock the open journal; return whether that succeeded within the time that a probe could take."""
+    deadline = time.monotonic() + PROBE_SECONDS
+    while not try_lock(file, path):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(PROBE_SECONDS / 50)
+    return True
 
 
 class JournalReader(BaseJournalBackend):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from search.confirmation.plan import plan_confirmation
 from search.confirmation.run import run_confirmation
 from search.engine.in_process import InProcessEngine
 from search.engine.job import TrialJob
+from search.results import manifest
 from search.results.folder import CampaignFolder
 from search.study.controller import Controller
 from search.study.study import CampaignStudy
@@ -165,6 +168,60 @@ def test_a_run_that_fails_before_its_first_trial_frees_its_name(tmp_path: Path) 
         with pytest.raises(RuntimeError, match="no room"):
             run_campaign(plan_campaign(config(), tmp_path), Unable())
         assert not (tmp_path / NAME).exists()
+
+
+class UnableToStart(InProcessEngine):
+    """Cannot start, as Ray where its port is taken."""
+
+    def session(self) -> AbstractContextManager[None]:
+        raise ConfigError("Ray cannot be started", "Try again")
+
+
+class UnableToShare(InProcessEngine):
+    """Fails after the nodes have been checked, but before any trial."""
+
+    def share(self, dataset: Any) -> Any:
+        raise ConfigError("The dataset does not fit", "Take fewer days")
+
+
+@pytest.mark.parametrize("engine", [UnableToStart(), UnableToShare()])
+def test_a_resume_that_cannot_start_leaves_a_concluded_campaign_concluded(
+    whole: CampaignFolder, tmp_path: Path, engine: InProcessEngine
+) -> None:
+    shutil.copytree(whole.path, tmp_path / NAME)
+    folder = CampaignFolder(tmp_path / NAME)
+    with pytest.raises(ConfigError):
+        resume_campaign(plan_resume(NAME, tmp_path, 4, None), engine)
+    manifest.check_manifest(folder)
+    assert folder.read_config().trials == 3
+
+
+def test_a_verdict_that_comes_while_the_journal_is_not_locked_ends_a_resume(
+    whole: CampaignFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole.path, tmp_path / NAME)
+    folder = CampaignFolder(tmp_path / NAME)
+    planned = plan_resume(NAME, tmp_path, 4, None)
+
+    def conclude_and_open(*args: Any, **kwargs: Any) -> CampaignStudy:
+        folder.verdict.write_text("{}")
+        return CampaignStudy(*args, **kwargs)
+
+    monkeypatch.setattr(campaign, "CampaignStudy", conclude_and_open)
+    with pytest.raises(ConfigError, match="has read its test span"):
+        resume_campaign(planned, InProcessEngine())
+    manifest.check_manifest(folder, manifest.SEARCH_FILES)
+
+
+def test_a_search_that_went_on_while_its_confirmation_was_planned_is_planned_again(
+    whole: CampaignFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(whole.path, tmp_path / NAME)
+    planned = plan_confirmation(NAME, tmp_path)
+    resume_campaign(plan_resume(NAME, tmp_path, 4, None), InProcessEngine())
+    with pytest.raises(ConfigError, match="Another process worked on campaign small"):
+        run_confirmation(planned, InProcessEngine())
+    assert CampaignFolder(tmp_path / NAME).read_confirmation() is None
 
 
 def test_a_campaign_is_confirmed_and_its_verdict_is_recorded(whole: CampaignFolder) -> None:

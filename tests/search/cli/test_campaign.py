@@ -5,9 +5,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from core.errors import ConfigError
+from search.cli import campaign
 from search.config import resolve_config
+from search.engine.in_process import InProcessEngine
+from tests.helpers.campaigns import make_searched_campaign
 from tests.helpers.commands import list_files, run_command
 
 
@@ -136,3 +140,19 @@ def test_the_flag_confirm_keeps_the_settings_of_the_file(tmp_path: Path) -> None
     confirmation = resolve_config(file, {}, {"confirm": {}}).confirm
     assert confirmation is not None
     assert (confirmation.top, confirmation.seeds, confirmation.folds) == (3, 3, 5)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_resume_confirms_the_winner_if_the_campaign_file_says_so(
+    asked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_searched_campaign(tmp_path / "results")
+    if not asked:
+        text = yaml.safe_load((folder / "campaign.yaml").read_text())
+        del text["config"]["confirm"]
+        (folder / "campaign.yaml").write_text(yaml.safe_dump(text))
+    confirmed: list[str] = []
+    monkeypatch.setattr("search.engine.ray_engine.RayEngine", InProcessEngine)
+    monkeypatch.setattr(campaign, "confirm_and_show", lambda name, *_, **__: confirmed.append(name))
+    assert run_command(monkeypatch, tmp_path, "resume", folder.name) == 0
+    assert confirmed == ([folder.name] if asked else [])

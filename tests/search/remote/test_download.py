@@ -190,3 +190,37 @@ def test_a_full_disk_leaves_the_local_folder_as_it_was(
     with pytest.raises(ConfigError, match="No space left"):
         install_results(files, tmp_path, NAME)
     assert _tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("interrupted_at", [0, 1, 2])
+def test_an_interruption_between_the_renames_loses_no_folder(
+    files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted_at: int
+) -> None:
+    install_results(_without(files, 1), tmp_path, NAME)
+    before = _tree(tmp_path)
+    rename, renamed = Path.rename, 0
+
+    def interrupt(path: Path, target: Path) -> Path:
+        nonlocal renamed
+        if NAME not in path.name:
+            return rename(path, target)
+        if renamed == interrupted_at:
+            raise KeyboardInterrupt
+        renamed += 1
+        result = rename(path, target)
+        if renamed == interrupted_at:
+            raise KeyboardInterrupt
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            install_results(files, tmp_path, NAME)
+    folder = {path: content for path, content in _tree(tmp_path).items() if path.startswith(NAME)}
+    if interrupted_at < 2:
+        # Even a second interruption, while the folder is moved back, leaves it for the next call.
+        hidden = {path[1:].replace(".replaced/", "/", 1): content for path, content in _tree(tmp_path).items()}
+        assert before in (folder, hidden)
+    install_results(files, tmp_path, NAME)
+    assert _tree(tmp_path) == {f"{NAME}/{name}": content for name, content in files.items() if name != LEDGER_FILE}
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]

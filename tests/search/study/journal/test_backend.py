@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import optuna
@@ -12,7 +13,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from core.errors import ConfigError
-from search.study.journal.backend import Journal, JournalReader
+from core.files import try_lock
+from search.study.journal.backend import PROBE_SECONDS, Journal, JournalReader
 from search.study.journal.file import ACT, LINES, is_held
 from tests.helpers.processes import HANG_SECONDS
 
@@ -136,3 +138,11 @@ def test_optunas_own_backend_reads_the_same_study(path: Path) -> None:
     theirs = optuna.load_study(storage=JournalStorage(JournalFileBackend(str(path))), study_name="x")
     assert theirs.trials == study.trials
     assert theirs.best_value == 0.5
+
+
+def test_a_probe_that_holds_the_lock_for_a_moment_does_not_fail_a_start(path: Path) -> None:
+    path.touch()
+    with path.open() as probe:
+        assert try_lock(probe, path)
+        threading.Timer(PROBE_SECONDS / 10, probe.close).start()
+        Journal(path).close()
