@@ -20,6 +20,7 @@ from search.results.folder import CELLS, JOURNAL_FILE, LEDGER_FILE, MANIFEST_FIL
 from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import LISTED
 from search.storage.filesystem import Storage, StorageError
+from search.storage.segments import SegmentedCopy, read_segmented
 from search.study import study
 
 _LOG = logging.getLogger(__name__)
@@ -29,8 +30,6 @@ INTERVAL_SECONDS = 10.0
 """Time between two backups; trainings recorded since the last one are repeated if the driver's disk is lost."""
 _COPIED_FILES = frozenset({*LISTED, MANIFEST_FILE})
 _CELL_FILE = re.compile(rf"{CELLS}/([0-9a-f]+/)?[a-z]+\.(json|parquet)")
-_COPY_ORDER = {JOURNAL_FILE: 0, MANIFEST_FILE: 2}
-"""The journal is copied first and the manifest last, the other files in between."""
 _ATTEMPT_FILE = re.compile(r"(\d+)/(\d+)/.+")
 """Path of a trial's file in the storage: its number, the attempt, the name."""
 
@@ -98,7 +97,7 @@ def backed_up(
     if storage is None:
         yield lambda: False
         return
-    copied: dict[str, tuple[int, int]] = {}
+    copies = Copies(storage)
     ended, taken_over = threading.Event(), threading.Event()
     reported: set[str] = set()
 
@@ -109,7 +108,7 @@ def backed_up(
                 taken_over.set()
             # Without any token the storage is not the one that was claimed: perhaps its mount has gone.
             if not taken_over.is_set() and (owner_token is None or owner):
-                copy_campaign(folder.path, storage, copied)
+                copy_campaign(folder.path, storage, copies)
         except StorageError:
             pass  # who waits for the storage says so
         except Exception as error:  # whatever it is, the next attempt may succeed, and a takeover must be noticed
@@ -134,16 +133,35 @@ def backed_up(
         copy_changes()
 
 
-def copy_campaign(folder: Path, storage: Storage, copied: dict[str, tuple[int, int]]) -> None:
+class Copies:
+    """What one run has copied of a campaign's files.
+
+    Attributes:
+        states: size in bytes and time of modification in nanoseconds of each file when it was copied, by its name in
+            the campaign's folder.
+        journal: the copy of the journal, which grows.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        """Begin with nothing copied.
+
+        Args:
+            storage: the storage of the campaign.
+        """
+        self.states: dict[str, tuple[int, int]] = {}
+        self.journal = SegmentedCopy(storage, f"{BACKUP_FOLDER}/{JOURNAL_FILE}")
+
+
+def copy_campaign(folder: Path, storage: Storage, copies: Copies) -> None:
     """Copy the files that have changed since they were last copied, and remove copies of files that are gone.
 
-    Wherever copying is cut off, the backup can be resumed from: its journal holds all that its tables hold.
+    The journal is copied first and the manifest last: wherever copying is cut off, the backup can be resumed from,
+    because its journal holds all that its tables hold.
 
     Args:
         folder: path of the campaign's folder.
         storage: the storage of the campaign.
-        copied: size in bytes and time of modification in nanoseconds of each file when it was copied, by its name in
-            the folder; updated with each copy. Empty in the first call of a run.
+        copies: what this run has copied before; updated with each copy.
 
     Raises:
         StorageError: the storage is not available; the next call copies what is still missing.
@@ -151,12 +169,16 @@ def copy_campaign(folder: Path, storage: Storage, copied: dict[str, tuple[int, i
     paths = {name: path for path in folder.rglob("*") if _is_copied(name := path.relative_to(folder).as_posix())}
     if JOURNAL_FILE not in paths:
         return  # the driver's disk is lost, which is what the backup is for
+    copied = copies.states
     if not copied:
         # An earlier run may have left copies of files that are gone since. No file has this size and time, so that
         # each copy is either written anew or removed.
         copied |= dict.fromkeys(_backup_names(storage), (0, 0))
-    for name, path in sorted(paths.items(), key=lambda item: (_COPY_ORDER.get(item[0], 1), item[0])):
+    with suppress(FileNotFoundError):
+        copies.journal.update(paths[JOURNAL_FILE])
+    for name in sorted(paths.keys() - {JOURNAL_FILE}, key=lambda name: (name == MANIFEST_FILE, name)):
         with suppress(FileNotFoundError):
+            path = paths[name]
             state = path.stat().st_size, path.stat().st_mtime_ns
             if copied.get(name) != state:
                 storage.write(f"{BACKUP_FOLDER}/{name}", path.read_bytes())
@@ -213,7 +235,8 @@ def restore(root: Path, name: str, storage: Storage) -> CampaignFolder:
         restored = Path(scratch, name)
         for file_name in names:
             with suppress(FileNotFoundError):  # the other driver may remove one until it notices the claim
-                write_bytes(restored / file_name, storage.read(f"{BACKUP_FOLDER}/{file_name}"))
+                read = read_segmented if file_name == JOURNAL_FILE else Storage.read
+                write_bytes(restored / file_name, read(storage, f"{BACKUP_FOLDER}/{file_name}"))
         _delete_unknown_attempts(restored / JOURNAL_FILE, name, storage)
         write_bytes(restored / RESTORED_FILE, b"")
         # The ledger comes first: one that lacks the entry of a verdict beside it would be refused.

@@ -6,6 +6,7 @@ named `preset-search.<campaign>.<number>`. The server accepts each name once, so
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import re
@@ -123,8 +124,8 @@ def connect(address: str) -> JobClient:
         address: http(s) address of the server.
 
     Raises:
-        ConfigError: the address is not that of a job server, the server cannot be reached, rejects the token or runs
-            another version of Ray, or Ray's client is not installed here.
+        ConfigError: the address is not that of a job server or would be sent the token unencrypted, the server cannot
+            be reached, rejects the token or runs another version of Ray, or Ray's client is not installed here.
     """
     try:
         parts = urlsplit(address)
@@ -134,6 +135,11 @@ def connect(address: str) -> JobClient:
     if not is_valid or "@" in address:
         raise ConfigError(
             f"--address {address!r} is not the address of a job server", f"Give one like {DEFAULT_ADDRESS}"
+        )
+    if parts.scheme == "http" and os.environ.get("RAY_AUTH_MODE") == "token" and not _is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"The cluster's token would travel to {parts.hostname} unencrypted",
+            f"Open the tunnel with ray dashboard cluster.yaml, and name --address {DEFAULT_ADDRESS}",
         )
     for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
         if os.environ.get(name, address) != address:
@@ -160,6 +166,14 @@ def connect(address: str) -> JobClient:
             f"Install that version: pip install 'ray[default]=={version}'",
         )
     return client
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether a host is this machine itself."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def without_control_characters(text: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from core.errors import ConfigError
 from core.files import write_table
 from search.campaign import backup
-from search.campaign.backup import BACKUP_FOLDER
+from search.campaign.backup import BACKUP_FOLDER, Copies
 from search.campaign.plan import CHECKPOINTS
 from search.config import study_settings
 from search.results import ledger, manifest
@@ -28,6 +28,7 @@ from search.results.folder import (
 from search.results.ledger_entry import LedgerEntry
 from search.results.tables import check_not_behind
 from search.storage.filesystem import Storage, StorageError
+from search.storage.segments import read_segmented
 from search.study import study
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config, make_searched_campaign
@@ -71,19 +72,19 @@ def test_changes_are_copied_while_the_campaign_runs(
     with backup.backed_up(CampaignFolder(campaign), storage):
         journal.write_text("one\ntwo\n")
         deadline = time.monotonic() + HANG_SECONDS
-        while storage.read(f"{BACKUP_FOLDER}/{JOURNAL_FILE}") != b"one\ntwo\n":
+        while read_segmented(storage, f"{BACKUP_FOLDER}/{JOURNAL_FILE}") != b"one\ntwo\n":
             assert time.monotonic() < deadline, "it was never copied"
             time.sleep(0.01)
 
 
 def test_unchanged_files_are_not_copied_again(folder: Path, storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    copied: dict[str, tuple[int, int]] = {}
-    backup.copy_campaign(folder, storage, copied)
+    copies = Copies(storage)
+    backup.copy_campaign(folder, storage, copies)
     written: list[str] = []
     monkeypatch.setattr(Storage, "write", lambda _, name, content: written.append(name))
-    backup.copy_campaign(folder, storage, copied)
+    backup.copy_campaign(folder, storage, copies)
     assert written == []
-    assert set(copied) == set(_content(folder))
+    assert {*copies.states, JOURNAL_FILE} == set(_content(folder))
 
 
 def test_an_unavailable_storage_ends_nothing_and_is_caught_up_later(
@@ -106,10 +107,10 @@ def test_a_backup_that_fails_unexpectedly_is_tried_again_and_still_notices_a_tak
     failures = iter([OSError(errno.EMFILE, "Too many open files"), OSError(errno.EMFILE, "Too many open files")])
     copy_campaign = backup.copy_campaign
 
-    def fail_twice(path: Path, to: Storage, copied: dict[str, tuple[int, int]]) -> None:
+    def fail_twice(path: Path, to: Storage, copies: Copies) -> None:
         if (failure := next(failures, None)) is not None:
             raise failure
-        copy_campaign(path, to, copied)
+        copy_campaign(path, to, copies)
 
     monkeypatch.setattr(backup, "copy_campaign", fail_twice)
     token = storage.claim()
@@ -130,7 +131,7 @@ def test_files_of_attempts_that_the_backup_does_not_know_are_removed(
 ) -> None:
     lost = tmp_path / "lost"
     shutil.copytree(folder, lost)
-    backup.copy_campaign(lost, storage, {})
+    backup.copy_campaign(lost, storage, Copies(storage))
     known = [trial.number for trial in study.read_trials(study.load_study(lost / JOURNAL_FILE, NAME))]
     for name in ("0/1/1.pt", "0/2/2.pt", f"{max(known) + 1}/1/1.pt", "incumbent/1/1.pt"):
         storage.write(name, b"")
@@ -142,7 +143,7 @@ def test_files_of_attempts_that_the_backup_does_not_know_are_removed(
 def test_attempts_of_the_old_driver_and_of_the_new_one_never_share_an_identifier(
     folder: Path, storage: Storage, tmp_path: Path
 ) -> None:
-    backup.copy_campaign(folder, storage, {})
+    backup.copy_campaign(folder, storage, Copies(storage))
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
     study.take_over(restored.journal, NAME)  # as `resume` does
     old_driver, new_driver = (
@@ -169,7 +170,7 @@ def test_wherever_copying_is_cut_off_the_backup_can_be_resumed(
     folder: Path, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     campaign = _copied(folder, tmp_path)
-    copied: dict[str, tuple[int, int]] = {}
+    copies = Copies(storage)
     tables = (TRIALS_FILE, CURVES_FILE)
     table_contents = {name: (campaign / name).read_bytes() for name in tables}
     for name in tables:  # as they were before the last trial
@@ -180,7 +181,7 @@ def test_wherever_copying_is_cut_off_the_backup_can_be_resumed(
     journal.write_bytes(
         whole_journal[: whole_journal.index(b'"kind":"ask","at"', whole_journal.index(b'"trial":1,"epoch"'))]
     )
-    backup.copy_campaign(campaign, storage, copied)
+    backup.copy_campaign(campaign, storage, copies)
     journal.write_bytes(whole_journal)
     for name, content in table_contents.items():
         (campaign / name).write_bytes(content)
@@ -194,7 +195,7 @@ def test_wherever_copying_is_cut_off_the_backup_can_be_resumed(
 
     monkeypatch.setattr(Storage, "write", going_away)
     with suppress(StorageError):
-        backup.copy_campaign(campaign, storage, copied)
+        backup.copy_campaign(campaign, storage, copies)
     monkeypatch.undo()
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
     opened = CampaignStudy(restored.journal, study_settings(config()))
@@ -205,7 +206,7 @@ def test_wherever_copying_is_cut_off_the_backup_can_be_resumed(
 def test_a_journal_that_was_copied_while_it_was_written_is_restored_whole(
     folder: Path, storage: Storage, tmp_path: Path
 ) -> None:
-    backup.copy_campaign(folder, storage, {})
+    backup.copy_campaign(folder, storage, Copies(storage))
     name = f"{BACKUP_FOLDER}/{JOURNAL_FILE}"
     storage.write(name, storage.read(name)[:-20])
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
@@ -220,7 +221,7 @@ def test_ledger_entries_are_restored_on_another_machine(folder: Path, storage: S
     )
     campaign = tmp_path / "own"
     ledger.append_entry(campaign / LEDGER_FILE, entry)
-    backup.copy_campaign(folder, storage, {})
+    backup.copy_campaign(folder, storage, Copies(storage))
     backup.backup_ledger(CampaignFolder(campaign / NAME), storage)
     backup.restore(tmp_path / "elsewhere", NAME, storage)
     assert ledger.has_read_test(tmp_path / "elsewhere" / LEDGER_FILE, NAME, "2024-05-01")
@@ -232,24 +233,24 @@ def test_finished_cells_of_a_confirmation_are_restored_too(folder: Path, storage
     row = campaign / CELLS / "0a1b" / "row.json"
     row.parent.mkdir(parents=True)
     row.write_text("{}")
-    copied: dict[str, tuple[int, int]] = {}
-    backup.copy_campaign(campaign, storage, copied)
+    copies = Copies(storage)
+    backup.copy_campaign(campaign, storage, copies)
     restored = backup.restore(tmp_path / "elsewhere", NAME, storage)
     assert (restored.cells / "0a1b" / "row.json").read_text() == "{}"
     shutil.rmtree(campaign / CELLS)  # it has its verdict
-    backup.copy_campaign(campaign, storage, copied)
+    backup.copy_campaign(campaign, storage, copies)
     assert not [name for name in storage.list_files(BACKUP_FOLDER) if CELLS in name.split("/")]
 
 
 @pytest.mark.parametrize("how", ["removed", "emptied"])
 def test_the_backup_outlives_the_drivers_disk(folder: Path, storage: Storage, tmp_path: Path, how: str) -> None:
     campaign = _copied(folder, tmp_path)
-    copied: dict[str, tuple[int, int]] = {}
-    backup.copy_campaign(campaign, storage, copied)
+    copies = Copies(storage)
+    backup.copy_campaign(campaign, storage, copies)
     shutil.rmtree(campaign)
     if how == "emptied":
         campaign.mkdir()
-    backup.copy_campaign(campaign, storage, copied)
+    backup.copy_campaign(campaign, storage, copies)
     assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
 
 
@@ -263,7 +264,7 @@ def test_nothing_is_copied_to_a_storage_that_has_lost_its_owner_token(folder: Pa
 
 
 def test_files_with_foreign_names_are_not_restored(folder: Path, storage: Storage, tmp_path: Path) -> None:
-    backup.copy_campaign(folder, storage, {})
+    backup.copy_campaign(folder, storage, Copies(storage))
     for name in ("x.sh", f"{CELLS}/a.b/row.json", f"{CELLS}/row.json.sh"):
         storage.write(f"{BACKUP_FOLDER}/{name}", b"")
     assert _content(backup.restore(tmp_path / "elsewhere", NAME, storage)) == _content(folder)
@@ -284,13 +285,13 @@ def test_nothing_is_copied_after_another_driver_has_claimed_the_storage(
             assert time.monotonic() < deadline, "it was never noticed"
             time.sleep(0.01)
         (campaign / JOURNAL_FILE).write_text("mine")
-    assert storage.read(f"{BACKUP_FOLDER}/{JOURNAL_FILE}") == (folder / JOURNAL_FILE).read_bytes()
+    assert read_segmented(storage, f"{BACKUP_FOLDER}/{JOURNAL_FILE}") == (folder / JOURNAL_FILE).read_bytes()
 
 
 def test_a_removed_file_is_removed_from_the_backup(folder: Path, storage: Storage, tmp_path: Path) -> None:
     campaign = tmp_path / NAME
     shutil.copytree(folder, campaign)
-    backup.copy_campaign(campaign, storage, {})
+    backup.copy_campaign(campaign, storage, Copies(storage))
     (campaign / MANIFEST_FILE).unlink()  # as `resume` does
     with backup.backed_up(CampaignFolder(campaign), storage):
         assert f"{BACKUP_FOLDER}/{MANIFEST_FILE}" not in storage.list_files()
@@ -298,7 +299,7 @@ def test_a_removed_file_is_removed_from_the_backup(folder: Path, storage: Storag
 
 def test_a_name_that_the_storage_holds_already_is_refused(folder: Path, storage: Storage) -> None:
     backup.check_name_free(storage, NAME)
-    backup.copy_campaign(folder, storage, {})
+    backup.copy_campaign(folder, storage, Copies(storage))
     with pytest.raises(ConfigError, match=rf"already holds a campaign {NAME}\. .*resume {NAME}"):
         backup.check_name_free(storage, NAME)
 
@@ -306,7 +307,7 @@ def test_a_name_that_the_storage_holds_already_is_refused(folder: Path, storage:
 def test_restoring_needs_a_backup_and_a_free_folder(folder: Path, storage: Storage, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"There is no campaign '{NAME}' in"):
         backup.restore(tmp_path / "elsewhere", NAME, storage)
-    backup.copy_campaign(folder, storage, {})
+    backup.copy_campaign(folder, storage, Copies(storage))
     with pytest.raises(ConfigError, match=r"already exists\. Leave out --storage"):
         backup.restore(folder.parent, NAME, storage)
     assert not (tmp_path / "elsewhere").exists()
@@ -314,7 +315,7 @@ def test_restoring_needs_a_backup_and_a_free_folder(folder: Path, storage: Stora
 
 def test_a_driver_does_not_clear_the_backup_of_another_driver(folder: Path, storage: Storage) -> None:
     owner_token = storage.claim()
-    backup.copy_campaign(folder, storage, {})
+    backup.copy_campaign(folder, storage, Copies(storage))
     backup.clear_backup(storage, "of another driver")
     assert len(storage.list_files(BACKUP_FOLDER)) == len(_content(folder))
     backup.clear_backup(storage, owner_token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,6 +113,31 @@ def test_each_failure_is_an_error_of_one_line(error: Exception, kind: type[Confi
 def test_an_address_that_is_not_a_job_servers_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="is not the address of a job server"):
         connect(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "refused"),
+    [
+        ("http://head.example:8265", "token", True),
+        ("http://10.0.0.1:8265", "token", True),
+        ("http://127.0.0.1.example:8265", "token", True),
+        ("https://head.example", "token", False),
+        ("http://127.0.0.1:8265", "token", False),
+        ("http://localhost:8265", "token", False),
+        ("http://[::1]:8265", "token", False),
+        ("http://10.0.0.1:8265", "disabled", False),
+    ],
+)
+def test_the_token_is_sent_unencrypted_to_this_machine_alone(
+    address: str, mode: str, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", sent.append)
+    with pytest.raises(ConfigError, match="would travel to") if refused else nullcontext():
+        connect(address)
+    assert sent == ([] if refused else [address])
 
 
 def test_an_address_that_ray_would_replace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
