@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +15,19 @@ from core.errors import PresetSearchError
 from core.training.trainer import Trainer
 from search.campaign.plan import plan_campaign, plan_resume
 from search.campaign.run import resume_campaign, run_campaign
+from search.config import ConfirmConfig
+from search.confirmation.plan import plan_confirmation
+from search.confirmation.run import run_confirmation
 from search.engine.in_process import InProcessEngine
 from search.results import manifest
-from search.results.folder import CampaignFolder
+from search.results.folder import VERDICT_FILE, CampaignFolder
 from tests.helpers.campaigns import NAME, config
 from tests.helpers.failing_files import FailingFiles
 
 TRANSIENT = (errno.EIO, errno.EMFILE)
-CONFIG = config(DataConfig(synthetic=SyntheticConfig(bars=3800)))
+CONFIG = config(DataConfig(synthetic=SyntheticConfig(bars=3800))).model_copy(
+    update={"confirm": ConfirmConfig(top=1, seeds=1, folds=2)}
+)
 LAST_CALL = 200
 """More calls than a campaign makes; that there are fewer is checked."""
 EVERY = 17
@@ -58,6 +64,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[pd.DataF
     return _tables(CampaignFolder(root / NAME)), len(files.calls)
 
 
+def _failing(root: Path, number: int, is_persistent: bool) -> FailingFiles:
+    """Return files of which one change fails, or it and all after it, as on a full disk."""
+    if is_persistent:
+        return FailingFiles(root, lambda call: call >= number, errno.ENOSPC)
+    return FailingFiles(root, lambda call: call == number, TRANSIENT[number % 2])
+
+
 def _search_disturbed(root: Path, files: FailingFiles) -> None:
     """Search until an error ends it, then resume."""
     message = ""
@@ -75,11 +88,7 @@ def _check_search(undisturbed: tuple[list[pd.DataFrame], int], root: Path, numbe
     assert count < LAST_CALL
     if number >= count:
         return
-    if is_persistent:
-        files = FailingFiles(root, lambda call: call >= number, errno.ENOSPC)
-    else:
-        files = FailingFiles(root, lambda call: call == number, TRANSIENT[number % 2])
-    _search_disturbed(root, files)
+    _search_disturbed(root, _failing(root, number, is_persistent))
     folder = CampaignFolder(root / NAME)
     manifest.check_manifest(folder)
     for table, expected_table in zip(_tables(folder), expected, strict=True):
@@ -101,3 +110,59 @@ def test_an_error_of_any_file_ends_a_search_in_one_line_and_loses_nothing(
     undisturbed: tuple[list[pd.DataFrame], int], tmp_path: Path, number: int, is_persistent: bool
 ) -> None:
     _check_search(undisturbed, tmp_path, number, is_persistent)
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CampaignFolder, int]:
+    """The root of a searched campaign, the folder of the same one confirmed, and the number of calls."""
+    root, other = tmp_path_factory.mktemp("searched"), tmp_path_factory.mktemp("confirmed")
+    _search(root)
+    shutil.copytree(root / NAME, other / NAME)
+    files = FailingFiles(other)
+    with files.installed():
+        _confirm(other)
+    return root, CampaignFolder(other / NAME), len(files.calls)
+
+
+def _confirm(root: Path) -> None:
+    run_confirmation(plan_confirmation(NAME, root), InProcessEngine())
+
+
+def _check_confirmation(
+    confirmed: tuple[Path, CampaignFolder, int], root: Path, number: int, is_persistent: bool
+) -> None:
+    searched, expected, count = confirmed
+    assert count < LAST_CALL
+    if number >= count:
+        return
+    shutil.copytree(searched / NAME, root / NAME)
+    folder = CampaignFolder(root / NAME)
+    message = ""
+    try:
+        with _failing(root, number, is_persistent).installed():
+            _confirm(root)
+    except PresetSearchError as error:
+        message = str(error)
+        if not manifest.manifest_lists(folder, VERDICT_FILE):
+            _confirm(root)
+    assert "\n" not in message
+    manifest.check_manifest(folder)
+    assert folder.verdict.read_bytes() == expected.verdict.read_bytes()
+    for name in ("read_predictions", "read_returns"):
+        pd.testing.assert_frame_equal(getattr(folder, name)(), getattr(expected, name)())
+
+
+@pytest.mark.parametrize("number", range(1, LAST_CALL, 3 * EVERY))
+def test_an_error_of_some_file_ends_a_confirmation_in_one_line_and_loses_nothing(
+    confirmed: tuple[Path, CampaignFolder, int], tmp_path: Path, number: int
+) -> None:
+    _check_confirmation(confirmed, tmp_path, number, is_persistent=number % 2 == 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_persistent", [False, True])
+@pytest.mark.parametrize("number", range(LAST_CALL))
+def test_an_error_of_any_file_ends_a_confirmation_in_one_line_and_loses_nothing(
+    confirmed: tuple[Path, CampaignFolder, int], tmp_path: Path, number: int, is_persistent: bool
+) -> None:
+    _check_confirmation(confirmed, tmp_path, number, is_persistent)

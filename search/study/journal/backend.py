@@ -51,10 +51,15 @@ class Journal(BaseJournalBackend):
                     "Wait for that process, or stop it first",
                 )
             lines, size = read_committed(path)
+            os.ftruncate(self._file, size)
+        except OSError as error:
+            os.close(self._file)
+            raise ConfigError(
+                f"{path} cannot be written ({error.strerror})", "Free disk space, then run the same command again"
+            ) from None
         except ConfigError:
             os.close(self._file)
             raise
-        os.ftruncate(self._file, size)
         self._unread = lines  # the lines that Optuna has not read yet, and perhaps some before them
         self._first_unread = 0
         self._pending: list[dict[str, Any]] = []  # lines that are not written yet
