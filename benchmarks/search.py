@@ -1,7 +1,8 @@
 """What the journal costs: our adapters and controller beside stock OptunaSearch and ASHAScheduler, on stub trials.
 
 Both sides run the same stub on the same Ray, a process each: seconds and memory of the driver a trial under ASHA, and
-seconds a result of trials that nothing stops. Then the time of an ask at 1,000 trials, a sampler each.
+seconds a result of trials that nothing stops. Then the time of an ask at 1,000 trials, a sampler each, and that of a
+result at 1,000 and 10,000 trials, without Ray.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.stub import stub_trainable
 TRIALS, MAX_EPOCHS, GRACE, SLOTS = 1000, 9, 1, 2
 LONG_TRIALS, LONG_EPOCHS = 20, 60
 ASKS = 1000
+RESULTS = 200
 
 
 def value(config: Mapping[str, Any], epoch: int) -> float:
@@ -34,6 +36,8 @@ def value(config: Mapping[str, Any], epoch: int) -> float:
 
 def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
     """A campaign of stub trials, as this project runs it."""
+    from core import console
+    from search.campaign.progress import Display
     from search.cluster.session import ray_session
     from search.engine.ray_engine import run_tuner
     from search.study.controller import Budget, Controller, Rules
@@ -43,8 +47,11 @@ def run_ours(folder: Path, trials: int, max_epochs: int, grace: int) -> None:
 
     settings = StudySettings("bench", SpaceConfig().distributions(), "tpe", "complete", seed=0)
     study = CampaignStudy(folder / "journal.log", settings)
-    controller = Controller(study, Rules(max_epochs, grace, 3, SLOTS), Budget(trials))
-    with ray_session():
+    with ray_session(), console.progress_bar() as bar:
+        display = Display(bar, trials)
+        controller = Controller(
+            study, Rules(max_epochs, grace, 3, SLOTS), Budget(trials), on_epoch=display.epoch, on_end=display.end
+        )
         started = time.perf_counter()
         run_tuner(stub_trainable(True, value), {"cpu": 1.0}, controller, folder / "raw" / "bench")
         _tell(started, sum(len(log.epochs) for log in study.trials.values()))
@@ -125,6 +132,34 @@ def ask_times(kind: Any, folder: Path, asks: int) -> float:
     return sum(seconds) / len(seconds) * 1e3
 
 
+def result_time(trials: int, folder: Path) -> float:
+    """Milliseconds of the driver for a result, without Ray, when the campaign holds some trials: record and display."""
+    from core import console
+    from search.campaign.progress import Display
+    from search.study.controller import Budget, Controller, Rules
+    from search.study.settings import StudySettings
+    from search.study.space import SpaceConfig
+    from search.study.study import CampaignStudy
+    from search.study.trial_record import TrialRecord
+
+    settings = StudySettings("bench", SpaceConfig().distributions(), "random", "complete", seed=0)
+    study = CampaignStudy(folder / f"{trials}.log", settings)
+    with console.progress_bar() as bar:
+        running = study.ask()
+        epochs = {epoch: _epoch(epoch, 0.1 * epoch) for epoch in (1, 2)}
+        ended = {-number: TrialRecord(-number, {}, "sampler", epochs, 1, "stopped") for number in range(1, trials)}
+        study.trials = {**ended, running.number: running}
+        display = Display(bar, trials, study.trials.values())
+        controller = Controller(
+            study, Rules(RESULTS + 1, RESULTS + 1, 3, 1), Budget(trials, epochs=10**9), on_epoch=display.epoch
+        )
+        started = time.perf_counter()
+        for epoch in range(1, RESULTS + 1):
+            controller.on_report(running.number, _epoch(epoch, 0.5))
+            controller.next_trial()
+        return (time.perf_counter() - started) / RESULTS * 1e3
+
+
 def _child(side: str, trials: int, max_epochs: int = MAX_EPOCHS, grace: int = GRACE) -> dict[str, float]:
     measured: dict[str, float] = run_side("benchmarks.search", side, str(trials), str(max_epochs), str(grace))
     return measured
@@ -154,6 +189,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for kind, asks in (("random", 20), ("tpe", 20), ("gp", 2)):
             print(f"ask at {ASKS} trials, {kind}: {ask_times(kind, Path(folder), asks):.1f} ms")
+        few_trials, many_trials = (result_time(trials, Path(folder)) for trials in (TRIALS, 10 * TRIALS))
+        print(
+            f"record and display of a result: {few_trials:.2f} ms at {TRIALS} trials, {many_trials:.2f} ms at ten times"
+        )
+        print(f"ten times the trials: {many_trials / few_trials:.2f}x the time a result")
 
 
 if __name__ == "__main__":

@@ -197,6 +197,7 @@ def progress_bar() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=err,
+        refresh_per_second=4,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from rich.markup import escape
 from rich.progress import Progress
@@ -12,36 +12,47 @@ from search.study.trial_record import FAILED, TrialRecord
 
 
 class Display:
-    """Shows a bar for the campaign, and prints a line for each trial that ends or loses its process."""
+    """Shows a bar for the campaign, and prints a line for each trial that ends or loses its process.
 
-    def __init__(self, progress: Progress, trials: int) -> None:
+    It counts as it goes: going through all trials at each epoch would slow down a campaign of thousands.
+    """
+
+    def __init__(self, progress: Progress, total: int, recorded: Iterable[TrialRecord] = ()) -> None:
         """Add the campaign's bar.
 
         Args:
             progress: the progress bar to add to, which is live already.
-            trials: number of trials that the campaign asks for.
+            total: number of trials that the campaign asks for.
+            recorded: the trials of earlier runs.
         """
         self._progress = progress
-        self._task = progress.add_task("trials", total=trials)
+        self._ended = self._epochs = 0
+        self._best: tuple[float, int] | None = None  # value and number
+        for trial in recorded:
+            self._ended += trial.outcome is not None
+            self._epochs += len(trial.epochs)
+            self._consider(trial)
+        self._task = progress.add_task(self._description(), total=total, completed=self._ended)
 
-    def epoch(self, trials: Sequence[TrialRecord]) -> None:
-        """Update the bar after an epoch of any trial.
+    def epoch(self, trial: TrialRecord) -> None:
+        """Update the bar after a new epoch.
 
         Args:
-            trials: all trials of the campaign.
+            trial: the trial that the epoch belongs to.
         """
-        ended = sum(trial.outcome is not None for trial in trials)
-        self._progress.update(self._task, completed=ended, description=self._description(trials))
+        self._epochs += 1
+        self._consider(trial)
+        self._update()
 
-    def end(self, trial: TrialRecord, trials: Sequence[TrialRecord]) -> None:
+    def end(self, trial: TrialRecord) -> None:
         """Print the line of a trial that has ended, and update the bar.
 
         Args:
             trial: the trial that has ended.
-            trials: all trials of the campaign.
         """
+        self._ended += 1
         self._progress.console.print(_format_ended(trial))
-        self.epoch(trials)
+        self._update()
 
     def lost(self, trial: TrialRecord) -> None:
         """Print a line for a trial whose process has died.
@@ -53,10 +64,18 @@ class Display:
             f"#{trial.number:<3d} [yellow]lost[/] at epoch {trial.last_epoch}: {escape(trial.deaths[-1])}"
         )
 
-    def _description(self, trials: Sequence[TrialRecord]) -> str:
-        values = [(trial.value, trial.number) for trial in trials if trial.epochs and not math.isnan(trial.value)]
-        best = "best {:.4f} (#{})".format(*max(values, key=_rank)) if values else "starting"
-        return f"trials  {best}, {sum(len(trial.epochs) for trial in trials)} epochs"
+    def _consider(self, trial: TrialRecord) -> None:
+        """Take a trial for the best one if it is."""
+        if trial.epochs and not math.isnan(trial.value):
+            candidate = trial.value, trial.number
+            self._best = max(self._best or candidate, candidate, key=_rank)
+
+    def _update(self) -> None:
+        self._progress.update(self._task, completed=self._ended, description=self._description())
+
+    def _description(self) -> str:
+        best = "best {:.4f} (#{})".format(*self._best) if self._best else "starting"
+        return f"trials  {best}, {self._epochs} epochs"
 
 
 def _rank(scored: tuple[float, int]) -> tuple[float, int]:

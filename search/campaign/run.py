@@ -26,13 +26,15 @@ from search.campaign.progress import Display, add_incumbent_bar
 from search.campaign.summary import CampaignSummary, write_summary
 from search.cluster.software import installed_software
 from search.config import study_settings
-from search.engine.incumbent import IncumbentTraining
+from search.engine.incumbent import CHECKPOINT_FOLDER, IncumbentTraining
 from search.engine.job import TrialJob
 from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
 from search.results import ledger, tables
+from search.storage.checkpoints import remove_checkpoints
 from search.storage.filesystem import StorageError
 from search.storage.monitor import StorageMonitor
+from search.storage.removal import Submit, background_removal
 from search.study.asha import rung_epochs
 from search.study.controller import Budget, Controller, Rules
 from search.study.study import CampaignStudy, take_over
@@ -211,7 +213,8 @@ def _run_search(
             with backup.backed_up(folder, plan.backup_storage, owner_token) as taken_over:
                 with console.progress_bar() as bar:
                     search = _Search(plan, study, engine, dataset, owner_token, taken_over, bar)
-                    search.run(scratch)
+                    with background_removal(search.storage_is_failing) as search.remove:
+                        search.run(scratch)
                 return search.conclude(started)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -239,6 +242,7 @@ class _Search:
     Attributes:
         controller: the controller, which makes every decision about the trials.
         incumbent: the training of the incumbent.
+        remove: takes a function that removes files from the storage, see `search.storage.removal`.
     """
 
     def __init__(
@@ -265,7 +269,8 @@ class _Search:
         config = plan.config
         self._plan, self._study, self._engine, self._dataset = plan, study, engine, dataset
         self._owner_token, self._taken_over = owner_token, taken_over
-        self._display = Display(bar, config.trials)
+        self.remove: Submit = lambda _: None
+        self._display = Display(bar, config.trials, study.trials.values())
         self._monitor = (
             None
             if config.storage is None
@@ -278,6 +283,7 @@ class _Search:
             plan.folder,
             add_incumbent_bar(bar, config.incumbent, plan.incumbent.trainer.epochs),
             study.generation,
+            on_end=lambda: self.remove(partial(remove_checkpoints, plan.storage.subfolder(CHECKPOINT_FOLDER))),
         )
         self._tasks = TaskRunner(engine, plan.resources, config.attempts, self._monitor)
         if not self.incumbent.ended:
@@ -288,12 +294,16 @@ class _Search:
             study,
             Rules(config.max_epochs, config.grace, config.reduction, concurrency, config.attempts, tolerance),
             Budget(config.trials, config.hours, config.epochs, config.convergence),
-            on_epoch=lambda _: self._display.epoch(self._trials()),
+            on_epoch=self._display.epoch,
             on_end=self._on_end,
             on_death=self._display.lost,
             stop_requested=_stop_requested(plan.folder.stop_request),
             monitor=self._monitor,
         )
+
+    def storage_is_failing(self) -> bool:
+        """Return whether the storage is known to be unavailable."""
+        return self._monitor is not None and self._monitor.is_failing
 
     def _trials(self) -> list[TrialRecord]:
         return list(self._study.trials.values())
@@ -313,7 +323,6 @@ class _Search:
             scratch: folder for the engine's own files.
         """
         plan = self._plan
-        self._display.epoch(self._trials())
         with suppress(KeyboardInterrupt):  # a second one, or one while the engine did not run
             self._step()
             capacity = plan.resources.capacity - (0 if self.incumbent.ended else 1)  # the incumbent takes one slot
@@ -339,18 +348,16 @@ class _Search:
             self.controller.end_reason = "stopped"
 
     def _on_end(self, trial: TrialRecord) -> None:
-        self._display.end(trial, self._trials())
-        if trial.outcome != COMPLETE:
-            self._remove_files(trial)
+        """Show the end of a trial, and remove the files that nobody needs any more.
 
-    def _remove_files(self, trial: TrialRecord) -> None:
-        """Remove a trial's files from the storage, unless it is not available: files that stay do no harm."""
-        if self._monitor is None or not self._monitor.is_failing:
-            try:
-                self._plan.storage.remove_folder(str(trial.number))
-            except StorageError as error:
-                if self._monitor is not None:
-                    self._monitor.report_failure(str(error))
+        Of a complete trial the tables stay: they are joined when the run ends, also when a later run ends.
+        """
+        self._display.end(trial)
+        files = self._plan.storage.subfolder(str(trial.number))
+        if trial.outcome == COMPLETE:
+            self.remove(partial(remove_checkpoints, files))
+        else:
+            self.remove(partial(self._plan.storage.remove_folder, str(trial.number)))
 
     def conclude(self, started: datetime) -> CampaignSummary:
         """Write the tables and the summary of the search.

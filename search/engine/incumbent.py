@@ -62,6 +62,7 @@ class IncumbentTraining(TrainingTask):
         folder: CampaignFolder,
         on_epoch: Callable[[TrialRecord], None] = lambda _: None,
         generation: int = 0,
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """Read the recorded epochs of earlier runs; a training that has ended is not run again.
 
@@ -72,6 +73,7 @@ class IncumbentTraining(TrainingTask):
             folder: the folder of the campaign, whose `incumbent` file keeps the epochs.
             on_epoch: function to call with the record after each new epoch, and once for those of earlier runs.
             generation: how often the campaign has been taken over, see `search.study.study.take_over`.
+            on_end: function to call when the training has ended for good.
 
         Raises:
             ConfigError: the file is damaged.
@@ -82,6 +84,7 @@ class IncumbentTraining(TrainingTask):
         self._dataset = dataset
         self._folder = folder
         self._on_epoch = on_epoch
+        self._on_end = on_end
         if (recorded := folder.read_incumbent()) is not None:
             self._continue(recorded)
 
@@ -116,10 +119,12 @@ class IncumbentTraining(TrainingTask):
         """Record that the training is complete."""
         self.record.outcome = "complete"
         self._write()
+        self._on_end()
 
     def on_given_up(self, failure: TrainingFailure, error: PresetSearchError | None) -> None:
         """Record that the training failed; the search continues without the incumbent."""
         self.record.outcome, self.record.reason = "failed", failure.reason
+        self._on_end()
 
     def _add(self, epoch: EpochRecord) -> None:
         self.record.epochs[epoch.epoch] = self.record.recordable(epoch)

@@ -114,3 +114,17 @@ def list_checkpoints(storage: Storage, attempt: int, last_epoch: int) -> list[st
     matches = [match for name in storage.list_files() if (match := _CHECKPOINT_NAME.fullmatch(name))]
     checkpoints = sorted(((int(match[1]), int(match[2]), match[0]) for match in matches), reverse=True)
     return [name for made_by, epoch, name in checkpoints if made_by <= attempt and epoch <= last_epoch]
+
+
+def remove_checkpoints(storage: Storage) -> None:
+    """Remove all checkpoints of a training that has ended; its other files stay.
+
+    Args:
+        storage: storage of this training alone.
+
+    Raises:
+        StorageError: the storage is not available.
+    """
+    for name in storage.list_files():
+        if _CHECKPOINT_NAME.fullmatch(name):
+            storage.remove(name)

@@ -101,6 +101,8 @@ class Controller:
         self._storage_refusals: dict[int, int] = {}  # failures of the storage in a row, by trial
         self._deaths: dict[int, int] = {}  # deaths since the last new epoch, by trial
         self._memory_slots: dict[int, int] = {}  # by how much each trial has lowered the concurrency
+        self._epochs = 0  # of all trials
+        self._best, self._since_best = -math.inf, 0  # best value of the ended trials, and those ended since
         self._rungs: dict[int, dict[int, float]] = {
             rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         }
@@ -108,8 +110,11 @@ class Controller:
             for rung, values in self._rungs.items():
                 if rung in trial.epochs:
                     values[trial.number] = trial.epochs[rung].value
+            self._epochs += len(trial.epochs)
             if trial.outcome is None:
                 self.waiting.append(trial.number)
+        for trial in self.study.ended:
+            self._count_ended(trial)
 
     @property
     def _retry_policy(self) -> RetryPolicy:
@@ -197,6 +202,7 @@ class Controller:
         self.study.report(trial.number, replace(trial.recordable(epoch), decision=decision), end)
         self._storage_refusals.pop(trial.number, None)
         self._deaths.pop(trial.number, None)
+        self._epochs += 1
         if decision:
             self._rungs[number][trial.number] = value
         _LOG.debug("epoch", extra={"trial": trial.number, "epoch": number, "value": value, "score": epoch.score})
@@ -323,6 +329,7 @@ class Controller:
 
     def _on_ended(self, trial: TrialRecord) -> None:
         self.running.discard(trial.number)
+        self._count_ended(trial)
         details = {"trial": trial.number, "status": trial.outcome, "value": trial.value, "reason": trial.reason}
         _LOG.info("trial ended", extra=details)
         self.on_end(trial)
@@ -345,20 +352,16 @@ class Controller:
 
     def _spent_budget(self) -> EndReason | None:
         """Return the name of a budget that is used up; None if none is."""
-        budget, trials = self.budget, self.study.trials
+        budget = self.budget
         spent: dict[EndReason, bool] = {
-            "trials": len(trials) >= budget.trials,
+            "trials": len(self.study.trials) >= budget.trials,
             "hours": budget.hours is not None and self.study.elapsed >= budget.hours * 3600,
-            "epochs": budget.epochs is not None
-            and sum(len(trial.epochs) for trial in trials.values()) >= budget.epochs,
-            "convergence": budget.convergence is not None and self._since_best() >= budget.convergence,
+            "epochs": budget.epochs is not None and self._epochs >= budget.epochs,
+            "convergence": budget.convergence is not None and self._since_best >= budget.convergence,
         }
         return next((name for name, is_spent in spent.items() if is_spent), None)
 
-    def _since_best(self) -> int:
+    def _count_ended(self, trial: TrialRecord) -> None:
         """Count the trials that have ended since the last one that improved on all before it."""
-        best, since = -math.inf, 0
-        for trial in self.study.ended:
-            improved = trial.outcome != "failed" and trial.value > best
-            best, since = (trial.value, 0) if improved else (best, since + 1)
-        return since
+        improved = trial.outcome != "failed" and trial.value > self._best
+        self._best, self._since_best = (trial.value, 0) if improved else (self._best, self._since_best + 1)

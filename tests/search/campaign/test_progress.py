@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress
 
@@ -11,22 +12,27 @@ from tests.helpers.trial_records import trial_record
 def test_each_ended_trial_gets_a_line_with_its_values_and_how_it_ended() -> None:
     console = Console(record=True, width=200, file=None, quiet=False)
     progress = Progress(console=console)
-    display = Display(progress, trials=2)
+    display = Display(progress, 4, [trial_record(3, [0.2])])
     trials = [trial_record(0, [0.25, 0.5]), trial_record(1, [0.1], FAILED), trial_record(2, [float("nan")], None)]
     with progress:
-        display.end(trials[0], trials)
-        display.end(trials[1], trials)
+        for trial in trials:
+            for _ in trial.epochs:
+                display.epoch(trial)
+        display.end(trials[0])
+        display.end(trials[1])
     text = console.export_text()
     assert "0.5000 after 2 epochs  complete" in text
     assert "failed: said why" in text
     assert "batch 128" in text
-    assert "best 0.5000 (#0), 4 epochs" in text
+    assert "best 0.5000 (#0), 5 epochs" in text
+    assert progress.tasks[0].completed == 3
 
 
-def test_of_equally_good_trials_the_earlier_is_shown_as_the_best() -> None:
+@pytest.mark.parametrize("numbers", [(3, 4), (4, 3)])
+def test_of_equally_good_trials_the_earlier_is_shown_as_the_best(numbers: tuple[int, int]) -> None:
     console = Console(record=True, width=200, file=None, quiet=False)
     progress = Progress(console=console)
-    trials = [trial_record(number, [0.5]) for number in (3, 4)]
+    recorded, new = (trial_record(number, [0.5]) for number in numbers)
     with progress:
-        Display(progress, trials=2).epoch(trials)
-    assert "best 0.5000 (#3)" in console.export_text()
+        Display(progress, 2, [recorded]).epoch(new)
+    assert "best 0.5000 (#3), 2 epochs" in console.export_text()

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,8 @@ from search.engine.in_process import InProcessEngine
 from search.engine.job import TrialJob
 from search.results import manifest
 from search.results.folder import CampaignFolder
+from search.storage import removal
+from search.storage.filesystem import Storage
 from search.study.controller import Controller
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config
@@ -168,6 +171,27 @@ def test_a_run_that_fails_before_its_first_trial_frees_its_name(tmp_path: Path) 
         with pytest.raises(RuntimeError, match="no room"):
             run_campaign(plan_campaign(config(), tmp_path), Unable())
         assert not (tmp_path / NAME).exists()
+
+
+def test_of_ended_trainings_no_checkpoint_stays(whole: CampaignFolder) -> None:
+    files = plan_resume(NAME, whole.path.parent, None, None).storage.list_files()
+    complete = whole.read_trials().query("status == 'complete'")["number"]
+    assert {Path(name).name for name in files} == {"predictions.parquet", "returns.parquet"}
+    assert {int(name.split("/")[0]) for name in files} == set(complete)
+
+
+def test_a_storage_that_hangs_while_files_are_removed_does_not_hold_the_campaign(
+    whole: CampaignFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(removal, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(Storage, "remove", lambda *_: released.wait())
+    monkeypatch.setattr(Storage, "remove_folder", lambda *_: released.wait())
+    try:
+        assert run_campaign(plan_campaign(config(), tmp_path), InProcessEngine()).ended_by == "trials"
+    finally:
+        released.set()
+    pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
 
 
 class UnableToStart(InProcessEngine):
