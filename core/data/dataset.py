@@ -100,13 +100,21 @@ class Dataset:
 
     def without_test(self) -> Dataset:
         """Return the dataset without any row of the test span: what trials may see."""
-        test_start = self.borders.val[1]
-        keep = self.timestamps < test_start
+        return replace(self.until(self.borders.val[1]), test=self.test[:0])
+
+    def until(self, end: int) -> Dataset:
+        """Return the dataset without any row from an instant on, and without labels and trades that reach beyond it.
+
+        Args:
+            end: the instant, in microseconds since 1970.
+        """
+        keep = self.timestamps < end
         timestamps = self.timestamps[keep]
-        # The last labels and trades before the border look across it.
-        label_known = timestamps + self.horizon * self.bar < test_start
-        trade_known = timestamps + (self.horizon + 1) * self.bar < test_start
+        # The last labels and trades before the end look across it.
+        label_known = timestamps + self.horizon * self.bar < end
+        trade_known = timestamps + (self.horizon + 1) * self.bar < end
         new_row = np.cumsum(keep) - 1
+        splits = {"train": self.train, "val": self.val, "test": self.test}
         return replace(
             self,
             features=self.features[keep],
@@ -116,9 +124,7 @@ class Dataset:
             log_prices=self.log_prices[keep],
             timestamps=timestamps,
             symbols=self.symbols[keep],
-            train=new_row[self.train],
-            val=new_row[self.val],
-            test=self.test[:0],
+            **{name: new_row[rows[keep[rows]]] for name, rows in splits.items()},
         )
 
     def check_batch_size(self, batch_size: int) -> None:

@@ -226,10 +226,10 @@ def _make_candidate(campaign: CampaignPlan, trial: RankedTrial) -> Candidate:
 
 
 def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
-    """Return the dataset of each fold."""
+    """Return the dataset of each fold, which ends with the block that the fold predicts."""
     market = read_market(data)
     folds = fold_borders(market.span, data, count)
-    return tuple(fit_dataset(market, data, borders, min_rows=MIN_FOLD_ROWS) for borders in folds)
+    return tuple(fit_dataset(market, data, fold, min_rows=MIN_FOLD_ROWS).until(fold.test[1]) for fold in folds)
 
 
 def _missing_cells(plan: ConfirmationPlan) -> list[Cell]:

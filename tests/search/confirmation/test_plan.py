@@ -19,7 +19,7 @@ from search.campaign import run as campaign
 from search.cli import confirm
 from search.config import ConfirmConfig
 from search.confirmation import run as confirmation
-from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation, record_settings
+from search.confirmation.plan import MIN_FOLD_ROWS, Cell, ConfirmationPlan, plan_confirmation, record_settings
 from search.engine.in_process import InProcessEngine
 from search.results import ledger, manifest
 from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FILE, CampaignFolder
@@ -104,6 +104,17 @@ def test_only_an_incumbent_whose_training_failed_can_be_replaced(root: Path, tmp
     record_settings(other)
     with pytest.raises(ConfigError, match=r"begun with .*--incumbent production_large"):
         plan_confirmation(NAME, tmp_path / "results", incumbent="conservative")
+
+
+def test_no_fold_holds_a_row_after_the_block_that_it_predicts(plan: ConfirmationPlan) -> None:
+    ends = [fold.borders.test[1] for fold in plan.folds]
+    assert len(set(ends)) == len(ends) == 2
+    assert ends[-1] <= plan.dataset.borders.test[0]
+    for fold, end in zip(plan.folds, ends, strict=True):
+        assert fold.timestamps.max() < end
+        assert len(fold.test) >= MIN_FOLD_ROWS
+        rows = np.searchsorted(plan.dataset.timestamps, fold.timestamps[fold.test])  # of the one symbol
+        np.testing.assert_array_equal(fold.log_prices[fold.test], plan.dataset.log_prices[rows])
 
 
 def test_a_confirmation_on_recorded_bars_has_a_ledger_entry(tmp_path: Path) -> None:
