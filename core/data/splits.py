@@ -67,6 +67,12 @@ def main_borders(span: Span, config: DataConfig) -> Borders:
     return Borders((span.start, val_start), (val_start + gap, test_start), (test_start + gap, span.stop))
 
 
+def fold_span(span: Span) -> tuple[int, int]:
+    """Return start and stop of the time that the test blocks of all folds cover, in microseconds since 1970."""
+    first, last = FOLD_SPAN
+    return span.border_at(first), span.border_at(last)
+
+
 def fold_borders(span: Span, config: DataConfig, folds: int) -> list[Borders]:
     """Compute the borders of the folds of confirmation, whose equal test blocks tile 35 % to 70 % of the span.
 

@@ -16,8 +16,9 @@ from core import __version__, presets
 from core.config import DataConfig, TrainingConfig, check_name, parse
 from core.data import summary
 from core.data.dataset import Dataset, load_dataset
+from core.data.file_format import iso
 from core.data.sources.fetch import fetch_missing
-from core.data.sources.reader import read_market
+from core.data.sources.reader import bar_files, read_market
 from core.errors import ConfigError
 from core.evaluation.report import check_metric_is_defined
 from core.files import check_writable, to_yaml
@@ -28,6 +29,7 @@ from search.cluster.nodes import Node, describe_this_machine
 from search.cluster.resources import TrialResources, allocate, choose_device
 from search.config import CampaignConfig, dry_run_bars
 from search.results.folder import CampaignFolder
+from search.results.ledger_entry import Kind, LedgerEntry
 from search.results.records import DataRecord
 from search.storage.filesystem import Storage
 from search.study.samplers import sampler_keywords
@@ -89,6 +91,11 @@ class CampaignPlan:
     def storage(self) -> Storage:
         """The storage that holds the files of all trainings."""
         return storage_of(self.config, self.folder)
+
+    @property
+    def common_storage(self) -> Storage | None:
+        """The storage that holds the folders of all campaigns; None where files go to this machine's own disk."""
+        return None if self.config.storage is None else Storage(self.config.storage)
 
 
 def storage_of(config: CampaignConfig, folder: CampaignFolder) -> Storage:
@@ -297,6 +304,34 @@ def check_folder_free(folder: Path) -> None:
     check_writable(folder)
     if folder.exists():
         raise ConfigError(f"{folder} already exists", "Choose another --name, or remove that folder")
+
+
+def make_ledger_entry(plan: CampaignPlan, started: str, kind: Kind, read_at: datetime) -> LedgerEntry | None:
+    """Make the ledger entry of a campaign; None on the synthetic market.
+
+    Args:
+        plan: the planned campaign.
+        started: when the campaign was started, in ISO 8601.
+        kind: what reads the data.
+        read_at: when it does.
+    """
+    if plan.dataset.is_synthetic:
+        return None
+    data, borders = plan.config.data, plan.dataset.borders
+    paths = bar_files(data)
+    return LedgerEntry(
+        campaign=plan.config.name,
+        started=started,
+        exchange=",".join(sorted({path.name.split("_")[0] for path in paths})),
+        symbols=list(plan.dataset.symbol_names),
+        interval=paths[0].stem.split("_")[-1] if paths else data.interval,
+        val=[iso(edge) for edge in borders.val],
+        test=[iso(edge) for edge in borders.test],
+        trials=plan.config.trials,
+        reads="",
+        kind=kind,
+        read_at=read_at.isoformat(timespec="seconds"),
+    )
 
 
 def data_config_of(config: CampaignConfig) -> DataConfig:

@@ -21,8 +21,9 @@ from core.errors import ConfigError
 from core.files import read_yaml, to_yaml, write_text
 from search.campaign import backup
 from search.campaign.driver_log import driver_log
-from search.campaign.plan import CampaignPlan, make_campaign_yaml
+from search.campaign.plan import CampaignPlan, make_campaign_yaml, make_ledger_entry
 from search.campaign.progress import Display, add_incumbent_bar
+from search.campaign.shared_ledger import join_ledgers
 from search.campaign.summary import CampaignSummary, write_summary
 from search.cluster.software import installed_software
 from search.config import study_settings
@@ -31,6 +32,7 @@ from search.engine.job import TrialJob
 from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
 from search.results import ledger, tables
+from search.results.readings import complete_ledger, preset_entry
 from search.storage.checkpoints import remove_checkpoints
 from search.storage.filesystem import StorageError
 from search.storage.monitor import StorageMonitor
@@ -78,7 +80,8 @@ def run_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
                 study.add_earlier_trials(name, trials)
             study.enqueue_trials(plan.asked_first)
             write_text(folder.config_file, content)
-            return _run_search(plan, study, started, owner_token, engine)
+            on_ready = partial(_record_readings, plan, started.isoformat(timespec="seconds"))
+            return _run_search(plan, study, started, owner_token, engine, on_ready)
         finally:
             study.close()
     except BaseException as error:
@@ -127,8 +130,21 @@ def resume_campaign(plan: CampaignPlan, engine: Engine) -> CampaignSummary:
 
 def _reopen(plan: CampaignPlan) -> None:
     """Take back what says that the campaign is concluded, and record the budgets of this run."""
+    _record_readings(plan, str(plan.folder.read_record().started))
     plan.folder.manifest.unlink(missing_ok=True)
     write_text(plan.folder.config_file, _with_present_budgets(plan))
+
+
+def _record_readings(plan: CampaignPlan, started: str) -> None:
+    """Record in the ledger what the search reads, and what the presets that it begins with have read."""
+    now = datetime.now(UTC)
+    entry = make_ledger_entry(plan, started, "search", now)
+    if entry is None:
+        return
+    complete_ledger(plan.folder.path.parent)
+    origins = [presets.load_preset(name) for name in dict.fromkeys((*plan.config.ask, plan.config.base))]
+    entries = [preset_entry(preset, now.isoformat(timespec="seconds")) for preset in origins]
+    join_ledgers(plan.folder.ledger, [entry, *filter(None, entries)], plan.common_storage)
 
 
 def _check_resumable(plan: CampaignPlan) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from core.errors import ConfigError
 from search.results.folder import VERDICT_FILE, CampaignFolder
+from search.results.judged import read_judged_verdict
 from search.results.manifest import check_manifest, manifest_lists
 from search.study.journal.file import ACT, is_held, read_committed
 from search.study.trial_record import COMPLETE, TrialRecord
@@ -108,7 +109,7 @@ def _describe_phase(folder: CampaignFolder, is_running: bool, trials: list[Trial
     is_listed = manifest_lists(folder, VERDICT_FILE)
     if is_listed:
         check_manifest(folder, (VERDICT_FILE,))
-    verdict = folder.read_verdict()
+    verdict = read_judged_verdict(folder)
     if verdict is not None and (is_listed or not folder.cells.exists()):
         return f"confirmed: {verdict.status}", (f"export {name} --as {folder.default_preset_name}",)
     if folder.cells.exists():

@@ -34,7 +34,7 @@ from search.remote.jobs import (
     start_job,
     without_control_characters,
 )
-from search.results import ledger
+from search.results import judged, ledger
 from search.results.folder import LEDGER_FILE, ROOT, CampaignFolder
 
 LAUNCH_EPILOG = (
@@ -137,6 +137,11 @@ def fetch_results(
     console.out.print(f"wrote {escape(str(installed.folder))}")
     if installed.new_ledger_entries:
         console.out.print(f"wrote {escape(str(root / LEDGER_FILE))} ({installed.new_ledger_entries} lines)")
+    for contested, other in judged.find_contested(root):
+        console.out.print(
+            f"[bold yellow]{escape(contested)} is not certified any more:[/] {escape(other)} had read some of its test "
+            "span before. Export its preset again."
+        )
     if not installed.concluded:
         console.out.print("The campaign has not ended or was not concluded; these are its results so far.")
 

@@ -17,8 +17,8 @@ from core.cli.options import ConfigOption, DeviceOption, with_data_options
 from core.config import merge_sources
 from core.console import INTERRUPTED, Row
 from search.cli.options import NameArgument, RayAddressOption, RootOption, results_flag
-from search.results import manifest
-from search.results.folder import ROOT, VERDICT_FILE, CampaignFolder
+from search.results import judged, manifest
+from search.results.folder import LEDGER_FILE, ROOT, VERDICT_FILE, CampaignFolder
 
 if TYPE_CHECKING:
     from search.cluster.nodes import Node
@@ -77,7 +77,7 @@ def _final_verdict(folder: CampaignFolder) -> Verdict | None:
         return None
     manifest.check_manifest(folder)
     shutil.rmtree(folder.cells, ignore_errors=True)
-    return folder.read_verdict()
+    return judged.read_judged_verdict(folder)
 
 
 def confirm_and_show(
@@ -196,31 +196,31 @@ def verify(
     source: dict[str, Any],
     config_file: ConfigOption = None,
     device: DeviceOption = "auto",
+    root: RootOption = ROOT,
 ) -> None:
     """Train a confirmed preset again with its recorded seed, and check that its figures on test are reproduced.
 
     A preset of the synthetic market needs no data. All others need the bars that they were confirmed on; with other
-    bars, nothing is verified. The out-of-fold figures, which come from other trainings, are not reproduced.
+    bars, nothing is verified. The out-of-fold figures, which come from other trainings, are not reproduced. The ledger
+    in the folder of all campaigns records that the test rows were read.
     """
-    from search.confirmation.verify import verify_preset
+    from search.confirmation.verify import OtherBarsError, verify_preset
 
     source = merge_sources(bar_location(config_file) if config_file else {}, source)
     preset = presets.load_preset(name)
-    verification = verify_preset(preset, source, device, os.cpu_count() or 1)
+    try:
+        verification = verify_preset(preset, source, device, os.cpu_count() or 1, root / LEDGER_FILE)
+    except OtherBarsError as error:
+        console.err.print(f"[bold red]{escape(str(error))}[/]")
+        raise typer.Exit(OUTSIDE) from None
     table = Table("", "recorded", "central 95 %", "now", "")
     inside = [verification.is_inside(figure, value) for _, figure, value in verification.figures]
     for (metric, figure, value), is_inside in zip(verification.figures, inside, strict=True):
         interval = console.format_interval(figure.low, figure.high)
-        verdict = ("inside" if is_inside else "outside") if verification.same_data else "other bars"
+        verdict = "inside" if is_inside else "outside"
         recorded = "not defined" if figure.value is None else f"{figure.value:.4f}"
         table.add_row(metric, recorded, escape(interval), f"{value:.4f}", verdict)
     console.out.print(table)
-    if not verification.same_data:
-        console.err.print(
-            "[bold red]These are not the bars that the preset was confirmed on: nothing was verified.[/] "
-            "Name the bars of its confirmation."
-        )
-        raise typer.Exit(OUTSIDE)
     assert preset.provenance is not None
     assert preset.provenance.confirmation is not None
     seed = preset.provenance.confirmation.final_seed

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from core import presets
 from core.config import DataConfig, TrainingConfig, parse
 from core.data import file_format
 from core.data.dataset import Dataset, fit_dataset, load_dataset
-from core.data.sources.reader import bar_files, read_market
+from core.data.sources.reader import read_market
 from core.data.splits import fold_borders
 from core.errors import ConfigError
 from core.files import write_json
-from search.campaign.plan import CampaignPlan, data_config_of, make_incumbent_recipe, plan_resume
+from search.campaign.plan import CampaignPlan, data_config_of, make_incumbent_recipe, make_ledger_entry, plan_resume
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
 from search.results import manifest, tables
@@ -98,8 +99,7 @@ class ConfirmationPlan:
         candidates: the best trials, the best first, then the incumbent.
         dataset: the splits of the campaign, test included, for the final training alone.
         folds: the dataset of each fold, with its own train, an inner val, and as test the block that it predicts.
-        ledger_entry: the entry for the ledger, still without the hash of the final training; None on the synthetic
-            market.
+        ledger_entry: the entry for the ledger on what the folds read, before test; None on the synthetic market.
         journal_size: size in bytes of the campaign's journal when the confirmation was planned.
         missing: number of trainings that are not finished, without the final one.
         seconds: time that these are expected to take, one after the other.
@@ -126,14 +126,16 @@ class ConfirmationPlan:
         return cell.key(self.campaign.identity, self.settings.folds)
 
     def entry_for(self, final: Cell) -> LedgerEntry | None:
-        """Return the ledger entry to append before test is read; None on the synthetic market.
+        """Return the ledger entry to append now, before test is read; None on the synthetic market.
 
         Args:
             final: the final training, whose predictions of test are read.
         """
         if self.ledger_entry is None:
             return None
-        return replace(self.ledger_entry, reads=final.key(self.campaign.identity, 0))
+        read_at = datetime.now(UTC).isoformat(timespec="seconds")
+        reads = final.key(self.campaign.identity, 0)
+        return replace(self.ledger_entry, kind="confirmation", reads=reads, read_at=read_at)
 
     @property
     def cells(self) -> list[Cell]:
@@ -209,7 +211,7 @@ def plan_confirmation(
         candidates=tuple(candidates),
         dataset=dataset,
         folds=folds,
-        ledger_entry=None if dataset.is_synthetic else _make_ledger_entry(campaign, dataset, len(trials)),
+        ledger_entry=_make_ledger_entry(campaign, folds, len(trials)),
         journal_size=journal_size,
         missing=0,
         seconds=0.0,
@@ -351,24 +353,15 @@ def _incumbent_epochs(campaign: CampaignPlan) -> int:
     return campaign.incumbent.trainer.epochs
 
 
-def _make_ledger_entry(campaign: CampaignPlan, dataset: Dataset, trials: int) -> LedgerEntry:
-    """Make the ledger entry of a confirmation, without the hash of the final training.
+def _make_ledger_entry(campaign: CampaignPlan, folds: Sequence[Dataset], trials: int) -> LedgerEntry | None:
+    """Make the ledger entry of a confirmation, without the hash of the final training; None on the synthetic market.
 
     Args:
         campaign: the campaign to confirm.
-        dataset: its splits, test included.
-        trials: number of its trials.
+        folds: the dataset of each fold, in their order in time.
+        trials: number of trials of the search.
     """
-    data, borders = campaign.config.data, dataset.borders
-    paths: Sequence[Path] = bar_files(data)
-    return LedgerEntry(
-        campaign=campaign.config.name,
-        started=str(campaign.folder.read_record().started),
-        exchange=",".join(sorted({path.name.split("_")[0] for path in paths})),
-        symbols=list(dataset.symbol_names),
-        interval=data.interval if not paths else paths[0].stem.split("_")[-1],
-        val=[file_format.iso(edge) for edge in borders.val],
-        test=[file_format.iso(edge) for edge in borders.test],
-        trials=trials,
-        reads="",
-    )
+    started = str(campaign.folder.read_record().started)
+    entry = make_ledger_entry(campaign, started, "folds", datetime.now(UTC))
+    blocks = [folds[0].borders.test[0], folds[-1].borders.test[1]]
+    return entry and replace(entry, trials=trials, folds=[file_format.iso(edge) for edge in blocks])

@@ -18,6 +18,7 @@ from core import console
 from core.files import write_json, write_table
 from search.campaign import backup
 from search.campaign.driver_log import driver_log
+from search.campaign.shared_ledger import join_ledgers
 from search.cluster.software import installed_software
 from search.confirmation.cells import CellResult, CellTask, make_confirmation_table
 from search.confirmation.certify import make_verdict, select_winner
@@ -26,7 +27,9 @@ from search.engine.job import TrialJob
 from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
 from search.results import ledger, manifest
+from search.results.ledger_entry import LedgerEntry
 from search.results.predictions import TEST, VAL
+from search.results.readings import complete_ledger
 from search.results.verdict import Verdict
 from search.storage.filesystem import Storage
 from search.storage.monitor import StorageMonitor
@@ -60,16 +63,16 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
         with backup.backed_up(folder, campaign.backup_storage, owner_token) as taken_over:
             run = _Run(plan, engine, owner_token, taken_over, _monitor(campaign.backup_storage))
             record_settings(plan)
+            run.record_reading(plan.ledger_entry)
             _LOG.info("confirmation started", extra={"cells": len(plan.cells), "missing": plan.missing})
             out_of_fold = run.train(plan.cells, "confirmation")
             selection = select_winner(plan, out_of_fold)
             final_cell = Cell(selection.winner, plan.seeds[0], TEST)
             entry = plan.entry_for(final_cell)
             run.check()
-            entries = ledger.append_entry(folder.ledger, entry) if entry else []
-            if entry:
-                run.back_up_ledger()
+            entries = run.record_reading(entry)
             final = run.train([final_cell], "final training")
+            entry = entry and ledger.find_entry(entries, entry)  # an interrupted confirmation keeps its first reading
             earlier = ledger.earlier_overlapping(entries, entry) if entry else []
             verdict = make_verdict(plan, selection, final[0], entry, earlier)
             _write_results(plan, [*out_of_fold, *final], verdict)
@@ -111,12 +114,27 @@ class _Run:
         if self.taken_over():
             raise backup.taken_over_error(campaign.config.name)
 
-    def back_up_ledger(self) -> None:
-        """Copy the campaign's ledger entries to its storage, before test is read: other machines must know of it."""
-        if self.monitor is not None:
-            campaign = self.plan.campaign
-            copy = partial(backup.backup_ledger, campaign.folder, campaign.storage)
-            self.monitor.retry_until_available(copy, campaign.folder.stop_request.exists)
+    def record_reading(self, entry: LedgerEntry | None) -> list[LedgerEntry]:
+        """Record in the ledger what is about to be read, on the storage too: other machines must know of it.
+
+        Args:
+            entry: the entry of the reading; None on the synthetic market.
+
+        Returns:
+            all entries of the ledger; none on the synthetic market.
+        """
+        if entry is None:
+            return []
+        campaign = self.plan.campaign
+        folder = campaign.folder
+        complete_ledger(folder.path.parent)
+        record = partial(join_ledgers, folder.ledger, [entry], campaign.common_storage)
+        if self.monitor is None:
+            return record()
+        entries = self.monitor.retry_until_available(record, folder.stop_request.exists)
+        copy = partial(backup.backup_ledger, folder, campaign.storage)
+        self.monitor.retry_until_available(copy, folder.stop_request.exists)
+        return entries
 
     def train(self, cells: Sequence[Cell], title: str) -> list[CellResult]:
         """Train the cells that are not finished.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import pandas as pd
@@ -15,11 +17,14 @@ from core import console
 from core.config import SOURCES, DataConfig, Device, parse
 from core.data.dataset import load_dataset
 from core.data.sources.fetch import fetch_missing
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError
 from core.evaluation.report import evaluate_rows
 from core.presets import Figure, Preset
 from core.training.device import resolve_device
 from core.training.trainer import Trainer
+from search.results import ledger
+from search.results.folder import LEDGER_FILE, ROOT
+from search.results.readings import preset_entry
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,9 @@ class Verification:
 
     Attributes:
         figures: for each metric its name, the recorded figure, and the value of the second training.
-        same_data: whether the bars are those that the figures were recorded on.
     """
 
     figures: tuple[tuple[Literal["macro_f1", "direction_auc"], Figure, float], ...]
-    same_data: bool
 
     @staticmethod
     def is_inside(figure: Figure, value: float) -> bool:
@@ -49,17 +52,28 @@ class Verification:
         return figure.low <= value <= figure.high
 
 
-def verify_preset(preset: Preset, source: Mapping[str, Any], device: str, threads: int) -> Verification:
+class OtherBarsError(DataError):
+    """The bars are not those that the preset was confirmed on, so that nothing can be verified."""
+
+
+def verify_preset(
+    preset: Preset, source: Mapping[str, Any], device: str, threads: int, ledger_path: Path = ROOT / LEDGER_FILE
+) -> Verification:
     """Train a preset again with its recorded seed on its recorded span, and evaluate it on the test rows.
+
+    The ledger is told first: who has seen these figures knows how the preset does on its test span.
 
     Args:
         preset: the preset of a confirmed campaign.
         source: data settings that say where the bars lie; empty for a preset of the synthetic market.
         device: device to train on: `auto`, `cpu` or `cuda`.
         threads: number of CPU threads to train with.
+        ledger_path: path of the ledger file.
 
     Raises:
-        ConfigError: the preset was not confirmed or comes from a dry run, or no bars are named.
+        ConfigError: the preset was not confirmed or comes from a dry run, no bars are named, or the ledger cannot be
+            written.
+        OtherBarsError: the bars are not those that the figures were recorded on.
         DataError: the bars cannot be used.
     """
     record = preset.provenance
@@ -72,6 +86,14 @@ def verify_preset(preset: Preset, source: Mapping[str, Any], device: str, thread
     config = _data_config(preset, source)
     fetch_missing(config)
     dataset = load_dataset(config)
+    if dataset.fingerprint != record.data.fingerprint:
+        raise OtherBarsError(
+            f"These are not the bars that {preset.name} was confirmed on: nothing can be verified",
+            "Name the bars of its confirmation",
+        )
+    entry = preset_entry(preset, datetime.now(UTC).isoformat(timespec="seconds"))
+    if entry is not None:
+        ledger.append_entry(ledger_path, replace(entry, kind="verification"))
     recipe = preset.training_config(
         size=record.model, metric=record.ranking_metric, seed=record.confirmation.final_seed
     )
@@ -91,7 +113,6 @@ def verify_preset(preset: Preset, source: Mapping[str, Any], device: str, thread
             ("macro_f1", recorded.macro_f1, metrics["macro_f1"]),
             ("direction_auc", recorded.direction_auc, metrics["direction_auc"]),
         ),
-        same_data=dataset.fingerprint == record.data.fingerprint,
     )
 
 

@@ -21,6 +21,7 @@ from core.presets import (
 )
 from search.results import manifest
 from search.results.folder import CampaignFolder
+from search.results.judged import read_judged_verdict
 from search.results.records import CampaignRecord, RankedTrial
 from search.results.verdict import BaselineLead, Estimate, RankingLead, TestReading, Verdict
 
@@ -46,7 +47,7 @@ def make_preset(folder: CampaignFolder, name: str) -> Preset:
     check_name(name)
     manifest.check_manifest(folder)
     record = folder.read_record()
-    verdict = folder.read_verdict()
+    verdict = read_judged_verdict(folder)
     trials = folder.read_ranked_trials()
     if not trials:
         raise NothingToExportError(

@@ -1,7 +1,7 @@
-"""The ledger: which data the confirmations of all campaigns in a folder have read, one line for each.
+"""The ledger: which data the campaigns of a folder have read, one line for each search, confirmation and verification.
 
-A test span can be read once. Whoever reads it again, with another campaign, knows more than the figures say. The
-synthetic market is not recorded: it can be made anew at will.
+A test span can be read once. Whoever has read some of it before, with another campaign, and be it as the val of a
+search, knows more than the figures say. The synthetic market is not recorded: it can be made anew at will.
 """
 
 from __future__ import annotations
@@ -9,37 +9,42 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from core.errors import ConfigError
 from core.files import reading
 from search.results.folder import LEDGER_FILE, VERDICT_FILE
-from search.results.ledger_entry import LedgerEntry, OverlappingEntry
+from search.results.ledger_entry import READ_SPANS, LedgerEntry, OverlappingEntry
 from search.results.verdict import parse_ledger_entry
 
 _REMEDY = "Restore it from a backup: it records which data were read"
 
 
 def earlier_overlapping(entries: list[LedgerEntry], entry: LedgerEntry) -> list[OverlappingEntry]:
-    """Return the entries of earlier confirmations that have read some of the test span of an entry.
+    """Return the entries of earlier readings that have read some of the test span of an entry.
+
+    The search of the same campaign and its folds do not count: they end before its test. Another final training of the
+    same campaign does.
 
     Args:
         entries: all entries of the ledger, in the order in which they were written.
-        entry: the entry whose test span is compared; entries after it do not count.
+        entry: the entry whose test span is compared; entries that were read after it do not count.
     """
+    position = next((index for index, other in enumerate(entries) if other.key == entry.key), len(entries))
     overlapping = []
-    for earlier in entries:
-        if earlier.key == entry.key:
-            break  # what follows was written later
-        saw = [span for span, overlaps in entry.overlaps(earlier).items() if overlaps]
-        if saw:
+    for index, earlier in enumerate(entries):
+        is_own_search = earlier.kind in ("search", "folds") and earlier.key[:2] == entry.key[:2]
+        if earlier.key == entry.key or is_own_search or (earlier.time, index) > (entry.time, position):
+            continue
+        if saw := entry.overlaps(earlier):
             overlapping.append(OverlappingEntry(**asdict(earlier), saw=saw))
     return overlapping
 
 
 def append_entry(path: Path, entry: LedgerEntry) -> list[LedgerEntry]:
-    """Append an entry before its data are read, unless the ledger has it already.
+    """Append an entry before its data are read, unless the ledger has it already: the first reading counts.
 
     Args:
         path: the ledger file, which is created if it does not exist; a line that a crash cut off is removed.
@@ -60,18 +65,43 @@ def append_entry(path: Path, entry: LedgerEntry) -> list[LedgerEntry]:
             content = _without_torn_line(file.read())
             entries = _parse(path, content)
             _check_against_verdicts(path, entries)
-            if entry.key in [other.key for other in entries]:
-                _check_recorded(path, entries, entry, path.parent / entry.campaign)
-            else:
+            recorded = find_entry(entries, entry)
+            if recorded is None:
                 file.truncate(len(content))
                 line_end = b"" if not content or content.endswith(b"\n") else b"\n"
                 file.write(line_end + json.dumps(asdict(entry)).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
                 entries.append(entry)
+            elif entry.kind == "confirmation":
+                # What a reading covers is recorded when it begins; early versions recorded less.
+                begun = replace(entry, read_at=recorded.read_at, folds=recorded.folds)
+                _check_recorded(path, entries, begun, path.parent / entry.campaign)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({error.strerror})", "Check the folder's permissions") from None
     return entries
+
+
+def find_entry(entries: Sequence[LedgerEntry], entry: LedgerEntry) -> LedgerEntry | None:
+    """Return the entry of the same reading; None if there is none.
+
+    Args:
+        entries: all entries of the ledger.
+        entry: an entry of the reading, perhaps made anew when it continued.
+    """
+    return next((other for other in entries if other.key == entry.key), None)
+
+
+def read_entries(path: Path) -> list[LedgerEntry]:
+    """Read all entries.
+
+    Args:
+        path: the ledger file; it need not exist.
+
+    Raises:
+        ConfigError: the ledger is damaged.
+    """
+    return _parse(path, _without_torn_line(path.read_bytes())) if path.is_file() else []
 
 
 def has_read_test(path: Path, campaign: str, started: str) -> bool:
@@ -85,7 +115,7 @@ def has_read_test(path: Path, campaign: str, started: str) -> bool:
     Raises:
         ConfigError: the ledger is damaged.
     """
-    return any((entry.campaign, entry.started) == (campaign, started) for entry in _read(path))
+    return any(entry.key[:3] == (campaign, started, "confirmation") for entry in read_entries(path))
 
 
 def lines_of_campaign(path: Path, campaign: str) -> str:
@@ -98,15 +128,15 @@ def lines_of_campaign(path: Path, campaign: str) -> str:
     Raises:
         ConfigError: the ledger is damaged.
     """
-    return "".join(json.dumps(asdict(entry)) + "\n" for entry in _read(path) if entry.campaign == campaign)
+    return "".join(json.dumps(asdict(entry)) + "\n" for entry in read_entries(path) if entry.campaign == campaign)
 
 
-def parse_lines(text: str, campaign: str) -> list[LedgerEntry]:
+def parse_lines(text: str, campaign: str | None = None) -> list[LedgerEntry]:
     """Return the entries of lines that came from another machine, which are not trusted.
 
     Args:
         text: the lines, from `lines_of_campaign`.
-        campaign: name of the campaign that all entries must belong to.
+        campaign: name of the campaign that all entries must belong to; None for any.
 
     Raises:
         ConfigError: a line is damaged, or belongs to another campaign.
@@ -115,22 +145,19 @@ def parse_lines(text: str, campaign: str) -> list[LedgerEntry]:
     for entry in entries:
         if not _has_valid_types(entry):
             raise ConfigError("A received line of the ledger is not a ledger entry", _REMEDY)
-        if entry.campaign != campaign or len(entry.val) != 2 or len(entry.test) != 2:
+        spans = (entry.val, entry.test)
+        if campaign not in (None, entry.campaign) or {len(span) for span in spans} != {2} or len(entry.folds) % 2:
             raise ConfigError(f"A received line of the ledger is not of campaign {campaign}", _REMEDY)
     return entries
 
 
 def _has_valid_types(entry: LedgerEntry) -> bool:
     """Return whether all texts of an entry are strings, and its symbols and spans lists of strings."""
-    lists = (entry.symbols, entry.val, entry.test)
-    texts = [entry.campaign, entry.started, entry.exchange, entry.interval, entry.reads]
+    lists = (entry.symbols, entry.val, entry.test, entry.folds)
+    texts = [entry.campaign, entry.started, entry.exchange, entry.interval, entry.reads, entry.read_at]
     return all(isinstance(items, list) for items in lists) and all(
         isinstance(text, str) for text in [*texts, *(item for items in lists for item in items)]
     )
-
-
-def _read(path: Path) -> list[LedgerEntry]:
-    return _parse(path, _without_torn_line(path.read_bytes())) if path.is_file() else []
 
 
 def _without_torn_line(content: bytes) -> bytes:
@@ -148,7 +175,10 @@ def _without_torn_line(content: bytes) -> bytes:
 
 def _parse(path: Path, content: bytes) -> list[LedgerEntry]:
     try:
-        return [LedgerEntry(**json.loads(line)) for line in content.splitlines()]
+        entries = [LedgerEntry(**json.loads(line)) for line in content.splitlines()]
+        if unknown := [entry.kind for entry in entries if entry.kind not in READ_SPANS]:
+            raise ValueError(f"there is no kind of reading {unknown[0]!r}")
+        return entries
     except (ValueError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} is damaged ({error})", _REMEDY) from None
 

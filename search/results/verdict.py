@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from core.errors import ConfigError
 from core.files import reading
-from search.results.ledger_entry import LedgerEntry, OverlappingEntry
+from search.results.ledger_entry import LedgerEntry, OverlappingEntry, without_defaults
 from search.results.records import ChecklistRow, DataRecord, Number, Record, none_if_undefined
 
 SCHEMA_VERSION = 1
@@ -252,7 +252,7 @@ class Verdict(Record):
     overfitting: Overfitting | None = None
     """The probability of overfitting; None where test was not read."""
     earlier_entries: tuple[OverlappingEntry, ...] = Field(default=(), alias="earlier_looks")
-    """Ledger entries of earlier confirmations that had read some of this test span."""
+    """Ledger entries of earlier readings that had seen some of this test span."""
     ledger_entry: LedgerEntry | None = Field(default=None, alias="look")
     """The ledger entry of this confirmation; None on the synthetic market."""
 
@@ -262,6 +262,15 @@ class Verdict(Record):
             raise ValueError("it is certified without having passed every gate")
         return self
 
+    def as_row(self) -> dict[str, Any]:
+        """Return plain values with the keys of the file, for JSON; what was not set is left out."""
+        row = super().as_row()
+        if row.get("look"):
+            row["look"] = without_defaults(row["look"])
+        if "earlier_looks" in row:
+            row["earlier_looks"] = tuple(without_defaults(entry) for entry in row["earlier_looks"])
+        return row
+
     @property
     def failed_gates(self) -> tuple[str, ...]:
         """Names of the gates that the winner did not pass."""
@@ -269,8 +278,8 @@ class Verdict(Record):
 
     @property
     def earlier_readings(self) -> int:
-        """Number of earlier confirmations that had read some of this test span as their test."""
-        return sum("test" in entry.saw for entry in self.earlier_entries)
+        """Number of earlier readings that had seen some of this test span."""
+        return len(self.earlier_entries)
 
 
 def read_verdict(path: Path) -> Verdict | None:

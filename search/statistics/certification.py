@@ -176,7 +176,7 @@ def certification_gates(
         all_finite: whether the figures of every training are finite.
         all_epochs_run: whether every training ran all its epochs.
         top_share: the largest share of calls that a training made for one class, on its held-out rows.
-        earlier_readings: how often earlier confirmations read this test span.
+        earlier_readings: how many earlier searches, confirmations and verifications read some of this test span.
     """
     lead, auc = result.lead.low, result.direction_auc.low
     return [

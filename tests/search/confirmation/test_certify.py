@@ -16,7 +16,7 @@ from search.confirmation.cells import CellResult
 from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan
 from search.results.folder import CampaignFolder
-from search.results.ledger_entry import OverlappingEntry
+from search.results.ledger_entry import OverlappingEntry, without_defaults
 from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
 from tests.helpers.campaigns import NAME
 from tests.helpers.confirmations import ENTRY
@@ -118,10 +118,10 @@ def test_earlier_readings_are_recorded_in_the_verdict(
     ]
     verdict = make_verdict(plan, select_winner(plan, trained), final, ENTRY, earlier)
     row = verdict.as_row()
-    assert row["earlier_looks"] == tuple(asdict(entry) for entry in earlier)
-    assert row["look"] == asdict(ENTRY)
+    assert row["earlier_looks"] == tuple(without_defaults(asdict(entry)) for entry in earlier)
+    assert row["look"] == without_defaults(asdict(ENTRY))
     gate = next(gate for gate in verdict.gates if "earlier" in gate.name)
-    assert (gate.value, gate.verdict, verdict.status) == (1, "fail", "not certified")
+    assert (gate.value, gate.verdict, verdict.status) == (2, "fail", "not certified")
 
 
 def test_a_failed_final_training_gives_a_verdict_too(plan: ConfirmationPlan, trained: list[CellResult]) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +11,33 @@ from typer.testing import CliRunner
 
 from core import presets
 from core.cli.data_settings import bar_location
-from core.config import parse
+from core.config import DataConfig, parse
+from core.data.dataset import load_dataset
+from core.data.summary import describe_data
 from core.errors import ConfigError
 from core.presets import Figure, Preset
 from search.cli.app import app
 from search.confirmation import verify
-from search.confirmation.verify import Verification, verify_preset
+from search.confirmation.verify import OtherBarsError, Verification, verify_preset
+from search.results import ledger
+from search.results.folder import LEDGER_FILE
+from tests.helpers.market import random_bars
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "presets"
+BARS = "binance_BTCUSDT_5m.parquet"
 QUICK = {"synthetic": {"bars": 5000, "signal": 0.9}, "labels": {"kind": "quantile"}, "interval": "5m"}
+
+
+@cache
+def _fingerprint() -> str:
+    return load_dataset(parse(DataConfig, QUICK, "test")).fingerprint
 
 
 def _preset(**changes: Any) -> Preset:
     """The golden one, confirmed on a market that is quick to train on."""
     content = presets.load_preset(str(GOLDEN / "schema_2.yaml")).model_dump(mode="json")
     content["training"]["epochs"] = 1
-    content["provenance"]["data"]["settings"] = QUICK
+    content["provenance"]["data"] |= {"settings": QUICK, "fingerprint": _fingerprint()}
     content["provenance"] |= changes
     return parse(Preset, content, "test")
 
@@ -36,7 +49,46 @@ def test_a_second_training_is_the_same_and_is_compared_with_the_record() -> None
     (name, figure, value), _ = verification.figures
     assert (name, figure.value) == ("macro_f1", 0.604466)
     assert not verification.is_inside(figure, value)  # one epoch on another market is no match for what is recorded
-    assert not verification.same_data
+
+
+def test_other_bars_are_refused_before_anything_is_trained_or_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "Trainer", None)
+    data = _recorded_bars(tmp_path) | {"fingerprint": "another"}
+    path = tmp_path / LEDGER_FILE
+    with pytest.raises(OtherBarsError, match="not the bars that schema_2 was confirmed on: nothing can be verified"):
+        verify_preset(_preset(data=data), {"files": [str(tmp_path / BARS)]}, "cpu", 1, path)
+    assert not path.exists()
+
+
+def test_a_verification_is_recorded_before_test_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / LEDGER_FILE
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verify, "Trainer", stop)
+    preset = _preset(data=_recorded_bars(tmp_path))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            verify_preset(preset, {"files": [str(tmp_path / BARS)]}, "cpu", 1, path)
+    (entry,) = ledger.read_entries(path)
+    assert preset.provenance is not None
+    assert (entry.kind, entry.campaign, entry.symbols) == ("verification", preset.provenance.campaign, ["BTCUSDT"])
+    assert entry.read_at
+    later = replace(entry, campaign="later", started="2030-01-01T00:00:00+00:00", kind="confirmation", read_at="2030")
+    assert [other.saw for other in ledger.earlier_overlapping([entry, later], later)] == [["test"]]
+
+
+def _recorded_bars(folder: Path) -> dict[str, Any]:
+    """Write bars, and return how a preset that was confirmed on them describes its data."""
+    random_bars(5000).frame.to_parquet(folder / BARS)
+    settings = {"labels": {"kind": "quantile"}, "interval": "5m"}
+    dataset = load_dataset(parse(DataConfig, {**settings, "files": [str(folder / BARS)]}, "test"))
+    described = describe_data(dataset)
+    names = ("symbols", "span", "fingerprint", "window", "horizon", "bar")
+    return {"synthetic": False, "settings": settings} | {name: described[name] for name in names}
 
 
 def test_a_value_is_compared_with_the_interval_or_else_with_the_figure() -> None:
@@ -82,25 +134,23 @@ def test_a_feature_table_is_found_by_its_campaigns_file(tmp_path: Path) -> None:
     assert settings["table"]["returns"] == "ahead"
 
 
-@pytest.mark.parametrize(
-    ("same_data", "value", "code", "texts"),
-    [
-        (True, 0.6, 0, ["inside", "Only the final training (seed 1) was verified, not the out-of-fold figures."]),
-        (True, 0.1, 1, ["outside", "Only the final training (seed 1) was verified, not the out-of-fold figures."]),
-        (False, 0.6, 1, ["other bars", "nothing was verified"]),
-        (False, 0.1, 1, ["other bars", "nothing was verified"]),
-    ],
-)
-def test_only_figures_on_the_recorded_bars_are_verified(
-    monkeypatch: pytest.MonkeyPatch, same_data: bool, value: float, code: int, texts: list[str]
-) -> None:
+@pytest.mark.parametrize(("value", "code", "word"), [(0.6, 0, "inside"), (0.1, 1, "outside")])
+def test_figures_are_verified_one_by_one(monkeypatch: pytest.MonkeyPatch, value: float, code: int, word: str) -> None:
     figure = Figure(value=0.6, low=0.5, high=0.7)
-    verification = Verification((("macro_f1", figure, value),), same_data)
+    verification = Verification((("macro_f1", figure, value),))
     monkeypatch.setattr(verify, "verify_preset", lambda *_: verification)
     result = CliRunner().invoke(app, ["verify", str(GOLDEN / "schema_2.yaml")])
     assert result.exit_code == code, result.output
-    for text in texts:
-        assert text in result.output
-    if not same_data:
-        assert "inside" not in result.output
-        assert "was verified, not" not in result.output
+    assert word in result.output
+    assert "Only the final training (seed 1) was verified, not the out-of-fold figures." in result.output
+
+
+def test_on_other_bars_no_figure_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OtherBarsError("These are not the bars", "Name others")
+
+    monkeypatch.setattr(verify, "verify_preset", refuse)
+    result = CliRunner().invoke(app, ["verify", str(GOLDEN / "schema_2.yaml")])
+    assert result.exit_code == 1
+    assert "These are not the bars. Name others." in result.output
+    assert "inside" not in result.output

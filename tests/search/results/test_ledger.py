@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import ConfigError
 from search.results.folder import LEDGER_FILE, CampaignFolder
-from search.results.ledger import append_entry, earlier_overlapping, has_read_test
+from search.results.ledger import append_entry, earlier_overlapping, has_read_test, read_entries
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 
 ENTRY = LedgerEntry(
@@ -74,6 +74,65 @@ def test_later_entries_do_not_count() -> None:
     later = replace(ENTRY, campaign="later")
     assert earlier_overlapping([ENTRY, later], ENTRY) == []
     assert [entry.campaign for entry in earlier_overlapping([ENTRY, later], later)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "saw"),
+    [
+        ({"kind": "search"}, []),  # it held its test out
+        ({"kind": "search", "val": ENTRY.test}, ["val"]),
+        ({"kind": "folds", "val": ["2024-07-01", "2024-07-02"], "folds": ENTRY.test}, ["folds"]),
+        ({"kind": "verification", "folds": ENTRY.test}, ["test"]),
+        ({"kind": "preset", "folds": ENTRY.test}, ["folds", "test"]),
+        ({"folds": ENTRY.test}, ["folds", "test"]),
+        ({"symbols": ["BTCUSD"]}, ["test"]),
+        ({"symbols": ["XBT/USD"]}, ["test"]),
+        ({"symbols": ["BTC-USDC"]}, ["test"]),
+    ],
+)
+def test_what_an_earlier_reading_has_seen_depends_on_its_kind(changes: dict[str, Any], saw: list[str]) -> None:
+    before = replace(ENTRY, campaign="before", **changes)
+    assert [entry.saw for entry in earlier_overlapping([before, ENTRY], ENTRY)] == ([saw] if saw else [])
+
+
+def test_the_own_search_and_folds_are_no_earlier_reading() -> None:
+    own = [replace(ENTRY, kind=kind, val=ENTRY.test, folds=ENTRY.test, reads="") for kind in ("search", "folds")]
+    assert earlier_overlapping([*own, ENTRY], ENTRY) == []
+
+
+def test_what_was_read_earlier_counts_wherever_its_line_stands() -> None:
+    first = replace(ENTRY, campaign="first", read_at="2024-09-01T11:00:00+00:00")
+    second = replace(ENTRY, campaign="second", read_at="2024-09-01T12:00:00+00:00")
+    for entries in ([first, second], [second, first]):
+        assert earlier_overlapping(entries, first) == []
+        assert [entry.campaign for entry in earlier_overlapping(entries, second)] == ["first"]
+
+
+def test_a_search_that_is_resumed_with_more_trials_keeps_its_line(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER_FILE
+    search = replace(ENTRY, kind="search", reads="", read_at="2024-09-01T11:00:00+00:00")
+    append_entry(path, search)
+    assert append_entry(path, replace(search, trials=128, read_at="2024-09-02T11:00:00+00:00")) == [search]
+    assert not has_read_test(path, search.campaign, search.started)
+
+
+def test_a_confirmation_that_continues_keeps_the_time_of_its_first_reading(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER_FILE
+    first = replace(ENTRY, read_at="2024-09-01T11:00:00+00:00")
+    append_entry(path, first)
+    assert append_entry(path, replace(ENTRY, read_at="2024-09-02T11:00:00+00:00")) == [first]
+
+
+def test_lines_of_early_versions_and_of_unknown_kinds(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER_FILE
+    line = asdict(ENTRY)
+    for name in ("kind", "read_at", "folds"):
+        del line[name]
+    path.write_text(json.dumps(line) + "\n")
+    assert read_entries(path) == [ENTRY]
+    path.write_text(json.dumps({**line, "kind": "glance"}) + "\n")
+    with pytest.raises(ConfigError, match="is damaged"):
+        read_entries(path)
 
 
 @pytest.mark.parametrize(

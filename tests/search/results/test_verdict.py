@@ -70,7 +70,7 @@ def test_failed_gates_and_earlier_readings_are_counted(tmp_path: Path, content: 
     verdict = _read(tmp_path / VERDICT_FILE, content)
     assert verdict is not None
     assert verdict.failed_gates == (content["gates"][1]["name"], content["gates"][3]["name"])
-    assert verdict.earlier_readings == 2
+    assert verdict.earlier_readings == 3
 
 
 def test_without_a_file_there_is_no_verdict(tmp_path: Path) -> None:
