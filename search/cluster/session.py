@@ -64,6 +64,9 @@ def ray_session(address: str = "local") -> Iterator[None]:
     os.environ.update(
         RAY_AIR_NEW_OUTPUT="0", TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1", TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S="0"
     )
+    if address == "local":
+        # By default Ray runs its workers at niceness 15: beside any other work, trials would starve.
+        os.environ.setdefault("RAY_worker_niceness", "0")
     # `search.campaign.progress` reports a trial whose process is lost in one line; Tune would print pages.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     local_options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}

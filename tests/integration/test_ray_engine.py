@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 from core.data.dataset import Dataset
 from search.cluster.session import ray_session
@@ -21,9 +23,14 @@ __all__ = ["small_dataset"]
 def _ray() -> Iterator[None]:
     """One local cluster for all tests here: starting one takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_worker_niceness", "0")
+        patch.delenv("RAY_worker_niceness", raising=False)
         with ray_session():
             yield
+
+
+def test_trainings_do_not_give_way_to_other_programs() -> None:
+    niceness = ray.remote(num_cpus=0)(lambda: os.getpriority(os.PRIO_PROCESS, 0))
+    assert ray.get(niceness.remote()) == os.getpriority(os.PRIO_PROCESS, 0)
 
 
 class TestRayEngine(EngineContract):

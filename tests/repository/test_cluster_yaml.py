@@ -75,6 +75,12 @@ def test_every_node_checks_tokens(cluster: dict[str, Any], commands: str) -> Non
     assert "ulimit -n 65536;" in before
 
 
+@pytest.mark.parametrize("commands", STARTS)
+def test_workers_do_not_give_way_to_other_programs(cluster: dict[str, Any], commands: str) -> None:
+    before, _, _ = ray_start(cluster, commands).partition("ray start")
+    assert "export RAY_worker_niceness=0;" in before
+
+
 def test_the_token_lies_on_a_node_for_its_owner_alone(cluster: dict[str, Any], tmp_path: Path) -> None:
     (mounted,) = [there for there, here in cluster["file_mounts"].items() if here == "~/.ray/auth_token"]
     shipped = tmp_path / mounted.removeprefix("~/")
