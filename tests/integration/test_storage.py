@@ -13,12 +13,12 @@ import pytest
 
 from search.results.folder import CELLS, DRIVER_LOG_FILE, JOURNAL_FILE, PREDICTIONS_FILE
 from search.storage.filesystem import Storage
+from search.storage.segments import read_segmented
 from search.study import study
 from tests.helpers import tiny_campaign
 from tests.helpers.object_stores import S3Server, Tunnel
 from tests.helpers.processes import HANG_SECONDS, environment, owned
 
-pytestmark = pytest.mark.slow
 SOONER = {"grace": 1, "incumbent_epochs": 1}
 
 
@@ -64,10 +64,12 @@ def test_a_server_that_goes_away_and_comes_back_costs_nothing(tmp_path: Path) ->
     assert set(predictions["number"]) == complete
     record = Storage(server.location).subfolder("c")
     for path in _backed_up(folder / "results" / "c"):
-        assert record.read(f"record/{path.name}") == path.read_bytes()
+        read = read_segmented if path.name == JOURNAL_FILE else Storage.read
+        assert read(record, f"record/{path.name}") == path.read_bytes()
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_campaign_whose_machine_is_lost_continues_on_another(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     file = tiny_campaign.write_file(tmp_path, storage=str(storage), **SOONER)
@@ -89,6 +91,7 @@ def test_a_campaign_whose_machine_is_lost_continues_on_another(tmp_path: Path) -
     assert journal.read_bytes() == tiny_campaign.journal(tmp_path).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_confirmation_whose_machine_is_lost_continues_on_another(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     file = tiny_campaign.write_file(tmp_path, storage=str(storage), **SOONER)
@@ -115,6 +118,7 @@ def test_a_confirmation_whose_machine_is_lost_continues_on_another(tmp_path: Pat
     assert not list(cells.glob("*/*"))
 
 
+@pytest.mark.slow
 def test_of_two_drivers_the_later_one_continues(tmp_path: Path) -> None:
     storage = tmp_path / "shared"
     journal = storage / "c" / "record" / JOURNAL_FILE
