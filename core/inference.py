@@ -178,29 +178,27 @@ class TrainedModel:
             probabilities), `call` (what the metrics judge: the class of the largest raw score, before calibration
             undoes the class weights), `confidence` (probability that the call is right, as its head predicts),
             `forecast_return` (log return over the horizon), `split` (train, val, or new: not used in the training).
+            It has no rows if no window is whole; `find_newest_bars` then gives the reasons.
 
         Raises:
-            DataError: the market is not like the training's, or too short for one window.
+            DataError: the market is not like the training's.
         """
         self.check(market)
         model = self.build(device)
         tables = [self._predict(model, rows, device) for rows in market.symbols]
-        table = pd.concat(tables, ignore_index=True)
-        if table.empty:
-            raise DataError(
-                f"No window of {self.data.window} bars is complete after the warm-up of the features", "Use more bars"
-            )
+        table = pd.concat([part for part in tables if len(part)] or tables[:1], ignore_index=True)
         return table.sort_values(["timestamp", "symbol"], ignore_index=True)
 
     def _predict(self, model: Network, rows: SymbolData, device: torch.device) -> pd.DataFrame:
-        """Predict the bars of one symbol; an empty table if no window is whole."""
+        """Predict the bars of one symbol; a table without rows if no window is whole."""
         symbol = self.symbols.index(rows.symbol)
         ends = np.flatnonzero(rows.window_ok)
-        if len(ends) == 0:
-            return pd.DataFrame()
-        features = torch.from_numpy(scale_features(rows.features, self.center[symbol], self.scale[symbol])).to(device)
-        prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.data.window)
-        logits, confidence, forecast = (output.numpy() for output in prediction)
+        logits, confidence, forecast = np.zeros((0, len(CLASSES))), np.zeros(0), np.zeros(0)
+        if len(ends):
+            scaled = scale_features(rows.features, self.center[symbol], self.scale[symbol])
+            features = torch.from_numpy(scaled).to(device)
+            prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.data.window)
+            logits, confidence, forecast = (output.numpy() for output in prediction)
         probabilities = self.calibration.apply(logits) if self.calibration else softmax(logits, axis=1)
         timestamps = rows.timestamps[ends]
         return pd.DataFrame(
@@ -228,6 +226,9 @@ class NewestBar:
         unpredicted: number of its newest bars at which no whole window ends: 0 if the newest bar has a prediction.
         since_gap: number of its bars since the last missing bar, or since its first bar if none is missing.
         has_gap: whether a bar is missing before those.
+        left_out: when the last bar of its files opens, in microseconds since 1970, if it was left out because it may be
+            incomplete; None if no bar was left out.
+        missing_before_left_out: number of bars missing between the newest bar and that one.
     """
 
     symbol: str
@@ -235,6 +236,13 @@ class NewestBar:
     unpredicted: int
     since_gap: int
     has_gap: bool
+    left_out: int | None = None
+    missing_before_left_out: int = 0
+
+    @property
+    def has_call(self) -> bool:
+        """Whether the newest bar has a prediction, and no bars are missing between it and the end of the files."""
+        return self.unpredicted == 0 and self.missing_before_left_out == 0
 
 
 def find_newest_bars(market: Market) -> list[NewestBar]:
@@ -258,6 +266,8 @@ def _newest_bar(rows: SymbolData) -> NewestBar:
         unpredicted=count - 1 - int(predicted[-1]) if len(predicted) else count,
         since_gap=count - 1 - int(gaps[-1]) if len(gaps) else count,
         has_gap=len(gaps) > 0,
+        left_out=rows.left_out,
+        missing_before_left_out=rows.missing_before_left_out,
     )
 
 

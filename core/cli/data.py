@@ -141,13 +141,14 @@ def import_files(
     from core.data.file_format import iso
     from core.data.sources.archive import import_bars
     from core.data.sources.further_columns import describe_ends
-    from core.data.sources.store import add_to_store
+    from core.data.sources.store import add_to_store, check_symbol
 
     config = parse(
         DataConfig,
         {"symbols": [symbol], "exchange": exchange, "interval": interval, "store": str(store)},
         "command line",
     )
+    check_symbol(config.symbols[0])
     pairs = [pair.partition("=") for pair in columns or ()]
     if wrong := [name for name, equals, column in pairs if not (equals and name and column)]:
         raise ConfigError(f"--columns {wrong[0]} names no column", "Write it as close=Last")
@@ -160,7 +161,7 @@ def import_files(
     )
     for part in parts:
         console.out.print(_import_table(part))
-    path, joined = add_to_store(config.store, bars)
+    path, joined = add_to_store(config.store, bars, [part.span for part in parts if part.span])
     first, end = (iso(int(instant)) for instant in (joined.opened[0], joined.opened[-1] + joined.bar))
     console.out.print(f"wrote {escape(str(path))}: {len(joined.frame):,} bars from {first} to {end}")
     for sentence in describe_ends(path):

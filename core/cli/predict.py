@@ -65,7 +65,7 @@ def predict(
     """Write calibrated probabilities of SELL, HOLD and BUY for every bar, from bars like those of the training.
 
     Bars of --symbols are fetched up to now, unless --offline or --until is given. The exit code is 3 if the newest bar
-    of a symbol is older than --max-age, or has no call, because bars are missing shortly before it.
+    of a symbol is older than --max-age, or has no call, because there are too few bars or some are missing near it.
     """
     from core.data.sources.fetch import fetch_missing
     from core.data.sources.reader import read_market
@@ -99,14 +99,13 @@ def predict(
     limit = _age_limit(config, max_age)
     old = [bar for bar in newest_bars if limit is not None and _bars_since(bar, market.span.bar, now) > limit]
     if not market.is_synthetic:
-        for bar in newest_bars:
-            console.out.print(escape(_describe_newest_bar(bar, now)))
+        _show_ends(newest_bars, now)
     for bar in old:
         age = f"{_bars_since(bar, market.span.bar, now):,} bars have closed since the newest one of {bar.symbol}"
         console.out.print(
             f"[bold red]Old bars:[/] {escape(age)}, more than {limit}: its newest call is not one of now."
         )
-    missing = [bar for bar in newest_bars if bar.unpredicted > 0]
+    missing = [bar for bar in newest_bars if not bar.has_call]
     for bar in missing:
         console.out.print(f"[bold red]No call:[/] {escape(_explain_missing_call(bar))}")
     if missing or old:
@@ -160,6 +159,30 @@ def _describe_newest_bar(bar: NewestBar, now: int) -> str:
     return f"{opened}, {count:,} {unit if count == 1 else unit + 's'} ago"
 
 
+def _show_ends(newest_bars: Sequence[NewestBar], now: int) -> None:
+    """Print when the newest bar of each symbol opened, and whether a bar after it was left out.
+
+    Args:
+        newest_bars: the newest bar of each symbol.
+        now: present time, in microseconds since 1970.
+    """
+    for bar in newest_bars:
+        console.out.print(escape(_describe_newest_bar(bar, now)))
+        if bar.left_out is not None:
+            console.out.print(escape(_describe_left_out(bar.symbol, bar.left_out)))
+
+
+def _describe_left_out(symbol: str, opened: int) -> str:
+    """Return a line on the last bar of a file, which was left out.
+
+    Args:
+        symbol: name of the symbol.
+        opened: when the bar opens, in microseconds since 1970.
+    """
+    when = f"{datetime.fromtimestamp(opened / 1e6, UTC):{_TIME}}"
+    return f"the last bar of {symbol} in its file opened {when}; it may be incomplete and was left out"
+
+
 def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Path | None) -> DataConfig:
     """Return settings that read the bars of the command line in the same way as the training read its bars.
 
@@ -180,6 +203,12 @@ def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Pa
 
 def _explain_missing_call(bar: NewestBar) -> str:
     """Return a sentence on why the newest bar of a symbol has no call."""
+    if bar.missing_before_left_out:
+        count = bar.missing_before_left_out
+        return (
+            f"{count:,} {'bar is' if count == 1 else 'bars are'} missing between the newest complete bar of "
+            f"{bar.symbol} and the end of its file: its newest call is from before them."
+        )
     newest = "The newest bar" if bar.unpredicted == 1 else f"The newest {bar.unpredicted} bars"
     reason = (
         f"a bar is missing {bar.since_gap} bars before the end; windows do not reach across it, nor do features if it "

@@ -43,6 +43,8 @@ class Bars:
             is in UTC, all other columns are float64.
         named: additional columns of `frame` that the settings name as features.
         ignored: additional columns of the file that the settings do not name; they are not in `frame`.
+        left_out: when the last bar of the files opens, in microseconds since 1970, if it is not in `frame` because it
+            may not have closed when it was recorded; None if no bar was left out.
     """
 
     exchange: str
@@ -51,6 +53,7 @@ class Bars:
     frame: pd.DataFrame
     named: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    left_out: int | None = None
 
     @property
     def bar(self) -> int:
@@ -121,7 +124,9 @@ def join_files(files: Sequence[tuple[Bars, bool]]) -> list[Bars]:
         bars = join_bars([part for part, _ in parts])
         # Only the last bar of all can have been open when its file was written: others follow on the rest.
         _, complete = max(parts, key=lambda part: (part[0].frame["timestamp"].iloc[-1], part[1]))
-        joined.append(bars if complete else replace(bars, frame=bars.frame.iloc[:-1]))
+        if not complete:
+            bars = replace(bars, frame=bars.frame.iloc[:-1], left_out=int(bars.opened[-1]))
+        joined.append(bars)
     return joined
 
 

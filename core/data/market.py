@@ -47,6 +47,10 @@ class SymbolData:
         labels: labels that need no fitting, int8 `[T]`; None where thresholds are fitted on train.
         window_ok: whether a whole window of valid features ends at the row, bool `[T]`.
         is_break: whether bars are missing before the row that no window may reach across, bool `[T]`.
+        left_out: when the last bar of the files opens, in microseconds since 1970, if it was left out because it may
+            not have closed when it was recorded; None if no bar was left out.
+        missing_before_left_out: number of bars missing between the last row and that bar; 0 where the market was
+            closed, or where a gap of that length is filled.
     """
 
     symbol: str
@@ -59,6 +63,8 @@ class SymbolData:
     labels: np.ndarray | None
     window_ok: np.ndarray
     is_break: np.ndarray
+    left_out: int | None = None
+    missing_before_left_out: int = 0
 
     @property
     def usable(self) -> np.ndarray:
@@ -189,8 +195,20 @@ def symbol_data(
         timestamps=opened,
         log_prices=np.log(columns["close"]),
         is_break=is_break,
+        left_out=bars.left_out,
+        missing_before_left_out=_missing_before_left_out(bars, config),
         **{"labels": None, **arrays},
     )
+
+
+def _missing_before_left_out(bars: Bars, config: DataConfig) -> int:
+    """Count the bars missing between the last bar and the one that was left out, unless no break is made of them."""
+    if bars.left_out is None:
+        return 0
+    opened = np.append(bars.opened, bars.left_out)
+    missing = int(bars.left_out - bars.opened[-1]) // bars.bar - 1
+    is_break = bool(find_breaks(opened, bars.bar, config.sessions)[-1])
+    return missing if is_break and missing > config.fill_untraded else 0
 
 
 def _stretch_arrays(

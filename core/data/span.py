@@ -24,14 +24,7 @@ def cut_to_common_span(all_bars: Sequence[Bars], days: float | None, until: date
     Raises:
         DataError: the symbols differ in interval, a symbol comes twice, or the bars do not cover the span.
     """
-    intervals = sorted({bars.interval for bars in all_bars})
-    if len(intervals) > 1:
-        raise DataError(f"The files mix the intervals {', '.join(intervals)}", "Use files of one interval")
-    symbols = [bars.symbol for bars in all_bars]
-    repeated = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
-    if repeated:
-        raise DataError(f"{', '.join(repeated)} comes in more than one file", "Name each symbol once")
-
+    _check_alike(all_bars)
     bar = all_bars[0].bar
     spans = {bars.symbol: (int(bars.opened[0]), int(bars.opened[-1]) + bar) for bars in all_bars}
     try:
@@ -40,6 +33,42 @@ def cut_to_common_span(all_bars: Sequence[Bars], days: float | None, until: date
         limit = describe_limit(spans)
         raise DataError(f"{error.what}. {limit}" if limit else error.what, error.remedy) from None
     return [_cut(bars, start, stop) for bars in all_bars]
+
+
+def cut_to_own_spans(all_bars: Sequence[Bars], days: float | None, until: datetime | None) -> list[Bars]:
+    """Cut each symbol to the last `days` of its own bars before `until`, so that it keeps its own newest bar.
+
+    Args:
+        all_bars: bars of each symbol, all of one interval.
+        days: length of the span in days; None for everything that a symbol has.
+        until: end of the span; None for the end of each symbol's own bars.
+
+    Raises:
+        DataError: the symbols differ in interval, a symbol comes twice, or its bars do not cover the span.
+    """
+    _check_alike(all_bars)
+    cut = []
+    for bars in all_bars:
+        first, last = int(bars.opened[0]), int(bars.opened[-1]) + bars.bar
+        try:
+            start, stop = resolve_span(first, last, days, until)
+        except DataError as error:
+            raise DataError(f"{bars.symbol}: {error.what}", error.remedy) from None
+        # A bar that was left out at the end of the file is no matter where an earlier end was asked for.
+        kept = bars if until is None else replace(bars, left_out=None)
+        cut.append(_cut(kept, start, stop))
+    return cut
+
+
+def _check_alike(all_bars: Sequence[Bars]) -> None:
+    """Refuse symbols that differ in interval, and a symbol that comes twice."""
+    intervals = sorted({bars.interval for bars in all_bars})
+    if len(intervals) > 1:
+        raise DataError(f"The files mix the intervals {', '.join(intervals)}", "Use files of one interval")
+    symbols = [bars.symbol for bars in all_bars]
+    repeated = sorted({symbol for symbol in symbols if symbols.count(symbol) > 1})
+    if repeated:
+        raise DataError(f"{', '.join(repeated)} comes in more than one file", "Name each symbol once")
 
 
 _MIN_GAIN = 1.1

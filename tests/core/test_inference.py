@@ -17,7 +17,7 @@ from core.data.labels import CLASSES
 from core.data.market import Market
 from core.data.sources.reader import read_market
 from core.errors import ConfigError, DataError
-from core.inference import TrainedModel
+from core.inference import TrainedModel, find_newest_bars
 from core.models import checkpoint
 from core.training import run as training
 from core.training.trainer import Trainer
@@ -141,10 +141,12 @@ def test_data_unlike_the_trainings_are_refused(
         trained.predict(change(market), CPU)
 
 
-def test_bars_too_few_for_one_window_are_refused(trained: TrainedModel) -> None:
+def test_bars_too_few_for_one_window_give_no_rows_and_a_reason(trained: TrainedModel, market: Market) -> None:
     short = read_market(DataConfig(synthetic=SyntheticConfig(bars=200, symbols=("AAA", "BBB")), window=16))
-    with pytest.raises(DataError, match="No window of 16 bars is complete"):
-        trained.predict(short, CPU)
+    table = trained.predict(short, CPU)
+    assert len(table) == 0
+    assert list(table.columns) == list(trained.predict(market, CPU).columns)
+    assert [(bar.unpredicted, bar.has_call) for bar in find_newest_bars(short)] == [(200, False)] * 2
 
 
 def test_a_checkpoint_keeps_everything(folder: Path, trained: TrainedModel, dataset: Dataset, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +95,7 @@ class ImportedPart:
         dropped: columns that were left out.
         rows: number of bars that were kept.
         notes: what was assumed or left out, in sentences without their full stop.
+        span: when its first bar opens and its last one ends, in microseconds since 1970; None without bars.
     """
 
     name: str
@@ -103,6 +104,7 @@ class ImportedPart:
     dropped: tuple[str, ...]
     rows: int
     notes: tuple[str, ...]
+    span: tuple[int, int] | None = None
 
     def describe_columns(self) -> str:
         """Say what became of the columns, and what was assumed, in sentences."""
@@ -167,15 +169,35 @@ def import_bars(
     """
     parts, all_bars = [], []
     for name, content in _contents(paths):
+        _check_name(name, symbol, canonical_interval(interval))
         format_, table = _read_table(name, content)
         frame, part = _map_part(name, format_, table, symbol, columns or {})
         if len(frame):
             _check_interval(name, frame, interval)
-            all_bars.append(Bars(exchange, symbol, canonical_interval(interval), frame))
+            bars = Bars(exchange, symbol, canonical_interval(interval), frame)
+            all_bars.append(bars)
+            part = replace(part, span=(int(bars.opened[0]), int(bars.opened[-1]) + bars.bar))
         parts.append(part)
     if not all_bars:
         raise DataError("The files hold no bar", _REMEDY)
     return join_bars(all_bars), parts
+
+
+def _check_name(name: str, symbol: str, interval: str) -> None:
+    """Refuse a file whose name, or whose name in an archive, tells of another symbol or interval.
+
+    Args:
+        name: path of the file, with the member of an archive after a colon.
+        symbol: name of the symbol that is imported.
+        interval: length of a bar that is imported, in its shortest spelling.
+    """
+    for piece in re.split(r"[/\\:]", name):
+        named = parse_file_name(piece)
+        if named is not None and (named.symbol, named.interval) != (symbol, interval):
+            raise DataError(
+                f"{name} holds {named.interval} bars of {named.symbol} by its name, not {interval} bars of {symbol}",
+                "Leave it out, or rename it if its name is wrong",
+            )
 
 
 def _contents(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:

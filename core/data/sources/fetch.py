@@ -7,9 +7,7 @@ for again.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -38,13 +36,16 @@ from core.data.sources.store import (
     END_OF_TIME,
     FetchRange,
     TimeRange,
+    check_symbol,
     covered_metadata,
     find_files,
+    locked,
+    merge_spans,
     missing_ranges,
     read_covered,
 )
 from core.errors import ConfigError, DataError
-from core.files import try_lock, writing
+from core.files import writing
 
 
 def fetch_missing(config: DataConfig, now: int | None = None, *, up_to_now: bool = False) -> None:
@@ -167,7 +168,7 @@ class _BarFile:
             if metadata.get(COMPLETE) != b"true":
                 frame, self._open = frame.iloc[:-1], frame.iloc[-1:]
             if COVERED in metadata:
-                self.covered = _merged(read_covered(metadata))
+                self.covered = merge_spans(read_covered(metadata))
         except (OSError, pa.ArrowException, TypeError, ValueError) as error:
             raise DataError(
                 f"{self.path} cannot be continued ({' '.join(str(error).split())})",
@@ -188,7 +189,7 @@ class _BarFile:
         self._new += rows
         self._changed = True
         if span[0] < span[1]:
-            self.covered = _merged([*self.covered, span])
+            self.covered = merge_spans([*self.covered, span])
 
     def save(self) -> None:
         """Write the file, whole or not at all, if anything has been added since it was read or written.
@@ -250,15 +251,14 @@ def fetch_bars(
         raise ConfigError(
             f"There is no bar from {iso(since)} to {_end_text(until)}", "Choose a span that ends after it starts"
         )
-    if not re.fullmatch("[A-Z0-9]+", symbol):
-        raise DataError(f"{symbol!r} is not a symbol", f"Write it like {re.sub('[^A-Z0-9]', '', symbol.upper())}")
+    check_symbol(symbol)
     path = next(
         iter(find_files(store, symbol, canonical_interval(interval), client.exchange)),
         store / f"{client.exchange}_{symbol}_{interval}.parquet",
     )
     if not path.exists():
         client.market(symbol)  # a symbol that does not exist leaves nothing behind
-    with _locked(path):
+    with locked(path):
         file = _BarFile(path, client.columns, bar)
         if _uncovered(span, file.covered):
             now = client.now()
@@ -303,37 +303,9 @@ def _fill(
         file.save()
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same file. The lock file stays: removing it would race."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.with_name(f"{path.name}.lock").open("a")
-    except OSError as error:
-        raise ConfigError(f"{path.parent} cannot be written ({error.strerror})", "Choose another --store") from None
-    with handle:
-        if not try_lock(handle, path):
-            raise ConfigError(
-                f"{path} is being fetched by another process",
-                "Run again when that process has ended: the file is continued from there",
-            )
-        yield
-
-
 def _schema(columns: Sequence[str], metadata: dict[bytes, bytes] | None = None) -> Any:
     kinds = [(name, pa.timestamp("ms", tz="UTC") if name == "timestamp" else pa.float64()) for name in columns]
     return pa.schema(kinds, metadata=metadata)
-
-
-def _merged(spans: Iterable[TimeRange]) -> list[TimeRange]:
-    """Cover the same instants with as few spans as possible, in order."""
-    merged: list[TimeRange] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 def _uncovered(span: TimeRange, covered: Sequence[TimeRange]) -> list[TimeRange]:

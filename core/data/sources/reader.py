@@ -16,7 +16,7 @@ from core.data.file_format import FILE_NAME, datetime_microseconds, interval_mic
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
 from core.data.sources.archive import import_bars, parse_file_name
-from core.data.span import cut_to_common_span, describe_limit, resolve_span
+from core.data.span import cut_to_common_span, cut_to_own_spans, describe_limit, resolve_span
 from core.errors import DataError
 from core.files import expand_globs
 
@@ -43,12 +43,19 @@ def _read_all_bars(config: DataConfig) -> list[Bars]:
     return join_files([(bars, complete) for _, bars, complete in files])
 
 
-def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig) -> list[Bars]:
-    """Hold slow columns and fill short gaps as the config says, and cut the bars to the span that it asks for."""
+def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig, common: bool = True) -> list[Bars]:
+    """Hold slow columns and fill short gaps as the config says, and cut the bars to the span that it asks for.
+
+    Args:
+        all_bars: all bars of each symbol.
+        config: settings of the data.
+        common: whether all symbols are cut to the time that they share; each keeps its own newest bar otherwise.
+    """
     held = [hold_columns(bars, config.holds, sound_until(config)) for bars in all_bars]
     if config.fill_untraded:
         held = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in held]
-    return cut_to_common_span(held, config.days, config.until)
+    cut = cut_to_common_span if common else cut_to_own_spans
+    return cut(held, config.days, config.until)
 
 
 def sound_until(config: DataConfig) -> int | None:
@@ -112,7 +119,8 @@ def read_market(config: DataConfig, labelled: bool = True) -> Market:
 
     Args:
         config: settings of the data to read.
-        labelled: whether a feature table must have its columns of labels and returns.
+        labelled: whether the data are for a training: a feature table must have its columns of labels and returns, and
+            all symbols are cut to the time that they share. Without labels, each symbol keeps its own newest bar.
 
     Raises:
         ConfigError: a column that the config names is missing.
@@ -120,7 +128,10 @@ def read_market(config: DataConfig, labelled: bool = True) -> Market:
     """
     if config.table is not None:
         return _table_market(config, labelled)
-    return _make_market(_read_all_bars(config), config)
+    all_bars = _read_all_bars(config)
+    if not labelled:
+        return bars_market(_complete_and_cut(all_bars, config, common=False), config)
+    return _make_market(all_bars, config)
 
 
 def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Market:
@@ -144,10 +155,11 @@ def _table_market(config: DataConfig, labelled: bool) -> Market:
     assert config.table is not None  # `read_market` chose this branch by it
     symbols, names, ignored, fingerprint = feature_table.read_feature_tables(config, config.table, labelled)
     bar = interval_microseconds(config.interval)
-    first = max(int(rows.timestamps[0]) for rows in symbols)
-    last = min(int(rows.timestamps[-1]) for rows in symbols) + bar
-    start, stop = resolve_span(first, last, config.days, config.until)
-    cut = tuple(rows.between(start, stop, config.window) for rows in symbols)
+    spans = [(int(rows.timestamps[0]), int(rows.timestamps[-1]) + bar) for rows in symbols]
+    if labelled:
+        spans = [(max(first for first, _ in spans), min(last for _, last in spans))] * len(spans)
+    resolved = [resolve_span(*span, config.days, config.until) for span in spans]
+    cut = tuple(rows.between(*span, config.window) for rows, span in zip(symbols, resolved, strict=True))
     return Market(
         symbols=cut,
         feature_names=names,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from core.data.file_format import (
 from core.data.sources.further_columns import attach_columns, split_columns
 from core.data.validation import find_problems
 from core.errors import ConfigError, DataError
-from core.files import write_table, writing
+from core.files import try_lock, writing
 
 COVERED = b"preset_search.covered"
 """Schema metadata of a fetched file: the spans asked for, a JSON list of [start, end) in epoch milliseconds."""
@@ -214,38 +216,129 @@ def covered_metadata(spans: Iterable[TimeRange]) -> dict[bytes, bytes]:
     return {COVERED: json.dumps([(start // 1000, end // 1000) for start, end in spans]).encode()}
 
 
-def add_to_store(store: Path, bars: Bars) -> tuple[Path, Bars]:
+def merge_spans(spans: Iterable[TimeRange]) -> list[TimeRange]:
+    """Cover the same instants with as few spans as possible, in order."""
+    merged: list[TimeRange] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def check_symbol(symbol: str) -> None:
+    """Refuse a symbol that cannot be part of the name of a file.
+
+    Raises:
+        DataError: the symbol holds more than capital letters and digits; the remedy proposes one.
+    """
+    if re.fullmatch("[A-Z0-9]+", symbol):
+        return
+    proposed = re.sub("[^A-Z0-9]", "", symbol.upper()) or "BTCUSDT"
+    raise DataError(f"{symbol!r} is not a symbol", f"Write it like {proposed}")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from writing the same file of a store. The lock file stays: removing it would race.
+
+    Raises:
+        ConfigError: another process is writing the file, or the store cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.with_name(f"{path.name}.lock").open("a")
+    except OSError as error:
+        raise ConfigError(f"{path.parent} cannot be written ({error.strerror})", "Choose another --store") from None
+    with handle:
+        if not try_lock(handle, path):
+            raise ConfigError(
+                f"{path} is being written by another process",
+                "Run again when that process has ended: the file is continued from there",
+            )
+        yield
+
+
+def add_to_store(store: Path, bars: Bars, spans: Sequence[TimeRange] | None = None) -> tuple[Path, Bars]:
     """Join bars with those that the store has of their exchange, symbol and interval, and write them.
 
-    Further columns of the stored file keep their values and are missing in the bars that it did not have.
+    Further columns of the stored file keep their values and are missing in the bars that it did not have. What the file
+    says of the spans that were fetched is kept, and the spans of the new bars are added to it.
 
     Args:
         store: folder of bar files; it is created where it does not exist.
         bars: the bars, whose rows are checked here.
+        spans: spans of which the bars are all that there are; None for the span from the first bar to the last.
 
     Returns:
         The file, and the bars that it holds now.
 
     Raises:
         DataError: the bars are damaged, contradict those of the store, or lack a column of bars that the store has.
-        ConfigError: the store cannot be written.
+        ConfigError: the store cannot be written, or another process is writing the file.
     """
-    held = find_files(store, bars.symbol, bars.interval, bars.exchange) if store.is_dir() else []
-    path = held[0] if held else store / f"{bars.exchange}_{bars.symbol}_{bars.interval}.parquet"
-    stored = [read_unchecked(item)[0] for item in held]
-    joined = join_bars([bars, *stored])
-    if lost := [name for part in stored[:1] for name in part.frame.columns if name not in joined.frame]:
+    check_symbol(bars.symbol)
+    found = find_files(store, bars.symbol, bars.interval, bars.exchange) if store.is_dir() else []
+    path = found[0] if found else store / f"{bars.exchange}_{bars.symbol}_{bars.interval}.parquet"
+    if not found:
+        _refuse_damaged(bars)  # before the store is created
+    with locked(path):
+        return path, _join_with_file(path, bars, spans)
+
+
+def _join_with_file(path: Path, bars: Bars, spans: Sequence[TimeRange] | None) -> Bars:
+    """Join bars with those of a file, which need not exist, and write it; the file must be locked."""
+    held = find_files(path.parent, bars.symbol, bars.interval, bars.exchange)
+    files = [read_unchecked(item) for item in held]
+    joined = join_bars([bars, *(stored for stored, _ in files)])
+    if lost := [name for stored, _ in files[:1] for name in stored.frame.columns if name not in joined.frame]:
         raise DataError(
             f"{path} has the column(s) {', '.join(lost)}, which would be lost, as the imported bars lack them",
             "Import into another folder with --store DIR",
         )
-    if problems := find_problems(joined.frame, joined.bar):
+    _refuse_damaged(joined)
+    last = int(joined.opened[-1])
+    is_complete = any(complete and int(stored.opened.max()) == last for stored, complete in files)
+    end = last + joined.bar if is_complete else last
+    known = [span for item, (stored, _) in zip(held, files, strict=True) for span in _file_spans(item, stored)]
+    known += [_whole_span(bars)] if spans is None else spans
+    covered = [(first, min(stop, end)) for first, stop in merge_spans(known) if first < end]
+    table = pa.Table.from_pandas(joined.frame, preserve_index=False)
+    if held and split_columns(pq.read_schema(held[0]).names)[1]:
+        table = attach_columns(table, pq.read_table(held[0]))
+    metadata = {COMPLETE: b"true" if is_complete else b"false", **covered_metadata(covered)}
+    # Floats take half the room with this encoding, as in `core.files.table_bytes`.
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    with writing(path) as temporary:
+        pq.write_table(
+            table.replace_schema_metadata(metadata),
+            temporary,
+            compression="zstd",
+            use_dictionary=[name for name in table.column_names if name not in floats],
+            column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        )
+    return joined
+
+
+def _refuse_damaged(bars: Bars) -> None:
+    """Refuse bars with a damaged row."""
+    if problems := find_problems(bars.frame, bars.bar):
         first = problems[0]
         raise DataError(f"The bar of {first.when} {first.what}", first.remedy)
-    if held and split_columns(pq.read_schema(path).names)[1]:
-        table = attach_columns(pa.Table.from_pandas(joined.frame, preserve_index=False), pq.read_table(path))
-        with writing(path) as temporary:
-            pq.write_table(table.replace_schema_metadata(), temporary, compression="zstd")
-    else:
-        write_table(path, joined.frame)
-    return path, joined
+
+
+def _whole_span(bars: Bars) -> TimeRange:
+    """Return the span from the first bar to the end of the last one."""
+    return int(bars.opened.min()), int(bars.opened.max()) + bars.bar
+
+
+def _file_spans(path: Path, bars: Bars) -> list[TimeRange]:
+    """Return the spans that a file says were asked for; all that it holds if it does not say."""
+    try:
+        spans = read_covered(pq.read_schema(path).metadata or {})
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{path} does not say in a readable way what was fetched into it", "Move it away and import again"
+        ) from None
+    return spans or [_whole_span(bars)]

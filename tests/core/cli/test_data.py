@@ -217,7 +217,7 @@ def test_every_import_in_the_docs_gives_bars_that_can_be_checked(line: str, tmp_
         _source_file(tmp_path / name, interval)
     code, output, error = command(*words)
     assert code == 0, error
-    (path,) = (tmp_path / "data").iterdir()
+    (path,) = (tmp_path / "data").glob("*.parquet")
     rows = 598 if "bitstamp" in line else 600
     assert f"wrote data/{path.name}: {rows} bars from 2024-03-01T00:00:00+00:00" in output
     assert f"next: preset-search data check data/{path.name}" in output
@@ -280,6 +280,10 @@ def test_there_are_imports_in_the_docs() -> None:
         (["x.txt", "--columns", "close"], "--columns close names no column. Write it as close=Last."),
         (["x.txt", "--interval", "1M"], "command line: 'interval'"),
         (["x.txt", "--exchange", "a b"], "command line: 'exchange'"),
+        (["x.txt", "--symbol", "BRK.B"], "'BRK.B' is not a symbol. Write it like BRKB."),
+        (["x.txt", "--symbol", "BTC?USDT"], "'BTC?USDT' is not a symbol. Write it like BTCUSDT."),
+        (["x.txt", "--symbol", "../BTC"], "'..BTC' is not a symbol. Write it like BTC."),
+        (["x.txt", "--symbol", "?"], "'?' is not a symbol. Write it like BTCUSDT."),
     ],
 )
 def test_an_import_that_cannot_be_is_one_line_and_leaves_nothing(
@@ -300,7 +304,7 @@ def test_imported_bars_that_contradict_the_store_change_nothing(tmp_path: Path, 
     frame.iloc[:60].to_csv(tmp_path / "a.csv", index=False)
     frame.assign(close=frame["open"])[50:].to_csv(tmp_path / "b.csv", index=False)
     assert command("data", "import", "a.csv", *words)[0] == 0
-    (path,) = (tmp_path / "data").iterdir()
+    (path,) = (tmp_path / "data").glob("*.parquet")
     before = path.read_bytes()
     code, _, error = command("data", "import", "b.csv", *words)
     assert (code, path.read_bytes()) == (2, before)

@@ -108,6 +108,42 @@ def test_a_symbol_with_too_few_bars_for_a_call_is_named(run: Run) -> None:
     assert "bars of BBB cannot be predicted" in run.out
 
 
+def test_each_symbol_has_its_own_newest_bar_and_a_bar_that_is_left_out_is_named(run: Run) -> None:
+    frames = {symbol: random_bars(4100, interval="15m", symbol=symbol).frame for symbol in ("AAA", "BBB")}
+    for symbol, frame in frames.items():
+        frame.to_parquet(f"binance_{symbol}_15m.parquet")
+    files = "binance_AAA_15m.parquet binance_BBB_15m.parquet"
+    assert run(f"--preset quick_experiment --data {files} --window 8 --horizon 2 --epochs 1 --output-dir out") == 0
+    predict_files = f"predict out --data {files} --overwrite"
+
+    # One symbol has an outage shortly before its end, after the other one ends.
+    times = frames["AAA"]["timestamp"]
+    frames["BBB"].iloc[:3900].to_parquet("binance_BBB_15m.parquet")
+    frames["AAA"].drop(index=range(3950, 4090)).to_parquet("binance_AAA_15m.parquet")
+    assert run(predict_files) == 3
+    assert f"newest bar of AAA opened {times[4098]:%Y-%m-%d %H:%M:%S}" in run.out
+    assert f"newest bar of BBB opened {times[3898]:%Y-%m-%d %H:%M:%S}" in run.out
+    assert "No call: The newest 9 bars of AAA cannot be predicted" in run.out
+    assert "bars of BBB cannot be predicted" not in run.out
+    last = (
+        f"the last bar of BBB in its file opened {times[3899]:%Y-%m-%d %H:%M:%S}; it may be incomplete and was left out"
+    )
+    assert last in " ".join(run.out.split())
+
+    # The only bar after a long hole is left out: the newest call is from before the hole.
+    frames["AAA"].drop(index=range(3700, 4099)).to_parquet("binance_AAA_15m.parquet")
+    assert run(predict_files) == 3
+    assert "No call: 399 bars are missing between the newest complete bar of AAA and the end" in run.out
+
+    # No bar of any file has a call.
+    for symbol, frame in frames.items():
+        frame.iloc[-40:].to_parquet(f"binance_{symbol}_15m.parquet")
+    assert run(predict_files) == 3
+    for symbol in frames:
+        assert f"No call: The newest 39 bars of {symbol} cannot be predicted" in run.out
+    assert len(pd.read_parquet("predictions.parquet")) == 0
+
+
 FILE = "binance_BTCUSDT_5m.parquet"
 BARS = 4100
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from core.data.bars import Bars
-from core.data.span import cut_to_common_span, describe_limit
+from core.data.span import cut_to_common_span, cut_to_own_spans, describe_limit
 from core.errors import DataError
 from tests.helpers.market import random_bars, without_rows
 
@@ -122,3 +122,20 @@ def test_the_symbol_that_limits_the_common_time_is_named_with_what_leaving_it_ou
 @pytest.mark.parametrize("spans", [{}, {"A": (0, 10)}, {"A": (0, 100), "B": (0, 100)}, {"A": (0, 100), "B": (5, 100)}])
 def test_no_symbol_is_named_where_none_limits(spans: dict[str, tuple[int, int]]) -> None:
     assert describe_limit(spans) == ""
+
+
+def test_each_symbol_can_keep_its_own_newest_bar() -> None:
+    btc, eth = _three_days()
+    ends = [bars.frame["timestamp"].iloc[-1] for bars in (btc, eth)]
+    cut = cut_to_own_spans([replace(btc, left_out=1), eth], 1, None)
+    assert [bars.frame["timestamp"].iloc[-1] for bars in cut] == ends
+    assert [len(bars.frame) for bars in cut] == [DAY_OF_BARS, DAY_OF_BARS]
+    assert cut[0].left_out == 1
+    until = datetime(2024, 3, 2, 12, tzinfo=UTC)
+    cut = cut_to_own_spans([replace(btc, left_out=1), eth], 1, until)
+    assert {bars.frame["timestamp"].iloc[-1] for bars in cut} == {pd.Timestamp("2024-03-02 11:55Z")}
+    assert cut[0].left_out is None
+    with pytest.raises(DataError, match=r"ETHUSDT: The files have 2\.9 days"):
+        cut_to_own_spans([btc, eth], 3, None)
+    with pytest.raises(DataError, match="comes in more than one file"):
+        cut_to_own_spans([btc, btc], None, None)

@@ -182,6 +182,29 @@ def test_another_interval_than_the_files_is_refused_with_that_of_the_file(tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("ETHUSDT-5m-2024-03.csv", "5m bars of ETHUSDT"),
+        ("BTCUSDT-1m-2024-03.csv", "1m bars of BTCUSDT"),
+        ("ETH_USDT-5m.json", "5m bars of ETHUSDT"),
+    ],
+)
+def test_a_file_that_another_symbol_or_interval_names_is_refused(tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / "BTCUSDT-5m-2024-02.csv").write_text(_klines(1000, slice(0, 20)))
+    (tmp_path / name).write_text(_klines(1000, slice(20, 40)))
+    with pytest.raises(DataError, match=rf"{name} holds {what} by its name, not 5m bars of BTCUSDT\. Leave it out"):
+        _import(tmp_path)
+    (tmp_path / name).rename(tmp_path / "renamed.csv")
+    bars, parts = _import(tmp_path)
+    _assert_bars(bars)
+    start, middle, end = (int(SECONDS[0] + 300 * index) * 10**6 for index in (0, 20, 40))
+    assert [part.span for part in parts] == [(start, middle), (middle, end)]
+    (tmp_path / "x.zip").write_bytes(_zip(**{"ETHUSDT-5m-2024-03": _klines(1000)}))
+    with pytest.raises(DataError, match=r"x\.zip:ETHUSDT-5m-2024-03\.csv holds 5m bars of ETHUSDT by its name"):
+        _import(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "it is empty"),

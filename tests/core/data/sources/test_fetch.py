@@ -165,7 +165,7 @@ def test_a_file_that_another_process_is_fetching_is_refused(
     path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0), when(5))
     with (tmp_path / f"{NAME}.lock").open("a") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(ConfigError, match="is being fetched by another process"):
+        with pytest.raises(ConfigError, match="is being written by another process"):
             fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))
     assert_bars(path, range(5))
     fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(0))

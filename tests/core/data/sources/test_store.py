@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.config import DataConfig
+from core.data.bars import Bars
 from core.data.file_format import DAY
-from core.data.sources.store import FetchRange, covered_metadata, find_in_store, missing_ranges, read_covered
+from core.data.sources import store as store_module
+from core.data.sources.store import (
+    FetchRange,
+    add_to_store,
+    covered_metadata,
+    find_in_store,
+    locked,
+    missing_ranges,
+    read_covered,
+)
 from core.errors import ConfigError, DataError
 from tests.helpers.market import MARCH, random_bars
 
@@ -174,3 +185,62 @@ def test_several_exchanges_need_a_choice(tmp_path: Path) -> None:
 def test_a_store_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         find_in_store(tmp_path / "nowhere", ["BTCUSDT"], "5m", None)
+
+
+def _part(first: float, last: float) -> Bars:
+    """Return the bars of a part of ten days, from one day to another."""
+    bars = random_bars(288 * 10, symbol="AAA")
+    return replace(bars, frame=bars.frame.iloc[round(first * 288) : round(last * 288)].reset_index(drop=True))
+
+
+def _spans_in_days(path: Path) -> list[tuple[float, float]]:
+    spans = read_covered(pq.read_schema(path).metadata)
+    return [((start - START) / DAY, (end - START) / DAY) for start, end in spans]
+
+
+def test_an_import_keeps_what_was_fetched_and_covers_only_its_own_parts(tmp_path: Path) -> None:
+    _fetched(tmp_path, (0, 2), (5, 6))
+    path, _ = add_to_store(tmp_path, _part(1, 2))
+    assert pq.read_schema(path).metadata[b"preset_search.complete"] == b"true"
+    assert _spans_in_days(path) == [(0, 2), (5, 6)]
+    add_to_store(tmp_path, _part(7, 8))
+    assert pq.read_schema(path).metadata[b"preset_search.complete"] == b"false"
+    assert _spans_in_days(path) == [(0, 2), (5, 6), (7, pytest.approx(8 - 1 / 288))]  # the last bar may be open
+    until = datetime(2024, 3, 8, tzinfo=UTC)
+    assert missing_ranges(_config(tmp_path, "AAA", days=1.0, until=until), NOW) != []
+
+
+def test_the_gap_between_two_imported_months_can_be_fetched_later(tmp_path: Path) -> None:
+    both = _part(0, 6)
+    opened = both.opened
+    is_held = (opened < START + 2 * DAY) | (opened >= START + 4 * DAY)
+    both = replace(both, frame=both.frame[is_held].reset_index(drop=True))
+    path, _ = add_to_store(tmp_path, both, [(START, START + 2 * DAY), (START + 4 * DAY, START + 6 * DAY)])
+    assert _spans_in_days(path) == [(0, 2), (4, pytest.approx(6 - 1 / 288))]
+    until = datetime(2024, 3, 6, tzinfo=UTC)
+    assert missing_ranges(_config(tmp_path, "AAA", days=1.0, until=until), NOW) == []
+    (missing,) = missing_ranges(_config(tmp_path, "AAA", days=4.0, until=until), NOW)
+    assert missing.start == START + DAY
+
+
+def test_an_import_reads_and_writes_its_file_under_the_lock_of_a_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = add_to_store(tmp_path, _part(0, 1))
+    with locked(path), pytest.raises(ConfigError, match="is being written by another process"):
+        add_to_store(tmp_path, _part(1, 2))
+    refusals = []
+
+    def import_too(*names: Any) -> Any:
+        with pytest.raises(ConfigError, match="is being written by another process"):
+            add_to_store(tmp_path, _part(2, 3))
+        refusals.append(names)
+        return read(*names)
+
+    read = store_module.read_unchecked
+    monkeypatch.setattr(store_module, "read_unchecked", import_too)
+    add_to_store(tmp_path, _part(1, 2))
+    assert len(refusals) == 1
+    monkeypatch.undo()
+    add_to_store(tmp_path, _part(2, 3))
+    assert len(pd.read_parquet(path)) == 3 * 288
