@@ -14,7 +14,7 @@ from rich.table import Table
 
 from core import console
 from core.cli.data_settings import data_config, data_settings
-from core.cli.options import ConfigOption, DaysOption, FeaturesOption, HorizonOption, UntilOption
+from core.cli.options import ConfigOption, DaysOption, ExchangeOption, FeaturesOption, HorizonOption, UntilOption
 from core.config import DEFAULT_EXCHANGE, DataConfig, parse
 from core.console import Command
 from core.errors import ConfigError, DataError
@@ -56,6 +56,7 @@ def check(
     until: UntilOption = None,
     horizon: HorizonOption = None,
     features: FeaturesOption = None,
+    exchange: ExchangeOption = None,
 ) -> None:
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
@@ -63,7 +64,9 @@ def check(
     from core.data.sources.reader import bar_files, check_market, read_file, read_market, sound_until
     from core.data.splits import main_borders
 
-    settings = data_settings(data=files or None, days=days, until=until, horizon=horizon, features=features)
+    settings = data_settings(
+        data=files or None, days=days, until=until, horizon=horizon, features=features, exchange=exchange
+    )
     config = data_config(settings, config_file)
     paths = bar_files(config)
     contents = [read_file(path, config) for path in paths]
@@ -238,9 +241,13 @@ def _print_span(dataset: Dataset, feature_count: int) -> None:
         table.add_row(name, f"{len(rows):,}", *(f"{share:.1%}" for share in shares.values()))
     console.out.print(table)
     provable = summary.provable_direction_auc(dataset, dataset.test)
+    proof = (
+        f"can prove a direction_auc of {provable:.3f} and above (one-sided 95 %); it cannot tell a smaller one from 0.5"
+        if provable < 1
+        else "cannot prove any direction_auc"
+    )
     console.out.print(
-        f"{feature_count} features, window {dataset.window}, horizon {dataset.horizon}. The test span can "
-        f"prove a direction_auc of {provable:.3f} and above (one-sided 95 %); it cannot tell a smaller one from 0.5."
+        f"{feature_count} features, window {dataset.window}, horizon {dataset.horizon}. The test span {proof}."
     )
     if dataset.untraded:
         console.out.print(f"{dataset.untraded:,} untraded bars were filled into gaps; no label begins or ends in one.")

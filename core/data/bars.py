@@ -370,32 +370,41 @@ def check_types(path: Path, frame: pd.DataFrame, timestamp: str, numbers: Sequen
             raise DataError(f"{path}: column {name} is {frame[name].dtype}, not a number", "Write it as float64")
 
 
-_FIRST_YEAR, _LAST_YEAR = 1971, 2200
+FIRST_YEAR, LAST_YEAR = 1971, 2200
+"""Years from the first of which on, and before the second of which, there can be bars."""
 TimeUnit = Literal["s", "ms", "us", "ns"]
 _UNIT_NAMES: dict[TimeUnit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 
 def _check_instants(path: Path, timestamps: pd.Series) -> None:
     """Refuse timestamps outside of 1971 to 2200: their numbers were written in another unit than the file says."""
-    stored = pd.DatetimeIndex(timestamps)
-    numbers, unit = stored.asi8, stored.unit
-    is_possible = (_year_start(_FIRST_YEAR, unit) <= numbers) & (numbers < _year_start(_LAST_YEAR, unit))
-    impossible = np.flatnonzero(~is_possible)
+    impossible = impossible_rows(timestamps)
     if len(impossible) == 0:
         return
+    stored = pd.DatetimeIndex(timestamps)
+    numbers, unit = stored.asi8, stored.unit
     row = int(impossible[0])
     number = int(numbers[row])
     fitting = [
         name
         for other, name in _UNIT_NAMES.items()
-        if _year_start(_FIRST_YEAR, other) <= number < _year_start(_LAST_YEAR, other)
+        if _year_start(FIRST_YEAR, other) <= number < _year_start(LAST_YEAR, other)
     ]
-    written = f"its {number} {_UNIT_NAMES[unit]} since 1970 are not between {_FIRST_YEAR} and {_LAST_YEAR}"
+    written = f"its {number} {_UNIT_NAMES[unit]} since 1970 are not between {FIRST_YEAR} and {LAST_YEAR}"
     raise DataError(
         f"{path}: row {row} has an impossible {timestamps.name}: {written}"
         + (f", but would be as {fitting[0]}" if fitting else ""),
         f"Write the column in {fitting[0]}" if fitting else "Correct or remove the row",
     )
+
+
+def impossible_rows(timestamps: pd.Series) -> np.ndarray:
+    """Return the rows whose timestamps are outside of the years of which there can be bars, int64 `[N]`."""
+    stored = pd.DatetimeIndex(timestamps)
+    is_possible = (_year_start(FIRST_YEAR, stored.unit) <= stored.asi8) & (
+        stored.asi8 < _year_start(LAST_YEAR, stored.unit)
+    )
+    return np.flatnonzero(~is_possible)
 
 
 def _year_start(year: int, unit: TimeUnit) -> int:

@@ -10,10 +10,19 @@ from core.data.file_format import DAY, PRICES, TAKER_FLOW, Array, Columns
 
 _HOUR = DAY // 24
 _FLOW = ("volume", *TAKER_FLOW)
+_WEEK = 7 * DAY
+_MIN_SHARE = 0.6
+"""Share of the days, or weeks, with bars that must have an opening at the same time for gaps to be closures."""
 _MIN_OPENINGS = 3
-"""Number of gaps that must end at about the same time of day for them to be closures."""
-_MIN_OPENING_SHARE = 0.05
-"""Share of the days that must have an opening at that time of day: one a week in most weeks, or more."""
+"""Number of gaps that must end at the same time of day or week for them to be closures."""
+_SHORT = 4
+"""Number of missing bars up to which a closure is short: outages by chance may end at the same time of some days."""
+_MIN_SHORT_OPENINGS = 10
+"""Number of gaps that must end at the same time of day where the closure is short."""
+_MIN_WEEKLY = DAY // 2
+"""Lower limit of the time without bars of a closure that recurs only by the week, such as a weekend."""
+_MIN_ALIKE = 0.5
+"""Share of the gaps that end at one time which must be about as long as their median: by up to a half, or twice."""
 _MAX_CLOSURE = 10 * DAY
 """Upper limit of a closure: a longer gap is an outage even if it ends when the market opens."""
 
@@ -34,8 +43,10 @@ def find_gaps(timestamps: Array, bar: int) -> Array:
 def find_closures(timestamps: Array, bar: int) -> Array:
     """Find the rows with which a market opens again after a night, a weekend or a break that recurs.
 
-    A gap is a closure if many gaps end at its time of day, give or take the hour by which clocks are changed. Where it
-    begins does not matter, so that a holiday and an early close are closures, too.
+    A gap is a closure if, at its time of day, give or take the hour by which clocks are changed, a gap ends on most of
+    the days that have bars, or, for one of half a day or more, at its time of the week in most weeks; and if most of
+    these gaps are about equally long. A longer gap that ends at such a time is a closure, too, such as a holiday; a
+    much shorter one is not. Bars that are missing by chance in a market that never closes give no closure.
 
     Args:
         timestamps: when each bar opens, rising, int64 `[T]` in microseconds since 1970.
@@ -46,19 +57,55 @@ def find_closures(timestamps: Array, bar: int) -> Array:
     """
     is_closure = np.zeros(len(timestamps), dtype=bool)
     lengths = np.diff(timestamps)
-    ends = np.flatnonzero((lengths > bar) & (lengths <= _MAX_CLOSURE)) + 1
-    if len(ends) == 0:
+    rows = np.flatnonzero((lengths > bar) & (lengths <= _MAX_CLOSURE)) + 1
+    if len(rows) == 0:
         return is_closure
-    times, positions, counts = np.unique(timestamps[ends] % DAY, return_inverse=True, return_counts=True)
-    openings = sum(_counts_at((times + shift) % DAY, times, counts) for shift in (-_HOUR, 0, _HOUR))
-    days = np.ptp(timestamps) / DAY
-    recurs = (openings >= _MIN_OPENINGS) & (openings >= _MIN_OPENING_SHARE * days)
-    is_closure[ends] = recurs[positions]
+    ends, lengths = timestamps[rows], lengths[rows - 1]
+    is_long = lengths - bar >= _MIN_WEEKLY
+    is_daily = _recurs(ends, lengths, DAY, _count_periods(timestamps, DAY), bar)
+    is_weekly = np.zeros(len(rows), dtype=bool)
+    is_weekly[is_long] = _recurs(ends[is_long], lengths[is_long], _WEEK, _count_periods(timestamps, _WEEK), bar)
+    is_closure[rows] = is_daily | is_weekly
     return is_closure
+
+
+def _count_periods(timestamps: Array, period: int) -> int:
+    """Return how many days, or weeks, have a bar."""
+    return len(np.unique(timestamps // period))
+
+
+def _recurs(ends: Array, lengths: Array, period: int, periods: int, bar: int) -> Array:
+    """Return whether each gap ends at a time of day, or of the week, at which a market opens, bool `[G]`.
+
+    Args:
+        ends: when the first bar after each gap opens, int64 `[G]`.
+        lengths: time from the opening of the bar before each gap to that of the one after it, int64 `[G]`.
+        period: a day or a week, in microseconds.
+        periods: number of days or weeks that have bars.
+        bar: length of a bar in microseconds.
+    """
+    times, positions, counts = np.unique(ends % period, return_inverse=True, return_counts=True)
+    # Clocks are changed in one direction or the other, not in both.
+    openings = counts + np.maximum(
+        _counts_at((times - _HOUR) % period, times, counts), _counts_at((times + _HOUR) % period, times, counts)
+    )
+    recurs = np.zeros(len(ends), dtype=bool)
+    for time in np.flatnonzero((openings >= _MIN_OPENINGS) & (openings >= _MIN_SHARE * (periods - 1))):
+        here = positions == time
+        near = np.isin((times[positions] - times[time]) % period, (0, _HOUR, period - _HOUR))
+        usual = float(np.median(lengths[near]))
+        is_alike = (lengths[near] >= usual / 2) & (lengths[near] <= usual * 2)
+        needed = _MIN_SHORT_OPENINGS if usual <= (_SHORT + 1) * bar else _MIN_OPENINGS
+        held = len(np.unique(ends[near] // period))  # a day on which two gaps end counts once
+        if is_alike.mean() >= _MIN_ALIKE and held >= max(needed, _MIN_SHARE * (periods - 1)):
+            recurs[here] = lengths[here] >= usual / 2
+    return recurs
 
 
 def _counts_at(wanted: Array, times: Array, counts: Array) -> Array:
     """Return the count of each wanted time in `times`, which rise; 0 where it does not occur."""
+    if len(times) == 0:
+        return np.zeros(len(wanted), dtype=int)
     positions = np.minimum(np.searchsorted(times, wanted), len(times) - 1)
     return np.where(times[positions] == wanted, counts[positions], 0)
 

@@ -197,7 +197,12 @@ def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float
         dataset: dataset with the labels of these rows.
         rows: rows on which direction_auc is measured, `[N]`.
         confidence: one-sided confidence of the interval.
+
+    Returns:
+        The smallest direction_auc; 1 if nothing can be told from 0.5, as where a row of SELL or of BUY is lacking.
     """
+    if not all((dataset.labels[rows] == side).any() for side in (SELL, BUY)):
+        return 1.0
     per_symbol = dataset.horizon * len(dataset.symbol_names)
     sells, buys = (max(float((dataset.labels[rows] == side).sum()) / per_symbol, 1.0) for side in (SELL, BUY))
     deviation = sqrt((sells + buys + 1) / (12 * sells * buys))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -76,8 +77,14 @@ _ROUNDING = 1e-9
 """Difference, relative to the values, that rounding may make."""
 
 
+_WINDOW = 60
+"""Length in bars of the windows of which it is estimated how many are left, that of the settings by default."""
+_MIN_WHOLE = 0.5
+"""Share of the windows that must be left without a gap for the removal of rows to be advised."""
 _MAX_REMOVED = 0.1
-"""Share of the rows above which removing them would leave hardly a window without a gap."""
+"""Share of the rows up to which their removal is advised where there are too few rows for such an estimate."""
+_MAX_FILLED = 1000
+"""Upper limit of the setting `fill_untraded`."""
 _MIN_ON_GRID = 0.9
 """Share of the rows that must have one offset from the grid for it to be taken as that of all bars."""
 
@@ -100,19 +107,40 @@ def grid_offset(opened: np.ndarray, bar: int) -> int:
     return median if (offsets == median).mean() >= _MIN_ON_GRID else 0
 
 
+def _run_lengths(flags: np.ndarray) -> np.ndarray:
+    """Return the lengths of the runs of True, int64 `[R]`."""
+    edges = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
+    return np.asarray(edges[1::2] - edges[::2])
+
+
+def _share_of_whole_windows(finite: np.ndarray) -> float:
+    """Estimate which share of the windows is left without a gap if the rows without a value are removed."""
+    if len(finite) < 2 * _WINDOW:
+        return 1.0 if np.mean(~finite) <= _MAX_REMOVED else 0.0
+    windows = np.maximum(_run_lengths(finite) - _WINDOW + 1, 0).sum()
+    return float(windows / (len(finite) - _WINDOW + 1))
+
+
 def _remedy_of_missing(name: str, finite: np.ndarray, opened: np.ndarray) -> str:
     """Return what to do about a column that is missing in some rows, which depends on how many they are."""
-    share = 1 - finite.mean() if len(finite) else 0.0
+    share = float(1 - finite.mean()) if len(finite) else 0.0
     count = int(finite.sum())
     if name not in (*PRICES, "volume", *TAKER_FLOW) and 0 < count < len(finite) and finite[:count].all():
         return f"{name} ends there: fill it up to date in the file, or use only the bars before with --until"
-    if share <= _MAX_REMOVED:
+    whole = _share_of_whole_windows(finite)
+    if whole >= _MIN_WHOLE:
         return _REMOVE
+    few = (
+        f"Removing {share:.0%} of the rows alone would leave {whole:.0%} of the windows of {_WINDOW} bars without a gap"
+    )
     if name in (*PRICES, "volume"):
+        longest = min(int(_run_lengths(~finite).max()), _MAX_FILLED)
         return (
-            f"Removing {share:.0%} of the rows would leave few windows without a gap: use a longer interval, in which "
-            "something is traded in nearly every bar"
+            f"{few}: remove them, and fill the gaps with untraded bars by --fill-untraded {longest} (fill_untraded: "
+            f"{longest}), or use a longer interval"
         )
+    if re.fullmatch(r"(?:bid|ask)_(?:px|sz)_\d+", name):
+        return f"{few}: take the missing values from the snapshot before in the file, or use a longer interval"
     if name in TAKER_FLOW:
         return f"Leave {name} out of the file: it is missing in {share:.0%} of the rows"
     rows = np.flatnonzero(finite)

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 
-from core.config import canonical_interval, canonical_symbol
-from core.data.bars import Bars, join_bars
+from core.config.data import INTERVAL, canonical_interval, canonical_symbol
+from core.data.bars import FIRST_YEAR, LAST_YEAR, Bars, impossible_rows, join_bars
 from core.data.file_format import (
     PRICES,
     REQUIRED,
@@ -81,6 +81,8 @@ _FILE_NAMES = (
     rf"(?P<exchange>[A-Za-z0-9]+)_(?P<symbol>[A-Z0-9]+)_(?P<interval>[1-9]\d*[smhd]|d|minute){_SUFFIX}",
 )
 """Names of files that tell symbol and interval, some of them the exchange."""
+_CAUSED_BY_CONTENT = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
+"""Errors that the readers raise for a file whose content is not of the expected form."""
 _REMEDY = "Name a file of bars: CSV, JSON, Feather or Parquet, plain, in gzip or in zip"
 
 
@@ -250,7 +252,7 @@ def _read_table(name: str, content: bytes) -> tuple[str, pd.DataFrame]:
         if content.lstrip()[:1] in (b"[", b"{"):
             return "JSON", _read_json(content)
         return "CSV", _read_csv(content)
-    except (ValueError, TypeError, KeyError, OSError, RecursionError, pa.ArrowException) as error:
+    except (*_CAUSED_BY_CONTENT, OSError, RecursionError, pa.ArrowException) as error:
         raise DataError(f"{name} cannot be read ({one_line(error)})", _REMEDY) from None
 
 
@@ -260,6 +262,9 @@ def _read_json(content: bytes) -> pd.DataFrame:
         return pd.DataFrame(rows)
     if rows and isinstance(rows[0], list):
         names = KLINES if len(rows[0]) == len(KLINES) else CANDLES
+        wrong = next((row for row in rows if not isinstance(row, list) or len(row) != len(names)), None)
+        if wrong is not None:
+            raise ValueError(f"a row is {str(wrong)[:60]}, not a list of {len(names)} values")
         return pd.DataFrame(rows, columns=list(names))
     return pd.DataFrame(rows)
 
@@ -301,10 +306,21 @@ def _map_part(
 ) -> tuple[pd.DataFrame, ImportedPart]:
     """Turn a table as it was read into bars in the order of time, and say what was done."""
     table.columns = [str(column) for column in table.columns]
+    if repeated := sorted(set(table.columns[table.columns.duplicated()])):
+        raise DataError(
+            f"{name} has the column(s) {', '.join(repeated)} more than once", "Leave one of them in the file"
+        )
     mapped = _map_columns(name, list(table.columns), symbol, columns)
     notes = []
     timestamps, note = _instants(name, table[mapped["timestamp"]])
     notes.append(note)
+    if (impossible := impossible_rows(timestamps)).size:
+        row = int(impossible[0])
+        raise DataError(
+            f"{name}: row {row} has the impossible time {str(table[mapped['timestamp']].iloc[row])[:40]}, which is not "
+            f"between {FIRST_YEAR} and {LAST_YEAR}",
+            "Write times in ISO 8601, such as 2024-05-01 13:45, or in seconds or milliseconds since 1970",
+        )
     frame = pd.DataFrame({"timestamp": timestamps})
     for column in [*REQUIRED[1:], *TAKER_FLOW]:
         if column in mapped:
@@ -357,12 +373,12 @@ def _plain(column: str) -> str:
 
 def _instants(name: str, values: pd.Series) -> tuple[pd.Series, str]:
     """Return instants in UTC, and how they were read."""
-    numbers = pd.to_numeric(values, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(values) else None
-    if numbers is not None and len(numbers) and numbers.notna().all():
-        return _instants_of_numbers(name, numbers)
     try:
+        numbers = pd.to_numeric(values, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(values) else None
+        if numbers is not None and len(numbers) and numbers.notna().all():
+            return _instants_of_numbers(name, numbers.astype(np.float64))
         instants = pd.to_datetime(values, utc=True, format=None if numbers is None else "ISO8601", errors="raise")
-    except (ValueError, TypeError, OverflowError) as error:
+    except _CAUSED_BY_CONTENT as error:
         raise DataError(
             f"{name} has times that cannot be read ({one_line(error)})",
             "Write them in ISO 8601, such as 2024-05-01 13:45",
@@ -391,16 +407,16 @@ def _instants_of_numbers(name: str, numbers: pd.Series) -> tuple[pd.Series, str]
         row = int(impossible[0])
         raise DataError(f"{name}: row {row} has the impossible time {values[row]:.0f}", "Correct or remove the row")
     read = " and ".join(f"{unit} ({count:,} rows)" if len(counts) > 1 else unit for unit, count in counts.items())
-    return pd.Series(
-        pd.to_datetime(microseconds.round().astype(np.int64), unit="us", utc=True)
-    ), f"Times are {read} since 1970"
+    # Years that nanoseconds do not reach are kept here, to be refused with their row.
+    instants = pd.Series(microseconds.round().astype(np.int64).view("datetime64[us]")).dt.tz_localize("UTC")
+    return instants, f"Times are {read} since 1970"
 
 
 def _numbers(name: str, values: pd.Series) -> pd.Series:
     """Return a column as float64."""
     try:
         return pd.to_numeric(values, errors="raise").astype("float64")
-    except (ValueError, TypeError) as error:
+    except _CAUSED_BY_CONTENT as error:
         raise DataError(
             f"{name}: column {values.name} does not hold numbers ({one_line(error)})",
             "Correct it, or choose another column",
@@ -414,5 +430,10 @@ def _check_interval(name: str, frame: pd.DataFrame, interval: str) -> None:
     if len(steps) == 0 or np.median(steps) == bar:
         return
     usual = int(np.median(steps))
-    length = interval_text(usual) if usual % SECOND == 0 else f"{usual} microseconds"
-    raise DataError(f"{name} has bars of {length}, not {interval}", f"Say --interval {length}")
+    length = interval_text(usual) if usual % SECOND == 0 else ""
+    if re.fullmatch(INTERVAL, length, re.ASCII):
+        raise DataError(f"{name} has bars of {length}, not {interval}", f"Say --interval {length}")
+    raise DataError(
+        f"{name} has bars {usual / SECOND:g} seconds apart, not {interval}",
+        "Check its column of times: no interval has this length",
+    )

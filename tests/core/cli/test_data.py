@@ -251,7 +251,20 @@ def test_the_check_in_the_docs_reads_a_file_of_another_program(tmp_path: Path, c
     random_bars(6000).frame.rename(columns={"timestamp": "date"}).to_feather(tmp_path / words[-1])
     code, _, error = command(*words)
     assert code == 0, error
-    assert "6,000 5m bars of BTCUSDT from binance (assumed" in " ".join(error.split())
+    assert "6,000 5m bars of BTCUSDT from binance (assumed: --exchange names another" in " ".join(error.split())
+    code, _, error = command(*words, "--exchange", "kraken")
+    assert code == 0, error
+    assert "6,000 5m bars of BTCUSDT from kraken. " in " ".join(error.split())
+
+
+def test_check_says_that_a_span_without_a_class_proves_nothing(tmp_path: Path, command: Command) -> None:
+    random_bars(288 * 15).frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    labels = "labels: {kind: fixed, fixed: [-0.001, 0.9]}"
+    (tmp_path / "c.yaml").write_text(f"data: {{files: [binance_BTCUSDT_5m.parquet], {labels}}}\n")
+    code, output, error = command("data", "check", "--config", "c.yaml")
+    assert code == 0, error
+    assert "The test span cannot prove any direction_auc." in " ".join(output.split())
+    assert "BUY never occurs in train and val and test: nothing can be proven about it" in " ".join(output.split())
 
 
 def test_check_names_bad_ticks_and_counts_untraded_bars(tmp_path: Path, command: Command) -> None:

@@ -82,10 +82,40 @@ def test_a_lunch_break_and_a_weekly_closure_are_closures() -> None:
 def test_outages_of_a_market_that_never_closes_stay_breaks(rows: list[int]) -> None:
     opened = np.delete(np.arange(10_000) * BAR, rows)
     breaks = np.flatnonzero(find_gaps(opened, BAR))[1:]
-    times = opened[breaks] % DAY
-    # Unless three outages happen to end within an hour of one time of day.
-    is_rare = np.array([np.isin((times - time) % DAY, (0, 12 * BAR, DAY - 12 * BAR)).sum() < 3 for time in times])
-    assert find_breaks(opened, BAR, sessions=True)[breaks][is_rare].all()
+    assert find_breaks(opened, BAR, sessions=True)[breaks].all()
+
+
+@pytest.mark.parametrize("share", [0.005, 0.05, 0.1])
+@pytest.mark.parametrize(("minutes", "days"), [(1, 5), (5, 10), (5, 60), (60, 40), (60, 365), (1440, 730)])
+def test_bars_missing_by_chance_in_a_market_that_never_closes_give_no_closures(
+    share: float, minutes: int, days: int
+) -> None:
+    opened = column_microseconds(
+        pd.Series(pd.date_range("2024-01-01", periods=days * 1440 // minutes, freq=f"{minutes}min", tz="UTC"))
+    )
+    for seed in range(3):
+        held = opened[np.random.default_rng(seed).random(len(opened)) >= share]
+        assert find_closures(held, minutes * MINUTE).sum() == 0
+
+
+def test_outages_that_end_at_one_time_of_a_few_days_are_breaks() -> None:
+    hours = np.arange(24 * 40) * 60 * MINUTE
+    outages = [24 * day + hour for day in (5, 17, 30) for hour in range(2, 9)]
+    assert find_closures(np.delete(hours, outages), 60 * MINUTE).sum() == 0
+
+
+def test_gaps_of_all_lengths_that_end_at_one_time_are_breaks() -> None:
+    hours = np.arange(24 * 40) * 60 * MINUTE
+    outages = [24 * day + 23 - hour for day in range(39) for hour in range((1, 5, 22)[day % 3])]
+    assert find_closures(np.delete(hours, outages), 60 * MINUTE).sum() == 0
+
+
+def test_closures_are_found_beside_bars_that_are_missing_by_chance() -> None:
+    opened = session_starts()
+    held = opened[np.random.default_rng(0).random(len(opened)) >= 0.02]
+    is_first = np.isin(held, opened[78::78])
+    assert find_closures(held, BAR).sum() == is_first.sum() > 50
+    assert find_closures(held, BAR)[is_first].all()
 
 
 def test_short_gaps_are_filled_with_flat_bars_without_volume() -> None:

@@ -124,6 +124,14 @@ def test_the_provable_auc_holds_for_unequal_shares_of_sell_and_buy(sells: float)
     assert np.mean(np.array(aucs_without_skill) > bound) == pytest.approx(0.05, abs=0.03)
 
 
+@pytest.mark.parametrize("label", [0, 2])
+def test_nothing_is_provable_without_rows_of_sell_or_of_buy(label: int) -> None:
+    dataset = load_dataset(market_config())
+    labels = np.where(dataset.labels == label, 1, dataset.labels)
+    assert summary.provable_direction_auc(dataset, dataset.test) < 1
+    assert summary.provable_direction_auc(replace(dataset, labels=labels), dataset.test) == 1
+
+
 def test_a_class_that_never_occurs_is_named_with_its_split() -> None:
     labels = LabelConfig(kind="fixed", fixed=(-0.001, 0.9))
     sentences = summary.advice(load_dataset(market_config().model_copy(update={"labels": labels})))

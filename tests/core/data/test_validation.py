@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from core.config import DataConfig, SyntheticConfig
+from core.data.completion import fill_untraded
 from core.data.file_format import DAY, SECOND
 from core.data.market import bars_market
 from core.data.validation import find_problems, grid_offset
@@ -88,7 +90,13 @@ def test_a_high_below_the_close_by_more_than_rounding_is_refused() -> None:
     ("column", "finite", "remedy"),
     [
         ("close", slice(5, None), "Remove the row: gaps are legal"),
-        ("close", slice(100, None), "Removing 33% of the rows would leave few windows without a gap: use a longer"),
+        ("close", slice(100, None), "Remove the row: gaps are legal"),  # half of the windows are left
+        (
+            "close",
+            slice(None, None, 3),
+            "Removing 67% of the rows alone would leave 0% of the windows of 60 bars without a gap: remove them, and "
+            "fill the gaps with untraded bars by --fill-untraded 2 (fill_untraded: 2), or use a longer interval",
+        ),
         (
             "funding",
             slice(None, None, 96),
@@ -106,6 +114,25 @@ def test_the_remedy_of_missing_values_depends_on_how_many_they_are(column: str, 
     (problem,) = (problem for problem in problems if "finite" in problem.what)
     assert problem.what == f"has no finite {column}"
     assert problem.remedy.startswith(remedy)
+
+
+def test_eight_percent_of_missing_prices_have_a_remedy_that_leaves_windows() -> None:
+    bars = market.random_bars(5000)
+    missing = np.random.default_rng(0).random(5000) < 0.08
+    damaged = bars.frame.assign(close=bars.frame["close"].mask(missing))
+    (problem,) = (problem for problem in find_problems(damaged, bars.bar) if "finite" in problem.what)
+    (limit,) = re.findall(r"--fill-untraded (\d+)", problem.remedy)
+    removed = replace(bars, frame=bars.frame[~missing].reset_index(drop=True))
+    usable = []
+    for fill in (0, int(limit)):
+        config = DataConfig(synthetic=SyntheticConfig(), fill_untraded=fill)
+        completed = fill_untraded(removed, fill, False) if fill else removed
+        usable.append(int(bars_market([completed], config).symbols[0].usable.sum()))
+    assert usable[0] < 250
+    assert usable[1] > 3000
+    funding = bars.frame.assign(funding=np.where(missing, np.nan, np.sin(np.arange(5000))))
+    (problem,) = find_problems(funding, bars.bar)
+    assert 'write features: {"funding": {hold: ' in problem.remedy
 
 
 def test_bars_that_all_open_at_one_offset_from_the_grid_are_sound() -> None:

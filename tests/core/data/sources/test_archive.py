@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -220,6 +223,23 @@ def test_a_file_that_another_symbol_or_interval_names_is_refused(tmp_path: Path,
         (b"\x1f\x8b nothing", "cannot be decompressed"),
         (_klines(1000).replace("1709251200000", "1").encode(), "row 0 has the impossible time 1"),
         (_klines(1000).replace(",7,", ",seven,").encode(), "column count does not hold numbers"),
+        (
+            _klines(1000).replace("1709251200000", "20240101000000").encode(),
+            "row 0 has the impossible time 20240101000000",
+        ),
+        (
+            b"date,open,high,low,close,volume\n1969-01-01,1,1,1,1,1\n",
+            "row 0 has the impossible time 1969-01-01, which is",
+        ),
+        (
+            b"date,open,high,low,close,volume\n2200-01-01,1,1,1,1,1\n",
+            "row 0 has the impossible time 2200-01-01, which is",
+        ),
+        (f"[[1709251200000, 1, 1, 1, 1, {'9' * 400}]]".encode(), "column volume does not hold numbers"),
+        (f"[[{'9' * 400}, 1, 1, 1, 1, 1]]".encode(), "times that cannot be read|impossible time"),
+        (f"[[1709251200000, 1, 1, 1, 1, {'9' * 5000}]]".encode(), "cannot be read"),
+        (b"[[1709251200000, 1, 1, 1, 1, 1], [1709251500000]]", "a row is .1709251500000., not a list of 6 values"),
+        (b"[[1709251200000, 1, 1, 1, [1], {}]]", "column close does not hold numbers"),
         (b"date,open,high,low,close,volume\nyesterday,1,1,1,1,1\n", "times that cannot be read"),
         (b"date,open,high,low,close,volume\n", "The files hold no bar"),
     ],
@@ -229,6 +249,27 @@ def test_what_cannot_be_imported_is_one_line(tmp_path: Path, content: bytes, mes
     with pytest.raises(DataError, match=message) as error:
         _import(tmp_path / "x.csv")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["feather", "parquet"])
+def test_a_column_that_comes_twice_is_one_line(tmp_path: Path, kind: str) -> None:
+    columns = [pa.array(range(3))] * 7
+    table = pa.Table.from_arrays(columns, names=["date", "open", "high", "low", "close", "close", "volume"])
+    if kind == "feather":
+        pyarrow.feather.write_feather(table, tmp_path / "x")
+    else:
+        pq.write_table(table, tmp_path / "x")
+    with pytest.raises(DataError, match=r"cannot be read|has the column\(s\) close more than once") as error:
+        _import(tmp_path / "x")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("step", ["90061001ms", "20240101s"])
+def test_no_interval_is_proposed_that_is_none(tmp_path: Path, step: str) -> None:
+    frame = BARS[list(REQUIRED)].assign(timestamp=pd.date_range("2024-01-01", periods=40, freq=step, tz="UTC"))[:3]
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(DataError, match=r"seconds apart, not 5m\. Check its column of times"):
+        _import(tmp_path / "x.csv")
 
 
 def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,13 +289,34 @@ def test_a_missing_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
         _import(tmp_path)
 
 
+def _json() -> bytes:
+    return json.dumps([[second * 1000, 1.0, 2.0, 0.5, 1.0, 7] for second in SECONDS.tolist()]).encode()
+
+
+def _parquet() -> bytes:
+    buffer = io.BytesIO()
+    BARS.to_parquet(buffer)
+    return buffer.getvalue()
+
+
 @given(data=st.data())
 def test_whatever_is_done_to_a_file_ends_in_bars_or_one_line(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
     content = bytearray(
-        data.draw(st.sampled_from([_klines(1000).encode(), _klines(1000, header=True).encode(), _zip(one=_klines(1))]))
+        data.draw(
+            st.sampled_from(
+                [
+                    _klines(1000).encode(),
+                    _klines(1000, header=True).encode(),
+                    _zip(one=_klines(1)),
+                    _json(),
+                    _json().replace(b"7]", b"9" * 400 + b"]"),
+                    _parquet(),
+                ]
+            )
+        )
     )
     for _ in range(data.draw(st.integers(1, 5))):
         place = data.draw(st.integers(0, len(content) - 1))
