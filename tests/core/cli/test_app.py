@@ -30,7 +30,6 @@ def test_help_shows_how_to_begin(run: Run) -> None:
         ("predict out --data test_SYNTHETIC_5m.parquet", "missing"),
         ("predict out --data test_OTHER_5m.parquet", "not trained on OTHER"),
         ("predict out --data test_SYNTHETIC_15m.parquet", "last 900 s, the model was trained on 300 s"),
-        ("predict out --data few_SYNTHETIC_5m.parquet", "No window of 16 bars"),
         ("predict out --synthetic --days -1", "'days'"),
         ("check nothing", "There is no preset 'nothing'"),
         ("check nothing.pt", "nothing.pt cannot be read"),
@@ -43,7 +42,6 @@ def test_a_mistake_of_the_other_commands_is_one_line(run: Run, trained: Path, li
     bars = random_bars(600).frame
     bars.drop(columns="taker_buy_base").to_parquet("test_SYNTHETIC_5m.parquet")
     bars.to_parquet("test_OTHER_5m.parquet")
-    bars.head(100).to_parquet("few_SYNTHETIC_5m.parquet")
     random_bars(600, interval="15m").frame.to_parquet("test_SYNTHETIC_15m.parquet")
     before = sorted(Path().rglob("*"))
     assert run(line) == 2
