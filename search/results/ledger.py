@@ -1,7 +1,7 @@
 """The ledger: which data the campaigns of a folder have read, one line for each search, confirmation and verification.
 
-A test span can be read once. Whoever has read some of it before, with another campaign, and be it as the val of a
-search, knows more than the figures say. The synthetic market is not recorded: it can be made anew at will.
+A test span can be read once. Whoever has read some of it before, with another campaign, even as the val of a search,
+knows more than the figures say. The synthetic market is not recorded: it can be made anew at will.
 """
 
 from __future__ import annotations
@@ -36,11 +36,28 @@ def earlier_overlapping(entries: list[LedgerEntry], entry: LedgerEntry) -> list[
     overlapping = []
     for index, earlier in enumerate(entries):
         is_own_search = earlier.kind in ("search", "folds") and earlier.key[:2] == entry.key[:2]
-        if earlier.key == entry.key or is_own_search or (earlier.time, index) > (entry.time, position):
+        if earlier.key == entry.key or is_own_search or earlier.time > entry.time:
+            continue
+        if earlier.time == entry.time and _comes_later(earlier, index, entry, position):
             continue
         if saw := entry.overlaps(earlier):
             overlapping.append(OverlappingEntry(**asdict(earlier), saw=saw))
     return overlapping
+
+
+def _comes_later(other: LedgerEntry, index: int, entry: LedgerEntry, position: int) -> bool:
+    """Return which of two readings of the same second counts as the later one.
+
+    Where both times were recorded, their keys decide, so that all machines agree. Lines of early versions, which have
+    no time of their own, come in the order of the file.
+
+    Args:
+        other: one entry.
+        index: its position in the ledger.
+        entry: the other entry.
+        position: the position of that one.
+    """
+    return other.key > entry.key if other.read_at and entry.read_at else index > position
 
 
 def append_entry(path: Path, entry: LedgerEntry) -> list[LedgerEntry]:
@@ -145,8 +162,9 @@ def parse_lines(text: str, campaign: str | None = None) -> list[LedgerEntry]:
     for entry in entries:
         if not _has_valid_types(entry):
             raise ConfigError("A received line of the ledger is not a ledger entry", _REMEDY)
-        spans = (entry.val, entry.test)
-        if campaign not in (None, entry.campaign) or {len(span) for span in spans} != {2} or len(entry.folds) % 2:
+        if (len(entry.val), len(entry.test)) != (2, 2) or len(entry.folds) not in (0, 2):
+            raise ConfigError("A received line of the ledger has a span without a start and an end", _REMEDY)
+        if campaign not in (None, entry.campaign):
             raise ConfigError(f"A received line of the ledger is not of campaign {campaign}", _REMEDY)
     return entries
 

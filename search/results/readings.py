@@ -67,10 +67,11 @@ def complete_ledger(root: Path) -> list[LedgerEntry]:
     entries = ledger.read_entries(path)
     recorded = {entry.key[:2] for entry in entries if entry.kind == "search"}
     for file in sorted(root.glob(f"*/{CONFIG_FILE}")):
+        entry = None
         with suppress(ConfigError):
             entry = _search_entry(CampaignFolder(file.parent))
-            if entry is not None and entry.key[:2] not in recorded:
-                entries = ledger.append_entry(path, entry)
+        if entry is not None and entry.key[:2] not in recorded:
+            entries = ledger.append_entry(path, entry)
     return entries
 
 

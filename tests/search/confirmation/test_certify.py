@@ -16,6 +16,7 @@ from search.confirmation.cells import CellResult
 from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan
 from search.results.folder import CampaignFolder
+from search.results.judged import EARLIER_READINGS_GATE
 from search.results.ledger_entry import OverlappingEntry, without_defaults
 from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
 from tests.helpers.campaigns import NAME
@@ -120,7 +121,7 @@ def test_earlier_readings_are_recorded_in_the_verdict(
     row = verdict.as_row()
     assert row["earlier_looks"] == tuple(without_defaults(asdict(entry)) for entry in earlier)
     assert row["look"] == without_defaults(asdict(ENTRY))
-    gate = next(gate for gate in verdict.gates if "earlier" in gate.name)
+    gate = next(gate for gate in verdict.gates if gate.name == EARLIER_READINGS_GATE)
     assert (gate.value, gate.verdict, verdict.status) == (2, "fail", "not certified")
 
 

@@ -47,8 +47,3 @@ def test_a_certified_verdict_falls_when_an_earlier_reading_becomes_known(tmp_pat
     assert verdict.failed_gates == (judged.EARLIER_READINGS_GATE,)
     assert judged.find_contested(tmp_path) == [("mine", "theirs")]
     assert judged.judge_again(verdict, ledger.read_entries(folder.ledger)) == verdict
-
-
-def test_the_gate_has_the_name_that_the_verdict_gives_it() -> None:
-    names = {gate["name"] for gate in json.loads((RESULTS / "btc-eth-15m-8m" / "verdict.json").read_text())["gates"]}
-    assert judged.EARLIER_READINGS_GATE in names

@@ -108,6 +108,13 @@ def test_what_was_read_earlier_counts_wherever_its_line_stands() -> None:
         assert [entry.campaign for entry in earlier_overlapping(entries, second)] == ["first"]
 
 
+def test_of_two_readings_of_the_same_second_all_machines_take_the_same_one_for_the_first() -> None:
+    one, two = (replace(ENTRY, campaign=name, read_at="2024-09-01T11:00:00+00:00") for name in ("one", "two"))
+    for entries in ([one, two], [two, one]):
+        assert earlier_overlapping(entries, one) == []
+        assert [entry.campaign for entry in earlier_overlapping(entries, two)] == ["one"]
+
+
 def test_a_search_that_is_resumed_with_more_trials_keeps_its_line(tmp_path: Path) -> None:
     path = tmp_path / LEDGER_FILE
     search = replace(ENTRY, kind="search", reads="", read_at="2024-09-01T11:00:00+00:00")

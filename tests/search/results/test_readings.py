@@ -7,9 +7,11 @@ import pytest
 
 from core import presets
 from core.config import DataConfig
+from core.errors import ConfigError
 from core.presets import Preset
 from search.results import ledger
 from search.results.folder import CONFIG_FILE, LEDGER_FILE, CampaignFolder
+from search.results.ledger_entry import LedgerEntry
 from search.results.readings import complete_ledger, preset_entry
 from tests.helpers.campaigns import NAME, make_searched_campaign
 from tests.helpers.market import random_bars
@@ -36,6 +38,18 @@ def test_the_searches_of_early_versions_are_added_from_their_folders_once(root: 
     assert (entry.campaign, entry.started, entry.kind) == (NAME, record.started, "search")
     assert (entry.symbols, entry.folds) == (["BTCUSDT"], [])
     assert record.data.span[0] < entry.val[0] < entry.val[1] < entry.test[0] < entry.test[1]
+
+
+def test_a_ledger_that_cannot_be_written_is_an_error(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> list[LedgerEntry]:
+        raise ConfigError("ledger.jsonl cannot be written", "Free some space")
+
+    shutil.copytree(root / NAME, tmp_path / NAME)
+    monkeypatch.setattr(ledger, "append_entry", fail)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        complete_ledger(tmp_path)
 
 
 def test_a_campaign_on_the_synthetic_market_is_not_added(tmp_path: Path) -> None:
