@@ -28,6 +28,7 @@ from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
 from search.results.records import ConfirmationRecord, RankedTrial
+from search.study.journal.file import read_committed
 
 MIN_FOLD_ROWS = 100
 """Minimum number of usable rows in each part of a fold; a fold may be small, because all folds are judged together."""
@@ -100,7 +101,8 @@ class ConfirmationPlan:
         dataset: the splits of the campaign, test included, for the final training alone.
         folds: the dataset of each fold, with its own train, an inner val, and as test the block that it predicts.
         ledger_entry: the entry for the ledger on what the folds read, before test; None on the synthetic market.
-        journal_size: size in bytes of the campaign's journal when the confirmation was planned.
+        journal_size: size in bytes of what the campaign's journal held when the confirmation was planned, without a
+            last transaction that a crash left incomplete.
         missing: number of trainings that are not finished, without the final one.
         seconds: time that these are expected to take, one after the other.
     """
@@ -183,7 +185,7 @@ def plan_confirmation(
         DataError: the data cannot be used, or are too few for the number of folds.
     """
     campaign = plan_resume(name, root, None, None, nodes)
-    config, journal_size = campaign.config, campaign.folder.journal.stat().st_size
+    config, journal_size = campaign.config, read_committed(campaign.folder.journal)[1]
     _check_search_results(campaign)
     settings, incumbent = _agreed_settings(campaign, settings, incumbent)
     trials = campaign.folder.read_trials()
@@ -312,7 +314,7 @@ def check_unchanged(plan: ConfirmationPlan) -> None:
         ConfigError: the search went on, or another confirmation has ended.
     """
     folder, name = plan.campaign.folder, plan.campaign.config.name
-    if folder.journal.stat().st_size != plan.journal_size or manifest.manifest_lists(folder, VERDICT_FILE):
+    if read_committed(folder.journal)[1] != plan.journal_size or manifest.manifest_lists(folder, VERDICT_FILE):
         raise ConfigError(
             f"Another process worked on campaign {name} while its confirmation was planned",
             "Run the same command again",

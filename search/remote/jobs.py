@@ -136,7 +136,8 @@ def connect(address: str) -> JobClient:
         raise ConfigError(
             f"--address {address!r} is not the address of a job server", f"Give one like {DEFAULT_ADDRESS}"
         )
-    if parts.scheme == "http" and os.environ.get("RAY_AUTH_MODE") == "token" and not _is_loopback(parts.hostname or ""):
+    sends_token = os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+    if sends_token and parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ConfigError(
             f"The cluster's token would travel to {parts.hostname} unencrypted",
             f"Open the tunnel with ray dashboard cluster.yaml, and name --address {DEFAULT_ADDRESS}",

@@ -119,7 +119,7 @@ def test_an_address_that_is_not_a_job_servers_is_refused(address: str) -> None:
     ("address", "mode", "refused"),
     [
         ("http://head.example:8265", "token", True),
-        ("http://10.0.0.1:8265", "token", True),
+        ("http://10.0.0.1:8265", "TOKEN", True),
         ("http://127.0.0.1.example:8265", "token", True),
         ("https://head.example", "token", False),
         ("http://127.0.0.1:8265", "token", False),
