@@ -1,5 +1,6 @@
 from .backtest import compute_trade_returns, run_backtest
 from .baselines import BASELINES
+from .blocks import TIME_BLOCKS, score_time_blocks, split_time_blocks
 from .calibration import Calibration, fit_calibration, nll
 from .checklist import ChecklistLine, make_checklist
 from .curves import draw_curves
@@ -12,6 +13,7 @@ from .report import evaluate_rows, make_evaluation_report
 __all__ = [
     "BASELINES",
     "METRIC_NAMES",
+    "TIME_BLOCKS",
     "Calibration",
     "ChecklistLine",
     "Diagnosis",
@@ -29,4 +31,6 @@ __all__ = [
     "nll",
     "ranking_score",
     "run_backtest",
+    "score_time_blocks",
+    "split_time_blocks",
 ]

@@ -16,7 +16,7 @@ from core.errors import ConfigError
 from core.evaluation import metrics
 from core.evaluation.backtest import DEFAULT_COST_BP, run_backtest
 from core.evaluation.baselines import BASELINES
-from core.evaluation.metric_names import PREDICTION_METRICS
+from core.evaluation.metric_names import NET_SHARPE, PREDICTION_METRICS
 
 
 def evaluate_rows(
@@ -28,12 +28,16 @@ def evaluate_rows(
         dataset: holds the labels and the timestamps of the rows.
         rows: the rows predicted, `[N]`.
         probabilities: SELL, HOLD, BUY for each of these rows, float64 `[N, 3]`, not calibrated.
-        names: the metrics to compute, of `PREDICTION_METRICS`.
+        names: the metrics to compute, of `METRIC_NAMES`.
 
     Returns:
-        the metrics by name; NaN where these labels do not define one.
+        the metrics by name; NaN where these labels, or the trades that follow the calls, do not define one.
     """
-    return metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows], names)
+    of_predictions = [name for name in names if name != NET_SHARPE]
+    scores = metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows], of_predictions)
+    if NET_SHARPE in names:
+        scores[NET_SHARPE] = run_backtest(dataset, rows, probabilities.argmax(axis=1)).sharpe
+    return scores
 
 
 def check_metric_is_defined(dataset: Dataset, metric: str) -> None:

@@ -12,7 +12,7 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,10 +27,10 @@ from core.config import TrainingConfig
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError
-from core.evaluation.backtest import run_backtest
+from core.evaluation.blocks import score_time_blocks
 from core.evaluation.calibration import Calibration, fit_calibration, nll
 from core.evaluation.history import CROSS_FITTED_METRICS, EpochResult
-from core.evaluation.metric_names import METRIC_NAMES, NET_SHARPE
+from core.evaluation.metric_names import METRIC_NAMES
 from core.evaluation.metrics import ranking_score, split_halves
 from core.evaluation.report import evaluate_rows
 from core.models.build import build_model
@@ -130,6 +130,7 @@ class Trainer:
         self.steps = 0
         self.best: EpochResult | None = None
         self.best_weights: dict[str, Tensor] = {}
+        self._val_probabilities: np.ndarray | None = None  # of the latest epoch, if this process ran it
 
     @property
     def finished(self) -> bool:
@@ -194,19 +195,30 @@ class Trainer:
         rows = self._dataset.val
         if len(rows) == 0:
             return {}, []
-        probabilities = self.probabilities(self._val)
+        probabilities = self._val_probabilities = self.probabilities(self._val)
         names = sorted({self.config.trainer.metric, *CROSS_FITTED_METRICS})
-        halves = [self._evaluate(rows[half], probabilities[half], names) for half in self._val_halves]
-        return self._evaluate(rows, probabilities), halves
+        halves = [evaluate_rows(self._dataset, rows[half], probabilities[half], names) for half in self._val_halves]
+        return evaluate_rows(self._dataset, rows, probabilities, METRIC_NAMES), halves
 
-    def _evaluate(
-        self, rows: np.ndarray, probabilities: np.ndarray, names: Sequence[str] = METRIC_NAMES
-    ) -> dict[str, float]:
-        """Compute the named metrics of predictions for some val rows `[N]`, of probabilities `[N, 3]`."""
-        scores = evaluate_rows(self._dataset, rows, probabilities, [name for name in names if name != NET_SHARPE])
-        if NET_SHARPE in names:
-            scores[NET_SHARPE] = run_backtest(self._dataset, rows, probabilities.argmax(axis=1)).sharpe
-        return scores
+    def val_block_scores(self) -> tuple[float, ...]:
+        """Compute the ranking score of the latest epoch on each block of val's time, see `core.evaluation.blocks`.
+
+        The predictions are those that the epoch was evaluated with, so nothing is predicted again.
+
+        Returns:
+            the scores of the blocks, the earliest first, higher is better; NaN where a block does not define it.
+
+        Raises:
+            RuntimeError: this trainer has not run the latest epoch itself, or there are no val rows.
+        """
+        if self._val_probabilities is None:
+            raise RuntimeError("there are no predictions of val: run an epoch first")
+        rows, probabilities, metric = self._dataset.val, self._val_probabilities, self.config.trainer.metric
+
+        def score(indices: np.ndarray) -> float:
+            return ranking_score(evaluate_rows(self._dataset, rows[indices], probabilities[indices], [metric]), metric)
+
+        return score_time_blocks(self._dataset.timestamps[rows], score)
 
     def probabilities(self, rows: Tensor) -> np.ndarray:
         """Predict class probabilities, float64 `[N, 3]`, for the windows that end at `rows`, `[N]`; see `logits`."""
@@ -305,6 +317,7 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.epoch = state["epoch"]
+        self._val_probabilities = None
         self.steps = state["steps"]
         self.best = EpochResult(**state["best"]) if state["best"] else None
         self.best_weights = state["best_weights"]

@@ -14,6 +14,7 @@ from core.data.labels import CLASSES, HOLD
 from core.evaluation import calibration, metrics
 from core.evaluation.backtest import run_backtest
 from core.evaluation.history import EpochResult
+from core.evaluation.report import evaluate_rows
 from core.training.trainer import Trainer
 from tests.core.training.conftest import Scripted
 from tests.helpers.market import cut, recipe
@@ -105,6 +106,30 @@ def test_halves_are_halves_in_time_and_judged_as_the_whole_is(short: Dataset) ->
         assert half["macro_f1"] == expected["macro_f1"]
         assert half["direction_auc"] == expected["direction_auc"]
         assert "net_sharpe" in half
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "nll", "net_sharpe"])
+def test_the_latest_epoch_is_scored_on_ten_blocks_of_val_as_on_the_whole(short: Dataset, metric: str) -> None:
+    trainer = Trainer(recipe(epochs=2, metric=metric), short, CPU)
+    list(trainer)
+    before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    scores = trainer.val_block_scores()
+    assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.state_dict().items())
+    probabilities = trainer.probabilities(torch.from_numpy(short.val))
+    instants = np.unique(short.timestamps[short.val])
+    assert len(scores) == 10
+    for score, block in zip(scores, np.array_split(instants, 10), strict=True):
+        chosen = np.isin(short.timestamps[short.val], block)
+        expected = evaluate_rows(short, short.val[chosen], probabilities[chosen], [metric])[metric]
+        assert score == pytest.approx(-expected if metric == "nll" else expected, rel=1e-12, nan_ok=True)
+
+
+def test_blocks_are_scored_only_by_the_trainer_that_ran_the_epoch(short: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=2), short, CPU)
+    trainer.run_epoch()
+    trainer.load_state_dict(trainer.state_dict())
+    with pytest.raises(RuntimeError, match="run an epoch first"):
+        trainer.val_block_scores()
 
 
 def test_a_dataset_without_validation_is_trained_on_without_a_score(short: Dataset) -> None:
