@@ -40,7 +40,9 @@ class TrialTraining:
         """
         try:
             trainer = self._trainer = self._trainer or self._build()
-            record = make_epoch_record(trainer.run_epoch())
+            result = trainer.run_epoch()
+            is_first_rung = result.epoch == self._job.first_rung
+            record = make_epoch_record(result, trainer.val_block_scores() if is_first_rung else None)
             self._keep(trainer)
         except Exception as error:  # every error is reported, with its cause
             self._trainer = None

@@ -39,9 +39,12 @@ CURVE_TYPES = {
     **dict.fromkeys(("value", "score", "train_loss", "learning_rate", "seconds"), _FLOAT),
     **DECISION_TYPES,
     **{f"val_{name}": _FLOAT for name in METRIC_NAMES},
+    "val_blocks": "object",
 }
-"""Pandas types of the columns of the curves table, by name and in their order."""
+"""Pandas types of the columns of the curves table, by name and in their order.
 
+`val_blocks` holds lists: at the first rung the ranking score on each block of val's time, elsewhere None.
+"""
 
 LOCATION_SETTINGS = {"files", "store", "offline", "until", "days", "symbols", "table", "exchange"}
 """Data settings that select the bars and their location, as opposed to how they are used."""

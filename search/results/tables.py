@@ -63,6 +63,7 @@ def make_curve_rows(trial: TrialRecord) -> list[dict[str, Any]]:
             "seconds": epoch.seconds,
             **{name: getattr(epoch.decision, name, None) for name in DECISION_TYPES},
             **{f"val_{name}": epoch.metrics.get(name) for name in METRIC_NAMES},
+            "val_blocks": epoch.val_blocks,
         }
         for _, epoch in sorted(trial.epochs.items())
     ]
@@ -92,6 +93,28 @@ def make_curves_table(trials: Sequence[TrialRecord]) -> pd.DataFrame:
     """
     rows = [row for trial in sorted(trials, key=lambda trial: trial.number) for row in make_curve_rows(trial)]
     return pd.DataFrame(rows, columns=list(CURVE_TYPES)).astype(CURVE_TYPES)
+
+
+def read_val_blocks(folder: CampaignFolder) -> np.ndarray | None:
+    """Read the score of every trial on each block of val's time, at the first rung.
+
+    Args:
+        folder: the folder of the campaign.
+
+    Returns:
+        `[N, B]`, for the N trials that reached the first rung, in the order of their numbers; NaN where a block does
+        not define the ranking metric. None where an earlier version trained some of these trials, without such scores.
+
+    Raises:
+        ConfigError: the curves table is missing or damaged.
+    """
+    curves = folder.read_curves()
+    with reading(folder.curves_table, _REMEDY):
+        if "val_blocks" not in curves or curves["val_blocks"].isna().all():
+            return None
+        first_rung = curves.loc[curves["val_blocks"].notna(), "epoch"].min()
+        blocks = curves.loc[curves["epoch"] == first_rung, "val_blocks"]
+        return None if blocks.isna().any() else np.stack(list(blocks)).astype(np.float64)
 
 
 def write_tables(folder: CampaignFolder, trials: Sequence[TrialRecord]) -> None:

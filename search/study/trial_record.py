@@ -30,6 +30,8 @@ class EpochRecord:
         metrics: all metrics of this epoch on val, by name.
         best_metrics: all metrics of the best epoch on val; None if the record of that epoch holds them.
         decision: the decision of the rung at this epoch; None if there is no rung, or no decision yet.
+        val_blocks: ranking score of this epoch on each block of val's time, see `core.evaluation.blocks`; None at other
+            epochs than that of the first rung, and in what earlier versions recorded.
     """
 
     epoch: int
@@ -42,6 +44,7 @@ class EpochRecord:
     metrics: Mapping[str, float]
     best_metrics: Mapping[str, float] | None = None
     decision: Decision | None = None
+    val_blocks: tuple[float, ...] | None = None
 
     def as_row(self) -> dict[str, Any]:
         """Return what the training reported, in plain values for JSON; the decision is not part of it."""
@@ -49,6 +52,8 @@ class EpochRecord:
         del row["decision"]
         if self.best_metrics is None:
             del row["best_metrics"]
+        if self.val_blocks is None:
+            del row["val_blocks"]
         return row
 
     @classmethod
@@ -63,13 +68,14 @@ class EpochRecord:
             KeyError, TypeError, ValueError: the row was not written by this program, or is damaged.
         """
         numbers = {name: _number(row[name]) for name in ("value", "score", "train_loss", "learning_rate", "seconds")}
-        best = row.get("best_metrics")
+        best, blocks = row.get("best_metrics"), row.get("val_blocks")
         return cls(
             epoch=int(row["epoch"]),
             best_epoch=int(row["best_epoch"]),
             metrics=dict(row["metrics"]),
             best_metrics=None if best is None else dict(best),
             decision=None if decision is None else Decision(**decision),
+            val_blocks=None if blocks is None else tuple(_number(score) for score in blocks),
             **numbers,
         )
 

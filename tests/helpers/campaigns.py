@@ -62,7 +62,8 @@ def make_searched_campaign(root: Path, data: DataConfig | None = None) -> Path:
             end = ("complete", "") if trainer.finished else None
             if number == 0:
                 end = ("stopped", "stopped at rung 1: rank 2 of 2, not in the top 1")
-            study.report(number, study.trials[number].recordable(make_epoch_record(result)), end)
+            blocks = trainer.val_block_scores() if result.epoch == planned.config.grace else None
+            study.report(number, study.trials[number].recordable(make_epoch_record(result, blocks)), end)
             if number == 0:
                 break
         else:

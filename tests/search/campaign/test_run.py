@@ -28,6 +28,7 @@ from search.engine.in_process import InProcessEngine
 from search.engine.job import TrialJob
 from search.results import manifest
 from search.results.folder import CampaignFolder
+from search.results.tables import read_val_blocks
 from search.storage import removal
 from search.storage.filesystem import Storage
 from search.study.controller import Controller
@@ -136,6 +137,9 @@ def test_a_campaign_interrupted_anywhere_resumes_to_the_same_tables(
     assert resumed.ended_by == "trials"
     assert not resumed.differences
     pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
+    blocks = read_val_blocks(whole)
+    assert blocks is not None
+    assert blocks.shape == (3, 10)  # of every trial, whether it was stopped or not
 
 
 class Broken(Interrupted):

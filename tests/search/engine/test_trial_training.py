@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 
 from core.data.dataset import Dataset
 from core.evaluation import backtest, metrics
+from core.training.trainer import Trainer
 from search.engine.job import TrialJob
+from search.engine.trial_training import TrialTraining
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
 from search.storage.checkpoints import list_checkpoints
 from search.storage.filesystem import Storage, StorageError
-from tests.helpers.trial_jobs import Start, report_row, reported_failure, trial_config
+from tests.helpers.trial_jobs import HYPERPARAMETERS, Start, report_row, reported_failure, trial_config
 
 pytestmark = pytest.mark.costly
 
@@ -29,6 +32,24 @@ def test_a_trial_continues_from_its_checkpoint_bit_for_bit(start: Start, stop: i
         first.step()
     second = start(trial_config(attempt=2, last_epoch=stop))
     assert [report_row(second.step()) for _ in range(3 - stop)] == expected[stop:]
+
+
+def test_the_scores_by_block_are_reported_at_the_first_rung_and_at_no_other_epoch(
+    start: Start, job: TrialJob, dataset: Dataset
+) -> None:
+    trial = start(trial_config())
+    rows = [report_row(trial.step()) for _ in range(3)]
+    assert ["val_blocks" in row for row in rows] == [True, False, False]  # the rungs are epochs 1 and 2
+    trainer = Trainer(job.training_config(HYPERPARAMETERS), dataset, torch.device("cpu"))
+    trainer.run_epoch()
+    assert rows[0]["val_blocks"] == pytest.approx(trainer.val_block_scores(), rel=1e-5)
+    assert [float(f"{score:.6g}") for score in rows[0]["val_blocks"]] == list(rows[0]["val_blocks"])
+
+
+def test_where_no_trial_is_stopped_they_are_reported_at_the_last_epoch(job: TrialJob, dataset: Dataset) -> None:
+    training = TrialTraining(replace(job, rungs=()), dataset, trial_config()["assignment"])
+    reports = [training.step() for _ in range(3)]
+    assert ["val_blocks" in report_row({"report": report}) for report in reports] == [False, False, True]
 
 
 def test_a_checkpoint_ahead_of_the_journal_is_not_used(start: Start) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,7 +15,7 @@ from search.results import tables
 from search.results.folder import CONFIG_FILE, PREDICTIONS_FILE, RETURNS_FILE, TRIALS_FILE, CampaignFolder
 from search.storage.filesystem import Storage
 from search.study.asha import decide
-from search.study.trial_record import FAILED, STOPPED
+from search.study.trial_record import FAILED, STOPPED, TrialRecord
 from tests.helpers.trial_records import epoch_record, trial_record
 
 
@@ -51,6 +53,37 @@ def test_the_decision_at_a_rung_is_in_the_row_of_its_epoch() -> None:
     assert table["action"].tolist()[1:] == ["stop"]
     assert table["action"].isna().tolist() == [True, False]
     assert table[["seen", "rank", "kept"]].iloc[1].tolist() == [3, 3, 1]
+
+
+def _with_blocks(number: int, blocks: tuple[float, ...] | None) -> TrialRecord:
+    trial = trial_record(number, [0.2, 0.3, 0.4])
+    trial.epochs[2] = replace(trial.epochs[2], val_blocks=blocks)
+    return trial
+
+
+def test_the_scores_by_block_are_those_of_every_trial_at_the_first_rung(tmp_path: Path) -> None:
+    folder = CampaignFolder(tmp_path)
+    never_there, undefined = trial_record(0, [0.2], FAILED), (math.nan, math.nan, math.nan)
+    trials = [_with_blocks(2, (0.1, math.nan, 0.3)), _with_blocks(1, undefined), never_there]
+    tables.write_tables(folder, trials)
+    np.testing.assert_array_equal(tables.read_val_blocks(folder), [undefined, (0.1, math.nan, 0.3)])
+
+
+def test_a_campaign_of_an_earlier_version_has_no_scores_by_block_even_if_it_was_resumed(tmp_path: Path) -> None:
+    folder = CampaignFolder(tmp_path)
+    tables.write_tables(folder, [_with_blocks(0, None), _with_blocks(1, (0.1, 0.2))])
+    assert tables.read_val_blocks(folder) is None
+    tables.write_tables(folder, [_with_blocks(0, None)])
+    assert tables.read_val_blocks(folder) is None
+    write_table(folder.curves_table, folder.read_curves().drop(columns=["val_blocks"]))
+    assert tables.read_val_blocks(folder) is None
+
+
+def test_scores_by_block_that_are_damaged_are_one_error(tmp_path: Path) -> None:
+    folder = CampaignFolder(tmp_path)
+    tables.write_tables(folder, [_with_blocks(0, (0.1, 0.2)), _with_blocks(1, (0.1,))])
+    with pytest.raises(ConfigError, match=r"curves\.parquet cannot be read .*Restore"):
+        tables.read_val_blocks(folder)
 
 
 def test_metrics_of_a_best_epoch_with_two_results_are_those_of_the_training_that_continued() -> None:

@@ -36,6 +36,7 @@ records = st.builds(
     metrics=metrics,
     best_metrics=st.none() | metrics,
     decision=st.none() | decisions,
+    val_blocks=st.none() | st.lists(floats, max_size=10).map(tuple),
 )
 
 
@@ -61,6 +62,7 @@ def test_a_row_holds_the_report_without_the_decision(record: EpochRecord) -> Non
     row = record.as_row()
     assert "decision" not in row
     assert ("best_metrics" in row) == (record.best_metrics is not None)
+    assert ("val_blocks" in row) == (record.val_blocks is not None)
     assert json.loads(json.dumps(row)).keys() == row.keys()
 
 
