@@ -21,6 +21,7 @@ from search.confirmation.plan import Candidate, ConfirmationPlan
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import VAL, probabilities_of
 from search.results.records import LOCATION_SETTINGS, CellRecord, DataRecord
+from search.results.tables import read_val_blocks
 from search.results.verdict import (
     SCHEMA_VERSION,
     BaselineLead,
@@ -160,7 +161,7 @@ def make_verdict(
             "test": test,
             "checklist": final.record.checklist,
             "tradable": _judge_tradability(plan, selection, trials),
-            "overfitting": _judge_overfitting(plan, trials),
+            "overfitting": _judge_overfitting(plan),
             "earlier_entries": tuple(earlier),
         }
     )
@@ -337,14 +338,19 @@ def _returns_by_period(predictions: Predictions, period: int) -> np.ndarray:
     return np.bincount(periods - periods.min(), weights=predictions.gains)
 
 
-def _judge_overfitting(plan: ConfirmationPlan, trials: Sequence[Predictions]) -> Overfitting:
-    """Compute the probability that the best trial on some of val is no better than the median trial on the rest.
+def _judge_overfitting(plan: ConfirmationPlan) -> Overfitting:
+    """Compute the probability that the trial that is best on half of val is below the median trial on the other half.
+
+    It is taken over all trials at the first rung. Those that ASHA let continue were chosen on the same rows: among
+    them alone, it is far above one half without any overfitting.
 
     Args:
         plan: the planned confirmation, from `plan_confirmation`.
-        trials: predictions of the full-fidelity trials.
     """
-    probability = overfitting_probability(plan.campaign.config.metric, trials)
+    blocks = read_val_blocks(plan.campaign.folder)
+    probability = math.nan if blocks is None else overfitting_probability(blocks)
     return Overfitting(
-        probability="n/a" if math.isnan(probability) else probability, trials=len(trials), min_trials=MIN_TRIALS
+        probability="n/a" if math.isnan(probability) else probability,
+        trials=0 if blocks is None else len(blocks),
+        min_trials=MIN_TRIALS,
     )

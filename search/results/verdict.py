@@ -191,13 +191,15 @@ class Tradability(Record):
 class Overfitting(Record):
     """The probability that choosing the best trial by the ranking metric was worthless.
 
-    It is reported beside the gates and decides nothing.
+    It is taken over all trials at the first rung, those that were stopped there included. Verdicts of earlier versions
+    hold it over the full-fidelity trials alone, where it is too high. It is reported beside the gates and decides
+    nothing.
     """
 
     probability: float | Literal["n/a"]
     """Probability of backtest overfitting; `n/a` with fewer trials than `min_trials`."""
     trials: int
-    """Number of full-fidelity trials, which it is computed from."""
+    """Number of trials that it is computed from; 0 if an earlier version ran some and kept no scores by block."""
     min_trials: int = Field(alias="least_trials")
     """Fewest trials that it is computed from."""
 

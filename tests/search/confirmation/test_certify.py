@@ -19,6 +19,7 @@ from search.results.folder import CampaignFolder
 from search.results.judged import EARLIER_READINGS_GATE
 from search.results.ledger_entry import OverlappingEntry, without_defaults
 from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
+from search.statistics import overfitting_probability
 from tests.helpers.campaigns import NAME
 from tests.helpers.confirmations import ENTRY
 
@@ -71,7 +72,7 @@ def test_the_verdict_holds_all_that_a_preset_says(confirmed: Path, plan: Confirm
     assert verdict.test.macro_f1.value == pytest.approx(metrics.macro_f1(labels, probabilities_of(final.predictions)))
     assert verdict.test.rows == len(plan.dataset.test)
     assert set(verdict.test.baselines) == {"majority", "persistence", "logistic regression", "gradient boosting"}
-    assert verdict.overfitting.probability == "n/a"  # of two full-fidelity trials
+    assert (verdict.overfitting.probability, verdict.overfitting.trials) == ("n/a", 3)  # the stopped trial counts, too
     assert verdict.tradable.trials == 3
     assert {line.kind for line in verdict.checklist} >= {"gate", "guide target"}
     assert verdict.recommended == ("winner" if verdict.lead.low > 0 else "incumbent")
@@ -123,6 +124,19 @@ def test_earlier_readings_are_recorded_in_the_verdict(
     assert row["look"] == without_defaults(asdict(ENTRY))
     gate = next(gate for gate in verdict.gates if gate.name == EARLIER_READINGS_GATE)
     assert (gate.value, gate.verdict, verdict.status) == (2, "fail", "not certified")
+
+
+def test_overfitting_is_judged_over_all_trials_at_the_first_rung(
+    plan: ConfirmationPlan, trained: list[CellResult], final: CellResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opposed = np.outer(
+        np.arange(12), np.repeat([1.0, -1.0], 5)
+    )
+    for blocks, expected in ((opposed, (overfitting_probability(opposed), 12)), (None, ("n/a", 0))):
+        monkeypatch.setattr(certify, "read_val_blocks", lambda _, blocks=blocks: blocks)
+        verdict = make_verdict(plan, select_winner(plan, trained), final, None, [])
+        assert verdict.overfitting is not None
+        assert (verdict.overfitting.probability, verdict.overfitting.trials) == expected
 
 
 def test_a_failed_final_training_gives_a_verdict_too(plan: ConfirmationPlan, trained: list[CellResult]) -> None:
