@@ -129,9 +129,7 @@ def test_earlier_readings_are_recorded_in_the_verdict(
 def test_overfitting_is_judged_over_all_trials_at_the_first_rung(
     plan: ConfirmationPlan, trained: list[CellResult], final: CellResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opposed = np.outer(
-        np.arange(12), np.repeat([1.0, -1.0], 5)
-    )
+    opposed = np.outer(np.arange(12), np.repeat([1.0, -1.0], 5))
     for blocks, expected in ((opposed, (overfitting_probability(opposed), 12)), (None, ("n/a", 0))):
         monkeypatch.setattr(certify, "read_val_blocks", lambda _, blocks=blocks: blocks)
         verdict = make_verdict(plan, select_winner(plan, trained), final, None, [])
