@@ -61,7 +61,8 @@ def verify_preset(
 ) -> Verification:
     """Train a preset again with its recorded seed on its recorded span, and evaluate it on the test rows.
 
-    The ledger is told first: who has seen these figures knows how the preset does on its test span.
+    The reading is recorded in the ledger first, because whoever sees these figures knows how the preset performs on its
+    test span.
 
     Args:
         preset: the preset of a confirmed campaign.

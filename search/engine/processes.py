@@ -1,7 +1,7 @@
 """Knows the process of each trial: when Ray kills processes because memory runs out, the right trial is charged.
 
-Ray's error names the killed processes and the memory that each of them used. It names no trial, and Ray Tune passes
-neither: it ends with an error that it does not expect.
+Ray's error names the killed processes and the memory that each of them used. It does not name the trial, and Ray Tune
+does not pass one on either: Tune ends with an error that it does not expect.
 """
 
 from __future__ import annotations
