@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,12 +28,11 @@ from search.engine.job import TrialJob
 from search.results import manifest
 from search.results.folder import CampaignFolder
 from search.results.tables import read_val_blocks
-from search.storage import removal
-from search.storage.filesystem import Storage
 from search.study.controller import Controller
 from search.study.journal.backend import Journal
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config
+from tests.search.campaign.conftest import curves_of
 
 
 def _begun_on_a_gpu(root: Path, device: Device) -> CampaignPlan:
@@ -116,17 +114,6 @@ class Interrupted(InProcessEngine):
         super().run_trials(job, dataset, controller, *rest)
 
 
-def _curves(folder: CampaignFolder) -> pd.DataFrame:
-    return folder.read_curves().drop(columns=["seconds"])
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> CampaignFolder:
-    root = tmp_path_factory.mktemp("whole")
-    assert run_campaign(plan_campaign(config(), root), InProcessEngine()).ended_by == "trials"
-    return CampaignFolder(root / NAME)
-
-
 @pytest.mark.parametrize("reports", [1, 2, 4])
 def test_a_campaign_interrupted_anywhere_resumes_to_the_same_tables(
     whole: CampaignFolder, tmp_path: Path, reports: int
@@ -136,7 +123,7 @@ def test_a_campaign_interrupted_anywhere_resumes_to_the_same_tables(
     resumed = resume_campaign(plan_resume(NAME, tmp_path, None, None), InProcessEngine())
     assert resumed.ended_by == "trials"
     assert not resumed.differences
-    pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
+    pd.testing.assert_frame_equal(curves_of(CampaignFolder(tmp_path / NAME)), curves_of(whole))
     blocks = read_val_blocks(whole)
     assert blocks is not None
     assert blocks.shape == (3, 10)  # of every trial, whether it was stopped or not
@@ -164,7 +151,7 @@ def test_a_failed_run_whose_journal_cannot_be_read_keeps_its_folder(
         with pytest.raises(RuntimeError, match="too many open files"):
             run_campaign(plan_campaign(config(), tmp_path), Broken(2))
     resume_campaign(plan_resume(NAME, tmp_path, None, None), InProcessEngine())
-    pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
+    pd.testing.assert_frame_equal(curves_of(CampaignFolder(tmp_path / NAME)), curves_of(whole))
 
 
 def test_a_run_that_fails_before_its_first_trial_frees_its_name(tmp_path: Path) -> None:
@@ -176,27 +163,6 @@ def test_a_run_that_fails_before_its_first_trial_frees_its_name(tmp_path: Path) 
         with pytest.raises(RuntimeError, match="no room"):
             run_campaign(plan_campaign(config(), tmp_path), Unable())
         assert not (tmp_path / NAME).exists()
-
-
-def test_of_ended_trainings_no_checkpoint_stays(whole: CampaignFolder) -> None:
-    files = plan_resume(NAME, whole.path.parent, None, None).storage.list_files()
-    complete = whole.read_trials().query("status == 'complete'")["number"]
-    assert {Path(name).name for name in files} == {"predictions.parquet", "returns.parquet"}
-    assert {int(name.split("/")[0]) for name in files} == set(complete)
-
-
-def test_a_storage_that_hangs_while_files_are_removed_does_not_hold_the_campaign(
-    whole: CampaignFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    released = threading.Event()
-    monkeypatch.setattr(removal, "DRAIN_SECONDS", 0.1)
-    monkeypatch.setattr(Storage, "remove", lambda *_: released.wait())
-    monkeypatch.setattr(Storage, "remove_folder", lambda *_: released.wait())
-    try:
-        assert run_campaign(plan_campaign(config(), tmp_path), InProcessEngine()).ended_by == "trials"
-    finally:
-        released.set()
-    pd.testing.assert_frame_equal(_curves(CampaignFolder(tmp_path / NAME)), _curves(whole))
 
 
 class UnableToStart(InProcessEngine):

@@ -1,0 +1,205 @@
+"""One run of a campaign's search: the trials, the incumbent's training beside them, and what is done at the end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.progress import Progress
+
+from core import presets
+from core.config import TrainingConfig
+from search.campaign import backup
+from search.campaign.plan import CampaignPlan
+from search.campaign.progress import Display, add_incumbent_bar
+from search.campaign.summary import CampaignSummary, write_summary
+from search.cluster.software import installed_software
+from search.engine.incumbent import CHECKPOINT_FOLDER, IncumbentTraining
+from search.engine.job import TrialJob
+from search.engine.protocol import Engine
+from search.engine.tasks import POLL_SECONDS, TaskRunner
+from search.results import tables
+from search.storage.checkpoints import remove_checkpoints
+from search.storage.monitor import StorageMonitor
+from search.storage.removal import Submit
+from search.study.asha import rung_epochs
+from search.study.controller import Budget, Controller, Rules
+from search.study.study import CampaignStudy
+from search.study.trial_record import COMPLETE, TrialRecord
+
+_LOG = logging.getLogger(__name__)
+GPU_TOLERANCE = 1e-3
+"""Relative difference up to which an epoch that is run again on a GPU counts as the same."""
+
+
+class SearchRun:
+    """One run of a campaign's search: the trials, and the incumbent's training beside them.
+
+    Attributes:
+        controller: the controller, which makes every decision about the trials.
+        incumbent: the training of the incumbent.
+        remove: takes a function that removes files from the storage, see `search.storage.removal`.
+    """
+
+    def __init__(
+        self,
+        plan: CampaignPlan,
+        study: CampaignStudy,
+        engine: Engine,
+        dataset: Any,
+        owner_token: str | None,
+        taken_over: Callable[[], bool],
+        bar: Progress,
+    ) -> None:
+        """Connect controller, incumbent, storage monitor and display.
+
+        Args:
+            plan: the planned campaign, from `plan_campaign` or `plan_resume`.
+            study: the open study of the campaign.
+            engine: the engine that runs the trainings.
+            dataset: the engine's handle of the dataset that trials see.
+            owner_token: the token that this driver got when it claimed the storage; None where there is one machine.
+            taken_over: function that returns whether another driver has taken the campaign over.
+            bar: progress bar that is live already.
+        """
+        config = plan.config
+        self._plan, self._study, self._engine, self._dataset = plan, study, engine, dataset
+        self._owner_token, self._taken_over = owner_token, taken_over
+        self.remove: Submit = lambda _: None
+        self._display = Display(bar, config.trials, study.trials.values())
+        self._monitor = (
+            None
+            if config.storage is None
+            else StorageMonitor(plan.storage, lambda message: bar.console.print(escape(message)))
+        )
+        self.incumbent = IncumbentTraining(
+            self._job(plan.incumbent),
+            dataset,
+            presets.load_preset(config.incumbent).hyperparameters.model_dump(),
+            plan.folder,
+            add_incumbent_bar(bar, config.incumbent, plan.incumbent.trainer.epochs),
+            study.generation,
+            on_end=lambda: self.remove(partial(remove_checkpoints, plan.storage.subfolder(CHECKPOINT_FOLDER))),
+        )
+        self._tasks = TaskRunner(engine, plan.resources, config.attempts, self._monitor)
+        if not self.incumbent.ended:
+            self._tasks.add(self.incumbent)
+        tolerance = GPU_TOLERANCE if plan.resources.device == "cuda" else 0.0
+        concurrency = plan.resources.max_concurrent
+        self.controller = Controller(
+            study,
+            Rules(config.max_epochs, config.grace, config.reduction, concurrency, config.attempts, tolerance),
+            Budget(config.trials, config.hours, config.epochs, config.convergence),
+            on_epoch=self._display.epoch,
+            on_end=self._on_end,
+            on_death=self._display.lost,
+            stop_requested=_stop_requested(plan.folder.stop_request),
+            monitor=self._monitor,
+        )
+
+    def storage_is_failing(self) -> bool:
+        """Return whether the storage is known to be unavailable."""
+        return self._monitor is not None and self._monitor.is_failing
+
+    def _trials(self) -> list[TrialRecord]:
+        return list(self._study.trials.values())
+
+    def _job(self, base: TrainingConfig) -> TrialJob:
+        """Make the job that training processes are given, for the recipe of the trials or that of the incumbent."""
+        plan, config = self._plan, self._plan.config
+        rungs = rung_epochs(config.grace, config.reduction, config.max_epochs)
+        return TrialJob(
+            base, plan.resources, plan.storage, rungs, installed_software(), self._owner_token, plan.checked_node_ids
+        )
+
+    def run(self, scratch: Path) -> None:
+        """Run the trials and the incumbent until both have ended, or Ctrl-C ends them.
+
+        Args:
+            scratch: folder for the engine's own files.
+        """
+        plan = self._plan
+        with suppress(KeyboardInterrupt):  # a second one, or one while the engine did not run
+            self._step()
+            capacity = plan.resources.capacity - (0 if self.incumbent.ended else 1)  # the incumbent takes one slot
+            remaining = plan.config.trials - sum(trial.outcome is not None for trial in self._trials())
+            starting = min(capacity, remaining)
+            self._engine.run_trials(self._job(plan.base), self._dataset, self.controller, scratch, self._step, starting)
+            if self.controller.end_reason not in (None, "stopped", "failure"):
+                self._wait_for_incumbent()
+
+    def _step(self) -> None:
+        """Do what is to be done beside the trials: poll the incumbent's training, and notice a takeover."""
+        self._tasks.poll()
+        if self._taken_over():
+            self.controller.fail(backup.taken_over_error(self._plan.config.name))
+
+    def _wait_for_incumbent(self) -> None:
+        """Wait until the incumbent's training has ended, unless someone ends the run."""
+        while not self.incumbent.ended and not self.controller.stop_requested() and not self._taken_over():
+            self._tasks.poll(POLL_SECONDS)
+        if self._taken_over():
+            self.controller.fail(backup.taken_over_error(self._plan.config.name))
+        elif not self.incumbent.ended:
+            self.controller.end_reason = "stopped"
+
+    def _on_end(self, trial: TrialRecord) -> None:
+        """Show the end of a trial, and remove the files that nobody needs any more.
+
+        Of a complete trial the tables stay: they are joined when the run ends, also when a later run ends.
+        """
+        self._display.end(trial)
+        files = self._plan.storage.subfolder(str(trial.number))
+        if trial.outcome == COMPLETE:
+            self.remove(partial(remove_checkpoints, files))
+        else:
+            self.remove(partial(self._plan.storage.remove_folder, str(trial.number)))
+
+    def conclude(self, started: datetime) -> CampaignSummary:
+        """Write the tables and the summary of the search.
+
+        Args:
+            started: when this run started.
+
+        Returns:
+            the results of the search.
+
+        Raises:
+            KeyboardInterrupt: the run was ended before any trial had an epoch.
+            PresetSearchError: an error has ended the run.
+        """
+        trials = self._trials()
+        tables.write_tables(self._plan.folder, trials)
+        _LOG.info("run ended", extra={"end_reason": self.controller.end_reason, "trials": len(trials)})
+        if self.controller.failure is not None:
+            raise self.controller.failure
+        if not any(trial.epochs or trial.outcome for trial in trials):
+            raise KeyboardInterrupt
+        summarize = partial(write_summary, self._plan, self.controller, self.incumbent.record, started)
+        if self._monitor is None:
+            return summarize()
+        return self._monitor.retry_until_available(
+            summarize, lambda: self.controller.stop_requested() or self._taken_over()
+        )
+
+
+def _stop_requested(path: Path) -> Callable[[], bool]:
+    """Return a function that returns whether the file that asks for an end exists, checked twice a second at most."""
+    last_check = -POLL_SECONDS
+
+    def check() -> bool:
+        nonlocal last_check
+        now = time.monotonic()
+        if now - last_check < POLL_SECONDS:
+            return False
+        last_check = now
+        return path.exists()
+
+    return check

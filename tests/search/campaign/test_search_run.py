@@ -1,0 +1,55 @@
+"""What a run of a search does beside the trials; the whole campaign is tested in `test_run.py`."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from search.campaign.plan import plan_campaign, plan_resume
+from search.campaign.run import run_campaign
+from search.engine.in_process import InProcessEngine
+from search.results.folder import CampaignFolder
+from search.storage import removal
+from search.storage.filesystem import Storage
+from tests.helpers.campaigns import NAME, config
+from tests.search.campaign.conftest import curves_of
+
+
+def test_of_ended_trainings_no_checkpoint_stays(whole: CampaignFolder) -> None:
+    files = plan_resume(NAME, whole.path.parent, None, None).storage.list_files()
+    complete = whole.read_trials().query("status == 'complete'")["number"]
+    assert {Path(name).name for name in files} == {"predictions.parquet", "returns.parquet"}
+    assert {int(name.split("/")[0]) for name in files} == set(complete)
+
+
+def test_a_storage_that_hangs_while_files_are_removed_does_not_hold_the_campaign(
+    whole: CampaignFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    monkeypatch.setattr(removal, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(Storage, "remove", lambda *_: released.wait())
+    monkeypatch.setattr(Storage, "remove_folder", lambda *_: released.wait())
+    try:
+        assert run_campaign(plan_campaign(config(), tmp_path), InProcessEngine()).ended_by == "trials"
+    finally:
+        released.set()
+    pd.testing.assert_frame_equal(curves_of(CampaignFolder(tmp_path / NAME)), curves_of(whole))
+
+
+def test_a_request_to_stop_ends_a_run_after_the_epoch_under_way(tmp_path: Path) -> None:
+    planned = plan_campaign(config(), tmp_path)
+
+    class Stopping(InProcessEngine):
+        """Runs trials after someone has asked for an end."""
+
+        def run_trials(self, *arguments: Any) -> None:
+            planned.folder.stop_request.touch()
+            super().run_trials(*arguments)
+
+    with pytest.raises(KeyboardInterrupt):  # there is no result yet
+        run_campaign(planned, Stopping())
+    assert not planned.folder.path.exists()
