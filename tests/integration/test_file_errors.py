@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -71,15 +71,18 @@ def _failing(root: Path, number: int, is_persistent: bool) -> FailingFiles:
     return FailingFiles(root, lambda call: call == number, TRANSIENT[number % 2])
 
 
-def _search_disturbed(root: Path, files: FailingFiles) -> None:
-    """Search until an error ends it, then resume."""
+def _run_disturbed(
+    root: Path, run: Callable[[Path], None], files: FailingFiles, is_done: Callable[[], bool] = lambda: False
+) -> None:
+    """Run something, and once more if an error, which is one line, ended it before it was done."""
     message = ""
     try:
         with files.installed():
-            _search(root)
+            run(root)
     except PresetSearchError as error:
         message = str(error)
-        _search(root)
+        if not is_done():
+            run(root)
     assert "\n" not in message
 
 
@@ -88,7 +91,7 @@ def _check_search(undisturbed: tuple[list[pd.DataFrame], int], root: Path, numbe
     assert count < LAST_CALL
     if number >= count:
         return
-    _search_disturbed(root, _failing(root, number, is_persistent))
+    _run_disturbed(root, _search, _failing(root, number, is_persistent))
     folder = CampaignFolder(root / NAME)
     manifest.check_manifest(folder)
     for table, expected_table in zip(_tables(folder), expected, strict=True):
@@ -137,15 +140,8 @@ def _check_confirmation(
         return
     shutil.copytree(searched / NAME, root / NAME)
     folder = CampaignFolder(root / NAME)
-    message = ""
-    try:
-        with _failing(root, number, is_persistent).installed():
-            _confirm(root)
-    except PresetSearchError as error:
-        message = str(error)
-        if not manifest.manifest_lists(folder, VERDICT_FILE):
-            _confirm(root)
-    assert "\n" not in message
+    files = _failing(root, number, is_persistent)
+    _run_disturbed(root, _confirm, files, is_done=lambda: manifest.manifest_lists(folder, VERDICT_FILE))
     manifest.check_manifest(folder)
     assert folder.verdict.read_bytes() == expected.verdict.read_bytes()
     for name in ("read_predictions", "read_returns"):

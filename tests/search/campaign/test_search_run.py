@@ -40,7 +40,7 @@ def test_a_storage_that_hangs_while_files_are_removed_does_not_hold_the_campaign
     pd.testing.assert_frame_equal(curves_of(CampaignFolder(tmp_path / NAME)), curves_of(whole))
 
 
-def test_a_request_to_stop_ends_a_run_after_the_epoch_under_way(tmp_path: Path) -> None:
+def test_a_request_to_stop_is_obeyed_before_the_first_trial(tmp_path: Path) -> None:
     planned = plan_campaign(config(), tmp_path)
 
     class Stopping(InProcessEngine):
