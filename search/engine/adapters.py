@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
 from typing import Any
 
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -93,7 +95,7 @@ class ControllerScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Tell the controller that the trial has lost its process or its node."""
-        self._controller.on_failure(_number(trial), classify_process_error(trial.get_error()))
+        self._controller.on_failure(_number(trial), classify_process_error(read_process_error(trial)))
 
     def on_all_lost(self, error: RayError) -> None:
         """Tell the controller that Tune has lost all processes, and which trial that is charged to.
@@ -110,16 +112,39 @@ def _number(trial: Any) -> int:
     return int(trial.config["assignment"].number)
 
 
+def read_process_error(trial: Any) -> Exception | None:
+    """Return the error that ended the process of one of Tune's trials; None if Tune has recorded none.
+
+    `trial.get_error` does not have it yet: it reads what Tune has uploaded, and Tune tells the scheduler before it
+    uploads the error.
+
+    Args:
+        trial: Tune's trial, in the scheduler's `on_trial_error`.
+    """
+    path = trial.pickled_error_file
+    if path is None:
+        return None
+    try:
+        error = pickle.loads(Path(path).read_bytes())  # noqa: S301 - this process has just written it
+    except Exception:  # the file cannot be read, or the class of the error cannot be imported here
+        return None
+    return error if isinstance(error, Exception) else None
+
+
 def classify_process_error(error: Exception | None) -> TrainingFailure:
     """Return the failure that an error of Ray about a lost process stands for.
 
     Args:
         error: the error that Ray reports; None if it reports none.
     """
-    reason = first_line(error)
+    # Of an error that was raised in a process Ray gives the traceback: its last line says what was wrong.
+    reason = str(error).splitlines()[-1] if isinstance(error, RayTaskError) else first_line(error)
     is_actor_error = isinstance(error, RayActorError)
     if isinstance(error, OutOfMemoryError) or (is_actor_error and "memory" in reason.lower()):
         return TrainingFailure("out of memory", reason)
-    if isinstance(error, NodeDiedError) or (is_actor_error and _NODE_DIED in str(error)):
+    if isinstance(error, NodeDiedError):
         return TrainingFailure("lost node", reason)
+    for line in str(error).splitlines() if is_actor_error else ():
+        if _NODE_DIED in line:
+            return TrainingFailure("lost node", f"{type(error).__name__}: {line.strip()}")
     return TrainingFailure("death", reason)

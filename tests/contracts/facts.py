@@ -12,6 +12,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from search.cluster.session import ray_session
+from search.engine.adapters import read_process_error
 
 
 class Watcher:
@@ -39,7 +40,8 @@ class WatchingScheduler(FIFOScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Note it."""
-        self.watcher.events.append(["scheduler error", type(trial.get_error()).__name__])
+        error = read_process_error(trial)
+        self.watcher.events.append(["scheduler error", [trial.get_error() is None, str(error).splitlines()[-1]]])
 
 
 class WatchingSearcher(Searcher):

@@ -75,6 +75,12 @@ def test_our_own_exception_looks_like_a_dead_process(seen: dict[str, Any]) -> No
     assert _names(seen["error"]).index("scheduler error") < _names(seen["error"]).index("searcher complete")
 
 
+def test_tune_tells_the_scheduler_of_an_error_before_the_trial_has_it(seen: dict[str, Any]) -> None:
+    # So `search.engine.adapters.read_process_error` reads the file that Tune has just written.
+    (told,) = [content for name, content in seen["error"]["events"] if name == "scheduler error"]
+    assert told == [True, "ValueError: of our own"]
+
+
 def test_rays_asha_never_stops_a_trial_with_a_nan_metric() -> None:
     # So `search.study.asha` does.
     scheduler = ASHAScheduler(

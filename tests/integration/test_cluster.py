@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import pytest
 
 from core.config import parse
 from search.config import CampaignConfig, study_settings
-from search.results.folder import PREDICTIONS_FILE
+from search.results.folder import DRIVER_LOG_FILE, PREDICTIONS_FILE
 from search.study.replay import replay_study
 from tests.helpers import tiny_campaign
 from tests.helpers.processes import HANG_SECONDS, environment, owned
@@ -72,6 +73,11 @@ def test_the_trials_of_a_lost_node_continue_elsewhere_and_count_once(tmp_path: P
     assert [log.number for log in logs] == [0, 1, 2]
     assert {log.outcome for log in logs} <= {"complete", "stopped"}
     assert any(log.attempts > 1 and log.deaths for log in logs), "nobody was lost: the test shows nothing"
+    # Ray says so in words alone. If they change, the loss would count as a death of the trial's own.
+    entries = [json.loads(line) for line in (folder / "results" / "c" / DRIVER_LOG_FILE).read_text().splitlines()]
+    failures = [entry for entry in entries if entry["message"] == "trial process failed"]
+    found = {(entry["cause"], entry["consequence"], entry["deaths"]) for entry in failures}
+    assert found == {("lost node", "retry", 0)}, failures
     assert all(list(log.epochs) == list(range(1, log.last_epoch + 1)) for log in logs)
     assert not any(log.differences for log in logs)  # on a CPU, what was run again came out the same to the last bit
     settings = study_settings(parse(CampaignConfig, CAMPAIGN, "test"))

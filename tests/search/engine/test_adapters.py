@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorUnavailableError, NodeDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
+from ray.exceptions import (
+    ActorUnavailableError,
+    NodeDiedError,
+    OutOfMemoryError,
+    RayActorError,
+    RayTaskError,
+    WorkerCrashedError,
+)
 
-from search.engine.adapters import ControllerScheduler, classify_process_error
+from search.engine.adapters import ControllerScheduler, classify_process_error, read_process_error
 from search.engine.processes import STARTED
 from search.study.controller import Rules
-from search.study.retries import Cause
+from search.study.retries import Cause, TrainingFailure
 from tests.helpers.controllers import ControllerFactory, start_trial
 from tests.search.engine.test_processes import KILLED
 
@@ -29,6 +38,44 @@ from tests.search.engine.test_processes import KILLED
 )
 def test_the_cause_of_a_lost_process(error: Exception | None, cause: Cause) -> None:
     assert classify_process_error(error).cause == cause
+
+
+def test_the_reason_of_an_error_that_a_process_raised_is_that_error() -> None:
+    error = RayTaskError(
+        "setup", "Traceback (most recent call last):\n  File x\nValueError: no room", ValueError("no room")
+    )
+    assert classify_process_error(error.as_instanceof_cause()) == TrainingFailure("death", "ValueError: no room")
+
+
+def test_the_reason_for_the_loss_of_a_node_names_it() -> None:
+    error = RayActorError(error_msg="The actor died.\nThe actor died because its node has died. Node Id: 1\n\tlost")
+    assert classify_process_error(error).reason.endswith("The actor died because its node has died. Node Id: 1")
+
+
+def _failed_trial(path: Path | None, number: int = 0) -> Any:
+    """Return a trial as Tune hands it to the scheduler when its process was lost: its error is not uploaded yet."""
+    config = {"assignment": SimpleNamespace(number=number)}
+    return SimpleNamespace(config=config, pickled_error_file=path and str(path), get_error=lambda: None)
+
+
+def test_the_error_of_a_lost_process_is_read_from_the_file_that_tune_has_just_written(
+    controllers: ControllerFactory, tmp_path: Path
+) -> None:
+    controller = controllers.open(rules=Rules(max_epochs=4, grace=1, reduction=2, concurrency=2))
+    start_trial(controller)
+    path = tmp_path / "error.pkl"
+    path.write_bytes(pickle.dumps(RayActorError(error_msg="It died.\nThe actor died because its node has died. Id: 1")))
+    ControllerScheduler(controller).on_trial_error(None, _failed_trial(path))
+    assert controller.study.trials[0].deaths == ["RayActorError: The actor died because its node has died. Id: 1"]
+
+
+def test_an_error_that_cannot_be_read_is_the_death_of_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "error.pkl"
+    for content in (b"torn", pickle.dumps("no error"), b""):
+        path.write_bytes(content)
+        assert read_process_error(_failed_trial(path)) is None
+    assert read_process_error(_failed_trial(tmp_path / "missing")) is None
+    assert read_process_error(_failed_trial(None)) is None
 
 
 def _announce(scheduler: ControllerScheduler, number: int, pid: int) -> str:
