@@ -5,7 +5,7 @@
 
 The metric here is the precision of the BUY and SELL calls: the share of them whose label has the same direction. It is
 computed out of fold, on rows that neither the training nor the choice of the epoch has seen, for the winner and for the
-incumbent. The interval resamples blocks of time, because neighbouring rows are not independent.
+incumbent. Rows are not independent: the interval resamples blocks of time, as long as the verdict's for direction AUC.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def precision_of_calls(table: pd.DataFrame, block: int) -> Interval:
     instants, position = np.unique(table["timestamp"].to_numpy(), return_inverse=True)
     called = np.bincount(position, weights=calls != HOLD)
     right = np.bincount(position, weights=(calls != HOLD) & (calls == table["label"].to_numpy()))
-    weights = resample(len(instants), block, np.random.default_rng(0))  # the first row counts each instant once
-    return confidence_interval((weights @ right) / (weights @ called))
+    resampling = resample(len(instants), block, np.random.default_rng(0))
+    weights = resampling.weights  # the first row counts each instant once
+    return confidence_interval((weights @ right) / (weights @ called), resampling.blocks)
 
 
 def main(root: Path, name: str) -> None:
@@ -47,7 +48,7 @@ def main(root: Path, name: str) -> None:
     out_of_fold = predictions[predictions["split"].str.startswith("fold")]
     for title, number in (("winner", verdict.winner.trial), ("incumbent", INCUMBENT)):
         for seed, table in out_of_fold[out_of_fold["number"] == number].groupby("seed"):
-            figure = precision_of_calls(table, verdict.method.block_bars)
+            figure = precision_of_calls(table, verdict.method.block_bars["direction_auc"])
             print(f"{title}, seed {seed}: {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]")
 
 

@@ -4,6 +4,7 @@ from .blocks import TIME_BLOCKS, score_time_blocks, split_time_blocks
 from .calibration import Calibration, fit_calibration, nll
 from .checklist import ChecklistLine, make_checklist
 from .curves import draw_curves
+from .decision import DecisionRule, fit_decision_rule
 from .diagnosis import Diagnosis, diagnose
 from .history import EpochResult, cross_fitted_scores
 from .metric_names import METRIC_NAMES
@@ -16,6 +17,7 @@ __all__ = [
     "TIME_BLOCKS",
     "Calibration",
     "ChecklistLine",
+    "DecisionRule",
     "Diagnosis",
     "EpochResult",
     "compute_trade_returns",
@@ -26,6 +28,7 @@ __all__ = [
     "evaluate",
     "evaluate_rows",
     "fit_calibration",
+    "fit_decision_rule",
     "make_checklist",
     "make_evaluation_report",
     "nll",

@@ -77,11 +77,26 @@ def _read(path: Path) -> Preset:
 def migrate(content: dict[str, Any]) -> dict[str, Any]:
     """Convert the content of a preset file to the present layout.
 
-    Version 1 to 2: presets of the guide had an empty provenance instead of none.
+    Version 1 to 2: presets of the guide had an empty provenance instead of none. Version 2 to 3: the lead on test was
+    always in macro-F1; what was said of returns and overfitting was measured in a way that is no longer trusted.
     """
     if content.get("schema_version", 1) == 1:
-        return {**content, "schema_version": 2, "provenance": content.get("provenance") or None}
+        content = {**content, "schema_version": 2, "provenance": content.get("provenance") or None}
+    if content["schema_version"] == 2:
+        content = {**content, "schema_version": 3, "provenance": _migrate_provenance(content.get("provenance"))}
     return content
+
+
+def _migrate_provenance(provenance: Any) -> Any:
+    """Convert the provenance of version 2 to that of version 3."""
+    confirmation = provenance.get("confirmation") if isinstance(provenance, dict) else None
+    if not isinstance(confirmation, dict):
+        return provenance
+    kept = {key: value for key, value in confirmation.items() if key != "deflated_sharpe"}
+    not_measured = {"tradable": None, "probabilistic_sharpe": None, "overfitting": None}
+    test = kept.get("test")
+    headline = {**test, "lead_metric": "macro_f1"} if isinstance(test, dict) else test
+    return {**provenance, "confirmation": {**kept, **not_measured, "test": headline}}
 
 
 def save_preset(preset: Preset, folder: Path = USER_FOLDER) -> Path:

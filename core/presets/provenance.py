@@ -8,7 +8,7 @@ from pydantic import Field
 
 from core.config import Config, ModelSize, RankingMetric
 
-Status = Literal["certified", "not certified", "not confirmed"]
+Status = Literal["certified", "not certified", "too short to tell", "not confirmed"]
 
 
 class Figure(Config):
@@ -30,7 +30,9 @@ class Headline(Config):
     direction_auc: Figure
     """AUC of p_BUY - p_SELL among rows that are not HOLD; 0.5 is chance level."""
     lead: Figure
-    """Macro-F1 minus that of the best baseline."""
+    """Ranking metric minus that of the best baseline, the calls of both made by decision rules fitted on val."""
+    lead_metric: RankingMetric
+    """The ranking metric, in which the lead is measured."""
     best_baseline: str
     """Name of the best baseline."""
     rows: int
@@ -49,7 +51,7 @@ class Confirmation(Config):
     incumbent: str
     """Preset to beat."""
     lead: Figure
-    """Ranking metric minus that of the incumbent."""
+    """Ranking metric minus that of the incumbent; the interval allows for choosing the best candidate."""
     recommended: Literal["winner", "incumbent"]
     """Which of the two to use: the winner if the lower end of its lead is above 0."""
     final_seed: int
@@ -57,15 +59,15 @@ class Confirmation(Config):
     test: Headline | None
     """Figures on the test rows, which are read once; null if that training failed."""
     failed_gates: tuple[str, ...]
-    """Gates that failed, because of which the preset is not certified."""
+    """Gates that were not passed, because of which the preset is not certified."""
     earlier_readings: int
     """Number of earlier confirmations that had read this test span."""
     tradable: Literal["yes", "no"] | None
-    """Whether the Deflated Sharpe Ratio, net of costs, is above 0.95."""
-    deflated_sharpe: float | None
-    """Deflated Sharpe Ratio: probability that the returns are not luck, given the number of trials."""
+    """Whether the Probabilistic Sharpe Ratio on test, net of costs, is above 0.95; null if that was not measured."""
+    probabilistic_sharpe: float | None
+    """Probability that the true Sharpe ratio is above 0, from the returns on test; null if that was not measured."""
     overfitting: float | None
-    """Probability of backtest overfitting; null if there were too few trials."""
+    """Probability of backtest overfitting over all trials; null if there were too few, or it was not recorded."""
 
 
 class PresetData(Config):
@@ -93,7 +95,7 @@ class Provenance(Config):
     """The origin of a preset's values: campaign, trial, data, versions, confirmation."""
 
     status: Status
-    """What may be claimed of the preset: certified, not certified, or not confirmed."""
+    """What may be claimed of the preset: certified, not certified, too short to tell, or not confirmed."""
     campaign: str
     """Campaign that found the preset."""
     started: str | None = None

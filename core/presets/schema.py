@@ -20,7 +20,7 @@ from core.config import (
 from core.errors import ConfigError
 from core.presets.provenance import Provenance
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the layout that this program writes; it reads all earlier ones, see `core.presets.library`."""
 
 

@@ -26,6 +26,7 @@ app.command(cls=Command, epilog=campaign.STOP_EPILOG)(dispatchable()(campaign.st
 app.command(cls=Command, epilog=confirm.CONFIRM_EPILOG)(dispatchable(long=True)(with_verbosity(confirm.confirm)))
 app.command(cls=Command, epilog=presets.EXPORT_EPILOG)(presets.export)
 app.command(cls=Command, epilog=confirm.VERIFY_EPILOG)(with_verbosity(confirm.verify))
+app.command(cls=Command, epilog=confirm.JUDGE_EPILOG)(with_verbosity(confirm.judge))
 app.command(cls=Command, epilog=presets.REGENERATE_EPILOG)(presets.regenerate)
 app.command(cls=Command, epilog=study.REPLAY_EPILOG)(study.replay)
 app.command(cls=Command, epilog=cluster.LAUNCH_EPILOG)(cluster.launch)

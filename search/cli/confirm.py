@@ -28,6 +28,10 @@ CONFIRM_EPILOG = (
     "Examples:\n\npreset-search confirm btc-eth-30d\n\n"
     "preset-search confirm btc-eth-30d --top 1 --seeds 2 --folds 2 --incumbent quick_experiment"
 )
+JUDGE_EPILOG = (
+    "Examples:\n\npreset-search judge btc-eth-30d\n\n"
+    "preset-search judge btc-eth-30d --data BTCUSDT_5m.parquet ETHUSDT_5m.parquet"
+)
 VERIFY_EPILOG = (
     "Examples:\n\npreset-search verify btc_eth_30d --symbols BTCUSDT ETHUSDT --store data\n\n"
     "preset-search verify btc_eth_30d --config results/btc-eth-30d/campaign.yaml  # also for a feature table"
@@ -170,13 +174,19 @@ def _format_estimate(estimate: Estimate) -> tuple[str, str]:
 def _conclusion(verdict: Verdict) -> list[str]:
     """Return the lines below the tables: what may be claimed of the winner, and what limits the claim."""
     lines = [f"[bold]{verdict.status.capitalize()}.[/] Recommended: {verdict.recommended}."]
-    if verdict.status != "certified":
-        reasons = "; ".join(verdict.failed_gates) or verdict.reason or "a dry run"
+    reasons = "; ".join(verdict.failed_gates) or verdict.reason or "a dry run"
+    if verdict.status == "not certified":
         lines += [f"Not certified because of: {escape(reasons)}."]
-    if tradable := verdict.tradable:
-        ratio = "not defined" if tradable.deflated_sharpe is None else f"{tradable.deflated_sharpe:.3f}"
+    if verdict.status == "too short to tell":
         lines += [
-            f"Tradable net of costs: {tradable.verdict} (Deflated Sharpe Ratio {ratio}, {tradable.bound} needed)."
+            f"Too few independent stretches of time for: {escape(reasons)}. Search and confirm with more days of data."
+        ]
+    if tradable := verdict.tradable:
+        sharpe = tradable.probabilistic_sharpe
+        ratio = "not defined" if sharpe is None else f"{sharpe:.3f}"
+        lines += [
+            f"Tradable on test, net of costs: {tradable.verdict} (Probabilistic Sharpe Ratio {ratio}, "
+            f"{tradable.bound} needed)."
         ]
     if overfitting := verdict.overfitting:
         probability = overfitting.probability
@@ -204,7 +214,8 @@ def verify(
     bars, nothing is verified. The out-of-fold figures, which come from other trainings, are not reproduced. The ledger
     in the folder of all campaigns records that the test rows were read.
     """
-    from search.confirmation.verify import OtherBarsError, verify_preset
+    from search.confirmation.recorded_data import OtherBarsError
+    from search.confirmation.verify import verify_preset
 
     source = merge_sources(bar_location(config_file) if config_file else {}, source)
     preset = presets.load_preset(name)
@@ -227,3 +238,21 @@ def verify(
     console.out.print(f"Only the final training (seed {seed}) was verified, not the out-of-fold figures.")
     if not all(inside):
         raise typer.Exit(OUTSIDE)
+
+
+@with_data_options("data", "symbols", "store", "exchange", "offline")
+def judge(name: NameArgument, *, source: dict[str, Any], root: RootOption = ROOT) -> None:
+    """Judge a confirmed campaign anew from its recorded predictions, by the present rules; nothing is trained.
+
+    An early version judged by intervals that were too narrow. Its verdict is kept as verdict-schema-1.json beside the
+    new one. The bars are needed for the baselines; without options they are read from where the campaign's file says.
+    Presets of the campaign keep their old figures until they are written again, with regenerate.
+    """
+    from search.confirmation.judge import judge_campaign
+
+    folder = CampaignFolder.find(root, name)
+    verdict = judge_campaign(folder, merge_sources(bar_location(folder.config_file), source))
+    show_verdict(verdict)
+    console.out.print(
+        f"verdict: {escape(str(folder.verdict))}; next: preset-search regenerate {escape(name + results_flag(root))}"
+    )

@@ -1,7 +1,9 @@
 from .cells import CellResult, train_cell
 from .certify import Selection, make_verdict, select_winner
+from .judge import judge_campaign
 from .plan import Candidate, Cell, ConfirmationPlan, plan_confirmation
 from .run import run_confirmation
+from .subject import ConfirmationSubject, Contender
 from .verify import Verification, verify_preset
 
 __all__ = [
@@ -9,8 +11,11 @@ __all__ = [
     "Cell",
     "CellResult",
     "ConfirmationPlan",
+    "ConfirmationSubject",
+    "Contender",
     "Selection",
     "Verification",
+    "judge_campaign",
     "make_verdict",
     "plan_confirmation",
     "run_confirmation",

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from core.config import RankingMetric
 from core.data.dataset import Dataset
-from core.evaluation.calibration import Calibration, logits_of
+from core.evaluation.baselines import BASELINES
+from core.evaluation.calibration import Calibration, fit_calibration, logits_of
+from core.evaluation.decision import fit_decision_rule
 from search.confirmation.cells import CellResult
-from search.results.predictions import probabilities_of, timestamps_of
+from search.results.predictions import (
+    INCUMBENT,
+    TEST,
+    Source,
+    make_predictions_table,
+    make_returns_table,
+    probabilities_of,
+    timestamps_of,
+)
 from search.statistics.weighted_metrics import Predictions
 
 _MIN_PROBABILITY = 1e-12
@@ -25,16 +37,24 @@ def predictions_by_seed(cells: Sequence[CellResult], seeds: Sequence[int], datas
         seeds: the seeds, in the order of the result.
         dataset: gives the horizon and the length of a bar.
     """
+    in_order = sorted(cells, key=lambda cell: int(cell.record.split.removeprefix("fold ")))
     return [
-        _join_folds([predictions_of_cell(cell, dataset) for cell in cells if cell.record.seed == seed], dataset.bar)
+        join_folds([predictions_of_cell(cell, dataset) for cell in in_order if cell.record.seed == seed], dataset.bar)
         for seed in seeds
     ]
 
 
-def _join_folds(folds: Sequence[Predictions], bar: int) -> Predictions:
-    names = ("instants", "labels", "probabilities", "losses", "gains")
+def join_folds(folds: Sequence[Predictions], bar: int) -> Predictions:
+    """Return the predictions of several folds as one, which remembers the fold of each row.
+
+    Args:
+        folds: the predictions of each fold, in the order of time.
+        bar: length of a bar in microseconds.
+    """
+    names = ("instants", "labels", "probabilities", "losses", "gains", "calls")
     columns = {name: np.concatenate([getattr(predictions, name) for predictions in folds]) for name in names}
-    return Predictions(**columns, bar=bar)
+    numbers = np.repeat(np.arange(len(folds)), [len(predictions.labels) for predictions in folds])
+    return Predictions(**columns, bar=bar, folds=numbers)
 
 
 def predictions_of_cell(cell: CellResult, dataset: Dataset) -> Predictions:
@@ -48,6 +68,28 @@ def predictions_of_cell(cell: CellResult, dataset: Dataset) -> Predictions:
     assert record.temperature is not None and record.bias is not None  # noqa: PT018 - it is complete
     calibration = Calibration(record.temperature, record.bias)
     return predictions_from_tables(cell.predictions, cell.returns, calibration, dataset)
+
+
+def baseline_predictions(name: str, dataset: Dataset, metric: RankingMetric) -> Predictions:
+    """Return a baseline's predictions of test, calibrated and called as a model's are: by what was fitted on val.
+
+    Args:
+        name: name of the baseline, a key of `BASELINES`.
+        dataset: the splits; the baseline is fitted on train.
+        metric: the ranking metric, which the decision rule is fitted for.
+    """
+    rows = np.concatenate([dataset.val, dataset.test])
+    probabilities = BASELINES[name](dataset, rows)
+    val, test = probabilities[: len(dataset.val)], probabilities[len(dataset.val) :]
+    labels = dataset.labels[dataset.val].astype(np.int64)
+    calibration = fit_calibration(logits_of(val), labels)
+    rule = fit_decision_rule(metric, calibration.apply(logits_of(val)), labels)
+    source = Source(INCUMBENT, 0, TEST)
+    table = make_predictions_table(source, dataset, dataset.test, test)
+    returns = make_returns_table(source, dataset, dataset.test, test)
+    predictions = predictions_from_tables(table, returns, calibration, dataset)
+    calls = rule.calls(calibration.apply(logits_of(test)))
+    return replace(predictions, probabilities=test, calls=calls)
 
 
 def predictions_from_tables(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,9 @@ from scipy.special import softmax
 
 from core.data.dataset import Dataset
 from core.errors import ConfigError, PresetSearchError, one_line
+from core.evaluation.calibration import Calibration
 from core.evaluation.checklist import make_checklist
+from core.evaluation.decision import fit_decision_rule
 from core.evaluation.report import evaluate_rows
 from core.files import write_json, write_table
 from core.training.run import evaluate_training
@@ -137,6 +138,7 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
         seconds=sum(result.seconds for result in history),
         temperature=calibration.temperature,
         bias=calibration.bias,
+        decision_bias=_fit_decision_bias(trainer, dataset, calibration) if cell.split == TEST else None,
         val=best.best_metrics,
         held_out=evaluate_rows(dataset, dataset.test, probabilities),
         train_rows=len(dataset.train),
@@ -150,6 +152,19 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
         make_predictions_table(source, dataset, dataset.test, probabilities),
         make_returns_table(source, dataset, dataset.test, probabilities),
     )
+
+
+def _fit_decision_bias(trainer: Trainer, dataset: Dataset, calibration: Calibration) -> tuple[float, float, float]:
+    """Fit the decision rule of the ranking metric on val, and return its biases.
+
+    Args:
+        trainer: the trainer, with its best weights.
+        dataset: the dataset trained on.
+        calibration: the calibration of these weights.
+    """
+    probabilities = calibration.apply(trainer.logits(torch.from_numpy(dataset.val).to(trainer.device)))
+    labels = dataset.labels[dataset.val].astype(np.int64)
+    return fit_decision_rule(trainer.config.trainer.metric, probabilities, labels).bias
 
 
 class CellTask(TrainingTask):
@@ -204,30 +219,3 @@ class CellTask(TrainingTask):
         raise ConfigError(
             f"The training of {cell.candidate.name}, seed {cell.seed}, {cell.split} failed ({failure.reason})", remedy
         )
-
-
-def make_confirmation_table(cells: Sequence[CellRecord]) -> pd.DataFrame:
-    """Make the confirmation table, with a row for each cell.
-
-    Args:
-        cells: the records of all cells, that of the final training among them.
-
-    Returns:
-        a table in which metrics on val are columns `val_…`, metrics of the predicted rows `held_out_…`, and the biases
-        of the calibration `bias_…`.
-    """
-    nested = ("val", "held_out", "bias", "checklist")
-    flat_rows = []
-    for cell in cells:
-        row = cell.as_row()
-        flat = {key: value for key, value in row.items() if key not in nested}
-        for group in ("val", "held_out"):
-            flat |= {f"{group}_{name}": _number_or_nan(value) for name, value in row.get(group, {}).items()}
-        if "bias" in row:
-            flat |= dict(zip(("bias_sell", "bias_hold", "bias_buy"), row["bias"], strict=True))
-        flat_rows.append(flat)
-    return pd.DataFrame(flat_rows)
-
-
-def _number_or_nan(value: float | None) -> float:
-    return math.nan if value is None else float(value)

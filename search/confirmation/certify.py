@@ -12,15 +12,18 @@ import numpy as np
 from core.data import file_format
 from core.errors import ConfigError
 from core.evaluation.baselines import BASELINES
-from core.evaluation.calibration import fit_calibration, logits_of
+from core.evaluation.calibration import Calibration, fit_calibration, logits_of
+from core.evaluation.decision import DecisionRule, fit_decision_rule
 from core.evaluation.report import evaluate_rows
-from search.campaign.plan import CampaignPlan
-from search.confirmation.cell_predictions import predictions_by_seed, predictions_from_tables, predictions_of_cell
+from search.confirmation.cell_predictions import (
+    baseline_predictions,
+    predictions_by_seed,
+    predictions_of_cell,
+)
 from search.confirmation.cells import CellResult
-from search.confirmation.plan import Candidate, ConfirmationPlan
+from search.confirmation.subject import ConfirmationSubject, Contender
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import VAL, probabilities_of
-from search.results.records import LOCATION_SETTINGS, CellRecord, DataRecord
 from search.results.tables import read_val_blocks
 from search.results.verdict import (
     SCHEMA_VERSION,
@@ -38,19 +41,20 @@ from search.results.verdict import (
     Verdict,
     Winner,
 )
-from search.statistics.bootstrap import DRAWS, LEVEL, Interval, block_length
+from search.statistics.bootstrap import DRAWS, LEVEL, Interval
 from search.statistics.certification import (
-    CERTAIN_SHARPE,
     CandidateScore,
+    Comparison,
     FinalTestResult,
     Gate,
     best_candidate,
     certification_gates,
+    certification_status,
     score_candidates,
     score_final_test,
 )
 from search.statistics.overfitting import MIN_TRIALS, overfitting_probability
-from search.statistics.sharpe import deflated_sharpe, sharpe_ratio
+from search.statistics.sharpe import CERTAIN_SHARPE, probabilistic_sharpe_of, sharpe_ratio
 from search.statistics.weighted_metrics import Predictions
 
 _GATING_BASELINES = ("majority", "persistence", "logistic regression")
@@ -65,15 +69,18 @@ class Selection:
 
     Attributes:
         winner: the candidate with the best lower bound.
-        scores: by name, the scores of the candidates all of whose cells are complete.
-        incumbent: the incumbent's figures by metric.
+        comparison: the figures of the candidates all of whose cells are complete, and of the incumbent.
         cells: the results of all cells.
     """
 
-    winner: Candidate
-    scores: dict[str, CandidateScore]
-    incumbent: dict[str, Interval]
+    winner: Contender
+    comparison: Comparison
     cells: Sequence[CellResult]
+
+    @property
+    def winner_score(self) -> CandidateScore:
+        """The figures of the winner."""
+        return self.comparison.candidates[self.winner.name]
 
     @property
     def winner_cells(self) -> list[CellResult]:
@@ -81,25 +88,25 @@ class Selection:
         return _cells_of(self.winner, self.cells)
 
 
-def select_winner(plan: ConfirmationPlan, cells: Sequence[CellResult]) -> Selection:
+def select_winner(subject: ConfirmationSubject, cells: Sequence[CellResult]) -> Selection:
     """Choose the candidate whose ranking metric has the best lower bound on the out-of-fold rows.
 
     A candidate with a failed cell cannot win.
 
     Args:
-        plan: the planned confirmation, from `plan_confirmation`.
-        cells: the results of all its cells.
+        subject: the campaign, the contenders and the data.
+        cells: the results of all cells.
 
     Raises:
         ConfigError: every candidate failed, or the incumbent did.
     """
     predictions = {}
-    for candidate in plan.candidates:
-        candidate_cells = _cells_of(candidate, cells)
-        if all(cell.record.is_complete for cell in candidate_cells):
-            predictions[candidate.name] = predictions_by_seed(candidate_cells, plan.seeds, plan.dataset)
+    for contender in subject.contenders:
+        contender_cells = _cells_of(contender, cells)
+        if all(cell.record.is_complete for cell in contender_cells):
+            predictions[contender.name] = predictions_by_seed(contender_cells, subject.seeds, subject.dataset)
     incumbent = predictions.pop("incumbent", None)
-    name, metric = plan.campaign.config.name, plan.campaign.config.metric
+    name = subject.record.name
     reason = next((cell.record.reason for cell in cells if not cell.record.is_complete), "")
     if incumbent is None:
         raise ConfigError(
@@ -111,28 +118,23 @@ def select_winner(plan: ConfirmationPlan, cells: Sequence[CellResult]) -> Select
             f"The confirmation of every candidate failed ({reason})",
             f"Continue the search: resume {name} with more --trials",
         )
-    draws = _random_generator(plan, _SELECTION_STREAM)
-    scores, incumbent_figures = score_candidates(predictions, incumbent, metric, _block_length(plan), draws)
-    best = best_candidate(scores, metric)
-    winner = next(candidate for candidate in plan.candidates if candidate.name == best)
-    return Selection(winner, scores, incumbent_figures, cells)
+    rng = _random_generator(subject, _SELECTION_STREAM)
+    comparison = score_candidates(predictions, incumbent, subject.metric, subject.min_block, rng)
+    best = best_candidate(comparison.candidates, subject.metric)
+    winner = next(contender for contender in subject.contenders if contender.name == best)
+    return Selection(winner, comparison, cells)
 
 
-def _cells_of(candidate: Candidate, cells: Sequence[CellResult]) -> list[CellResult]:
-    return [cell for cell in cells if cell.record.number == candidate.number]
+def _cells_of(contender: Contender, cells: Sequence[CellResult]) -> list[CellResult]:
+    return [cell for cell in cells if cell.record.number == contender.number]
 
 
-def _random_generator(plan: ConfirmationPlan, stream: int) -> np.random.Generator:
-    return np.random.default_rng([plan.campaign.config.seed, stream])
-
-
-def _block_length(plan: ConfirmationPlan) -> int:
-    """Return the length of a block of the bootstrap, in bars."""
-    return block_length(plan.dataset.horizon, plan.dataset.bar)
+def _random_generator(subject: ConfirmationSubject, stream: int) -> np.random.Generator:
+    return np.random.default_rng([subject.record.seed, stream])
 
 
 def make_verdict(
-    plan: ConfirmationPlan,
+    subject: ConfirmationSubject,
     selection: Selection,
     final: CellResult,
     ledger_entry: LedgerEntry | None,
@@ -141,68 +143,69 @@ def make_verdict(
     """Make the verdict of a confirmation.
 
     Args:
-        plan: the planned confirmation, from `plan_confirmation`.
+        subject: the campaign, the contenders and the data.
         selection: the winner, with the figures that chose it.
         final: the result of the final training, with its predictions of test.
         ledger_entry: the entry of this confirmation in the ledger; None on the synthetic market.
         earlier: entries of earlier confirmations that have read some of this test span.
     """
-    verdict = _verdict_before_test(plan, selection, final, ledger_entry)
+    verdict = _verdict_before_test(subject, selection, final, ledger_entry)
     if not final.record.is_complete:
         return verdict.model_copy(update={"reason": f"the final training failed: {final.record.reason}"})
-    result, test = _read_test(plan, final)
-    gates = _evaluate_gates(plan, selection, final, result, earlier)
-    is_certified = all(gate.passed for gate in gates) and not plan.campaign.config.dry_run
-    trials = _trial_predictions(plan)
+    rule, origin = _decision_rule(subject, selection, final)
+    result, test = _read_test(subject, final, rule)
+    gates = _evaluate_gates(subject, selection, final, result, earlier)
+    status = certification_status(gates)
+    method = verdict.method.model_copy(update={"test_block_bars": result.blocks, "decision_rule": origin})
     return verdict.model_copy(
         update={
-            "status": "certified" if is_certified else "not certified",
+            "status": "not certified" if subject.record.dry_run else status,
+            "method": method,
             "gates": tuple(GateResult(**gate.as_row()) for gate in gates),
             "test": test,
             "checklist": final.record.checklist,
-            "tradable": _judge_tradability(plan, selection, trials),
-            "overfitting": _judge_overfitting(plan),
+            "tradable": _judge_tradability(subject, final),
+            "overfitting": _judge_overfitting(subject),
             "earlier_entries": tuple(earlier),
         }
     )
 
 
 def _verdict_before_test(
-    plan: ConfirmationPlan, selection: Selection, final: CellResult, ledger_entry: LedgerEntry | None
+    subject: ConfirmationSubject, selection: Selection, final: CellResult, ledger_entry: LedgerEntry | None
 ) -> Verdict:
     """Return the verdict as far as it does not depend on the reading of test: nothing is certified."""
-    campaign, config = plan.campaign, plan.campaign.config
-    assert config.model is not None  # resolved when the campaign was started
-    winner, score = selection.winner, selection.scores[selection.winner.name]
+    record, comparison = subject.record, selection.comparison
+    winner, score = selection.winner, selection.winner_score
     best_epochs = [cell.record.best_epoch for cell in selection.winner_cells]
     return Verdict(
         schema_version=SCHEMA_VERSION,
-        campaign=config.name,
+        campaign=record.name,
         status="not certified",
-        dry_run=config.dry_run,
-        ranking_metric=config.metric,
-        model=config.model,
-        recipe=campaign.base.model_dump(mode="json"),
-        data=_describe_data(campaign),
-        method=_describe_method(plan),
+        dry_run=record.dry_run,
+        ranking_metric=record.metric,
+        model=record.model,
+        recipe=record.base_recipe,
+        data=record.data,
+        method=_describe_method(subject, comparison),
         winner=Winner(
             trial=winner.number,
             hyperparameters=winner.hyperparameters,
             out_of_fold=_estimates(score.figures),
             final_epochs=int(np.median([epoch for epoch in best_epochs if epoch is not None])),
         ),
-        incumbent=Incumbent(preset=plan.incumbent, out_of_fold=_estimates(selection.incumbent)),
+        incumbent=Incumbent(preset=subject.incumbent, out_of_fold=_estimates(comparison.incumbent)),
         candidates=tuple(
             CandidateFigures(
-                trial=candidate.number,
-                hyperparameters=candidate.hyperparameters,
-                out_of_fold=_estimates(selection.scores[candidate.name].figures),
-                lead=_estimate(selection.scores[candidate.name].lead),
+                trial=contender.number,
+                hyperparameters=contender.hyperparameters,
+                out_of_fold=_estimates(comparison.candidates[contender.name].figures),
+                lead=_estimate(comparison.candidates[contender.name].lead),
             )
-            for candidate in plan.candidates
-            if candidate.name in selection.scores
+            for contender in subject.contenders
+            if contender.name in comparison.candidates
         ),
-        lead=RankingLead(metric=config.metric, **score.lead.as_row()),
+        lead=RankingLead(metric=record.metric, by_fold=score.lead_by_fold, **score.lead.as_row()),
         recommended="winner" if score.lead.low > 0 else "incumbent",
         final=FinalTraining(**final.record.as_row()),
         gates=(),
@@ -210,18 +213,15 @@ def _verdict_before_test(
     )
 
 
-def _describe_data(campaign: CampaignPlan) -> DataRecord:
-    settings = campaign.config.data.model_dump(mode="json", exclude=LOCATION_SETTINGS, exclude_none=True)
-    return campaign.folder.read_record().data.model_copy(update={"settings": settings})
-
-
-def _describe_method(plan: ConfirmationPlan) -> Method:
+def _describe_method(subject: ConfirmationSubject, comparison: Comparison) -> Method:
     return Method(
-        interval=f"central {LEVEL:.0%} of {DRAWS} draws of blocks of time and of seeds",
-        deflated_sharpe="median of the seeds, each of its own returns",
-        block_bars=_block_length(plan),
-        seeds=tuple(plan.seeds),
-        folds=plan.settings.folds,
+        interval=(
+            f"central {LEVEL:.0%} of {DRAWS} draws of blocks of time and of seeds, widened for the number of blocks; "
+            "leads over the incumbent hold for all candidates at once"
+        ),
+        block_bars=comparison.blocks,
+        seeds=subject.seeds,
+        folds=subject.folds,
         versions={name: version(name) for name in ("preset-search", "torch")},
     )
 
@@ -234,28 +234,59 @@ def _estimates(figures: Mapping[str, Interval]) -> dict[str, Estimate]:
     return {name: _estimate(interval) for name, interval in figures.items()}
 
 
-def _read_test(plan: ConfirmationPlan, final: CellResult) -> tuple[FinalTestResult, TestReading]:
+def _decision_rule(subject: ConfirmationSubject, selection: Selection, final: CellResult) -> tuple[DecisionRule, str]:
+    """Return the decision rule of the final model, and in words where it comes from.
+
+    Early versions did not record one. There the rule is fitted on the predictions of val that the winning trial of the
+    search made, which has the same hyperparameters and another seed.
+    """
+    if final.record.decision_bias is not None:
+        return DecisionRule(final.record.decision_bias), "fitted on val, for the model and each baseline"
+    table = subject.folder.read_predictions()
+    is_winner = (table["split"] == VAL) & (table["number"] == selection.winner.number)
+    labels = table[is_winner]["label"].to_numpy(dtype=np.int64)
+    logits = logits_of(probabilities_of(table[is_winner]))
+    rule = fit_decision_rule(subject.metric, fit_calibration(logits, labels).apply(logits), labels)
+    return rule, "fitted on val, for each baseline and for the winning trial of the search, which stands for the model"
+
+
+def _read_test(
+    subject: ConfirmationSubject, final: CellResult, rule: DecisionRule
+) -> tuple[FinalTestResult, TestReading]:
     """Compare the final model with the baselines on test; return the figures that gates decide on, and the record."""
-    dataset = plan.dataset
+    dataset = subject.dataset
     model = predictions_of_cell(final, dataset)
-    probabilities = {name: predict(dataset, dataset.test) for name, predict in BASELINES.items()}
-    gating = {name: Predictions(model.instants, model.labels, probabilities[name]) for name in _GATING_BASELINES}
-    result = score_final_test(model, gating, _block_length(plan), _random_generator(plan, _TEST_STREAM))
+    model = model.with_calls(rule.calls(_calibration_of(final).apply(logits_of(model.probabilities))))
+    baselines = {name: baseline_predictions(name, dataset, subject.metric) for name in BASELINES}
+    gating = {name: baselines[name] for name in _GATING_BASELINES}
+    rng = _random_generator(subject, _TEST_STREAM)
+    result = score_final_test(model, gating, subject.metric, subject.min_block, rng)
     start, end = dataset.borders.test
     return result, TestReading(
         span=(file_format.iso(start), file_format.iso(end)),
         rows=len(dataset.test),
         macro_f1=_estimate(result.macro_f1),
         direction_auc=_estimate(result.direction_auc),
-        lead=BaselineLead(baseline=result.best_baseline, **result.lead.as_row()),
+        score=_estimate(result.score),
+        lead=BaselineLead(metric=subject.metric, baseline=result.best_baseline, **result.lead.as_row()),
+        decision_bias=rule.bias,
         metrics=final.record.held_out,
         calibrated_nll=float(model.losses.mean()),
-        baselines={name: evaluate_rows(dataset, dataset.test, values) for name, values in probabilities.items()},
+        baselines={
+            name: evaluate_rows(dataset, dataset.test, baseline.probabilities) for name, baseline in baselines.items()
+        },
     )
 
 
+def _calibration_of(cell: CellResult) -> Calibration:
+    record = cell.record
+    assert record.temperature is not None  # it is complete
+    assert record.bias is not None
+    return Calibration(record.temperature, record.bias)
+
+
 def _evaluate_gates(
-    plan: ConfirmationPlan,
+    subject: ConfirmationSubject,
     selection: Selection,
     final: CellResult,
     result: FinalTestResult,
@@ -265,62 +296,33 @@ def _evaluate_gates(
     records = [cell.record for cell in [*selection.winner_cells, final]]
     return certification_gates(
         result,
-        all_finite=all(_is_finite(record) for record in records),
-        all_epochs_run=all(record.epochs == plan.campaign.config.max_epochs for record in records),
+        subject.metric,
         top_share=float(np.array([record.held_out["top_share"] for record in records], dtype=np.float64).max()),
         earlier_readings=len(earlier),
     )
 
 
-def _is_finite(record: CellRecord) -> bool:
-    """Return whether a training is complete and its held-out macro-F1 and NLL are finite."""
-    if not record.is_complete:
-        return False
-    values = [record.held_out[name] for name in ("macro_f1", "nll")]
-    return all(value is not None and math.isfinite(value) for value in values)
+def _judge_tradability(subject: ConfirmationSubject, final: CellResult) -> Tradability:
+    """Judge by the Probabilistic Sharpe Ratio whether the returns on test, net of costs, are more than luck.
 
-
-def _trial_predictions(plan: ConfirmationPlan) -> list[Predictions]:
-    """Return the predictions of val by every full-fidelity trial of the search, each calibrated on val itself."""
-    folder = plan.campaign.folder
-    predictions, returns = folder.read_predictions(), folder.read_returns()
-    predictions, returns = predictions[predictions["split"] == VAL], returns[returns["split"] == VAL]
-    trials = []
-    for number, table in predictions.groupby("number"):
-        labels = table["label"].to_numpy(dtype=np.int64)
-        calibration = fit_calibration(logits_of(probabilities_of(table)), labels)
-        trial_returns = returns[returns["number"] == number]
-        trials.append(predictions_from_tables(table, trial_returns, calibration, plan.dataset))
-    return trials
-
-
-def _judge_tradability(plan: ConfirmationPlan, selection: Selection, trials: Sequence[Predictions]) -> Tradability:
-    """Judge by the Deflated Sharpe Ratio whether the winner's out-of-fold returns, net of costs, are more than luck.
-
-    The ratio is the median of those of the seeds, each computed from its own returns: a preset is one training, and
-    the mean of several varies less than any of them.
+    Test chose nothing, neither epochs nor trials nor the winner, so the ratio need not be deflated for the number of
+    trials.
 
     Args:
-        plan: the planned confirmation, from `plan_confirmation`.
-        selection: the winner, with the figures that chose it.
-        trials: predictions of the full-fidelity trials, whose Sharpe ratios say how much trials differ.
+        subject: the campaign, the contenders and the data.
+        final: the result of the final training, with its returns on test.
     """
-    dataset = plan.dataset
+    dataset = subject.dataset
     period = (dataset.horizon + 1) * dataset.bar
-    seeds = predictions_by_seed(selection.winner_cells, plan.seeds, dataset)
-    returns_by_seed = [_returns_by_period(predictions, period) for predictions in seeds]
-    trial_sharpes = np.array([sharpe_ratio(_returns_by_period(trial, period)) for trial in trials])
-    trial_count = len(plan.campaign.folder.read_trials())
-    ratios = [deflated_sharpe(returns, trial_sharpes, trial_count) for returns in returns_by_seed]
-    deflated = float(np.median(ratios))
+    returns = _returns_by_period(predictions_of_cell(final, dataset), period)
+    probability = probabilistic_sharpe_of(returns)
     return Tradability(
-        verdict="yes" if deflated > CERTAIN_SHARPE else "no",
-        deflated_sharpe=deflated,
+        verdict="yes" if probability > CERTAIN_SHARPE else "no",
+        probabilistic_sharpe=probability,
         bound=CERTAIN_SHARPE,
-        periods=len(returns_by_seed[0]),
+        periods=len(returns),
         bars_per_period=dataset.horizon + 1,
-        sharpe_per_period=float(np.median([sharpe_ratio(returns) for returns in returns_by_seed])),
-        trials=trial_count,
+        sharpe_per_period=sharpe_ratio(returns),
     )
 
 
@@ -338,16 +340,16 @@ def _returns_by_period(predictions: Predictions, period: int) -> np.ndarray:
     return np.bincount(periods - periods.min(), weights=predictions.gains)
 
 
-def _judge_overfitting(plan: ConfirmationPlan) -> Overfitting:
+def _judge_overfitting(subject: ConfirmationSubject) -> Overfitting:
     """Compute the probability that the trial that is best on half of val is below the median trial on the other half.
 
     It is taken over all trials at the first rung. Those that ASHA let continue were chosen on the same rows: among
     them alone, it is far above one half without any overfitting.
 
     Args:
-        plan: the planned confirmation, from `plan_confirmation`.
+        subject: the campaign, the contenders and the data.
     """
-    blocks = read_val_blocks(plan.campaign.folder)
+    blocks = read_val_blocks(subject.folder)
     probability = math.nan if blocks is None else overfitting_probability(blocks)
     return Overfitting(
         probability="n/a" if math.isnan(probability) else probability,

@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from core import presets
 from core.config import DataConfig, TrainingConfig, parse
@@ -22,13 +21,13 @@ from core.files import write_json
 from search.campaign.plan import CampaignPlan, data_config_of, make_incumbent_recipe, make_ledger_entry, plan_resume
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
+from search.confirmation.subject import ConfirmationSubject, Contender
 from search.results import manifest, tables
 from search.results.folder import VERDICT_FILE
 from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
 from search.results.records import ConfirmationRecord, RankedTrial
-from search.study.journal.file import read_committed
 
 MIN_FOLD_ROWS = 100
 """Minimum number of usable rows in each part of a fold; a fold may be small, because all folds are judged together."""
@@ -37,25 +36,16 @@ COST_OF_EVALUATION = 0.35
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A recipe to confirm.
+class Candidate(Contender):
+    """A contender with the recipe to confirm.
 
     Attributes:
-        number: number of the trial that the recipe comes from, or `INCUMBENT`.
-        hyperparameters: the six hyperparameters, by name.
         recipe: the whole recipe; its seed is replaced in each cell.
         expected_epochs: number of epochs that a training is expected to run, for the estimate of the time.
     """
 
-    number: int
-    hyperparameters: dict[str, Any]
     recipe: TrainingConfig
     expected_epochs: int
-
-    @property
-    def name(self) -> str:
-        """Name of the candidate, for messages and as a key."""
-        return "incumbent" if self.number == INCUMBENT else f"trial {self.number}"
 
 
 @dataclass(frozen=True)
@@ -101,8 +91,7 @@ class ConfirmationPlan:
         dataset: the splits of the campaign, test included, for the final training alone.
         folds: the dataset of each fold, with its own train, an inner val, and as test the block that it predicts.
         ledger_entry: the entry for the ledger on what the folds read, before test; None on the synthetic market.
-        journal_size: size in bytes of what the campaign's journal held when the confirmation was planned, without a
-            last transaction that a crash left incomplete.
+        journal_size: size in bytes of the campaign's journal when the confirmation was planned.
         missing: number of trainings that are not finished, without the final one.
         seconds: time that these are expected to take, one after the other.
     """
@@ -154,6 +143,28 @@ class ConfirmationPlan:
         """Seeds of the trainings of each candidate, none of which the search used."""
         return _seeds(self.campaign, self.settings)
 
+    def candidate(self, number: int) -> Candidate:
+        """Return the candidate of a trial.
+
+        Args:
+            number: number of the trial.
+        """
+        return next(candidate for candidate in self.candidates if candidate.number == number)
+
+    @property
+    def subject(self) -> ConfirmationSubject:
+        """The campaign, the contenders and the data that the verdict is about."""
+        folder = self.campaign.folder
+        return ConfirmationSubject(
+            folder=folder,
+            record=folder.read_record(),
+            seeds=tuple(self.seeds),
+            folds=self.settings.folds,
+            incumbent=self.incumbent,
+            contenders=self.candidates,
+            dataset=self.dataset,
+        )
+
     def dataset_of(self, cell: Cell) -> Dataset:
         """Return the dataset that a cell is trained on, with the rows that it predicts as test.
 
@@ -185,7 +196,7 @@ def plan_confirmation(
         DataError: the data cannot be used, or are too few for the number of folds.
     """
     campaign = plan_resume(name, root, None, None, nodes)
-    config, journal_size = campaign.config, read_committed(campaign.folder.journal)[1]
+    config, journal_size = campaign.config, campaign.folder.journal.stat().st_size
     _check_search_results(campaign)
     settings, incumbent = _agreed_settings(campaign, settings, incumbent)
     trials = campaign.folder.read_trials()
@@ -314,7 +325,7 @@ def check_unchanged(plan: ConfirmationPlan) -> None:
         ConfigError: the search went on, or another confirmation has ended.
     """
     folder, name = plan.campaign.folder, plan.campaign.config.name
-    if read_committed(folder.journal)[1] != plan.journal_size or manifest.manifest_lists(folder, VERDICT_FILE):
+    if folder.journal.stat().st_size != plan.journal_size or manifest.manifest_lists(folder, VERDICT_FILE):
         raise ConfigError(
             f"Another process worked on campaign {name} while its confirmation was planned",
             "Run the same command again",

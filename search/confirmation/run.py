@@ -20,9 +20,10 @@ from search.campaign import backup
 from search.campaign.driver_log import driver_log
 from search.campaign.shared_ledger import join_ledgers
 from search.cluster.software import installed_software
-from search.confirmation.cells import CellResult, CellTask, make_confirmation_table
+from search.confirmation.cells import CellResult, CellTask
 from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan, check_unchanged, record_settings
+from search.confirmation.table import make_confirmation_table
 from search.engine.job import TrialJob
 from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
@@ -66,15 +67,16 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
             run.record_reading(plan.ledger_entry)
             _LOG.info("confirmation started", extra={"cells": len(plan.cells), "missing": plan.missing})
             out_of_fold = run.train(plan.cells, "confirmation")
-            selection = select_winner(plan, out_of_fold)
-            final_cell = Cell(selection.winner, plan.seeds[0], TEST)
+            subject = plan.subject
+            selection = select_winner(subject, out_of_fold)
+            final_cell = Cell(plan.candidate(selection.winner.number), plan.seeds[0], TEST)
             entry = plan.entry_for(final_cell)
             run.check()
             entries = run.record_reading(entry)
             final = run.train([final_cell], "final training")
             entry = entry and ledger.find_entry(entries, entry)  # an interrupted confirmation keeps its first reading
             earlier = ledger.earlier_overlapping(entries, entry) if entry else []
-            verdict = make_verdict(plan, selection, final[0], entry, earlier)
+            verdict = make_verdict(subject, selection, final[0], entry, earlier)
             _write_results(plan, [*out_of_fold, *final], verdict)
             _LOG.info("verdict", extra={"status": verdict.status, "winner": verdict.winner.trial})
     return verdict

@@ -9,19 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import pandas as pd
 import torch
 from scipy.special import softmax
 
 from core import console
-from core.config import SOURCES, DataConfig, Device, parse
-from core.data.dataset import load_dataset
-from core.data.sources.fetch import fetch_missing
-from core.errors import ConfigError, DataError
+from core.config import Device
+from core.errors import ConfigError
 from core.evaluation.report import evaluate_rows
 from core.presets import Figure, Preset
 from core.training.device import resolve_device
 from core.training.trainer import Trainer
+from search.confirmation.recorded_data import load_recorded
 from search.results import ledger
 from search.results.folder import LEDGER_FILE, ROOT
 from search.results.readings import preset_entry
@@ -52,10 +50,6 @@ class Verification:
         return figure.low <= value <= figure.high
 
 
-class OtherBarsError(DataError):
-    """The bars are not those that the preset was confirmed on, so that nothing can be verified."""
-
-
 def verify_preset(
     preset: Preset, source: Mapping[str, Any], device: str, threads: int, ledger_path: Path = ROOT / LEDGER_FILE
 ) -> Verification:
@@ -74,7 +68,7 @@ def verify_preset(
     Raises:
         ConfigError: the preset was not confirmed or comes from a dry run, no bars are named, or the ledger cannot be
             written.
-        OtherBarsError: the bars are not those that the figures were recorded on.
+        OtherBarsError: the bars are not those that the preset was confirmed on.
         DataError: the bars cannot be used.
     """
     record = preset.provenance
@@ -84,14 +78,7 @@ def verify_preset(
         )
     if record.dry_run:
         raise ConfigError(f"Preset {preset.name} comes from a dry run", "Verify a preset of a whole campaign")
-    config = _data_config(preset, source)
-    fetch_missing(config)
-    dataset = load_dataset(config)
-    if dataset.fingerprint != record.data.fingerprint:
-        raise OtherBarsError(
-            f"These are not the bars that {preset.name} was confirmed on: nothing can be verified",
-            "Name the bars of its confirmation",
-        )
+    dataset = load_recorded(record.data, source, preset.name)
     entry = preset_entry(preset, datetime.now(UTC).isoformat(timespec="seconds"))
     if entry is not None:
         ledger.append_entry(ledger_path, replace(entry, kind="verification"))
@@ -115,31 +102,3 @@ def verify_preset(
             ("direction_auc", recorded.direction_auc, metrics["direction_auc"]),
         ),
     )
-
-
-def _data_config(preset: Preset, source: Mapping[str, Any]) -> DataConfig:
-    """Return the recorded data settings with the bars that the source names, cut to the recorded span.
-
-    Args:
-        preset: a preset with a record of its data.
-        source: data settings that say where the bars lie.
-
-    Raises:
-        ConfigError: no bars are named, and the preset is not of the synthetic market.
-    """
-    assert preset.provenance is not None
-    data = preset.provenance.data
-    start, last_bar = (pd.Timestamp(instant) for instant in data.span)
-    settings = {**data.settings, **source}
-    names_bars = any(kind in source for kind in SOURCES)
-    if data.synthetic and not names_bars:
-        return parse(DataConfig, settings, preset.name)
-    settings.pop("synthetic", None)
-    if not names_bars:
-        raise ConfigError(
-            "No bars are named",
-            f"Add --data FILE…, or --symbols {' '.join(data.symbols)} --store DIR, or --config CAMPAIGN.yaml",
-        )
-    end = last_bar + pd.Timedelta(microseconds=data.bar or 0)
-    settings |= {"until": end.isoformat(), "days": (end - start) / pd.Timedelta(days=1)}
-    return parse(DataConfig, settings, preset.name)

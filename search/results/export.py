@@ -142,7 +142,7 @@ def _summarize_confirmation(verdict: Verdict) -> Confirmation:
         failed_gates=verdict.failed_gates,
         earlier_readings=verdict.earlier_readings,
         tradable=tradable.verdict if tradable else None,
-        deflated_sharpe=_round(tradable.deflated_sharpe if tradable else None),
+        probabilistic_sharpe=_round(tradable.probabilistic_sharpe if tradable else None),
         overfitting=_round(probability if isinstance(probability, float) else None),
     )
 
@@ -152,6 +152,7 @@ def _make_headline(test: TestReading) -> Headline:
         macro_f1=_round_figure(test.macro_f1),
         direction_auc=_round_figure(test.direction_auc),
         lead=_round_figure(test.lead),
+        lead_metric=cast(RankingMetric, test.lead.metric),
         best_baseline=test.lead.baseline,
         rows=test.rows,
     )

@@ -44,6 +44,8 @@ PREDICTIONS_FILE = "predictions.parquet"
 RETURNS_FILE = "returns.parquet"
 CONFIRMATION_FILE = "confirmation.parquet"
 VERDICT_FILE = "verdict.json"
+SUPERSEDED_VERDICT_FILE = "verdict-schema-1.json"
+"""A verdict by rules that are no longer trusted, kept beside the one that replaces it."""
 MANIFEST_FILE = "manifest.json"
 LEDGER_FILE = "ledger.jsonl"
 """Lies beside the folders of the campaigns, not in one of them."""
@@ -167,6 +169,11 @@ class CampaignFolder:
     def manifest(self) -> Path:
         """Path of the hashes of the files that a preset is made from."""
         return self.path / MANIFEST_FILE
+
+    @property
+    def superseded_verdict(self) -> Path:
+        """Path of the verdict that a newer one replaced, where there was one."""
+        return self.path / SUPERSEDED_VERDICT_FILE
 
     @property
     def ledger(self) -> Path:

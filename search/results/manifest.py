@@ -18,6 +18,7 @@ from search.results.folder import (
     PREDICTIONS_FILE,
     RETURNS_FILE,
     SUMMARY_FILE,
+    SUPERSEDED_VERDICT_FILE,
     TRIALS_FILE,
     VERDICT_FILE,
     CampaignFolder,
@@ -32,7 +33,7 @@ SEARCH_FILES = (
     SUMMARY_FILE,
 )
 """Files that the search writes and a confirmation does not change."""
-LISTED = (*SEARCH_FILES, PREDICTIONS_FILE, RETURNS_FILE, CONFIRMATION_FILE, VERDICT_FILE)
+LISTED = (*SEARCH_FILES, PREDICTIONS_FILE, RETURNS_FILE, CONFIRMATION_FILE, VERDICT_FILE, SUPERSEDED_VERDICT_FILE)
 """All files that a manifest can list."""
 _REMEDY = "Restore the campaign's folder from a backup"
 

@@ -188,6 +188,8 @@ class CellRecord(Record):
     """Temperature of the calibration, fitted on val."""
     bias: tuple[float, float, float] | None = None
     """Biases of the calibration for SELL, HOLD, BUY."""
+    decision_bias: tuple[float, float, float] | None = None
+    """Biases of the decision rule of the ranking metric, fitted on val; None for all but the final training."""
     val: dict[str, Number] = Field(default_factory=dict)
     """Metrics on val at the best epoch, by name."""
     held_out: dict[str, Number] = Field(default_factory=dict)

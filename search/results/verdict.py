@@ -17,7 +17,8 @@ from core.files import reading
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry, without_defaults
 from search.results.records import ChecklistRow, DataRecord, Number, Record, none_if_undefined
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+Status = Literal["certified", "not certified", "too short to tell"]
 
 
 class Estimate(Record):
@@ -32,29 +33,36 @@ class Estimate(Record):
 
 
 class RankingLead(Record):
-    """The lead of the winner over the incumbent, out of fold."""
+    """The lead of the winner over the incumbent, out of fold.
+
+    The interval holds for the leads of all candidates at once, so that the best of them may be chosen.
+    """
 
     metric: str
     """The ranking metric, in which the lead is measured."""
     value: Number
     """The winner's metric less the incumbent's."""
     low: Number
-    """Lower end of the interval; if it is above 0, the lead is unlikely to be luck."""
+    """Lower end of the interval; if it is above 0, the lead is unlikely to be luck. None if too short to tell."""
     high: Number
-    """Upper end of the interval."""
+    """Upper end of the interval; None where `low` is."""
+    by_fold: tuple[Number, ...]
+    """The lead in each fold alone, in the order of time."""
 
 
 class BaselineLead(Record):
     """The lead of the final model over the best baseline, on test."""
 
+    metric: str
+    """The ranking metric, in which the lead is measured; calls are made by decision rules fitted on val."""
     baseline: str = Field(alias="over")
-    """Name of the baseline with the highest macro-F1."""
+    """Name of the baseline that is best in this metric."""
     value: Number
-    """The model's macro-F1 less that of the baseline."""
+    """The model's metric less that of the baseline."""
     low: Number
-    """Lower end of the interval, in which each draw has its own best baseline."""
+    """Lower end of the interval, in which each draw has its own best baseline; None if too short to tell."""
     high: Number
-    """Upper end of the interval."""
+    """Upper end of the interval; None where `low` is."""
 
 
 class Method(Record):
@@ -62,10 +70,12 @@ class Method(Record):
 
     interval: str
     """In words, how the intervals were computed."""
-    deflated_sharpe: str | None = None
-    """In words, how the Deflated Sharpe Ratio was computed; None in verdicts of early versions."""
-    block_bars: int
-    """Length of a block of the bootstrap, in bars."""
+    block_bars: dict[str, int]
+    """Length of a block of the bootstrap out of fold, in bars, by metric."""
+    test_block_bars: dict[str, int] = Field(default_factory=dict)
+    """Length of a block of the bootstrap on test, in bars, by metric; empty where test was not read."""
+    decision_rule: str | None = None
+    """In words, where the decision rules of the lead on test come from; None where test was not read."""
     seeds: tuple[int, ...]
     """Seeds of the trainings of each candidate."""
     folds: int
@@ -136,10 +146,10 @@ class GateResult(Record):
     name: str
     """Name of the gate, which says what it checks."""
     value: Annotated[bool | int | float | None, BeforeValidator(none_if_undefined)]
-    """The value that was measured; None where it is not defined."""
+    """The value that was measured; None where it is not defined, or the data are too short to tell."""
     bound: str
     """The condition on the value, in words."""
-    verdict: Literal["pass", "fail"]
+    verdict: Literal["pass", "fail", "too short to tell"]
     """Whether the value meets the condition."""
 
 
@@ -153,11 +163,15 @@ class TestReading(Record):
     rows: int
     """Number of test rows."""
     macro_f1: Estimate
-    """Mean F1 of the three classes."""
+    """Mean F1 of the three classes, each row called as its most probable class."""
     direction_auc: Estimate
     """AUC of p_BUY - p_SELL among the rows that are not HOLD."""
+    score: Estimate
+    """Ranking metric of the model, its calls made by its decision rule."""
     lead: BaselineLead
-    """Macro-F1 of the model less that of the best baseline."""
+    """That score less the best baseline's."""
+    decision_bias: tuple[float, ...]
+    """The model's decision rule: biases added to the calibrated log-probabilities of SELL, HOLD, BUY."""
     metrics: dict[str, Number]
     """All metrics of the model, by name."""
     calibrated_nll: Number
@@ -167,25 +181,23 @@ class TestReading(Record):
 
 
 class Tradability(Record):
-    """The judgement of the winner's returns, net of costs, by the Deflated Sharpe Ratio.
+    """The judgement of the returns on test, net of costs, by the Probabilistic Sharpe Ratio.
 
     It is reported beside the gates and decides nothing.
     """
 
     verdict: Literal["yes", "no"]
-    """`yes` if the Deflated Sharpe Ratio is above the bound."""
-    deflated_sharpe: Number
-    """Deflated Sharpe Ratio, a probability; None where it is not defined."""
+    """`yes` if the Probabilistic Sharpe Ratio is above the bound."""
+    probabilistic_sharpe: Number
+    """Probability that the true Sharpe ratio is above 0; None where it is not defined."""
     bound: float
-    """The Deflated Sharpe Ratio that counts as tradable."""
+    """The Probabilistic Sharpe Ratio that counts as tradable."""
     periods: int
     """Number of periods whose returns were judged."""
     bars_per_period: int = Field(alias="bars_a_period")
     """Length of a period in bars: as long as a trade lasts."""
     sharpe_per_period: Number = Field(alias="sharpe_a_period")
     """Sharpe ratio of one period, not annualised."""
-    trials: int
-    """Number of trials that the ratio is deflated for, those that were stopped early included."""
 
 
 class Overfitting(Record):
@@ -215,8 +227,11 @@ class Verdict(Record):
     """Version of the file's format, `SCHEMA_VERSION`."""
     campaign: str
     """Name of the campaign that was confirmed."""
-    status: Literal["certified", "not certified"]
-    """The claim that the winner may bear: certified if it passes every gate, and never after a dry run."""
+    status: Status
+    """The claim that the winner may bear: certified if it passes every gate, and never after a dry run; too short to
+    tell if no gate is failed, but there is too little time for the interval of one."""
+    supersedes: str | None = None
+    """Name of the file beside this one with the verdict that this one replaces; None if there was none before."""
     dry_run: bool
     """Whether the campaign was a dry run."""
     ranking_metric: str
@@ -275,7 +290,7 @@ class Verdict(Record):
 
     @property
     def failed_gates(self) -> tuple[str, ...]:
-        """Names of the gates that the winner did not pass."""
+        """Names of the gates that the winner did not pass, those that the data are too short for among them."""
         return tuple(gate.name for gate in self.gates if gate.verdict != "pass")
 
     @property
@@ -301,6 +316,11 @@ def read_verdict(path: Path) -> Verdict | None:
     with reading(path):
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
+    if version == 1:
+        raise ConfigError(
+            f"{path} has schema version 1, whose intervals were too narrow",
+            f"Judge the campaign anew from its recorded predictions: preset-search judge {path.parent.name}",
+        )
     if version != SCHEMA_VERSION:
         raise ConfigError(f"{path} has schema version {version}", "Upgrade preset-search")
     with reading(path):

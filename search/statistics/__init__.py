@@ -1,43 +1,52 @@
 """Computes the statistics of a confirmation, in pure functions over arrays."""
 
+from search.statistics.block_length import Influences, minimum_block_length
 from search.statistics.bootstrap import (
     Interval,
-    block_length,
+    Resampling,
     confidence_interval,
     resample,
     resample_seeds,
     score_draws,
+    simultaneous_intervals,
 )
 from search.statistics.certification import (
     CandidateScore,
+    Comparison,
     FinalTestResult,
     Gate,
     best_candidate,
     certification_gates,
+    certification_status,
     score_candidates,
     score_final_test,
 )
 from search.statistics.overfitting import overfitting_probability
-from search.statistics.sharpe import deflated_sharpe, sharpe_ratio
+from search.statistics.sharpe import probabilistic_sharpe, sharpe_ratio
 from search.statistics.weighted_metrics import Predictions, unweighted_score
 
 __all__ = [
     "CandidateScore",
+    "Comparison",
     "FinalTestResult",
     "Gate",
+    "Influences",
     "Interval",
     "Predictions",
+    "Resampling",
     "best_candidate",
-    "block_length",
     "certification_gates",
+    "certification_status",
     "confidence_interval",
-    "deflated_sharpe",
+    "minimum_block_length",
     "overfitting_probability",
+    "probabilistic_sharpe",
     "resample",
     "resample_seeds",
     "score_candidates",
     "score_draws",
     "score_final_test",
     "sharpe_ratio",
+    "simultaneous_intervals",
     "unweighted_score",
 ]

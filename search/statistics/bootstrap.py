@@ -12,16 +12,15 @@ from math import ceil
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm, t
 
 from core.config import RankingMetric
 from search.statistics.weighted_metrics import Predictions, score
 
 DRAWS = 2000
 LEVEL = 0.95
-MIN_BLOCKS = 5
-"""With fewer blocks than this, no interval is given."""
-_BLOCK_SECONDS = 6 * 3600
-_BLOCK_HORIZONS = 8
+MIN_BLOCKS = 20
+"""With fewer blocks than this, no interval is given: the data are too short to tell."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,30 @@ class Interval:
         return self.low <= value <= self.high
 
 
-def block_length(horizon: int, bar: int) -> int:
-    """Return the length of a block in bars: eight horizons or six hours, whichever is longer.
+@dataclass(frozen=True)
+class Resampling:
+    """Draws of blocks of time.
 
-    Args:
-        horizon: how far a label looks ahead, in bars.
-        bar: length of a bar in microseconds.
-
-    >>> block_length(horizon=1, bar=300_000_000), block_length(horizon=12, bar=300_000_000)
-    (72, 96)
+    Attributes:
+        weights: float32 `[1 + D, T]`, how often each draw holds each instant; the first row is the data itself.
+        block: length of a block, in instants.
     """
-    return max(_BLOCK_HORIZONS * horizon, ceil(_BLOCK_SECONDS * 1e6 / bar))
+
+    weights: np.ndarray
+    block: int
+
+    @property
+    def blocks(self) -> float:
+        """How many blocks the data hold, a fraction included."""
+        return int(self.weights.shape[1]) / self.block
+
+    @property
+    def too_short(self) -> bool:
+        """Whether the data are too short to tell, so that there are no draws."""
+        return len(self.weights) == 1
 
 
-def resample(instants: int, block: int, rng: np.random.Generator, draws: int = DRAWS) -> np.ndarray:
+def resample(instants: int, block: int, rng: np.random.Generator, draws: int = DRAWS) -> Resampling:
     """Draw blocks of time with replacement, and count how often each draw holds each instant.
 
     A draw is made of blocks of consecutive instants that begin at random; the last block is cut so that the draw is
@@ -73,17 +82,17 @@ def resample(instants: int, block: int, rng: np.random.Generator, draws: int = D
         draws: number of draws D.
 
     Returns:
-        float32 `[1 + D, T]`, each row adding up to T. The first row is the data itself, each instant counted once; it
-        is the only one where there are fewer than `MIN_BLOCKS` blocks.
+        the draws, each of whose weights add up to T. The first is the data itself, each instant counted once; it is
+        the only one where there are fewer than `MIN_BLOCKS` blocks.
     """
     original = np.ones((1, instants), dtype=np.float32)
     if instants < MIN_BLOCKS * block:
-        return original
+        return Resampling(original, block)
     blocks = ceil(instants / block)
     starts = rng.integers(0, instants - block + 1, size=(draws, blocks))
     lengths = np.full(blocks, block)
     lengths[-1] = instants - block * (blocks - 1)
-    return np.concatenate([original, _count_coverage(starts, lengths, instants)])
+    return Resampling(np.concatenate([original, _count_coverage(starts, lengths, instants)]), block)
 
 
 def _count_coverage(starts: np.ndarray, lengths: np.ndarray, instants: int) -> np.ndarray:
@@ -154,16 +163,50 @@ def score_draws(
     return np.asarray((scores * seed_weights[: len(scores)]).sum(axis=1))
 
 
-def confidence_interval(draws: np.ndarray) -> Interval:
-    """Return the central `LEVEL` of a figure's draws (percentile bootstrap).
+def confidence_interval(draws: np.ndarray, blocks: float) -> Interval:
+    """Return the central `LEVEL` of a figure's draws: percentiles, widened for the number of blocks.
+
+    The spread of draws from few blocks is too small, as a variance from few values is: percentiles are moved away from
+    the figure by the ratio of Student's quantile to the normal one, and by the root of n / (n - 1).
 
     Args:
         draws: `[1 + D]`, the figure on the data itself, then on each draw.
+        blocks: how many blocks the data hold.
 
     Returns:
         The interval; without bounds where there are no draws, or the figure is not finite on all of them.
     """
     if len(draws) < 2 or not np.isfinite(draws).all():
         return Interval(float(draws[0]), float("nan"), float("nan"))
-    low, high = np.quantile(draws[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    bounds = np.quantile(draws[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = draws[0] + (bounds - draws[0]) * _widening(blocks)
     return Interval(float(draws[0]), float(low), float(high))
+
+
+def simultaneous_intervals(draws: np.ndarray, blocks: float) -> list[Interval]:
+    """Return intervals that hold all figures at once with probability `LEVEL`: the best of them may then be chosen.
+
+    The width comes from the largest deviation of all figures in each draw, in units of their standard errors (the
+    max-statistic; Romano and Wolf 2005, "Stepwise Multiple Testing as Formalized Data Snooping").
+
+    Args:
+        draws: `[K, 1 + D]`, K figures on the data itself, then on the same draws.
+        blocks: how many blocks the data hold.
+
+    Returns:
+        an interval for each figure; without bounds where there are no draws, or a figure is not finite on one.
+    """
+    values = draws[:, 0]
+    if draws.shape[1] < 2 or not np.isfinite(draws).all():
+        return [Interval(float(value), float("nan"), float("nan")) for value in values]
+    deviations = draws[:, 1:] - values[:, None]
+    errors = deviations.std(axis=1)
+    largest = np.abs(deviations / np.where(errors > 0, errors, 1.0)[:, None]).max(axis=0)
+    widths = np.quantile(largest, LEVEL) * errors * _widening(blocks)
+    return [Interval(float(v), float(v - width), float(v + width)) for v, width in zip(values, widths, strict=True)]
+
+
+def _widening(blocks: float) -> float:
+    """Return the factor by which an interval from a number of blocks must be wider than its draws say."""
+    quantile = (1 + LEVEL) / 2
+    return float(t.ppf(quantile, blocks - 1) / norm.ppf(quantile) * np.sqrt(blocks / (blocks - 1)))

@@ -5,26 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from core.config import RankingMetric
 from core.evaluation.metrics import MAX_TOP_SHARE
+from search.statistics.block_length import Influences
 from search.statistics.bootstrap import (
     DRAWS,
+    MIN_BLOCKS,
     Interval,
+    Resampling,
     confidence_interval,
     resample,
     resample_seeds,
     score_draws,
+    simultaneous_intervals,
 )
-from search.statistics.weighted_metrics import Predictions, score
+from search.statistics.weighted_metrics import Predictions, score, unweighted_score
 
-CERTAIN_SHARPE = 0.95
-"""A Deflated Sharpe Ratio above this counts as tradable."""
 REPORTED_METRICS: tuple[RankingMetric, ...] = ("macro_f1", "mcc", "direction_auc", "nll")
 """Metrics computed for every candidate, beside the campaign's own."""
+LEAD = "lead"
+"""Key of the lead among the lengths of blocks, beside the metrics' names."""
+TOO_SHORT: Literal["too short to tell"] = "too short to tell"
+GateVerdict = Literal["pass", "fail", "too short to tell"]
 
 
 @dataclass(frozen=True)
@@ -33,24 +39,24 @@ class Gate:
 
     Attributes:
         name: what the gate checks.
-        value: the value that was measured.
+        value: the value that was measured; None if the data are too short to tell.
         bound: the condition on the value, in words.
-        passed: whether the value meets the condition.
+        passed: whether the value meets the condition; None if the data are too short to tell.
     """
 
     name: str
     value: Any
     bound: str
-    passed: bool
+    passed: bool | None
+
+    @property
+    def verdict(self) -> GateVerdict:
+        """Whether the gate is passed, in words."""
+        return TOO_SHORT if self.passed is None else "pass" if self.passed else "fail"
 
     def as_row(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        return {
-            "name": self.name,
-            "value": self.value,
-            "bound": self.bound,
-            "verdict": "pass" if self.passed else "fail",
-        }
+        return {"name": self.name, "value": self.value, "bound": self.bound, "verdict": self.verdict}
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,29 @@ class CandidateScore:
 
     Attributes:
         figures: each metric over all folds, averaged over the seeds.
-        lead: the candidate's ranking metric less that of the incumbent, on the same draws.
+        lead: the candidate's ranking metric less that of the incumbent, on the same draws; its interval holds for all
+            candidates at once.
+        lead_by_fold: the lead in each fold alone, in the order of time, averaged over the seeds.
     """
 
     figures: dict[str, Interval]
     lead: Interval
+    lead_by_fold: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The figures of all candidates and of the incumbent.
+
+    Attributes:
+        candidates: by name, the figures of a candidate.
+        incumbent: the incumbent's figures by metric.
+        blocks: by metric, and for the lead, the length of the blocks of time in bars.
+    """
+
+    candidates: dict[str, CandidateScore]
+    incumbent: dict[str, Interval]
+    blocks: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -71,58 +95,93 @@ class FinalTestResult:
     """The figures of the final model on the test rows.
 
     Attributes:
-        macro_f1: macro-F1 of the model.
+        macro_f1: macro-F1 of the most probable classes.
         direction_auc: direction AUC of the model.
-        lead: macro-F1 of the model less that of the best baseline of each draw.
-        best_baseline: name of the gating baseline (see `search.confirmation.certify`) with the highest macro-F1 on the
+        score: ranking metric of the model, its calls made by its decision rule.
+        lead: that score less the best baseline's of each draw, the baselines' calls made by their own rules.
+        best_baseline: name of the gating baseline (see `search.confirmation.certify`) with the highest score on the
             rows themselves.
+        blocks: by metric, and for the lead, the length of the blocks of time in bars.
     """
 
     macro_f1: Interval
     direction_auc: Interval
+    score: Interval
     lead: Interval
     best_baseline: str
+    blocks: dict[str, int]
 
 
 def score_candidates(
     candidates: Mapping[str, Sequence[Predictions]],
     incumbent: Sequence[Predictions],
     metric: RankingMetric,
-    block: int,
+    min_block: int,
     rng: np.random.Generator,
     draws: int = DRAWS,
-) -> tuple[dict[str, CandidateScore], dict[str, Interval]]:
-    """Score every candidate and the incumbent on their out-of-fold rows, all on the same draws.
+) -> Comparison:
+    """Score every candidate and the incumbent on their out-of-fold rows.
+
+    Each metric, and the lead over the incumbent, has blocks of its own length; all candidates have the same draws.
 
     Args:
         candidates: by candidate's name, the predictions of each seed.
         incumbent: the incumbent's predictions of each seed.
         metric: metric by which candidates are ranked.
-        block: length of a block of the bootstrap, in instants.
+        min_block: the fewest bars of a block, from `minimum_block_length`.
         rng: source of the draws.
         draws: number of bootstrap draws behind each interval.
-
-    Returns:
-        The candidates' scores by name, and the incumbent's figures by metric.
     """
-    instants = np.unique(
-        np.concatenate([predictions.instants for by_seed in candidates.values() for predictions in by_seed])
-    )
-    weights = resample(len(instants), block, rng, draws)
+    everyone = {**candidates, "": incumbent}
+    instants = np.unique(incumbent[0].instants)
+    measure = Influences(instants, incumbent[0].bar, min_block)
     seed_weights = resample_seeds(len(incumbent), rng, draws)
-    metrics: list[RankingMetric] = list(dict.fromkeys((metric, *REPORTED_METRICS)))
+    figures: dict[str, dict[str, Interval]] = {name: {} for name in everyone}
+    blocks: dict[str, int] = {}
+    for name in dict.fromkeys((metric, *REPORTED_METRICS)):
+        influences = [measure.of_metric(name, by_seed) for by_seed in everyone.values()]
+        blocks[name] = measure.block_length(influences)
+        resampling = resample(len(instants), blocks[name], rng, draws)
+        for key, by_seed in everyone.items():
+            values = score_draws(name, by_seed, instants, resampling.weights, seed_weights)
+            figures[key][name] = confidence_interval(values, resampling.blocks)
+        if name == metric:
+            blocks[LEAD] = measure.block_length([of_one - influences[-1] for of_one in influences[:-1]])
+    leads = _score_leads(candidates, incumbent, metric, resample(len(instants), blocks[LEAD], rng, draws), seed_weights)
+    by_fold = {name: _lead_by_fold(metric, by_seed, incumbent) for name, by_seed in candidates.items()}
+    scored = {name: CandidateScore(figures[name], leads[name], by_fold[name]) for name in candidates}
+    return Comparison(scored, figures[""], blocks)
 
-    def draw_metrics(by_seed: Sequence[Predictions]) -> dict[str, np.ndarray]:
-        return {name: score_draws(name, by_seed, instants, weights, seed_weights) for name in metrics}
 
-    incumbent_draws = draw_metrics(incumbent)
-    scores = {}
-    for name, by_seed in candidates.items():
-        candidate_draws = draw_metrics(by_seed)
-        figures = {key: confidence_interval(values) for key, values in candidate_draws.items()}
-        lead = confidence_interval(candidate_draws[metric] - incumbent_draws[metric])
-        scores[name] = CandidateScore(figures, lead)
-    return scores, {key: confidence_interval(values) for key, values in incumbent_draws.items()}
+def _score_leads(
+    candidates: Mapping[str, Sequence[Predictions]],
+    incumbent: Sequence[Predictions],
+    metric: RankingMetric,
+    resampling: Resampling,
+    seed_weights: np.ndarray,
+) -> dict[str, Interval]:
+    """Return the lead of each candidate over the incumbent, with intervals that hold for all of them at once."""
+    instants = np.unique(incumbent[0].instants)
+    everyone = np.stack(
+        [
+            score_draws(metric, by_seed, instants, resampling.weights, seed_weights)
+            for by_seed in (*candidates.values(), incumbent)
+        ]
+    )
+    return dict(zip(candidates, simultaneous_intervals(everyone[:-1] - everyone[-1], resampling.blocks), strict=True))
+
+
+def _lead_by_fold(
+    metric: RankingMetric, candidate: Sequence[Predictions], incumbent: Sequence[Predictions]
+) -> tuple[float, ...]:
+    """Return the lead of a candidate over the incumbent in each fold, averaged over the seeds."""
+    folds = np.unique(np.concatenate([predictions.folds for predictions in candidate]))
+
+    def mean_score(by_seed: Sequence[Predictions], fold: int) -> float:
+        parts = [predictions.where(predictions.folds == fold) for predictions in by_seed]
+        return float(np.mean([unweighted_score(metric, part) for part in parts]))
+
+    return tuple(mean_score(candidate, fold) - mean_score(incumbent, fold) for fold in folds)
 
 
 def best_candidate(scores: Mapping[str, CandidateScore], metric: RankingMetric) -> str:
@@ -139,54 +198,80 @@ def best_candidate(scores: Mapping[str, CandidateScore], metric: RankingMetric) 
 def score_final_test(
     model: Predictions,
     baselines: Mapping[str, Predictions],
-    block: int,
+    metric: RankingMetric,
+    min_block: int,
     rng: np.random.Generator,
     draws: int = DRAWS,
 ) -> FinalTestResult:
-    """Compute the headline figures on test with their intervals, on the same draws for model and baselines.
+    """Compute the figures on test with their intervals; model and baselines are compared on the same draws.
 
     Args:
-        model: the model's predictions of the test rows.
-        baselines: by baseline's name, its predictions of the same rows.
-        block: length of a block of the bootstrap, in instants.
+        model: the model's predictions of the test rows, its calls made by its decision rule.
+        baselines: by baseline's name, its predictions of the same rows, its calls made by its own rule.
+        metric: the ranking metric of the campaign.
+        min_block: the fewest bars of a block, from `minimum_block_length`.
         rng: source of the draws.
         draws: number of bootstrap draws behind each interval.
     """
     instants = np.unique(model.instants)
-    weights = resample(len(instants), block, rng, draws)
-    model_draws = score("macro_f1", model, instants, weights)
-    baseline_draws = {
-        name: score("macro_f1", predictions, instants, weights) for name, predictions in baselines.items()
-    }
+    measure = Influences(instants, model.bar, min_block)
+    blocks: dict[str, int] = {}
+
+    def interval_of(name: RankingMetric, predictions: Predictions) -> Interval:
+        block = measure.block_length([measure.of_metric(name, [predictions])])
+        blocks.setdefault(name, block)
+        resampling = resample(len(instants), block, rng, draws)
+        return confidence_interval(score(name, predictions, instants, resampling.weights), resampling.blocks)
+
+    score_interval = interval_of(metric, model)
+    best = max(baselines, key=lambda name: unweighted_score(metric, baselines[name]))
+    lead_influence = measure.of_metric(metric, [model]) - measure.of_metric(metric, [baselines[best]])
+    blocks[LEAD] = measure.block_length([lead_influence])
+    resampling = resample(len(instants), blocks[LEAD], rng, draws)
+    of_baselines = [score(metric, baseline, instants, resampling.weights) for baseline in baselines.values()]
+    lead_draws = score(metric, model, instants, resampling.weights) - np.max(of_baselines, axis=0)
     return FinalTestResult(
-        macro_f1=confidence_interval(model_draws),
-        direction_auc=confidence_interval(score("direction_auc", model, instants, weights)),
-        lead=confidence_interval(model_draws - np.max(list(baseline_draws.values()), axis=0)),
-        best_baseline=max(baseline_draws, key=lambda name: float(baseline_draws[name][0])),
+        macro_f1=interval_of("macro_f1", model.with_calls(model.probabilities.argmax(axis=1))),
+        direction_auc=interval_of("direction_auc", model),
+        score=score_interval,
+        lead=confidence_interval(lead_draws, resampling.blocks),
+        best_baseline=best,
+        blocks=blocks,
     )
 
 
 def certification_gates(
-    result: FinalTestResult, *, all_finite: bool, all_epochs_run: bool, top_share: float, earlier_readings: int
+    result: FinalTestResult, metric: RankingMetric, *, top_share: float, earlier_readings: int
 ) -> list[Gate]:
     """Evaluate the gates, all of which a certified preset must pass.
 
+    Trainings that fail or give figures that are not finite need no gate: without them there is no verdict on test.
+
     Args:
         result: the figures on test.
-        all_finite: whether the figures of every training are finite.
-        all_epochs_run: whether every training ran all its epochs.
+        metric: the ranking metric of the campaign.
         top_share: the largest share of calls that a training made for one class, on its held-out rows.
         earlier_readings: how many earlier searches, confirmations and verifications read some of this test span.
     """
-    lead, auc = result.lead.low, result.direction_auc.low
     return [
-        Gate("all figures finite", all_finite, "yes", all_finite),
-        Gate("trained to the end", all_epochs_run, "yes", all_epochs_run),
         Gate("largest share of one class", top_share, f"<= {MAX_TOP_SHARE}", top_share <= MAX_TOP_SHARE),
         Gate("earlier readings of this test span", earlier_readings, "none", earlier_readings == 0),
-        Gate(
-            f"macro-F1 on test less that of the best baseline ({result.best_baseline}), lower bound",
-            lead, "> 0", lead > 0,
-        ),
-        Gate("direction AUC on test less 0.5, lower bound", auc - 0.5, "> 0", auc > 0.5),
-    ]  # fmt: skip
+        _bound_gate(f"{metric} on test less that of the best baseline ({result.best_baseline})", result.lead, 0.0),
+        _bound_gate("direction AUC on test less 0.5", result.direction_auc, 0.5),
+    ]
+
+
+def _bound_gate(name: str, interval: Interval, threshold: float) -> Gate:
+    """Return the gate that the lower bound of a figure lies above a threshold."""
+    name = f"{name}, lower bound"
+    if math.isfinite(interval.value) and not math.isfinite(interval.low):
+        return Gate(name, None, f"> 0, of at least {MIN_BLOCKS} blocks of time", None)
+    return Gate(name, interval.low - threshold, "> 0", interval.low > threshold)
+
+
+def certification_status(gates: Sequence[Gate]) -> Literal["certified", "not certified", "too short to tell"]:
+    """Return what all gates together allow to claim: too short to tell if only that keeps the preset from a claim."""
+    verdicts = {gate.verdict for gate in gates}
+    if "fail" in verdicts:
+        return "not certified"
+    return TOO_SHORT if TOO_SHORT in verdicts else "certified"

@@ -1,13 +1,16 @@
-"""The Deflated Sharpe Ratio: the probability that a Sharpe ratio is real, given how many were tried.
+"""The Probabilistic Sharpe Ratio: the probability that the true Sharpe ratio lies above a benchmark.
 
-Bailey and López de Prado 2014, "The Deflated Sharpe Ratio: Correcting for Selection Bias, Backtest Overfitting and
-Non-Normality". All ratios are those of one period, not annualised.
+Bailey and López de Prado 2012, "The Sharpe Ratio Efficient Frontier". All ratios are those of one period, not
+annualised.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.stats import kurtosis, norm, skew
+
+CERTAIN_SHARPE = 0.95
+"""A Probabilistic Sharpe Ratio above this counts as tradable."""
 
 
 def sharpe_ratio(returns: np.ndarray) -> float:
@@ -16,23 +19,10 @@ def sharpe_ratio(returns: np.ndarray) -> float:
     return float(np.mean(returns)) / deviation if deviation > 0 else 0.0
 
 
-def expected_max_sharpe(variance: float, trials: int) -> float:
-    """Return the largest Sharpe ratio expected among a number of trials without skill (eq. 1).
-
-    Args:
-        variance: variance of the trials' Sharpe ratios.
-        trials: number of independent trials; with fewer than two the result is 0.
-    """
-    if trials < 2:
-        return 0.0
-    first, second = norm.ppf(1 - 1 / trials), norm.ppf(1 - 1 / (trials * np.e))
-    return float(np.sqrt(variance) * ((1 - np.euler_gamma) * first + np.euler_gamma * second))
-
-
 def probabilistic_sharpe(ratio: float, benchmark: float, periods: int, skewness: float, kurt: float) -> float:
     """Compute the probability that the true Sharpe ratio lies above a benchmark.
 
-    Bailey and López de Prado 2012, "The Sharpe Ratio Efficient Frontier", eq. 11.
+    Equation 11 of the paper.
 
     Args:
         ratio: the observed Sharpe ratio of one period, not annualised.
@@ -50,19 +40,17 @@ def probabilistic_sharpe(ratio: float, benchmark: float, periods: int, skewness:
     return float(norm.cdf((ratio - benchmark) * np.sqrt(periods - 1) / np.sqrt(spread)))
 
 
-def deflated_sharpe(returns: np.ndarray, others: np.ndarray, trials: int) -> float:
-    """Compute the probability that the chosen trial's true Sharpe ratio exceeds what luck alone would have found.
+def probabilistic_sharpe_of(returns: np.ndarray, benchmark: float = 0.0) -> float:
+    """Compute the probability that the true Sharpe ratio of returns lies above a benchmark.
 
     Args:
-        returns: `[T]`, returns of the chosen trial, one a period.
-        others: `[K]`, Sharpe ratios of the trials whose returns are known.
-        trials: number of trials in all, those without known returns included.
+        returns: `[T]`, one a period.
+        benchmark: Sharpe ratio to beat.
 
     Returns:
-        A probability; NaN where the returns do not vary, or fewer than two other ratios are known.
+        A probability; NaN where the returns do not vary.
     """
-    if len(returns) < 2 or np.std(returns) == 0 or len(others) < 2:
+    if len(returns) < 2 or np.std(returns) == 0:
         return float("nan")
-    luck = expected_max_sharpe(float(np.var(others, ddof=1)), trials)
     skewness, kurt = float(skew(returns)), float(kurtosis(returns, fisher=False))
-    return probabilistic_sharpe(sharpe_ratio(returns), luck, len(returns), skewness, kurt)
+    return probabilistic_sharpe(sharpe_ratio(returns), benchmark, len(returns), skewness, kurt)

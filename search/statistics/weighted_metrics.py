@@ -7,12 +7,13 @@ of an instant count together. Where every weight is 1, a metric equals that of `
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from core.config import RankingMetric
 from core.data.labels import BUY, CLASSES, HOLD
+from core.evaluation.decision import CALL_METRICS, ratio
 from core.evaluation.metrics import direction_score
 
 _CLASSES = len(CLASSES)
@@ -29,9 +30,11 @@ class Predictions:
         instants: int64 `[N]`, the opening time of each row's bar in epoch microseconds.
         labels: int `[N]`, the class of each row.
         probabilities: float64 `[N, 3]`, not calibrated.
+        calls: int `[N]`, the called class of each row; by default the most probable one.
+        folds: int `[N]`, the fold of each row, whose training predicted it; by default all rows are of one.
         losses: float64 `[N]`, cross-entropy of the calibrated probabilities in nats; only `nll` needs it.
         gains: float64 `[N]`, net return of the trades that each row led to; only `net_sharpe` needs it.
-        bar: length of a bar in microseconds; only `net_sharpe` needs it.
+        bar: length of a bar in microseconds.
     """
 
     instants: np.ndarray
@@ -40,6 +43,26 @@ class Predictions:
     losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
     gains: np.ndarray = field(default_factory=lambda: np.zeros(0))
     bar: int = 1
+    calls: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    folds: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        """Fill in the defaults that depend on the rows."""
+        if len(self.calls) != len(self.labels):
+            object.__setattr__(self, "calls", self.probabilities.argmax(axis=1))
+        if len(self.folds) != len(self.labels):
+            object.__setattr__(self, "folds", np.zeros(len(self.labels), dtype=np.int64))
+
+    def with_calls(self, calls: np.ndarray) -> Predictions:
+        """Return the same predictions with other calls, int `[N]`."""
+        return replace(self, calls=calls)
+
+    def where(self, rows: np.ndarray) -> Predictions:
+        """Return the predictions of some rows alone, bool `[N]`."""
+        names = ("instants", "labels", "probabilities", "losses", "gains", "calls", "folds")
+        columns = {name: getattr(self, name) for name in names}
+        kept = {name: values[rows] if len(values) == len(rows) else values for name, values in columns.items()}
+        return Predictions(**kept, bar=self.bar)
 
     def positions(self, instants: np.ndarray) -> np.ndarray:
         """Return the index of each row's instant, `[N]`, among sorted instants `[T]` that include all of them."""
@@ -69,53 +92,56 @@ def unweighted_score(metric: RankingMetric, predictions: Predictions) -> float:
 
 def _confusion(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Count the rows by label and predicted class under each weighting, `[D, 3, 3]`."""
-    predicted = predictions.probabilities.argmax(axis=1)
     # One bincount fills the 3 x 3 confusion matrices of all instants, flattened to [T * 9].
-    cell = (positions * _CLASSES + predictions.labels) * _CLASSES + predicted
+    cell = (positions * _CLASSES + predictions.labels) * _CLASSES + predictions.calls
     by_instant = np.bincount(cell, minlength=weights.shape[1] * _CLASSES**2).reshape(weights.shape[1], -1)
     # Counts are exact in float32 up to 2^24.
     counts = weights @ by_instant.astype(weights.dtype)
     return np.asarray(counts, dtype=np.float64).reshape(len(weights), _CLASSES, _CLASSES)
 
 
-def ratio(numerator: np.ndarray, denominator: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
-    """Divide elementwise, with the value `otherwise` where the denominator is not positive."""
-    quotient = np.full(np.broadcast(numerator, denominator).shape, otherwise)
-    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
-    return quotient
+def _of_calls(metric: str) -> Callable[[Predictions, np.ndarray, np.ndarray], np.ndarray]:
+    """Return the function that scores the calls by a metric of `CALL_METRICS`."""
+
+    def score_calls(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return CALL_METRICS[metric](_confusion(predictions, positions, weights))
+
+    return score_calls
 
 
-def _macro_f1(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    counts = _confusion(predictions, positions, weights)
-    correct = np.diagonal(counts, axis1=1, axis2=2)
-    return np.asarray(ratio(2 * correct, counts.sum(axis=1) + counts.sum(axis=2)).mean(axis=1))
+def _per_fold(
+    auc: Callable[[Predictions, np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+) -> Callable[[Predictions, np.ndarray, np.ndarray], np.ndarray]:
+    """Return the function that averages an AUC over the folds: scores of different trainings cannot be compared.
+
+    Where a weighting leaves no pair of a fold, the fold is left out of its average.
+    """
+
+    def score_folds(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        folds = [predictions.folds == fold for fold in np.unique(predictions.folds)]
+        if not folds:
+            return np.full(len(weights), np.nan)
+        scores = np.stack([auc(predictions, rows, positions, weights) for rows in folds])
+        is_defined = np.isfinite(scores)
+        return ratio(np.where(is_defined, scores, 0.0).sum(axis=0), is_defined.sum(axis=0), np.nan)
+
+    return score_folds
 
 
-def _balanced_accuracy(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    counts = _confusion(predictions, positions, weights)
-    recall = ratio(np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), np.nan)
-    return np.asarray(np.nanmean(recall, axis=1))
-
-
-def _mcc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Compute Matthews' correlation coefficient of several classes (Gorodkin 2004, eq. 8)."""
-    counts = _confusion(predictions, positions, weights)
-    total, correct = counts.sum(axis=(1, 2)), np.trace(counts, axis1=1, axis2=2)
-    predicted, labelled = counts.sum(axis=1), counts.sum(axis=2)
-    covariance = correct * total - (predicted * labelled).sum(axis=1)
-    variances = (total**2 - (predicted**2).sum(axis=1)) * (total**2 - (labelled**2).sum(axis=1))
-    return np.asarray(ratio(covariance, np.sqrt(np.maximum(variances, 0.0))))
-
-
-def _direction_auc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    moves = predictions.labels != HOLD
+def _direction_auc(
+    predictions: Predictions, rows: np.ndarray, positions: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    moves = rows & (predictions.labels != HOLD)
     scores = direction_score(predictions.probabilities)[moves]
     return _auc(scores, predictions.labels[moves] == BUY, positions[moves], weights)
 
 
-def _multiclass_auc(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _multiclass_auc(
+    predictions: Predictions, rows: np.ndarray, positions: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     by_class = [
-        _auc(predictions.probabilities[:, k], predictions.labels == k, positions, weights) for k in range(_CLASSES)
+        _auc(predictions.probabilities[rows, k], predictions.labels[rows] == k, positions[rows], weights)
+        for k in range(_CLASSES)
     ]
     return np.asarray(np.mean(by_class, axis=0))
 
@@ -161,11 +187,11 @@ def _net_sharpe(predictions: Predictions, positions: np.ndarray, weights: np.nda
 
 
 SCORES: dict[RankingMetric, Callable[[Predictions, np.ndarray, np.ndarray], np.ndarray]] = {
-    "macro_f1": _macro_f1,
-    "mcc": _mcc,
-    "balanced_accuracy": _balanced_accuracy,
-    "auc": _multiclass_auc,
-    "direction_auc": _direction_auc,
+    "macro_f1": _of_calls("macro_f1"),
+    "mcc": _of_calls("mcc"),
+    "balanced_accuracy": _of_calls("balanced_accuracy"),
+    "auc": _per_fold(_multiclass_auc),
+    "direction_auc": _per_fold(_direction_auc),
     "nll": _negative_nll,
     "net_sharpe": _net_sharpe,
 }

@@ -17,8 +17,8 @@ def test_a_preset_of_every_schema_version_loads(version: int) -> None:
     loaded = presets.load_preset(str(HERE / f"schema_{version}.yaml"))
     assert loaded.schema_version == SCHEMA_VERSION
     assert loaded.provenance is not None
-    assert (loaded.hyperparameters.batch_size, loaded.training.schedule) == ({1: 256, 2: 64}[version], "cosine")
-    assert loaded.provenance.trial == {1: 15, 2: 3}[version]
+    assert (loaded.hyperparameters.batch_size, loaded.training.schedule) == ({1: 256, 2: 64, 3: 64}[version], "cosine")
+    assert loaded.provenance.trial == {1: 15, 2: 3, 3: 3}[version]
     assert (loaded.provenance.confirmation is None) == (version == 1)
 
 

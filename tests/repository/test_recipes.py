@@ -60,14 +60,14 @@ HYPERPARAMETER: Edits = {
         ("    def apply", '    clip_norm: ClipNorm\n    """Largest norm of the gradient."""\n\n    def apply'),
         ('"weight_decay")}', '"weight_decay", "clip_norm")}'),
     ],
-    "core/presets/schema.py": [("SCHEMA_VERSION = 2", "SCHEMA_VERSION = 3")],
+    "core/presets/schema.py": [("SCHEMA_VERSION = 3", "SCHEMA_VERSION = 4")],
     "core/presets/library.py": [
         (
-            '        return {**content, "schema_version": 2, "provenance": content.get("provenance") or None}\n',
-            '        content = {**content, "schema_version": 2, "provenance": content.get("provenance") or None}\n'
-            '    if content.get("schema_version") == 2:\n'
+            "    return content\n\n\ndef _migrate_provenance",
+            '    if content["schema_version"] == 3:\n'
             '        hyperparameters = {**content.get("hyperparameters", {}), "clip_norm": 1.0}\n'
-            '        content = {**content, "schema_version": 3, "hyperparameters": hyperparameters}\n',
+            '        content = {**content, "schema_version": 4, "hyperparameters": hyperparameters}\n'
+            "    return content\n\n\ndef _migrate_provenance",
         )
     ],
     "search/study/space.py": [

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from core import presets
 from core.config import Hyperparameters, parse
 from core.errors import ConfigError
-from core.presets import SCHEMA_VERSION, Preset, PresetAugmentation, PresetData, PresetTraining, Provenance
+from core.presets import SCHEMA_VERSION, Preset, PresetAugmentation, PresetData, PresetTraining, Provenance, library
 from tests.helpers.preset_files import SIX, make_preset
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "presets"
 
 
 def _provenance(text: str) -> Provenance:
@@ -234,3 +236,20 @@ def test_a_damaged_preset_names_file_and_place(tmp_path: Path, fields: dict[str,
         presets.load_preset(path)
     assert path in caught.value.what
     assert named in caught.value.what
+
+
+def test_what_is_no_longer_trusted_is_not_carried_over() -> None:
+    confirmation = presets.load_preset(str(GOLDEN / "schema_2.yaml")).provenance.confirmation  # type: ignore[union-attr]
+    assert confirmation is not None
+    assert confirmation.test is not None
+    assert confirmation.test.lead_metric == "macro_f1"
+    assert (confirmation.tradable, confirmation.probabilistic_sharpe, confirmation.overfitting) == (None, None, None)
+    kept = presets.load_preset(str(GOLDEN / "schema_3.yaml")).provenance.confirmation  # type: ignore[union-attr]
+    assert kept is not None
+    assert (kept.tradable, kept.probabilistic_sharpe, kept.overfitting) == ("no", 0.41, 0.52)
+
+
+@pytest.mark.parametrize("provenance", [None, 3, {"confirmation": None}, {"confirmation": {"test": None}}])
+def test_a_damaged_or_empty_provenance_is_left_to_be_refused(provenance: object) -> None:
+    migrated = library.migrate({"schema_version": 2, "provenance": provenance})
+    assert migrated["schema_version"] == 3

@@ -21,7 +21,7 @@ from search.campaign import run as campaign
 from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign, plan_resume
 from search.campaign.run import resume_campaign, run_campaign
 from search.config import study_settings
-from search.confirmation.plan import check_unchanged, plan_confirmation
+from search.confirmation.plan import plan_confirmation
 from search.confirmation.run import run_confirmation
 from search.engine.in_process import InProcessEngine
 from search.engine.job import TrialJob
@@ -29,7 +29,6 @@ from search.results import manifest
 from search.results.folder import CampaignFolder
 from search.results.tables import read_val_blocks
 from search.study.controller import Controller
-from search.study.journal.backend import Journal
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config
 from tests.search.campaign.conftest import curves_of
@@ -219,21 +218,9 @@ def test_a_search_that_went_on_while_its_confirmation_was_planned_is_planned_aga
     assert CampaignFolder(tmp_path / NAME).read_confirmation() is None
 
 
-def test_a_journal_that_a_crash_left_torn_is_no_change(whole: CampaignFolder, tmp_path: Path) -> None:
-    shutil.copytree(whole.path, tmp_path / NAME)
-    folder = CampaignFolder(tmp_path / NAME)
-    size = folder.journal.stat().st_size
-    with folder.journal.open("ab") as file:
-        file.write(b'{"op_code"')
-    planned = plan_confirmation(NAME, tmp_path)
-    Journal(folder.journal).close()  # cuts off what is incomplete
-    assert folder.journal.stat().st_size == size
-    check_unchanged(planned)
-
-
 def test_a_campaign_is_confirmed_and_its_verdict_is_recorded(whole: CampaignFolder) -> None:
     verdict = run_confirmation(plan_confirmation(NAME, whole.path.parent), InProcessEngine())
-    assert verdict.status in ("certified", "not certified")
+    assert verdict.status in ("too short to tell", "not certified")  # a few days certify nothing
     assert whole.read_verdict() == verdict
     assert not whole.cells.exists()
 

@@ -35,7 +35,9 @@ def trained(plan: ConfirmationPlan) -> list[CellResult]:
 
 @pytest.fixture(scope="session")
 def final(plan: ConfirmationPlan, trained: list[CellResult]) -> CellResult:
-    return train_result(plan, Cell(select_winner(plan, trained).winner, plan.seeds[0], TEST))
+    return train_result(
+        plan, Cell(plan.candidate(select_winner(plan.subject, trained).winner.number), plan.seeds[0], TEST)
+    )
 
 
 @pytest.fixture
@@ -45,6 +47,6 @@ def confirmed(root: Path, plan: ConfirmationPlan, trained: list[CellResult], fin
     shutil.copytree(root, copied_root)
     campaign = replace(plan.campaign, folder=CampaignFolder(copied_root / NAME))
     copied_plan = replace(plan, campaign=campaign)
-    verdict = make_verdict(copied_plan, select_winner(copied_plan, trained), final, None, [])
+    verdict = make_verdict(copied_plan.subject, select_winner(copied_plan.subject, trained), final, None, [])
     confirmation._write_results(copied_plan, [*trained, final], verdict)
     return copied_root

@@ -91,7 +91,7 @@ def test_the_preset_is_made_from_the_verdict_alone(confirmed: Path) -> None:
     assert preset.provenance.trial == verdict.winner.trial
     assert record.test.macro_f1.value == round(verdict.test.macro_f1.value, 6)
     assert preset.training.final_epochs == verdict.winner.final_epochs
-    assert record.failed_gates == tuple(gate.name for gate in verdict.gates if gate.verdict == "fail")
+    assert record.failed_gates == tuple(gate.name for gate in verdict.gates if gate.verdict != "pass")
     text = preset_yaml(preset)
     assert preset_yaml(Preset.model_validate_json(preset.model_dump_json())) == text
 
@@ -153,7 +153,9 @@ def test_a_test_span_without_buy_or_sell_still_gives_a_preset(
     )
     read = CellResult(final.record, final.predictions.assign(label=1), final.returns)
     confirmation._write_results(
-        calm_plan, [*trained, read], make_verdict(calm_plan, select_winner(calm_plan, trained), read, None, [])
+        calm_plan,
+        [*trained, read],
+        make_verdict(calm_plan.subject, select_winner(calm_plan.subject, trained), read, None, []),
     )
     verdict = CampaignFolder(confirmed / NAME).read_verdict()
     assert verdict is not None
@@ -178,6 +180,6 @@ def test_a_folder_under_another_name_is_refused(confirmed: Path) -> None:
 
 def test_an_edited_verdict_is_refused(confirmed: Path) -> None:
     path = confirmed / NAME / VERDICT_FILE
-    path.write_text(path.read_text().replace('"not certified"', '"certified"'))
+    path.write_text(path.read_text().replace('"too short to tell"', '"pass"'))
     with pytest.raises(ConfigError, match=r"verdict\.json was changed after"):
         make_preset(CampaignFolder(confirmed / NAME), "mine")

@@ -18,7 +18,8 @@ from core.errors import ConfigError
 from core.presets import Figure, Preset
 from search.cli.app import app
 from search.confirmation import verify
-from search.confirmation.verify import OtherBarsError, Verification, verify_preset
+from search.confirmation.recorded_data import OtherBarsError
+from search.confirmation.verify import Verification, verify_preset
 from search.results import ledger
 from search.results.folder import LEDGER_FILE
 from tests.helpers.market import random_bars
@@ -111,17 +112,6 @@ def test_recorded_bars_must_be_named() -> None:
     data = preset.provenance.data.model_dump(mode="json") | {"synthetic": False, "symbols": ["BTCUSDT"]}
     with pytest.raises(ConfigError, match=r"No bars are named.*--symbols BTCUSDT --store DIR"):
         verify_preset(_preset(data=data), {}, "cpu", 1)
-
-
-def test_the_named_bars_are_cut_to_the_recorded_span() -> None:
-    preset = _preset()
-    assert preset.provenance is not None
-    data = preset.provenance.data.model_dump(mode="json") | {"synthetic": False}
-    config = verify._data_config(_preset(data=data), {"symbols": ["BTCUSDT"], "store": "data"})
-    assert config.symbols == ("BTCUSDT",)
-    assert config.until is not None
-    assert config.until.isoformat() == "2024-03-10T10:40:00+00:00"
-    assert config.days == pytest.approx(69.0 + (10 * 60 + 40) / 1440)
 
 
 def test_a_feature_table_is_found_by_its_campaigns_file(tmp_path: Path) -> None:

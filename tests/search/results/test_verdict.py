@@ -64,7 +64,7 @@ def test_gates_keep_the_type_of_their_value() -> None:
 
 
 def test_failed_gates_and_earlier_readings_are_counted(tmp_path: Path, content: dict[str, Any]) -> None:
-    for gate, result in zip(content["gates"], ("pass", "fail", "pass", "fail", "pass", "pass"), strict=True):
+    for gate, result in zip(content["gates"], ("pass", "fail", "pass", "too short to tell"), strict=True):
         gate["verdict"] = result
     content["earlier_looks"] = [{**content["look"], "saw": saw} for saw in (["val"], ["val", "test"], ["test"])]
     verdict = _read(tmp_path / VERDICT_FILE, content)
@@ -122,8 +122,8 @@ def test_a_certified_winner_that_did_not_pass_every_gate_is_damage(
 def test_a_newer_version_is_refused_and_its_ledger_entry_counts_all_the_same(
     tmp_path: Path, content: dict[str, Any]
 ) -> None:
-    newer = {"schema_version": 2, "look": content["look"]}
-    with pytest.raises(ConfigError, match=r"has schema version 2\. Upgrade preset-search\."):
+    newer = {"schema_version": 3, "look": content["look"]}
+    with pytest.raises(ConfigError, match=r"has schema version 3\. Upgrade preset-search\."):
         _read(tmp_path / VERDICT_FILE, newer)
     entry = parse_ledger_entry(json.dumps(newer))
     assert entry is not None

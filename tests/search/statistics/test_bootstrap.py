@@ -6,23 +6,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.simulated_market import autocorrelated
 from search.statistics.bootstrap import (
+    MIN_BLOCKS,
     Interval,
-    block_length,
     confidence_interval,
     resample,
     resample_seeds,
     score_draws,
+    simultaneous_intervals,
 )
 from search.statistics.weighted_metrics import Predictions
-from tests.helpers.predictions import BAR, autocorrelated, random_predictions
+from tests.helpers.predictions import BAR, random_predictions
 
 
-@given(instants=st.integers(5, 300), block=st.integers(1, 40), seed=st.integers(0, 9))
+@given(instants=st.integers(5, 300), block=st.integers(1, 14), seed=st.integers(0, 9))
 def test_every_draw_is_as_long_as_the_data_and_made_of_blocks(instants: int, block: int, seed: int) -> None:
-    counts = resample(instants, block, np.random.default_rng(seed), draws=20)
+    resampling = resample(instants, block, np.random.default_rng(seed), draws=20)
+    counts = resampling.weights
+    assert resampling.blocks == instants / block
+    assert resampling.too_short == (instants < MIN_BLOCKS * block)
     assert counts[0].tolist() == [1.0] * instants
-    if instants < 5 * block:
+    if resampling.too_short:
         assert len(counts) == 1
         return
     assert counts.shape == (21, instants)
@@ -32,32 +37,65 @@ def test_every_draw_is_as_long_as_the_data_and_made_of_blocks(instants: int, blo
     assert changes.max() <= 2 * -(-instants // block)
 
 
-@pytest.mark.parametrize(("horizon", "minutes", "bars"), [(3, 5, 72), (1, 15, 24), (12, 5, 96), (3, 60, 24)])
-def test_a_block_lasts_eight_horizons_or_six_hours(horizon: int, minutes: int, bars: int) -> None:
-    assert block_length(horizon, minutes * 60_000_000) == bars
-
-
 def test_on_independent_rows_the_interval_equals_scipys() -> None:
     losses = np.random.default_rng(0).gamma(2.0, size=500)
     model = random_predictions(500, symbols=1, losses=losses)
-    weights = resample(500, 1, np.random.default_rng(1), draws=4000)
-    ours = confidence_interval(score_draws("nll", [model], np.unique(model.instants), weights, np.ones((4001, 1))))
+    weights = resample(500, 1, np.random.default_rng(1), draws=4000).weights
+    ours = confidence_interval(score_draws("nll", [model], np.unique(model.instants), weights, np.ones((4001, 1))), 500)
     theirs = stats.bootstrap((-losses,), np.mean, n_resamples=4000, method="percentile", rng=2).confidence_interval
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.01)
     assert ours.value == pytest.approx(-losses.mean())
 
 
-def test_on_autocorrelated_rows_the_interval_keeps_its_coverage() -> None:
+def _coverage(block: int, instants: int, rng: np.random.Generator) -> float:
+    """Return how often the interval of the mean of an autocorrelated series covers its true mean, 0."""
+    covered = 0
+    for _ in range(400):
+        series = autocorrelated(instants, rng)
+        resampling = resample(instants, block, rng, draws=300)
+        draws = resampling.weights @ series / instants
+        covered += confidence_interval(draws, resampling.blocks).contains(0.0)
+    return covered / 400
+
+
+@pytest.mark.parametrize("blocks", [MIN_BLOCKS, 60])
+def test_on_autocorrelated_rows_the_interval_keeps_its_coverage(blocks: int) -> None:
     rng = np.random.default_rng(0)
-    covered = {1: 0, 72: 0}
-    for _ in range(200):
-        model = random_predictions(1500, symbols=1, losses=autocorrelated(1500, rng))
-        for block in covered:
-            weights = resample(1500, block, rng, draws=300)
-            draws = score_draws("nll", [model], np.unique(model.instants), weights, np.ones((301, 1)))
-            covered[block] += confidence_interval(draws).contains(0.0)
-    assert covered[72] / 200 > 0.87
-    assert covered[1] / 200 < 0.65  # resampled row by row it would be far too narrow
+    assert _coverage(72, 72 * blocks, rng) == pytest.approx(0.95, abs=0.025)
+
+
+def test_resampled_row_by_row_the_interval_would_be_far_too_narrow() -> None:
+    assert _coverage(1, 1500, np.random.default_rng(0)) < 0.65
+
+
+def test_intervals_from_few_blocks_are_wider() -> None:
+    draws = np.concatenate([[0.5], np.random.default_rng(0).normal(0.5, 0.1, 1000)])
+    few, many = confidence_interval(draws, 20), confidence_interval(draws, 1e6)
+    ratio = stats.t.ppf(0.975, 19) / stats.norm.ppf(0.975) * np.sqrt(20 / 19)
+    assert few.high - few.low == pytest.approx(ratio * (many.high - many.low), rel=1e-4)
+    assert (many.low, many.high) == pytest.approx(tuple(np.quantile(draws[1:], [0.025, 0.975])), rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 3, 10])
+def test_the_best_of_several_without_skill_is_rarely_above_zero(count: int) -> None:
+    rng = np.random.default_rng(0)
+    cases, wrong, uncorrected = 600, 0, 0
+    for _ in range(cases):
+        errors = rng.standard_normal((count, 400))
+        weights = rng.multinomial(400, np.full(400, 1 / 400), 300) / 400
+        draws = np.concatenate([errors.mean(axis=1)[:, None], errors @ weights.T], axis=1)
+        best = int(draws[:, 0].argmax())
+        wrong += simultaneous_intervals(draws, 400)[best].low > 0
+        uncorrected += confidence_interval(draws[best], 400).low > 0
+    assert wrong / cases <= 0.045  # 2.5 % are claimed
+    if count == 10:
+        assert uncorrected / cases > 0.1
+
+
+def test_simultaneous_intervals_need_draws_that_are_defined() -> None:
+    assert np.isnan(simultaneous_intervals(np.array([[0.5], [0.4]]), 5)[0].low)
+    assert np.isnan(simultaneous_intervals(np.array([[0.5, 0.4], [0.4, np.nan]]), 30)[0].low)
+    assert simultaneous_intervals(np.zeros((1, 9)), 30) == [Interval(0.0, 0.0, 0.0)]
 
 
 def test_seeds_are_drawn_too() -> None:
@@ -69,9 +107,9 @@ def test_seeds_are_drawn_too() -> None:
     # Seeds that differ widely make the interval wide, though the rows are the same.
     same = [random_predictions(200, symbols=1, losses=np.full(200, 1.0)) for _ in range(3)]
     different = [random_predictions(200, symbols=1, losses=np.full(200, level)) for level in (0.5, 1.0, 1.5)]
-    weights, instants = resample(200, 10, rng, draws=500), np.unique(same[0].instants)
+    weights, instants = resample(200, 10, rng, draws=500).weights, np.unique(same[0].instants)
     narrow, wide = (
-        confidence_interval(score_draws("nll", by_seed, instants, weights, seed_weights))
+        confidence_interval(score_draws("nll", by_seed, instants, weights, seed_weights), 1e6)
         for by_seed in (same, different)
     )
     assert (narrow.low, narrow.high) == (-1.0, -1.0)
@@ -79,8 +117,8 @@ def test_seeds_are_drawn_too() -> None:
 
 
 def test_without_enough_blocks_or_with_an_undefined_draw_there_are_no_bounds() -> None:
-    assert np.isnan(confidence_interval(np.array([0.5])).low)
-    undefined = confidence_interval(np.array([0.5, 0.4, np.nan]))
+    assert np.isnan(confidence_interval(np.array([0.5]), 3).low)
+    undefined = confidence_interval(np.array([0.5, 0.4, np.nan]), 30)
     assert (undefined.value, np.isnan(undefined.low), np.isnan(undefined.high)) == (0.5, True, True)
     assert not undefined.contains(0.5)
 

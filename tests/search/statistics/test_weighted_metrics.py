@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn.metrics import (
     balanced_accuracy_score,
     f1_score,
@@ -92,3 +93,34 @@ def test_an_undefined_score_is_nan_or_that_of_chance() -> None:
     assert np.isnan(unweighted_score("auc", model))
     assert unweighted_score("mcc", model) == 0
     assert unweighted_score("macro_f1", model) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("metric", ["auc", "direction_auc"])
+def test_scores_of_different_folds_are_not_ranked_among_each_other(metric: RankingMetric) -> None:
+    first, second = random_predictions(200, skill=1.0, seed=1), random_predictions(200, skill=1.0, seed=2)
+    shifted = softmax(np.log(second.probabilities) + np.array([0.0, 0.0, 5.0]), axis=1)  # the same order, other scores
+    labels = np.concatenate([first.labels, second.labels])
+    probabilities = np.concatenate([first.probabilities, shifted])
+    instants = np.concatenate([first.instants, second.instants + 200 * BAR])
+    folds = np.repeat([0, 1], 400)
+    joined = Predictions(instants, labels, probabilities, bar=BAR, folds=folds)
+    each = [unweighted_score(metric, joined.where(folds == fold)) for fold in (0, 1)]
+    assert unweighted_score(metric, joined) == pytest.approx(np.mean(each))
+    pooled = unweighted_score(metric, Predictions(instants, labels, probabilities, bar=BAR))
+    assert abs(pooled - np.mean(each)) > 0.01
+
+
+def test_a_fold_without_a_pair_is_left_out() -> None:
+    model = random_predictions(100, skill=1.0)
+    folds = (model.instants >= 50 * BAR).astype(np.int64)
+    joined = Predictions(model.instants, model.labels, model.probabilities, bar=BAR, folds=folds)
+    instants = np.unique(model.instants)
+    only_first = (instants < 50 * BAR).astype(np.float32)[None]
+    expected = unweighted_score("direction_auc", joined.where(folds == 0))
+    assert score("direction_auc", joined, instants, only_first)[0] == pytest.approx(expected)
+
+
+def test_given_calls_are_scored_and_not_the_most_probable_classes() -> None:
+    model = random_predictions(50)
+    assert unweighted_score("macro_f1", model.with_calls(model.labels)) == pytest.approx(1.0)
+    assert unweighted_score("direction_auc", model.with_calls(model.labels)) == unweighted_score("direction_auc", model)

@@ -1,0 +1,64 @@
+"""What a verdict is about: the campaign, the contenders and the data of a confirmation, without how it is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from core.config import RankingMetric
+from core.data.dataset import Dataset
+from search.results.folder import CampaignFolder
+from search.results.predictions import INCUMBENT
+from search.results.records import CampaignRecord
+from search.statistics.block_length import minimum_block_length
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A trial that may win, or the incumbent.
+
+    Attributes:
+        number: number of the trial that the hyperparameters come from, or `INCUMBENT`.
+        hyperparameters: the six hyperparameters, by name.
+    """
+
+    number: int
+    hyperparameters: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the contender, for messages and as a key."""
+        return "incumbent" if self.number == INCUMBENT else f"trial {self.number}"
+
+
+@dataclass(frozen=True)
+class ConfirmationSubject:
+    """The campaign, the contenders and the data that a verdict is about.
+
+    Attributes:
+        folder: the folder of the campaign.
+        record: the facts of the campaign's file.
+        seeds: seeds of the trainings of each contender.
+        folds: number of folds.
+        incumbent: name of the preset to beat.
+        contenders: the best trials, the best first, then the incumbent.
+        dataset: the splits of the campaign, test included.
+    """
+
+    folder: CampaignFolder
+    record: CampaignRecord
+    seeds: tuple[int, ...]
+    folds: int
+    incumbent: str
+    contenders: tuple[Contender, ...]
+    dataset: Dataset
+
+    @property
+    def metric(self) -> RankingMetric:
+        """Metric that ranks trials and candidates."""
+        return cast(RankingMetric, self.record.metric)
+
+    @property
+    def min_block(self) -> int:
+        """The fewest bars of a block of the bootstrap."""
+        return minimum_block_length(self.dataset.horizon, self.dataset.bar)
