@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +26,7 @@ from core.data.file_format import (
     level_count,
     mid_price,
 )
+from core.data.instants import check_instants
 from core.data.validation import find_problems
 from core.errors import ConfigError, DataError
 
@@ -364,52 +364,10 @@ def check_types(path: Path, frame: pd.DataFrame, timestamp: str, numbers: Sequen
     if frame[timestamp].isna().any():
         row = int(np.flatnonzero(frame[timestamp].isna())[0])
         raise DataError(f"{path}: row {row} has no {timestamp}", "Correct or remove the row")
-    _check_instants(path, frame[timestamp])
+    check_instants(path, frame[timestamp])
     for name in numbers:
         if not pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
             raise DataError(f"{path}: column {name} is {frame[name].dtype}, not a number", "Write it as float64")
-
-
-FIRST_YEAR, LAST_YEAR = 1971, 2200
-"""Years from the first of which on, and before the second of which, there can be bars."""
-TimeUnit = Literal["s", "ms", "us", "ns"]
-_UNIT_NAMES: dict[TimeUnit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-
-
-def _check_instants(path: Path, timestamps: pd.Series) -> None:
-    """Refuse timestamps outside of 1971 to 2200: their numbers were written in another unit than the file says."""
-    impossible = impossible_rows(timestamps)
-    if len(impossible) == 0:
-        return
-    stored = pd.DatetimeIndex(timestamps)
-    numbers, unit = stored.asi8, stored.unit
-    row = int(impossible[0])
-    number = int(numbers[row])
-    fitting = [
-        name
-        for other, name in _UNIT_NAMES.items()
-        if _year_start(FIRST_YEAR, other) <= number < _year_start(LAST_YEAR, other)
-    ]
-    written = f"its {number} {_UNIT_NAMES[unit]} since 1970 are not between {FIRST_YEAR} and {LAST_YEAR}"
-    raise DataError(
-        f"{path}: row {row} has an impossible {timestamps.name}: {written}"
-        + (f", but would be as {fitting[0]}" if fitting else ""),
-        f"Write the column in {fitting[0]}" if fitting else "Correct or remove the row",
-    )
-
-
-def impossible_rows(timestamps: pd.Series) -> np.ndarray:
-    """Return the rows whose timestamps are outside of the years of which there can be bars, int64 `[N]`."""
-    stored = pd.DatetimeIndex(timestamps)
-    is_possible = (_year_start(FIRST_YEAR, stored.unit) <= stored.asi8) & (
-        stored.asi8 < _year_start(LAST_YEAR, stored.unit)
-    )
-    return np.flatnonzero(~is_possible)
-
-
-def _year_start(year: int, unit: TimeUnit) -> int:
-    """Return when a year begins, as a number of this unit since 1970."""
-    return int(pd.Timestamp(year=year, month=1, day=1).as_unit(unit).asm8.astype(np.int64))
 
 
 def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> tuple[str, ...]:

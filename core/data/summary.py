@@ -199,7 +199,7 @@ def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float
         confidence: one-sided confidence of the interval.
 
     Returns:
-        The smallest direction_auc; 1 if nothing can be told from 0.5, as where a row of SELL or of BUY is lacking.
+        The smallest direction_auc; 1 if nothing can be told from 0.5, for example where no row is SELL or none is BUY.
     """
     if not all((dataset.labels[rows] == side).any() for side in (SELL, BUY)):
         return 1.0

@@ -23,7 +23,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from core.config.data import INTERVAL, canonical_interval, canonical_symbol
-from core.data.bars import FIRST_YEAR, LAST_YEAR, Bars, impossible_rows, join_bars
+from core.data.bars import Bars, join_bars
 from core.data.file_format import (
     PRICES,
     REQUIRED,
@@ -33,6 +33,7 @@ from core.data.file_format import (
     interval_microseconds,
     interval_text,
 )
+from core.data.instants import read_instants
 from core.errors import DataError, one_line
 
 MAX_BYTES = 8 * 2**30
@@ -64,13 +65,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "taker_buy_quote": ("taker_buy_quote", "taker_buy_quote_volume", "taker_buy_quote_asset_volume"),
 }
 """Names of each column in known layouts, the preferred first; spaces, brackets and capitals do not count."""
-_UNITS = {
-    "seconds": (1e8, 1_000_000),
-    "milliseconds": (1e11, 1_000),
-    "microseconds": (1e14, 1),
-    "nanoseconds": (1e17, 0),
-}
-"""Units of time: the magnitude from which a number is one, and the microseconds in it (0 for a thousandth)."""
 _SUFFIX = r"\.(?:csv|json|feather|parquet|zip)(?:\.gz|\.zip)?"
 _FILE_NAMES = (
     # Binance: BTCUSDT-5m-2025-01.zip, BTCUSDT-5m-2025-01-31.csv
@@ -312,15 +306,8 @@ def _map_part(
         )
     mapped = _map_columns(name, list(table.columns), symbol, columns)
     notes = []
-    timestamps, note = _instants(name, table[mapped["timestamp"]])
+    timestamps, note = read_instants(name, table[mapped["timestamp"]])
     notes.append(note)
-    if (impossible := impossible_rows(timestamps)).size:
-        row = int(impossible[0])
-        raise DataError(
-            f"{name}: row {row} has the impossible time {str(table[mapped['timestamp']].iloc[row])[:40]}, which is not "
-            f"between {FIRST_YEAR} and {LAST_YEAR}",
-            "Write times in ISO 8601, such as 2024-05-01 13:45, or in seconds or milliseconds since 1970",
-        )
     frame = pd.DataFrame({"timestamp": timestamps})
     for column in [*REQUIRED[1:], *TAKER_FLOW]:
         if column in mapped:
@@ -369,47 +356,6 @@ def _counts(key: str, column: str, symbol: str) -> bool:
 def _plain(column: str) -> str:
     """Return the name of a column in small letters, with an underscore in place of all but letters and digits."""
     return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
-
-
-def _instants(name: str, values: pd.Series) -> tuple[pd.Series, str]:
-    """Return instants in UTC, and how they were read."""
-    try:
-        numbers = pd.to_numeric(values, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(values) else None
-        if numbers is not None and len(numbers) and numbers.notna().all():
-            return _instants_of_numbers(name, numbers.astype(np.float64))
-        instants = pd.to_datetime(values, utc=True, format=None if numbers is None else "ISO8601", errors="raise")
-    except _CAUSED_BY_CONTENT as error:
-        raise DataError(
-            f"{name} has times that cannot be read ({one_line(error)})",
-            "Write them in ISO 8601, such as 2024-05-01 13:45",
-        ) from None
-    if instants.isna().any():
-        row = int(np.flatnonzero(instants.isna())[0])
-        raise DataError(f"{name}: row {row} has no time", "Correct or remove the row")
-    zoned = (
-        isinstance(values.dtype, pd.DatetimeTZDtype) or values.astype(str).str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").all()
-    )
-    return instants.astype("datetime64[us, UTC]"), "" if zoned else "Times without a zone were taken to be in UTC"
-
-
-def _instants_of_numbers(name: str, numbers: pd.Series) -> tuple[pd.Series, str]:
-    """Return the instants that numbers since 1970 mean, each in the unit that its magnitude shows."""
-    values = numbers.to_numpy(np.float64)
-    microseconds = np.zeros(len(values))
-    counts = {}
-    limits = [*(low for low, _ in _UNITS.values()), 1e20]
-    for (unit, (low, factor)), high in zip(_UNITS.items(), limits[1:], strict=True):
-        of_unit = (values >= low) & (values < high)
-        if of_unit.any():
-            counts[unit] = int(of_unit.sum())
-            microseconds[of_unit] = values[of_unit] * factor if factor else values[of_unit] / 1000
-    if (impossible := np.flatnonzero(microseconds == 0)).size:
-        row = int(impossible[0])
-        raise DataError(f"{name}: row {row} has the impossible time {values[row]:.0f}", "Correct or remove the row")
-    read = " and ".join(f"{unit} ({count:,} rows)" if len(counts) > 1 else unit for unit, count in counts.items())
-    # Years that nanoseconds do not reach are kept here, to be refused with their row.
-    instants = pd.Series(microseconds.round().astype(np.int64).view("datetime64[us]")).dt.tz_localize("UTC")
-    return instants, f"Times are {read} since 1970"
 
 
 def _numbers(name: str, values: pd.Series) -> pd.Series:

@@ -146,24 +146,6 @@ def test_files_of_freqtrade_are_read(tmp_path: Path, kind: str) -> None:
     assert part.mapped["timestamp"] == "date"
 
 
-@pytest.mark.parametrize(
-    ("first", "note"),
-    [
-        ("2024-03-01 00:00:00", "Times without a zone were taken to be in UTC"),
-        ("2024-03-01T00:00:00Z", ""),
-        ("2024-03-01T01:00:00+01:00", ""),
-    ],
-)
-def test_times_as_text_are_read_and_a_missing_zone_is_said(tmp_path: Path, first: str, note: str) -> None:
-    frame = BARS[list(REQUIRED)].copy()
-    start = pd.Timestamp(first)
-    frame["timestamp"] = [(start + pd.Timedelta(minutes=5 * index)).isoformat() for index in range(40)]
-    frame.to_csv(tmp_path / "x.csv", index=False, sep=";")
-    bars, (part,) = _import(tmp_path / "x.csv")
-    _assert_bars(bars)
-    assert [text for text in part.notes if text] == [note] * bool(note)
-
-
 def test_columns_of_unknown_names_are_named_by_the_user(tmp_path: Path) -> None:
     frame = BARS[list(REQUIRED)].rename(columns={"close": "Last", "volume": "Lots"})
     frame.to_csv(tmp_path / "x.csv", index=False)
@@ -223,18 +205,6 @@ def test_a_file_that_another_symbol_or_interval_names_is_refused(tmp_path: Path,
         (b"\x1f\x8b nothing", "cannot be decompressed"),
         (_klines(1000).replace("1709251200000", "1").encode(), "row 0 has the impossible time 1"),
         (_klines(1000).replace(",7,", ",seven,").encode(), "column count does not hold numbers"),
-        (
-            _klines(1000).replace("1709251200000", "20240101000000").encode(),
-            "row 0 has the impossible time 20240101000000",
-        ),
-        (
-            b"date,open,high,low,close,volume\n1969-01-01,1,1,1,1,1\n",
-            "row 0 has the impossible time 1969-01-01, which is",
-        ),
-        (
-            b"date,open,high,low,close,volume\n2200-01-01,1,1,1,1,1\n",
-            "row 0 has the impossible time 2200-01-01, which is",
-        ),
         (f"[[1709251200000, 1, 1, 1, 1, {'9' * 400}]]".encode(), "column volume does not hold numbers"),
         (f"[[{'9' * 400}, 1, 1, 1, 1, 1]]".encode(), "times that cannot be read|impossible time"),
         (f"[[1709251200000, 1, 1, 1, 1, {'9' * 5000}]]".encode(), "cannot be read"),
