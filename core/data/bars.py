@@ -45,6 +45,8 @@ class Bars:
         ignored: additional columns of the file that the settings do not name; they are not in `frame`.
         left_out: when the last bar of the files opens, in microseconds since 1970, if it is not in `frame` because it
             may not have closed when it was recorded; None if no bar was left out.
+        reopenings: when the first bar after each closure of the market opens, int64 `[C]` in microseconds since 1970;
+            None if the settings do not say that the market closes.
     """
 
     exchange: str
@@ -54,6 +56,7 @@ class Bars:
     named: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     left_out: int | None = None
+    reopenings: np.ndarray | None = None
 
     @property
     def bar(self) -> int:
@@ -398,11 +401,16 @@ def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> t
 
 
 def bars_fingerprint(all_bars: Sequence[Bars]) -> str:
-    """Compute the SHA-256 of what the bars hold, whatever files they came in and in whatever order."""
+    """Compute the SHA-256 of what the bars hold, whatever files they came in and in whatever order.
+
+    Of a market that closes, it covers which of the gaps are closures, too: that depends on bars beside these.
+    """
     digest = hashlib.sha256()
     for bars in sorted(all_bars, key=lambda item: item.symbol):
         digest.update(f"{bars.exchange} {bars.symbol} {bars.interval} {list(bars.frame.columns)}".encode())
         digest.update(np.ascontiguousarray(bars.opened, dtype="<i8").data)
         for name in bars.frame.columns[1:]:
             digest.update(np.ascontiguousarray(bars.frame[name].to_numpy(), dtype="<f8").data)
+        if bars.reopenings is not None:
+            digest.update(np.isin(bars.opened, bars.reopenings).tobytes())
     return digest.hexdigest()

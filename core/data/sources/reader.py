@@ -11,7 +11,7 @@ from rich.markup import escape
 from core import console
 from core.config import DEFAULT_EXCHANGE, DataConfig
 from core.data.bars import Bars, check_rows, join_files, read_unchecked
-from core.data.completion import fill_untraded, hold_columns
+from core.data.completion import fill_untraded, hold_columns, mark_reopenings
 from core.data.file_format import FILE_NAME, datetime_microseconds, interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
@@ -44,18 +44,22 @@ def _read_all_bars(config: DataConfig) -> list[Bars]:
 
 
 def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig, common: bool = True) -> list[Bars]:
-    """Hold slow columns and fill short gaps as the config says, and cut the bars to the span that it asks for.
+    """Complete bars as the config says, and cut them to the span that it asks for.
+
+    What counts as a closure of the market is told from all bars, so that it does not depend on the span.
 
     Args:
         all_bars: all bars of each symbol.
         config: settings of the data.
         common: whether all symbols are cut to the time that they share; each keeps its own newest bar otherwise.
     """
-    held = [hold_columns(bars, config.holds, sound_until(config)) for bars in all_bars]
+    if config.sessions:
+        all_bars = [mark_reopenings(bars) for bars in all_bars]
+    completed = [hold_columns(bars, config.holds, sound_until(config)) for bars in all_bars]
     if config.fill_untraded:
-        held = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in held]
+        completed = [fill_untraded(bars, config.fill_untraded) for bars in completed]
     cut = cut_to_common_span if common else cut_to_own_spans
-    return cut(held, config.days, config.until)
+    return cut(completed, config.days, config.until)
 
 
 def sound_until(config: DataConfig) -> int | None:
