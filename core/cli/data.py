@@ -18,7 +18,6 @@ from core.cli.options import ConfigOption, DaysOption, ExchangeOption, FeaturesO
 from core.config import DEFAULT_EXCHANGE, DataConfig, parse
 from core.console import Command
 from core.errors import ConfigError, DataError
-from core.files import expand_globs
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
@@ -49,7 +48,8 @@ DATA_CHECK_EPILOG = (
 @app.command(cls=Command, epilog=DATA_CHECK_EPILOG)
 def check(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Bar or order-book files.", metavar="FILE…", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Bar or order-book files, or folders of them.", metavar="FILE…", show_default=False),
     ] = None,
     config_file: ConfigOption = None,
     days: DaysOption = None,
@@ -61,18 +61,17 @@ def check(
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
     from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
-    from core.data.sources.reader import bar_files, check_market, read_file, read_market, sound_until
+    from core.data.sources.reader import check_market, read_files, read_market, sound_until
     from core.data.splits import main_borders
 
     settings = data_settings(
         data=files or None, days=days, until=until, horizon=horizon, features=features, exchange=exchange
     )
     config = data_config(settings, config_file)
-    paths = bar_files(config)
-    contents = [read_file(path, config) for path in paths]
+    contents = read_files(config)
     sparse = tuple(config.holds)
     end = sound_until(config)
-    reports = [summary.check_file(path, bars, sparse, end) for path, (bars, _) in zip(paths, contents, strict=True)]
+    reports = [summary.check_file(path, bars, sparse, end) for path, (bars, _) in contents.items()]
     if reports:
         console.out.print(_files_table(reports))
     for report in reports:
@@ -85,7 +84,7 @@ def check(
     damaged = sum(1 for report in reports if report.problems)
     if damaged:
         raise DataError(f"{damaged} of {len(reports)} files cannot be used", "Correct the rows named above")
-    market = check_market(config, contents) if contents else read_market(config)
+    market = check_market(config, list(contents.values())) if contents else read_market(config)
     dataset = fit_dataset(market, config, main_borders(market.span, config), min_rows=1)
     _print_span(dataset, len(market.feature_names) + len(market.dropped))
     for name in ("train", "val", "test"):
@@ -143,6 +142,7 @@ def import_files(
     """Import the bars of one symbol from CSV, JSON, Feather or Parquet files of other programs into the store."""
     from core.data.file_format import iso
     from core.data.sources.archive import import_bars
+    from core.data.sources.file_names import list_files
     from core.data.sources.further_columns import describe_ends
     from core.data.sources.store import add_to_store, check_symbol
 
@@ -155,8 +155,11 @@ def import_files(
     pairs = [pair.partition("=") for pair in columns or ()]
     if wrong := [name for name, equals, column in pairs if not (equals and name and column)]:
         raise ConfigError(f"--columns {wrong[0]} names no column", "Write it as close=Last")
+    listed = list_files(files)
+    if ignored := listed.describe_ignored():
+        console.err.print(escape(ignored))
     bars, parts = import_bars(
-        expand_globs(files),
+        listed.files,
         config.exchange or DEFAULT_EXCHANGE,
         config.symbols[0],
         config.interval,

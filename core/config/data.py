@@ -180,7 +180,7 @@ class DataConfig(Config):
     """Settings of the bars, and of the windows, labels and splits made from them; they name exactly one source."""
 
     files: tuple[Location, ...] = ()
-    """Bar files named `<exchange>_<SYMBOL>_<interval>.parquet`, or globs of them."""
+    """Bar files named `<exchange>_<SYMBOL>_<interval>.parquet`, globs of them, or folders, for all files below them."""
     symbols: tuple[Symbol, ...] = ()
     """Symbols to read from the store, such as BTCUSDT; BTC/USDT and btcusdt mean the same."""
     table: TableConfig | None = None

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 
-from core.config.data import INTERVAL, canonical_interval, canonical_symbol
+from core.config.data import INTERVAL, canonical_interval
 from core.data.bars import Bars, join_bars
 from core.data.file_format import (
     PRICES,
@@ -34,6 +34,7 @@ from core.data.file_format import (
     interval_text,
 )
 from core.data.instants import read_instants
+from core.data.sources.file_names import parse_file_name
 from core.errors import DataError, one_line
 
 MAX_BYTES = 8 * 2**30
@@ -65,16 +66,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "taker_buy_quote": ("taker_buy_quote", "taker_buy_quote_volume", "taker_buy_quote_asset_volume"),
 }
 """Names of each column in known layouts, the preferred first; spaces, brackets and capitals do not count."""
-_SUFFIX = r"\.(?:csv|json|feather|parquet|zip)(?:\.gz|\.zip)?"
-_FILE_NAMES = (
-    # Binance: BTCUSDT-5m-2025-01.zip, BTCUSDT-5m-2025-01-31.csv
-    rf"(?P<symbol>[A-Z0-9]+)-(?P<interval>[1-9]\d*[smhd])-\d{{4}}-\d\d(?:-\d\d)?{_SUFFIX}",
-    # freqtrade: BTC_USDT-5m.feather, futures/BTC_USDT_USDT-5m-futures.feather
-    rf"(?P<symbol>[A-Z0-9]+_[A-Z0-9]+)(?:_[A-Z0-9]+)?-(?P<interval>[1-9]\d*[smhd])(?:-futures)?{_SUFFIX}",
-    # CryptoDataDownload: Binance_BTCUSDT_1h.csv, Binance_BTCUSDT_d.csv; bars of the store in another format
-    rf"(?P<exchange>[A-Za-z0-9]+)_(?P<symbol>[A-Z0-9]+)_(?P<interval>[1-9]\d*[smhd]|d|minute){_SUFFIX}",
-)
-"""Names of files that tell symbol and interval, some of them the exchange."""
 _CAUSED_BY_CONTENT = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
 """Errors that the readers raise for a file whose content is not of the expected form."""
 _REMEDY = "Name a file of bars: CSV, JSON, Feather or Parquet, plain, in gzip or in zip"
@@ -113,45 +104,13 @@ class ImportedPart:
         return "".join(f" {sentence}." for sentence in sentences if sentence).strip()
 
 
-@dataclass(frozen=True)
-class NamedFile:
-    """What the name of another program's file tells.
-
-    Attributes:
-        exchange: name of the exchange; None if the name does not tell it.
-        symbol: name of the symbol, for example BTCUSDT.
-        interval: length of a bar, for example 5m.
-    """
-
-    exchange: str | None
-    symbol: str
-    interval: str
-
-
-def parse_file_name(name: str) -> NamedFile | None:
-    """Return what the name of a file tells if Binance, freqtrade or CryptoDataDownload name files like this.
-
-    >>> parse_file_name("BTC_USDT-5m.feather")
-    NamedFile(exchange=None, symbol='BTCUSDT', interval='5m')
-    """
-    match = next((match for pattern in _FILE_NAMES if (match := re.fullmatch(pattern, name, re.ASCII))), None)
-    if match is None:
-        return None
-    found = match.groupdict()
-    exchange = found.get("exchange") or ("binance" if match.re.pattern == _FILE_NAMES[0] else None)
-    interval = {"d": "1d", "minute": "1m"}.get(found["interval"], found["interval"])
-    return NamedFile(
-        exchange.lower() if exchange else None, canonical_symbol(found["symbol"]), canonical_interval(interval)
-    )
-
-
 def import_bars(
     paths: Sequence[Path], exchange: str, symbol: str, interval: str, columns: Mapping[str, str] | None = None
 ) -> tuple[Bars, list[ImportedPart]]:
     """Read the bars of one symbol from files of other programs and join them.
 
     Args:
-        paths: files, or folders of files.
+        paths: the files, see `core.data.sources.file_names.list_files`.
         exchange: name of the exchange that recorded the bars.
         symbol: name of the symbol, for example BTCUSDT.
         interval: length of a bar, for example 5m.
@@ -197,19 +156,13 @@ def _check_name(name: str, symbol: str, interval: str) -> None:
 
 
 def _contents(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the decompressed content of each file, of each file of a folder, and of each zip member."""
+    """Yield the name and the decompressed content of each file, and of each zip member."""
     for path in paths:
-        files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
-        if not files:
-            raise DataError(f"{path} is an empty folder", _REMEDY)
-        for file in files:
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                raise DataError(
-                    f"{file} cannot be read ({error.strerror})", "Check the path and its permissions"
-                ) from None
-            yield from _decompress(str(file), content)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror})", "Check the path and its permissions") from None
+        yield from _decompress(str(path), content)
 
 
 def _decompress(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:

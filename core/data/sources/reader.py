@@ -15,10 +15,10 @@ from core.data.completion import fill_untraded, hold_columns, mark_reopenings
 from core.data.file_format import FILE_NAME, datetime_microseconds, interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
-from core.data.sources.archive import import_bars, parse_file_name
+from core.data.sources.archive import import_bars
+from core.data.sources.file_names import FileList, list_files, parse_file_name
 from core.data.span import cut_to_common_span, cut_to_own_spans, describe_limit, resolve_span
 from core.errors import DataError
-from core.files import expand_globs
 
 
 def read_bars(config: DataConfig) -> list[Bars]:
@@ -37,10 +37,10 @@ def _read_all_bars(config: DataConfig) -> list[Bars]:
     """Read and check all bars of each symbol that a config names."""
     if config.synthetic is not None:
         return synthetic.make_bars(config.synthetic, config.interval)
-    files = [(path, *read_file(path, config)) for path in bar_files(config)]
-    for path, bars, _ in files:
+    contents = read_files(config)
+    for path, (bars, _) in contents.items():
         check_rows(path, bars, tuple(config.holds), sound_until(config))
-    return join_files([(bars, complete) for _, bars, complete in files])
+    return join_files(list(contents.values()))
 
 
 def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig, common: bool = True) -> list[Bars]:
@@ -76,6 +76,22 @@ def _make_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: bo
     return replace(market, span_limit=describe_limit(spans))
 
 
+def read_files(config: DataConfig) -> dict[Path, tuple[Bars, bool]]:
+    """Read the bar files that a config names without checking their rows; files that are ignored are printed.
+
+    Returns:
+        The bars of each file, and whether the last of them is known to have closed; empty if the config names none.
+
+    Raises:
+        ConfigError: a glob matches no file.
+        DataError: a file is missing, misnamed, unreadable, or has too few rows or the wrong columns.
+    """
+    listed = _list_bar_files(config)
+    if ignored := listed.describe_ignored():
+        console.err.print(escape(ignored))
+    return {path: read_file(path, config) for path in listed.files}
+
+
 def read_file(path: Path, config: DataConfig) -> tuple[Bars, bool]:
     """Read one file of bars without checking its rows, also one of another program if its name tells what it holds.
 
@@ -83,7 +99,7 @@ def read_file(path: Path, config: DataConfig) -> tuple[Bars, bool]:
 
     Args:
         path: bar or order-book file, see `core.data.file_format`, or a file named as
-            `core.data.sources.archive.parse_file_name` knows it.
+            `core.data.sources.file_names.parse_file_name` knows it.
         config: settings of the data, of which the named features and the exchange count here.
 
     Returns:
@@ -110,12 +126,17 @@ def bar_files(config: DataConfig) -> Sequence[Path]:
     """Return the bar files that a config names; none for a feature table or the synthetic market.
 
     Raises:
-        DataError: the store lacks the file of a symbol.
+        DataError: the store lacks the file of a symbol, or a folder has no file of bars.
         ConfigError: a glob matches no file.
     """
+    return list(_list_bar_files(config).files)
+
+
+def _list_bar_files(config: DataConfig) -> FileList:
+    """Return the bar files that a config names, and those beside them that hold no bars."""
     if config.symbols:
-        return store.find_in_store(config.store, config.symbols, config.interval, config.exchange)
-    return expand_globs(config.files)
+        return FileList(tuple(store.find_in_store(config.store, config.symbols, config.interval, config.exchange)), ())
+    return list_files(config.files)
 
 
 def read_market(config: DataConfig, labelled: bool = True) -> Market:

@@ -280,6 +280,22 @@ def test_check_names_bad_ticks_and_counts_untraded_bars(tmp_path: Path, command:
     assert "2 untraded bars were filled into gaps; no label begins or ends in one." in shown
 
 
+@pytest.mark.parametrize("verb", ["check", "import"])
+def test_a_folder_of_downloads_with_checksums_is_read(verb: str, tmp_path: Path, command: Command) -> None:
+    frame = random_bars(6000).frame.rename(columns={"timestamp": "date"})
+    frame["date"] = frame["date"].dt.as_unit("ms").astype("int64")
+    (tmp_path / "down").mkdir()
+    for month, rows in enumerate((frame[:3000], frame[3000:]), start=1):
+        path = tmp_path / "down" / f"BTCUSDT-5m-2024-{month:02}.csv"
+        rows.to_csv(path, index=False)
+        path.with_name(f"{path.name}.CHECKSUM").write_text(f"{'0' * 64}  {path.name}\n")
+    options = ["--exchange", "binance", "--symbol", "BTCUSDT", "--interval", "5m"] if verb == "import" else []
+    code, output, error = command("data", verb, "down", *options)
+    assert code == 0, error
+    assert "Ignored down/BTCUSDT-5m-2024-01.csv.CHECKSUM and 1 more: checksums, locks and" in error
+    assert ("6,000 bars" if verb == "import" else "20.8 days") in output
+
+
 def test_there_are_imports_in_the_docs() -> None:
     assert len(IMPORTS) >= 5
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from core.data.bars import Bars
 from core.data.file_format import REQUIRED, TAKER_FLOW
 from core.data.sources import archive
-from core.data.sources.archive import ImportedPart, import_bars, parse_file_name
+from core.data.sources.archive import ImportedPart, import_bars
+from core.data.sources.file_names import list_files
 from core.errors import DataError
 from tests.helpers.market import random_bars
 
@@ -34,7 +35,7 @@ HEADER = (
 def _import(
     *paths: Path, interval: str = "5m", columns: dict[str, str] | None = None
 ) -> tuple[Bars, list[ImportedPart]]:
-    return import_bars(paths, "binance", "BTCUSDT", interval, columns)
+    return import_bars(list_files(paths).files, "binance", "BTCUSDT", interval, columns)
 
 
 def _klines(factor: int, rows: slice = slice(None), header: bool = False) -> str:
@@ -252,11 +253,9 @@ def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch:
         _import(tmp_path / "x.gz")
 
 
-def test_a_missing_file_and_an_empty_folder_are_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.csv cannot be read"):
         _import(tmp_path / "gone.csv")
-    with pytest.raises(DataError, match="is an empty folder"):
-        _import(tmp_path)
 
 
 def _json() -> bytes:
@@ -304,26 +303,3 @@ def test_whatever_is_done_to_a_file_ends_in_bars_or_one_line(
         assert bars.frame["timestamp"].is_monotonic_increasing
         assert len(bars.frame) >= 1
     assert "\n" not in message
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("BTCUSDT-5m-2025-01.zip", ("binance", "BTCUSDT", "5m")),
-        ("1000SATSUSDT-60m-2025-01-31.csv", ("binance", "1000SATSUSDT", "1h")),
-        ("BTC_USDT-5m.feather", (None, "BTCUSDT", "5m")),
-        ("BTC_USDT_USDT-1h-futures.feather", (None, "BTCUSDT", "1h")),
-        ("ETH_BTC-1d.json.gz", (None, "ETHBTC", "1d")),
-        ("Binance_BTCUSDT_1h.csv", ("binance", "BTCUSDT", "1h")),
-        ("Bitstamp_BTCUSD_d.csv", ("bitstamp", "BTCUSD", "1d")),
-        ("Binance_BTCUSDT_minute.csv", ("binance", "BTCUSDT", "1m")),
-        ("kraken_BTCUSD_15m.csv.gz", ("kraken", "BTCUSD", "15m")),
-        ("bitstampUSD.csv", None),
-        ("BTCUSDT.parquet", None),
-        ("BTCUSDT-5m-2025-01.txt", None),
-        ("", None),
-    ],
-)
-def test_the_name_of_a_file_may_tell_what_it_holds(name: str, expected: tuple[str | None, str, str] | None) -> None:
-    found = parse_file_name(name)
-    assert (None if found is None else (found.exchange, found.symbol, found.interval)) == expected
