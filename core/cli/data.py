@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check and fetch market data.")
 
+_FILES_PER_TABLE = 5
+"""Number of files that fit side by side into a table."""
 FETCH_EPILOG = (
     "Examples:\n\n"
     "preset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance\n\n"
@@ -72,8 +74,8 @@ def check(
     sparse = tuple(config.holds)
     end = sound_until(config)
     reports = [summary.check_file(path, bars, sparse, end) for path, (bars, _) in contents.items()]
-    if reports:
-        console.out.print(_files_table(reports))
+    for start in range(0, len(reports), _FILES_PER_TABLE):
+        console.out.print(_files_table(reports[start : start + _FILES_PER_TABLE]))
     for report in reports:
         if report.ignored:
             console.out.print(f"{escape(str(report.path))}: ignored columns: {escape(', '.join(report.ignored))}")

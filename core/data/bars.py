@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -171,7 +172,8 @@ def join_bars(parts: Sequence[Bars]) -> Bars:
     first = parts[0]
     if len(parts) == 1:
         return first
-    shared = [name for name in first.frame.columns if all(name in part.frame for part in parts)]
+    unshared = find_unshared(parts)
+    shared = [name for name in first.frame.columns if name not in unshared]
     frame = pd.concat([_without_superseded_end(part, parts)[shared] for part in parts], ignore_index=True)
     frame = frame.sort_values("timestamp", kind="stable", ignore_index=True)
     repeats = frame["timestamp"].duplicated().to_numpy()
@@ -189,6 +191,12 @@ def join_bars(parts: Sequence[Bars]) -> Bars:
         named=tuple(name for name in first.named if name in shared),
         ignored=tuple(sorted({name for part in parts for name in part.ignored})),
     )
+
+
+def find_unshared(parts: Sequence[Bars]) -> dict[str, int]:
+    """Return the columns that some of these bars have and others lack, and how many have each."""
+    held = Counter(name for part in parts for name in part.frame.columns)
+    return {name: count for name, count in held.items() if count < len(parts)}
 
 
 def _without_superseded_end(part: Bars, parts: Sequence[Bars]) -> pd.DataFrame:

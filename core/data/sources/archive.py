@@ -23,7 +23,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from core.config.data import INTERVAL, canonical_interval
-from core.data.bars import Bars, join_bars
+from core.data.bars import Bars, find_unshared, join_bars
 from core.data.file_format import (
     PRICES,
     REQUIRED,
@@ -125,8 +125,9 @@ def import_bars(
     parts, all_bars = [], []
     for name, content in _contents(paths):
         _check_name(name, symbol, canonical_interval(interval))
-        format_, table = _read_table(name, content)
+        format_, table, note = _read_table(name, content)
         frame, part = _map_part(name, format_, table, symbol, columns or {})
+        part = replace(part, notes=tuple(text for text in (note, *part.notes) if text))
         if len(frame):
             _check_interval(name, frame, interval)
             bars = Bars(exchange, symbol, canonical_interval(interval), frame)
@@ -135,7 +136,26 @@ def import_bars(
         parts.append(part)
     if not all_bars:
         raise DataError("The files hold no bar", _REMEDY)
-    return join_bars(all_bars), parts
+    joined = join_bars(all_bars)
+    return joined, [_without_columns(part, find_unshared(all_bars)) for part in parts]
+
+
+def _without_columns(part: ImportedPart, unshared: Mapping[str, int]) -> ImportedPart:
+    """Return a part whose columns that not all parts have are left out, which a note says.
+
+    Args:
+        part: what was read from a file.
+        unshared: number of parts that have a column, by each column that is left out.
+    """
+    lost = [column for column in part.mapped if column in unshared]
+    if not lost:
+        return part
+    return replace(
+        part,
+        mapped={column: original for column, original in part.mapped.items() if column not in lost},
+        dropped=(*part.dropped, *(part.mapped[column] for column in lost)),
+        notes=(*part.notes, f"{', '.join(lost)} left out: missing in other files"),
+    )
 
 
 def _check_name(name: str, symbol: str, interval: str) -> None:
@@ -189,34 +209,47 @@ def _limited(name: str, content: bytes) -> bytes:
     return content
 
 
-def _read_table(name: str, content: bytes) -> tuple[str, pd.DataFrame]:
-    """Read a table in the format that its first bytes show."""
+def _read_table(name: str, content: bytes) -> tuple[str, pd.DataFrame, str]:
+    """Read a table in the format that its first bytes show.
+
+    Returns:
+        The format, the table, and what was assumed of its columns, in a sentence without its full stop; empty if
+        nothing was.
+    """
     try:
         if content[:4] == b"PAR1":
-            return "Parquet", pq.read_table(io.BytesIO(content)).to_pandas().reset_index()
+            return "Parquet", pq.read_table(io.BytesIO(content)).to_pandas().reset_index(), ""
         if content[:6] == b"ARROW1" or content[:4] == b"FEA1":
-            return "Feather", pd.DataFrame(pyarrow.feather.read_feather(io.BytesIO(content)))
+            return "Feather", pd.DataFrame(pyarrow.feather.read_feather(io.BytesIO(content))), ""
         if content.lstrip()[:1] in (b"[", b"{"):
-            return "JSON", _read_json(content)
-        return "CSV", _read_csv(content)
+            return "JSON", *_read_json(content)
+        return "CSV", *_read_csv(content)
     except (*_CAUSED_BY_CONTENT, OSError, RecursionError, pa.ArrowException) as error:
         raise DataError(f"{name} cannot be read ({one_line(error)})", _REMEDY) from None
 
 
-def _read_json(content: bytes) -> pd.DataFrame:
+def _assumed(names: Sequence[str]) -> str:
+    """Say which columns a table without names was taken to have."""
+    layout = "of Binance's klines" if len(names) == len(KLINES) else "of candles"
+    return f"Its columns have no names and were taken by their order for those {layout}: {', '.join(names)}"
+
+
+def _read_json(content: bytes) -> tuple[pd.DataFrame, str]:
+    """Read a JSON file; see `_read_table` for what is returned beside the table."""
     rows = json.loads(content)
     if isinstance(rows, dict):
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows), ""
     if rows and isinstance(rows[0], list):
         names = KLINES if len(rows[0]) == len(KLINES) else CANDLES
         wrong = next((row for row in rows if not isinstance(row, list) or len(row) != len(names)), None)
         if wrong is not None:
             raise ValueError(f"a row is {str(wrong)[:60]}, not a list of {len(names)} values")
-        return pd.DataFrame(rows, columns=list(names))
-    return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=list(names)), _assumed(names)
+    return pd.DataFrame(rows), ""
 
 
-def _read_csv(content: bytes) -> pd.DataFrame:
+def _read_csv(content: bytes) -> tuple[pd.DataFrame, str]:
+    """Read a CSV file; see `_read_table` for what is returned beside the table."""
     text = content.decode("utf-8-sig")
     if "\0" in text[:1000]:
         raise ValueError("it is not text")
@@ -234,7 +267,7 @@ def _read_csv(content: bytes) -> pd.DataFrame:
         if len(fields) not in layouts:
             raise ValueError(f"it has no header, and {len(fields)} columns")
         names = list(layouts[len(fields)])
-    return pd.read_csv(
+    table = pd.read_csv(
         io.StringIO(text),
         sep=separator,
         skiprows=skipped,
@@ -242,6 +275,7 @@ def _read_csv(content: bytes) -> pd.DataFrame:
         names=names,
         low_memory=False,
     )
+    return table, "" if names is None else _assumed(names)
 
 
 def _is_number(text: str) -> bool:

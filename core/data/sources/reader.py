@@ -10,15 +10,18 @@ from rich.markup import escape
 
 from core import console
 from core.config import DEFAULT_EXCHANGE, DataConfig
-from core.data.bars import Bars, check_rows, join_files, read_unchecked
+from core.data.bars import Bars, check_rows, find_unshared, join_files, read_unchecked
 from core.data.completion import fill_untraded, hold_columns, mark_reopenings
-from core.data.file_format import FILE_NAME, datetime_microseconds, interval_microseconds
+from core.data.file_format import FILE_NAME, TAKER_FLOW, datetime_microseconds, interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
 from core.data.sources.archive import import_bars
 from core.data.sources.file_names import FileList, list_files, parse_file_name
 from core.data.span import cut_to_common_span, cut_to_own_spans, describe_limit, resolve_span
 from core.errors import DataError
+
+_MAX_NAMED = len(TAKER_FLOW)
+"""Number of columns that a message names; the others are counted."""
 
 
 def read_bars(config: DataConfig) -> list[Bars]:
@@ -40,7 +43,30 @@ def _read_all_bars(config: DataConfig) -> list[Bars]:
     contents = read_files(config)
     for path, (bars, _) in contents.items():
         check_rows(path, bars, tuple(config.holds), sound_until(config))
-    return join_files(list(contents.values()))
+    return _join(list(contents.values()))
+
+
+def _join(files: Sequence[tuple[Bars, bool]]) -> list[Bars]:
+    """Join the files of each symbol, see `join_files`, and print which columns are left out since not all have them."""
+    joined = join_files(files)
+    for bars in joined:
+        kind = (bars.exchange, bars.symbol, bars.interval)
+        parts = [part for part, _ in files if (part.exchange, part.symbol, part.interval) == kind]
+        counts = find_unshared(parts)
+        lacking = [f"{len(parts) - count} of {len(parts)} files" for count in counts.values()]
+        _print_left_out(f"{bars.symbol}: ", list(counts), lacking)
+    unshared = [name for name in find_unshared(joined) if not any(name in bars.named for bars in joined)]
+    without = [", ".join(bars.symbol for bars in joined if name not in bars.frame) for name in unshared]
+    _print_left_out("", unshared, without)
+    return joined
+
+
+def _print_left_out(prefix: str, columns: Sequence[str], lacking: Sequence[str]) -> None:
+    """Print which columns are left out, and what lacks each of them."""
+    for whose in dict.fromkeys(lacking):
+        names = [name for name, lacks in zip(columns, lacking, strict=True) if lacks == whose]
+        shown = ", ".join(names[:_MAX_NAMED]) + (f" and {len(names) - _MAX_NAMED} more" if names[_MAX_NAMED:] else "")
+        console.err.print(escape(f"{prefix}{shown} left out: missing in {whose}."))
 
 
 def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig, common: bool = True) -> list[Bars]:
@@ -173,7 +199,7 @@ def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Mark
         ConfigError: a column that the config names is missing.
         DataError: data are too few, contradict each other, or are so extreme that a feature is not finite.
     """
-    return _make_market(join_files(files), config, keep_features=False)
+    return _make_market(_join(files), config, keep_features=False)
 
 
 def _table_market(config: DataConfig, labelled: bool) -> Market:

@@ -296,6 +296,13 @@ def test_a_folder_of_downloads_with_checksums_is_read(verb: str, tmp_path: Path,
     assert ("6,000 bars" if verb == "import" else "20.8 days") in output
 
 
+def test_every_file_of_a_long_folder_is_shown(tmp_path: Path, command: Command) -> None:
+    for seed in range(12):
+        random_bars(288 * 3, seed=seed).frame.to_parquet(tmp_path / f"binance_COIN{seed}USDT_5m.parquet")
+    _, output, _ = command("data", "check", ".")
+    assert output.count("2024-03-01 00:00") == 12
+
+
 def test_there_are_imports_in_the_docs() -> None:
     assert len(IMPORTS) >= 5
 

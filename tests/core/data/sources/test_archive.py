@@ -77,7 +77,11 @@ def test_klines_of_binance_are_read_in_every_unit_of_time(tmp_path: Path, factor
     assert bars.frame["trades"].tolist() == [7.0] * 40
     assert part.mapped["taker_buy_base"] == "taker_buy_volume"
     assert part.dropped == ("close_time", "ignore")
-    assert part.notes == (f"Times are {unit} since 1970",)
+    assumed = (
+        "Its columns have no names and were taken by their order for those of Binance's klines: open_time, open, high, "
+        "low, close, volume, close_time, quote_volume, count, taker_buy_volume, taker_buy_quote_volume, ignore"
+    )
+    assert part.notes == (*(() if header else (assumed,)), f"Times are {unit} since 1970")
     assert (part.format, part.rows) == ("CSV", 40)
 
 
@@ -145,6 +149,27 @@ def test_files_of_freqtrade_are_read(tmp_path: Path, kind: str) -> None:
     bars, (part,) = _import(path.rename(tmp_path / "renamed.parquet"))  # the content counts, not the name
     _assert_bars(bars)
     assert part.mapped["timestamp"] == "date"
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_candles_without_names_are_said_to_be_taken_by_their_order(tmp_path: Path, kind: str) -> None:
+    rows = [[second * 1000, 1.0, 2.0, 0.5, 1.0, 7] for second in SECONDS.tolist()]
+    text = json.dumps(rows) if kind == "json" else "\n".join(",".join(map(str, row)) for row in rows)
+    (tmp_path / "x").write_text(text)
+    _, (part,) = _import(tmp_path / "x")
+    taken = "Its columns have no names and were taken by their order for those of candles: date, open, high, low, close"
+    assert part.notes[0] == f"{taken}, volume"
+
+
+def test_columns_that_other_files_lack_are_said_to_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_text(_klines(1000, slice(0, 20), header=True))
+    BARS[list(REQUIRED)][20:].to_csv(tmp_path / "2.csv", index=False)
+    bars, (with_flow, without) = _import(tmp_path)
+    assert list(bars.frame.columns) == list(REQUIRED)
+    assert list(with_flow.mapped) == list(REQUIRED)
+    assert set(with_flow.dropped) >= {"quote_volume", "count", "taker_buy_volume", "taker_buy_quote_volume"}
+    assert f"{', '.join(TAKER_FLOW)} left out: missing in other files" in with_flow.notes
+    assert not any("left out" in note for note in without.notes)
 
 
 def test_columns_of_unknown_names_are_named_by_the_user(tmp_path: Path) -> None:

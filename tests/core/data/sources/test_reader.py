@@ -58,6 +58,28 @@ def test_a_glob_means_the_files_that_match_it(tmp_path: Path) -> None:
         bar_files(DataConfig(files=(store / "nothing_*",)))
 
 
+def test_taker_flow_that_not_all_files_have_is_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = random_bars(6000).frame
+    frame[:3000].to_parquet(tmp_path / "lob_binance_BTCUSDT_5m_20240301.parquet")
+    frame[3000:].drop(columns="taker_buy_base").to_parquet(tmp_path / "lob_binance_BTCUSDT_5m_20240302.parquet")
+    read_market(DataConfig(files=(tmp_path,)))
+    assert " ".join(capsys.readouterr().err.split()) == "BTCUSDT: taker_buy_base left out: missing in 1 of 2 files."
+
+
+def test_taker_flow_that_not_all_symbols_have_is_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = DataConfig(files=(_store(tmp_path, "BTCUSDT", "ETHUSDT"),))
+    read_market(config)
+    assert capsys.readouterr().err == ""
+    path = tmp_path / "binance_ETHUSDT_5m.parquet"
+    pd.read_parquet(path).drop(columns="taker_buy_base").to_parquet(path)
+    read_market(config)
+    assert capsys.readouterr().err == "taker_buy_base left out: missing in ETHUSDT.\n"
+
+
 def _stock(folder: Path) -> Path:
     """Write 60 days of a stock that trades from 9:30 to 16:00 in New York, with an outage in the last session."""
     opened = np.delete(session_starts(), np.r_[78 * 59 + 30 : 78 * 59 + 40])
@@ -159,7 +181,8 @@ def test_files_of_other_programs_are_read_where_their_names_tell_what_they_hold(
     np.testing.assert_array_equal(bars.frame["close"], frame["close"][:-1])
     shown = " ".join(capsys.readouterr().err.split())
     assert "CSV with 1,500 5m bars of BTCUSDT from binance. Column open_time is timestamp, count is trades" in shown
-    assert "close_time, ignore left out. Times are milliseconds since 1970." in shown
+    assert "close_time, ignore left out. Its columns have no names and were taken by their order for those" in shown
+    assert "Times are milliseconds since 1970." in shown
 
 
 def test_an_exchange_that_is_not_told_is_assumed_and_said_to_be(
