@@ -221,7 +221,7 @@ def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Pa
     fixed: dict[str, Any] = {name: trained_on[name] for name in _HOW_BARS_ARE_READ if name in trained_on}
     if file is None and not any(name in settings for name in SOURCES):
         raise ConfigError("No bars are named", "Use --data, --symbols, --synthetic or --config")
-    return data_config({**settings, **fixed}, file)
+    return data_config(settings, file, fixed=fixed)
 
 
 def _explain_missing_call(bar: NewestBar) -> str:

@@ -199,8 +199,10 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
         min_rows: minimum number of usable rows in train (of each symbol), val and test; `MIN_ROWS` if None.
 
     Raises:
+        ConfigError: a pattern of `allow_lookahead` matches no named feature.
         DataError: there are too few usable rows, or a named feature looks into the future.
     """
+    _check_permitted(market, config)
     reach = config.horizon * market.span.bar
     # Across closures, a window may reach further back than the embargo before its split.
     earliest = {"train": borders.train[0], "val": borders.train[1], "test": borders.val[1]}
@@ -287,6 +289,17 @@ def too_few_rows(where: str, split: str, count: int) -> DataError:
         "Use more days, a shorter interval or more symbols, or data with fewer gaps: each gap costs the warm-up of the "
         "features and a window",
     )
+
+
+def _check_permitted(market: Market, config: DataConfig) -> None:
+    """Refuse a pattern of `allow_lookahead` that matches no named feature, such as a misspelled one."""
+    named = market.feature_names[len(market.feature_names) - market.named_count :]
+    for pattern in config.allow_lookahead:
+        if not bars.match_columns(named, [pattern]):
+            raise ConfigError(
+                f"allow_lookahead: {pattern} matches no named feature",
+                f"Leave it out, or name one of: {', '.join(named)}" if named else "Leave it out: no feature is named",
+            )
 
 
 def _check_lookahead(

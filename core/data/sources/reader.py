@@ -12,7 +12,7 @@ from core import console
 from core.config import DEFAULT_EXCHANGE, DataConfig
 from core.data.bars import Bars, check_rows, find_unshared, join_files, read_unchecked
 from core.data.completion import fill_untraded, hold_columns, mark_reopenings
-from core.data.file_format import FILE_NAME, TAKER_FLOW, datetime_microseconds, interval_microseconds
+from core.data.file_format import FILE_NAME, TAKER_FLOW, UNTRADED, datetime_microseconds, interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
 from core.data.sources.archive import import_bars
@@ -81,11 +81,15 @@ def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig, common: bool
     """
     if config.sessions:
         all_bars = [mark_reopenings(bars) for bars in all_bars]
+        if not any(bars.reopenings is not None and len(bars.reopenings) for bars in all_bars):
+            console.err.print("sessions changes nothing: no gap recurs as the closures of a market do.")
     completed = [hold_columns(bars, config.holds, sound_until(config)) for bars in all_bars]
     if config.fill_untraded:
         completed = [fill_untraded(bars, config.fill_untraded) for bars in completed]
-    cut = cut_to_common_span if common else cut_to_own_spans
-    return cut(completed, config.days, config.until)
+    cut = (cut_to_common_span if common else cut_to_own_spans)(completed, config.days, config.until)
+    if config.fill_untraded and not any(bars.frame[UNTRADED].any() for bars in cut):
+        console.err.print(f"fill_untraded changes nothing: no gap of up to {config.fill_untraded} bars is in the span.")
+    return cut
 
 
 def sound_until(config: DataConfig) -> int | None:
@@ -115,6 +119,12 @@ def read_files(config: DataConfig) -> dict[Path, tuple[Bars, bool]]:
     listed = _list_bar_files(config)
     if ignored := listed.describe_ignored():
         console.err.print(escape(ignored))
+    exchanges = {match["exchange"] for path in listed.files if (match := FILE_NAME.fullmatch(path.name))}
+    if config.files and config.exchange and exchanges - {config.exchange}:
+        told = ", ".join(sorted(exchanges))
+        console.err.print(
+            escape(f"exchange {config.exchange} has no effect: the names of the files tell theirs ({told}).")
+        )
     return {path: read_file(path, config) for path in listed.files}
 
 

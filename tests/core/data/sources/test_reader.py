@@ -80,6 +80,23 @@ def test_taker_flow_that_not_all_symbols_have_is_said_to_be_left_out(
     assert capsys.readouterr().err == "taker_buy_base left out: missing in ETHUSDT.\n"
 
 
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        ({"fill_untraded": 3}, "fill_untraded changes nothing: no gap of up to 3 bars is in the span."),
+        ({"sessions": True}, "sessions changes nothing: no gap recurs as the closures of a market do."),
+        ({"exchange": "kraken"}, "exchange kraken has no effect: the names of the files tell theirs (binance)."),
+        ({"exchange": "binance"}, ""),
+    ],
+)
+def test_a_setting_that_happens_to_change_nothing_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, Any], note: str
+) -> None:
+    _store(tmp_path, "BTCUSDT")
+    read_market(DataConfig(files=(tmp_path,), **settings))
+    assert " ".join(capsys.readouterr().err.split()) == note
+
+
 def _stock(folder: Path) -> Path:
     """Write 60 days of a stock that trades from 9:30 to 16:00 in New York, with an outage in the last session."""
     opened = np.delete(session_starts(), np.r_[78 * 59 + 30 : 78 * 59 + 40])
