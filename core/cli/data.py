@@ -122,11 +122,14 @@ def fetch(
     start = end - round(days * DAY)
     source = config.exchange or DEFAULT_EXCHANGE
     ranges = [FetchRange(source, symbol, start, end) for symbol in config.symbols]
-    for path in fetch_ranges(config.store, config.interval, ranges):
+    paths = fetch_ranges(config.store, config.interval, ranges)
+    for path in paths:
         console.out.print(f"wrote {escape(str(path))}")
-    console.out.print(
-        f"next: preset-search data check {escape(shlex.quote(str(config.store)))}/{source}_*_{config.interval}.parquet"
-    )
+    # A file that was there before may spell the interval in another way.
+    spellings = dict.fromkeys(path.stem.rpartition("_")[2] for path in paths) or {config.interval: None}
+    place = shlex.quote(str(config.store))
+    named = " ".join(f"{place}/{source}_*_{spelling}.parquet" for spelling in spellings)
+    console.out.print(f"next: preset-search data check {escape(named)}")
 
 
 @app.command(name="import", cls=Command, epilog=IMPORT_EPILOG)
