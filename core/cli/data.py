@@ -198,8 +198,8 @@ def _import_table(part: ImportedPart) -> Table:
 def _describe_bad_ticks(report: FileReport) -> str:
     """Return advice about prices that look like errors of a recording."""
     return (
-        f"{report.path} has {report.bad_ticks} bar(s) with a price of over twice, or under half, the closes on "
-        f"both sides; the first is at {report.first_bad_tick}. If it is an error, correct it or remove the row."
+        f"{report.path} has {report.bad_ticks} bar(s) with a price of over twice, or under half, the closes around "
+        f"them; the first is at {report.first_bad_tick}. If it is an error, correct it or remove the row."
     )
 
 
