@@ -14,13 +14,23 @@ from rich.table import Table
 
 from core import console
 from core.cli.data_settings import data_config, data_settings
-from core.cli.options import ConfigOption, DaysOption, ExchangeOption, FeaturesOption, HorizonOption, UntilOption
+from core.cli.options import (
+    ConfigOption,
+    DaysOption,
+    ExchangeOption,
+    FeaturesOption,
+    FillUntradedOption,
+    HorizonOption,
+    SessionsOption,
+    UntilOption,
+)
 from core.config import DEFAULT_EXCHANGE, DataConfig, parse
 from core.console import Command
 from core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.data.market import Market
     from core.data.sources.archive import ImportedPart
     from core.data.summary import FileReport
 
@@ -43,6 +53,7 @@ DATA_CHECK_EPILOG = (
     "Examples:\n\n"
     "preset-search data check data/binance_BTCUSDT_5m.parquet data/binance_ETHUSDT_5m.parquet --days 30\n\n"
     "preset-search data check data/*_1h.parquet --horizon 1\n\n"
+    "preset-search data check data/nyse_SPY_5m.parquet --sessions\n\n"
     "preset-search data check --config campaign.yaml"
 )
 
@@ -58,6 +69,8 @@ def check(
     until: UntilOption = None,
     horizon: HorizonOption = None,
     features: FeaturesOption = None,
+    fill_untraded: FillUntradedOption = None,
+    sessions: SessionsOption = False,
     exchange: ExchangeOption = None,
 ) -> None:
     """Report what the files contain, what is wrong with them, and what their span can prove."""
@@ -67,28 +80,29 @@ def check(
     from core.data.splits import main_borders
 
     settings = data_settings(
-        data=files or None, days=days, until=until, horizon=horizon, features=features, exchange=exchange
+        data=files or None,
+        days=days,
+        until=until,
+        horizon=horizon,
+        features=features,
+        fill_untraded=fill_untraded,
+        sessions=sessions,
+        exchange=exchange,
     )
     config = data_config(settings, config_file)
     contents = read_files(config)
     sparse = tuple(config.holds)
     end = sound_until(config)
     reports = [summary.check_file(path, bars, sparse, end) for path, (bars, _) in contents.items()]
-    for start in range(0, len(reports), _FILES_PER_TABLE):
-        console.out.print(_files_table(reports[start : start + _FILES_PER_TABLE]))
-    for report in reports:
-        if report.ignored:
-            console.out.print(f"{escape(str(report.path))}: ignored columns: {escape(', '.join(report.ignored))}")
-        if report.bad_ticks:
-            console.out.print(f"[bold yellow]advice:[/] {escape(_describe_bad_ticks(report))}")
-        for problem in report.problems:
-            console.out.print(f"[bold red]damaged:[/] {escape(str(report.path))}: {escape(problem)}")
+    _print_reports(reports)
     damaged = sum(1 for report in reports if report.problems)
     if damaged:
         raise DataError(f"{damaged} of {len(reports)} files cannot be used", "Correct the rows named above")
     market = check_market(config, list(contents.values())) if contents else read_market(config)
     dataset = fit_dataset(market, config, main_borders(market.span, config), min_rows=1)
     _print_span(dataset, len(market.feature_names) + len(market.dropped))
+    if config.sessions:
+        _print_closures(market)
     for name in ("train", "val", "test"):
         rows = len(getattr(dataset, name))
         if rows < MIN_ROWS:
@@ -193,6 +207,29 @@ def _import_table(part: ImportedPart) -> Table:
     table.caption = escape(". ".join(note for note in part.notes if note))
     table.caption_justify = "left"
     return table
+
+
+def _print_reports(reports: list[FileReport]) -> None:
+    """Print what each file holds, and what is odd or wrong in it."""
+    for start in range(0, len(reports), _FILES_PER_TABLE):
+        console.out.print(_files_table(reports[start : start + _FILES_PER_TABLE]))
+    for report in reports:
+        if report.ignored:
+            console.out.print(f"{escape(str(report.path))}: ignored columns: {escape(', '.join(report.ignored))}")
+        if report.bad_ticks:
+            console.out.print(f"[bold yellow]advice:[/] {escape(_describe_bad_ticks(report))}")
+        for problem in report.problems:
+            console.out.print(f"[bold red]damaged:[/] {escape(str(report.path))}: {escape(problem)}")
+
+
+def _print_closures(market: Market) -> None:
+    """Print how many gaps of each symbol are closures of the market, which windows reach across."""
+    from core.data.continuity import find_gaps
+
+    for data in market.symbols:
+        gaps = int(find_gaps(data.timestamps, market.span.bar)[1:].sum())
+        closures = gaps - int(data.is_break[1:].sum())
+        console.out.print(escape(f"{closures:,} of the {gaps:,} gaps of {data.symbol} are closures of the market."))
 
 
 def _describe_bad_ticks(report: FileReport) -> str:
