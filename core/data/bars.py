@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,8 @@ from core.data.file_format import (
     REQUIRED,
     TAKER_FLOW,
     column_microseconds,
+    foreign_format,
+    import_remedy,
     interval_microseconds,
     level_columns,
     level_count,
@@ -222,8 +223,8 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
     """
     match = FILE_NAME.fullmatch(path.name)
     if match is None:
-        if path.is_file() and (kind := _foreign_format(path)):
-            raise DataError(f"{path} is {kind}, not a Parquet file of bars", _import_remedy(path))
+        if path.is_file() and (kind := foreign_format(path)):
+            raise DataError(f"{path} is {kind}, not a Parquet file of bars", import_remedy(path))
         raise DataError(
             f"{path}: the file name does not give exchange, symbol and interval",
             "Name it like binance_BTCUSDT_5m.parquet",
@@ -317,41 +318,10 @@ def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 def _unreadable(path: Path, error: Exception) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError(f"{path} does not exist", "Check the path")
-    if path.is_file() and (kind := _foreign_format(path)):
-        return DataError(f"{path} is {kind}, not Parquet", _import_remedy(path))
+    if path.is_file() and (kind := foreign_format(path)):
+        return DataError(f"{path} is {kind}, not Parquet", import_remedy(path))
     return DataError(
         f"{path} cannot be read as Parquet ({' '.join(str(error).split())[:300]})", "Fetch or write the file again"
-    )
-
-
-_MAGIC = {
-    b"PK\x03\x04": "a zip archive",
-    b"\x1f\x8b": "a gzip file",
-    b"ARROW1": "a Feather file",
-    b"FEA1": "a Feather file",
-}
-
-
-def _foreign_format(path: Path) -> str:
-    """Return what a file is by its first bytes, if `preset-search data import` may read it; empty if it is Parquet."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(200)
-    except OSError:
-        return ""
-    known = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
-    if known or start.startswith(b"PAR1"):
-        return known
-    is_text = b"\0" not in start and b"\n" in start and b"," in start
-    return ("a JSON file" if start.lstrip()[:1] in (b"[", b"{") else "a CSV file") if is_text else ""
-
-
-def _import_remedy(path: Path) -> str:
-    match = FILE_NAME.fullmatch(f"{path.name.partition('.')[0]}.parquet")
-    exchange, symbol, interval = match.group("exchange", "symbol", "interval") if match else ("X", "S", "I")
-    return (
-        f"Import it: preset-search data import {shlex.quote(str(path))} --exchange {exchange} --symbol {symbol} "
-        f"--interval {interval}"
     )
 
 

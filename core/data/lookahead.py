@@ -14,14 +14,18 @@ chance.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 from scipy.signal import correlate
 from scipy.stats import rankdata
 
+from core.config import DataConfig
+from core.data.bars import match_columns
 from core.data.labels import CLASSES
-from core.data.market import SymbolData
+from core.data.market import Market, SymbolData
+from core.errors import ConfigError, DataError
 
 _MAX_RETURN_CORRELATION = 0.3
 """Limit of the absolute rank correlation with a return in many samples; no built-in feature of bars of 5 to 60 minutes
@@ -47,6 +51,52 @@ _SPAN_FACTOR = 4
 _MAX_CLASS_AUC = 0.85
 """Limit of the AUC of a label against the two others in many samples; built-in measures of volatility reach 0.75 for
 HOLD."""
+
+
+def check_exceptions(market: Market, config: DataConfig) -> None:
+    """Refuse a pattern of `allow_lookahead` that matches no named feature, such as a misspelled one.
+
+    Raises:
+        ConfigError: there is such a pattern.
+    """
+    named = market.feature_names[len(market.feature_names) - market.named_count :]
+    for pattern in config.allow_lookahead:
+        if not match_columns(named, [pattern]):
+            raise ConfigError(
+                f"allow_lookahead: {pattern} matches no named feature",
+                f"Leave it out, or name one of: {', '.join(named)}" if named else "Leave it out: no feature is named",
+            )
+
+
+def check_columns(market: Market, data: SymbolData, train: np.ndarray, labels: np.ndarray, config: DataConfig) -> None:
+    """Refuse a named feature that knows the future; tests prove that the built-in features do not.
+
+    Args:
+        market: rows of all symbols, whose last features are the named ones.
+        data: rows of the symbol to examine.
+        train: its train rows, see `find_lookahead`, `[N]`.
+        labels: label of each of its rows, `[T]`.
+        config: settings of the horizon, and of columns that are not examined.
+
+    Raises:
+        DataError: a column knows the future, or the symbol's price never moves.
+    """
+    if market.named_count and np.ptp(data.returns[train]) == 0:
+        raise DataError(
+            f"The forward return of {data.symbol} is the same in every train row",
+            "Correct that column, or drop the symbol",
+        )
+    first = len(market.feature_names) - market.named_count
+    named = market.feature_names[first:]
+    permitted = match_columns(named, config.allow_lookahead)
+    columns = {name: first + i for i, name in enumerate(named) if name not in permitted}
+    found = find_lookahead(data, columns, train, labels, config.horizon)
+    if found:
+        name, finding = found
+        raise DataError(
+            f"Feature {name} of {data.symbol} seems to look into the future: {finding}",
+            f"Drop it, or if it is legitimate add allow_lookahead: {json.dumps([name])}",
+        )
 
 
 def find_lookahead(
