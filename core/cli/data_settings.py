@@ -20,6 +20,10 @@ def data_settings(**flags: Any) -> dict[str, Any]:
 
     Returns:
         The settings of the flags that are given, in values that JSON can hold.
+
+    Raises:
+        ConfigError: an exchange is given for files whose names tell another one, or a glob matches no file.
+        DataError: a folder has no file of bars.
     """
     renamed = {"data": "files"}
     settings: dict[str, Any] = {}
@@ -32,7 +36,23 @@ def data_settings(**flags: Any) -> dict[str, Any]:
             settings[renamed.get(name, name)] = [str(item) for item in value]
         else:
             settings[name] = str(value) if isinstance(value, Path) else value
+    if "files" in settings and "exchange" in settings:
+        _refuse_exchange(settings["files"], settings["exchange"])
     return settings
+
+
+def _refuse_exchange(files: list[str], exchange: str) -> None:
+    """Refuse an exchange beside files whose names all tell another one."""
+    from core.data.file_format import FILE_NAME
+    from core.data.sources.file_names import list_files
+
+    matches = [FILE_NAME.fullmatch(path.name) for path in list_files([Path(file) for file in files]).files]
+    told = sorted({match["exchange"] for match in matches if match})
+    if all(matches) and told != [exchange.lower()]:
+        raise ConfigError(
+            f"--exchange {exchange} has no effect: the names of the files tell theirs ({', '.join(told)})",
+            "Leave it out",
+        )
 
 
 def data_config(
