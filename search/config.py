@@ -22,6 +22,7 @@ from core.config import (
     TrainingConfig,
     merge_sources,
     parse,
+    refuse_without_effect,
 )
 from core.errors import ConfigError
 from core.files import read_yaml
@@ -39,7 +40,7 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
         flags: campaign settings of the command line, by name.
 
     Raises:
-        ConfigError: the file cannot be read, or a setting is unknown, missing or does not fit.
+        ConfigError: the file cannot be read, or a setting is unknown, missing, does not fit or can have no effect.
     """
     content = read_yaml(campaign_file) if campaign_file else {}
     where = str(campaign_file) if campaign_file else "command line"
@@ -62,7 +63,9 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
     content = {**content, **flags, "data": data}
     if "name" not in content:
         raise ConfigError("The campaign has no name", "Add --name NAME")
-    return parse(CampaignConfig, content, where)
+    config = parse(CampaignConfig, content, where)
+    refuse_without_effect(config.data, source, data.keys() - source.keys())
+    return config
 
 
 def dry_run_bars(data: DataConfig) -> int:

@@ -14,19 +14,30 @@ from rich.table import Table
 
 from core import console
 from core.cli.data_settings import data_config, data_settings
-from core.cli.options import ConfigOption, DaysOption, ExchangeOption, FeaturesOption, HorizonOption, UntilOption
+from core.cli.options import (
+    ConfigOption,
+    DaysOption,
+    ExchangeOption,
+    FeaturesOption,
+    FillUntradedOption,
+    HorizonOption,
+    SessionsOption,
+    UntilOption,
+)
 from core.config import DEFAULT_EXCHANGE, DataConfig, parse
 from core.console import Command
 from core.errors import ConfigError, DataError
-from core.files import expand_globs
 
 if TYPE_CHECKING:
     from core.data.dataset import Dataset
+    from core.data.market import Market
     from core.data.sources.archive import ImportedPart
     from core.data.summary import FileReport
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Check and fetch market data.")
 
+_FILES_PER_TABLE = 5
+"""Number of files that fit side by side into a table."""
 FETCH_EPILOG = (
     "Examples:\n\n"
     "preset-search data fetch --symbols BTCUSDT ETHUSDT --interval 5m --days 60 --exchange binance\n\n"
@@ -42,6 +53,7 @@ DATA_CHECK_EPILOG = (
     "Examples:\n\n"
     "preset-search data check data/binance_BTCUSDT_5m.parquet data/binance_ETHUSDT_5m.parquet --days 30\n\n"
     "preset-search data check data/*_1h.parquet --horizon 1\n\n"
+    "preset-search data check data/nyse_SPY_5m.parquet --sessions\n\n"
     "preset-search data check --config campaign.yaml"
 )
 
@@ -49,45 +61,48 @@ DATA_CHECK_EPILOG = (
 @app.command(cls=Command, epilog=DATA_CHECK_EPILOG)
 def check(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Bar or order-book files.", metavar="FILE…", show_default=False)
+        list[Path] | None,
+        typer.Argument(help="Bar or order-book files, or folders of them.", metavar="FILE…", show_default=False),
     ] = None,
     config_file: ConfigOption = None,
     days: DaysOption = None,
     until: UntilOption = None,
     horizon: HorizonOption = None,
     features: FeaturesOption = None,
+    fill_untraded: FillUntradedOption = None,
+    sessions: SessionsOption = False,
     exchange: ExchangeOption = None,
 ) -> None:
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
     from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
-    from core.data.sources.reader import bar_files, check_market, read_file, read_market, sound_until
+    from core.data.sources.reader import check_market, read_files, read_market, sound_until
     from core.data.splits import main_borders
 
     settings = data_settings(
-        data=files or None, days=days, until=until, horizon=horizon, features=features, exchange=exchange
+        data=files or None,
+        days=days,
+        until=until,
+        horizon=horizon,
+        features=features,
+        fill_untraded=fill_untraded,
+        sessions=sessions,
+        exchange=exchange,
     )
     config = data_config(settings, config_file)
-    paths = bar_files(config)
-    contents = [read_file(path, config) for path in paths]
+    contents = read_files(config)
     sparse = tuple(config.holds)
     end = sound_until(config)
-    reports = [summary.check_file(path, bars, sparse, end) for path, (bars, _) in zip(paths, contents, strict=True)]
-    if reports:
-        console.out.print(_files_table(reports))
-    for report in reports:
-        if report.ignored:
-            console.out.print(f"{escape(str(report.path))}: ignored columns: {escape(', '.join(report.ignored))}")
-        if report.bad_ticks:
-            console.out.print(f"[bold yellow]advice:[/] {escape(_describe_bad_ticks(report))}")
-        for problem in report.problems:
-            console.out.print(f"[bold red]damaged:[/] {escape(str(report.path))}: {escape(problem)}")
+    reports = [summary.check_file(path, bars, sparse, end) for path, (bars, _) in contents.items()]
+    _print_reports(reports)
     damaged = sum(1 for report in reports if report.problems)
     if damaged:
         raise DataError(f"{damaged} of {len(reports)} files cannot be used", "Correct the rows named above")
-    market = check_market(config, contents) if contents else read_market(config)
+    market = check_market(config, list(contents.values())) if contents else read_market(config)
     dataset = fit_dataset(market, config, main_borders(market.span, config), min_rows=1)
     _print_span(dataset, len(market.feature_names) + len(market.dropped))
+    if config.sessions:
+        _print_closures(market)
     for name in ("train", "val", "test"):
         rows = len(getattr(dataset, name))
         if rows < MIN_ROWS:
@@ -121,11 +136,14 @@ def fetch(
     start = end - round(days * DAY)
     source = config.exchange or DEFAULT_EXCHANGE
     ranges = [FetchRange(source, symbol, start, end) for symbol in config.symbols]
-    for path in fetch_ranges(config.store, config.interval, ranges):
+    paths = fetch_ranges(config.store, config.interval, ranges)
+    for path in paths:
         console.out.print(f"wrote {escape(str(path))}")
-    console.out.print(
-        f"next: preset-search data check {escape(shlex.quote(str(config.store)))}/{source}_*_{config.interval}.parquet"
-    )
+    # A file that was there before may spell the interval in another way.
+    spellings = dict.fromkeys(path.stem.rpartition("_")[2] for path in paths) or {config.interval: None}
+    place = shlex.quote(str(config.store))
+    named = " ".join(f"{place}/{source}_*_{spelling}.parquet" for spelling in spellings)
+    console.out.print(f"next: preset-search data check {escape(named)}")
 
 
 @app.command(name="import", cls=Command, epilog=IMPORT_EPILOG)
@@ -143,6 +161,7 @@ def import_files(
     """Import the bars of one symbol from CSV, JSON, Feather or Parquet files of other programs into the store."""
     from core.data.file_format import iso
     from core.data.sources.archive import import_bars
+    from core.data.sources.file_names import list_files
     from core.data.sources.further_columns import describe_ends
     from core.data.sources.store import add_to_store, check_symbol
 
@@ -155,8 +174,11 @@ def import_files(
     pairs = [pair.partition("=") for pair in columns or ()]
     if wrong := [name for name, equals, column in pairs if not (equals and name and column)]:
         raise ConfigError(f"--columns {wrong[0]} names no column", "Write it as close=Last")
+    listed = list_files(files)
+    if ignored := listed.describe_ignored():
+        console.err.print(escape(ignored))
     bars, parts = import_bars(
-        expand_globs(files),
+        listed.files,
         config.exchange or DEFAULT_EXCHANGE,
         config.symbols[0],
         config.interval,
@@ -187,11 +209,34 @@ def _import_table(part: ImportedPart) -> Table:
     return table
 
 
+def _print_reports(reports: list[FileReport]) -> None:
+    """Print what each file holds, and what is odd or wrong in it."""
+    for start in range(0, len(reports), _FILES_PER_TABLE):
+        console.out.print(_files_table(reports[start : start + _FILES_PER_TABLE]))
+    for report in reports:
+        if report.ignored:
+            console.out.print(f"{escape(str(report.path))}: ignored columns: {escape(', '.join(report.ignored))}")
+        if report.bad_ticks:
+            console.out.print(f"[bold yellow]advice:[/] {escape(_describe_bad_ticks(report))}")
+        for problem in report.problems:
+            console.out.print(f"[bold red]damaged:[/] {escape(str(report.path))}: {escape(problem)}")
+
+
+def _print_closures(market: Market) -> None:
+    """Print how many gaps of each symbol are closures of the market, which windows reach across."""
+    from core.data.continuity import find_gaps
+
+    for data in market.symbols:
+        gaps = int(find_gaps(data.timestamps, market.span.bar)[1:].sum())
+        closures = gaps - int(data.is_break[1:].sum())
+        console.out.print(escape(f"{closures:,} of the {gaps:,} gaps of {data.symbol} are closures of the market."))
+
+
 def _describe_bad_ticks(report: FileReport) -> str:
     """Return advice about prices that look like errors of a recording."""
     return (
-        f"{report.path} has {report.bad_ticks} bar(s) with a price of over twice, or under half, the closes on "
-        f"both sides; the first is at {report.first_bad_tick}. If it is an error, correct it or remove the row."
+        f"{report.path} has {report.bad_ticks} bar(s) with a price of over twice, or under half, the closes around "
+        f"them; the first is at {report.first_bad_tick}. If it is an error, correct it or remove the row."
     )
 
 

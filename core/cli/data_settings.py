@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.config import SOURCES, DataConfig, SyntheticConfig, merge_sources, parse
+from core.config import SOURCES, DataConfig, SyntheticConfig, merge_sources, parse, refuse_without_effect
 from core.errors import ConfigError
 from core.files import read_yaml
 from core.presets import Preset, data_defaults
@@ -19,6 +20,10 @@ def data_settings(**flags: Any) -> dict[str, Any]:
 
     Returns:
         The settings of the flags that are given, in values that JSON can hold.
+
+    Raises:
+        ConfigError: an exchange is given for files whose names tell another one, or a glob matches no file.
+        DataError: a folder has no file of bars.
     """
     renamed = {"data": "files"}
     settings: dict[str, Any] = {}
@@ -31,10 +36,31 @@ def data_settings(**flags: Any) -> dict[str, Any]:
             settings[renamed.get(name, name)] = [str(item) for item in value]
         else:
             settings[name] = str(value) if isinstance(value, Path) else value
+    if "files" in settings and "exchange" in settings:
+        _refuse_exchange(settings["files"], settings["exchange"])
     return settings
 
 
-def data_config(settings: dict[str, Any], file: Path | None, preset: Preset | None = None) -> DataConfig:
+def _refuse_exchange(files: list[str], exchange: str) -> None:
+    """Refuse an exchange beside files whose names all tell another one."""
+    from core.data.file_format import FILE_NAME
+    from core.data.sources.file_names import list_files
+
+    matches = [FILE_NAME.fullmatch(path.name) for path in list_files([Path(file) for file in files]).files]
+    told = sorted({match["exchange"] for match in matches if match})
+    if all(matches) and told != [exchange.lower()]:
+        raise ConfigError(
+            f"--exchange {exchange} has no effect: the names of the files tell theirs ({', '.join(told)})",
+            "Leave it out",
+        )
+
+
+def data_config(
+    settings: dict[str, Any],
+    file: Path | None,
+    preset: Preset | None = None,
+    fixed: Mapping[str, Any] | None = None,
+) -> DataConfig:
     """Merge the data settings of a campaign's YAML with those of flags, which override them.
 
     Args:
@@ -42,21 +68,27 @@ def data_config(settings: dict[str, Any], file: Path | None, preset: Preset | No
         file: YAML that a campaign is started with, or `results/<name>/campaign.yaml`; None if there is none.
         preset: preset whose recorded data settings stand for those that neither YAML nor flags give; None for no such
             defaults.
+        fixed: settings that hold whatever YAML and flags say, such as those that a model was trained with.
 
     Raises:
-        ConfigError: the file cannot be read, or a setting is unknown or does not fit.
+        ConfigError: the file cannot be read, or a setting is unknown, does not fit, or can have no effect.
     """
     file_settings: Any = {}
+    is_recorded = False  # by this program, which may have let pass what is refused today
     if file is not None:
         content = read_yaml(file)
+        is_recorded = bool(content.get("config"))
         campaign = (content.get("config") or content) if isinstance(content.get("config", {}), dict) else {}
         file_settings = campaign.get("data") or {}
         if not isinstance(file_settings, dict):
             raise ConfigError(f"{file}: 'data' holds no settings", "Write it as lines of `key: value` below `data:`")
     merged = merge_sources(file_settings, settings)
+    in_file = () if is_recorded else merged.keys() - settings.keys()
     if preset is not None:
         merged = {**data_defaults(preset, merged), **merged}
-    return parse(DataConfig, merged, str(file) if file else "command line")
+    config = parse(DataConfig, {**merged, **(fixed or {})}, str(file) if file else "command line")
+    refuse_without_effect(config, settings, in_file)
+    return config
 
 
 def bar_location(file: Path) -> dict[str, Any]:

@@ -16,7 +16,9 @@ VERDICT_COLOURS = {"pass": "green", "fail": "red", "not measured": "dim"}
 """Rich style of each verdict of the checklist."""
 DataOption = Annotated[
     list[Path] | None,
-    typer.Option("--data", help="Bar files, such as binance_BTCUSDT_5m.parquet; takes several values."),
+    typer.Option(
+        "--data", help="Bar files, such as binance_BTCUSDT_5m.parquet, or folders of them; takes several values."
+    ),
 ]
 SymbolsOption = Annotated[
     list[str] | None, typer.Option("--symbols", help="Symbols to read from the store; takes several values.")

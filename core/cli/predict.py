@@ -74,11 +74,7 @@ def predict(
     from core.training.run import CHECKPOINT_FILE
 
     torch_device = resolve_device(cast(Device, choice(device, Device, "--device")))
-    if output.suffix not in (".parquet", ".csv"):
-        raise ConfigError(f"{output} is neither .parquet nor .csv", "Give --output a name with one of these endings")
-    if output.exists() and not overwrite:
-        raise ConfigError(f"{output} already exists", "Choose another --output, or add --overwrite")
-    check_writable(output.parent)
+    _check_output(output, overwrite)
     trained = TrainedModel.load(checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint)
     config = _prediction_config(trained, source, config_file)
     fetch_missing(config, _now(), up_to_now=True)
@@ -86,30 +82,38 @@ def predict(
     if market.is_synthetic:
         console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
     table = trained.predict(market, torch_device)
-    with writing(output) as temporary:
-        if output.suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
-        else:
-            table.to_csv(temporary, index=False)
+    _write_table(output, table)
     newest_bars = find_newest_bars(market)
     _show_newest_calls(table, newest_bars)
     _show_notes(table, trained)
     console.out.print(f"wrote {escape(str(output))}")
     now = _now()
-    limit = _age_limit(config, max_age)
-    old = [bar for bar in newest_bars if limit is not None and _bars_since(bar, market.span.bar, now) > limit]
     if not market.is_synthetic:
         _show_ends(newest_bars, now)
-    for bar in old:
-        age = f"{_bars_since(bar, market.span.bar, now):,} bars have closed since the newest one of {bar.symbol}"
-        console.out.print(
-            f"[bold red]Old bars:[/] {escape(age)}, more than {limit}: its newest call is not one of now."
-        )
+    has_old = _show_old_bars(newest_bars, market.span.bar, now, _age_limit(config, max_age))
     missing = [bar for bar in newest_bars if not bar.has_call]
     for bar in missing:
         console.out.print(f"[bold red]No call:[/] {escape(_explain_missing_call(bar))}")
-    if missing or old:
+    if missing or has_old:
         raise typer.Exit(NO_CURRENT_CALL)
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    """Refuse a file for the predictions that cannot be written, or that exists and may not be replaced."""
+    if output.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"{output} is neither .parquet nor .csv", "Give --output a name with one of these endings")
+    if output.exists() and not overwrite:
+        raise ConfigError(f"{output} already exists", "Choose another --output, or add --overwrite")
+    check_writable(output.parent)
+
+
+def _write_table(output: Path, table: pd.DataFrame) -> None:
+    """Write the predictions in the format that the ending of the file's name says."""
+    with writing(output) as temporary:
+        if output.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False)
 
 
 def _now() -> int:
@@ -172,6 +176,25 @@ def _show_ends(newest_bars: Sequence[NewestBar], now: int) -> None:
             console.out.print(escape(_describe_left_out(bar.symbol, bar.left_out)))
 
 
+def _show_old_bars(newest_bars: Sequence[NewestBar], length: int, now: int, limit: int | None) -> bool:
+    """Print which symbols have a newest bar that is too old for a call of now, and return whether any has.
+
+    Args:
+        newest_bars: the newest bar of each symbol.
+        length: length of a bar in microseconds.
+        now: present time, in microseconds since 1970.
+        limit: number of bars that may have closed since the newest one; None for any number.
+    """
+    ages = {bar.symbol: _bars_since(bar, length, now) for bar in newest_bars}
+    old = [symbol for symbol, age in ages.items() if limit is not None and age > limit]
+    for symbol in old:
+        age = f"{ages[symbol]:,} bars have closed since the newest one of {symbol}"
+        console.out.print(
+            f"[bold red]Old bars:[/] {escape(age)}, more than {limit}: its newest call is not one of now."
+        )
+    return bool(old)
+
+
 def _describe_left_out(symbol: str, opened: int) -> str:
     """Return a line on the last bar of a file, which was left out.
 
@@ -198,7 +221,7 @@ def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Pa
     fixed: dict[str, Any] = {name: trained_on[name] for name in _HOW_BARS_ARE_READ if name in trained_on}
     if file is None and not any(name in settings for name in SOURCES):
         raise ConfigError("No bars are named", "Use --data, --symbols, --synthetic or --config")
-    return data_config({**settings, **fixed}, file)
+    return data_config(settings, file, fixed=fixed)
 
 
 def _explain_missing_call(bar: NewestBar) -> str:

@@ -24,7 +24,7 @@ from core.config import (
 )
 from core.console import INTERRUPTED, Row
 from core.errors import ConfigError
-from core.files import expand_globs, reserved
+from core.files import reserved
 from core.presets import Difference, Preset
 
 if TYPE_CHECKING:
@@ -184,12 +184,13 @@ def _find_differences(preset: Preset, recipe: TrainingConfig, data: DataConfig) 
         ConfigError: a glob matches no file, or the preset records data settings that this version does not know.
     """
     from core.data.file_format import FILE_NAME
+    from core.data.sources.reader import bar_files
 
     if not data.files:
         symbols = data.synthetic.symbols if data.synthetic else data.symbols
         return presets.find_differences(preset, recipe, data, "" if data.table else data.interval, symbols)
     # The names of bar files say what is in them; a file with another name is refused when it is read.
-    names = [match for path in expand_globs(data.files) if (match := FILE_NAME.fullmatch(path.name))]
+    names = [match for path in bar_files(data) if (match := FILE_NAME.fullmatch(path.name))]
     intervals = sorted({canonical_interval(match["interval"]) for match in names})
     return presets.find_differences(
         preset, recipe, data, ", ".join(intervals), sorted({match["symbol"] for match in names})

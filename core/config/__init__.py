@@ -13,6 +13,7 @@ from core.config.data import (
     canonical_symbol,
     merge_sources,
 )
+from core.config.effects import refuse_without_effect
 from core.config.hyperparameters import HYPERPARAMETER_NAMES, Hyperparameters
 from core.config.training import (
     AugmentConfig,
@@ -57,4 +58,5 @@ __all__ = [
     "is_name",
     "merge_sources",
     "parse",
+    "refuse_without_effect",
 ]

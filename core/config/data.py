@@ -180,7 +180,7 @@ class DataConfig(Config):
     """Settings of the bars, and of the windows, labels and splits made from them; they name exactly one source."""
 
     files: tuple[Location, ...] = ()
-    """Bar files named `<exchange>_<SYMBOL>_<interval>.parquet`, or globs of them."""
+    """Bar files named `<exchange>_<SYMBOL>_<interval>.parquet`, globs of them, or folders, for all files below them."""
     symbols: tuple[Symbol, ...] = ()
     """Symbols to read from the store, such as BTCUSDT; BTC/USDT and btcusdt mean the same."""
     table: TableConfig | None = None
@@ -247,6 +247,13 @@ class DataConfig(Config):
 
 SOURCES = ("files", "symbols", "table", "synthetic")
 """Sources of data, of which a data config names exactly one."""
+UNUSED_BY_SOURCE: dict[str, tuple[str, ...]] = {
+    "files": ("interval", "store"),
+    "symbols": (),
+    "table": ("labels", "store", "exchange"),
+    "synthetic": ("store", "exchange"),
+}
+"""Settings that have no effect on data from a source."""
 
 
 def merge_sources(file_settings: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
@@ -254,8 +261,11 @@ def merge_sources(file_settings: dict[str, Any], flags: dict[str, Any]) -> dict[
 
     Args:
         file_settings: data settings of the file, by name.
-        flags: data settings of the command line, by name; if they name a source, the file's source is dropped.
+        flags: data settings of the command line, by name; if they name a source, the file's source is dropped, and so
+            are those settings of the file that have no effect on data from the new one.
     """
-    if any(source in flags for source in SOURCES):
-        file_settings = {key: value for key, value in file_settings.items() if key not in SOURCES}
+    for source in SOURCES:
+        if source in flags:
+            dropped = {*SOURCES, *UNUSED_BY_SOURCE[source]}
+            file_settings = {key: value for key, value in file_settings.items() if key not in dropped}
     return {**file_settings, **flags}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,11 +21,14 @@ from core.data.file_format import (
     REQUIRED,
     TAKER_FLOW,
     column_microseconds,
+    foreign_format,
+    import_remedy,
     interval_microseconds,
     level_columns,
     level_count,
     mid_price,
 )
+from core.data.instants import check_instants
 from core.data.validation import find_problems
 from core.errors import ConfigError, DataError
 
@@ -45,6 +47,8 @@ class Bars:
         ignored: additional columns of the file that the settings do not name; they are not in `frame`.
         left_out: when the last bar of the files opens, in microseconds since 1970, if it is not in `frame` because it
             may not have closed when it was recorded; None if no bar was left out.
+        reopenings: when the first bar after each closure of the market opens, int64 `[C]` in microseconds since 1970;
+            None if the settings do not say that the market closes.
     """
 
     exchange: str
@@ -54,6 +58,7 @@ class Bars:
     named: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     left_out: int | None = None
+    reopenings: np.ndarray | None = None
 
     @property
     def bar(self) -> int:
@@ -168,7 +173,8 @@ def join_bars(parts: Sequence[Bars]) -> Bars:
     first = parts[0]
     if len(parts) == 1:
         return first
-    shared = [name for name in first.frame.columns if all(name in part.frame for part in parts)]
+    unshared = find_unshared(parts)
+    shared = [name for name in first.frame.columns if name not in unshared]
     frame = pd.concat([_without_superseded_end(part, parts)[shared] for part in parts], ignore_index=True)
     frame = frame.sort_values("timestamp", kind="stable", ignore_index=True)
     repeats = frame["timestamp"].duplicated().to_numpy()
@@ -186,6 +192,12 @@ def join_bars(parts: Sequence[Bars]) -> Bars:
         named=tuple(name for name in first.named if name in shared),
         ignored=tuple(sorted({name for part in parts for name in part.ignored})),
     )
+
+
+def find_unshared(parts: Sequence[Bars]) -> dict[str, int]:
+    """Return the columns that some of these bars have and others lack, and how many have each."""
+    held = Counter(name for part in parts for name in part.frame.columns)
+    return {name: count for name, count in held.items() if count < len(parts)}
 
 
 def _without_superseded_end(part: Bars, parts: Sequence[Bars]) -> pd.DataFrame:
@@ -211,8 +223,8 @@ def read_unchecked(path: Path, named: Sequence[str] = ()) -> tuple[Bars, bool]:
     """
     match = FILE_NAME.fullmatch(path.name)
     if match is None:
-        if path.is_file() and (kind := _foreign_format(path)):
-            raise DataError(f"{path} is {kind}, not a Parquet file of bars", _import_remedy(path))
+        if path.is_file() and (kind := foreign_format(path)):
+            raise DataError(f"{path} is {kind}, not a Parquet file of bars", import_remedy(path))
         raise DataError(
             f"{path}: the file name does not give exchange, symbol and interval",
             "Name it like binance_BTCUSDT_5m.parquet",
@@ -306,41 +318,10 @@ def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 def _unreadable(path: Path, error: Exception) -> DataError:
     if isinstance(error, FileNotFoundError):
         return DataError(f"{path} does not exist", "Check the path")
-    if path.is_file() and (kind := _foreign_format(path)):
-        return DataError(f"{path} is {kind}, not Parquet", _import_remedy(path))
+    if path.is_file() and (kind := foreign_format(path)):
+        return DataError(f"{path} is {kind}, not Parquet", import_remedy(path))
     return DataError(
         f"{path} cannot be read as Parquet ({' '.join(str(error).split())[:300]})", "Fetch or write the file again"
-    )
-
-
-_MAGIC = {
-    b"PK\x03\x04": "a zip archive",
-    b"\x1f\x8b": "a gzip file",
-    b"ARROW1": "a Feather file",
-    b"FEA1": "a Feather file",
-}
-
-
-def _foreign_format(path: Path) -> str:
-    """Return what a file is by its first bytes, if `preset-search data import` may read it; empty if it is Parquet."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(200)
-    except OSError:
-        return ""
-    known = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
-    if known or start.startswith(b"PAR1"):
-        return known
-    is_text = b"\0" not in start and b"\n" in start and b"," in start
-    return ("a JSON file" if start.lstrip()[:1] in (b"[", b"{") else "a CSV file") if is_text else ""
-
-
-def _import_remedy(path: Path) -> str:
-    match = FILE_NAME.fullmatch(f"{path.name.partition('.')[0]}.parquet")
-    exchange, symbol, interval = match.group("exchange", "symbol", "interval") if match else ("X", "S", "I")
-    return (
-        f"Import it: preset-search data import {shlex.quote(str(path))} --exchange {exchange} --symbol {symbol} "
-        f"--interval {interval}"
     )
 
 
@@ -364,52 +345,10 @@ def check_types(path: Path, frame: pd.DataFrame, timestamp: str, numbers: Sequen
     if frame[timestamp].isna().any():
         row = int(np.flatnonzero(frame[timestamp].isna())[0])
         raise DataError(f"{path}: row {row} has no {timestamp}", "Correct or remove the row")
-    _check_instants(path, frame[timestamp])
+    check_instants(path, frame[timestamp])
     for name in numbers:
         if not pd.api.types.is_numeric_dtype(frame[name]) or pd.api.types.is_bool_dtype(frame[name]):
             raise DataError(f"{path}: column {name} is {frame[name].dtype}, not a number", "Write it as float64")
-
-
-FIRST_YEAR, LAST_YEAR = 1971, 2200
-"""Years from the first of which on, and before the second of which, there can be bars."""
-TimeUnit = Literal["s", "ms", "us", "ns"]
-_UNIT_NAMES: dict[TimeUnit, str] = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-
-
-def _check_instants(path: Path, timestamps: pd.Series) -> None:
-    """Refuse timestamps outside of 1971 to 2200: their numbers were written in another unit than the file says."""
-    impossible = impossible_rows(timestamps)
-    if len(impossible) == 0:
-        return
-    stored = pd.DatetimeIndex(timestamps)
-    numbers, unit = stored.asi8, stored.unit
-    row = int(impossible[0])
-    number = int(numbers[row])
-    fitting = [
-        name
-        for other, name in _UNIT_NAMES.items()
-        if _year_start(FIRST_YEAR, other) <= number < _year_start(LAST_YEAR, other)
-    ]
-    written = f"its {number} {_UNIT_NAMES[unit]} since 1970 are not between {FIRST_YEAR} and {LAST_YEAR}"
-    raise DataError(
-        f"{path}: row {row} has an impossible {timestamps.name}: {written}"
-        + (f", but would be as {fitting[0]}" if fitting else ""),
-        f"Write the column in {fitting[0]}" if fitting else "Correct or remove the row",
-    )
-
-
-def impossible_rows(timestamps: pd.Series) -> np.ndarray:
-    """Return the rows whose timestamps are outside of the years of which there can be bars, int64 `[N]`."""
-    stored = pd.DatetimeIndex(timestamps)
-    is_possible = (_year_start(FIRST_YEAR, stored.unit) <= stored.asi8) & (
-        stored.asi8 < _year_start(LAST_YEAR, stored.unit)
-    )
-    return np.flatnonzero(~is_possible)
-
-
-def _year_start(year: int, unit: TimeUnit) -> int:
-    """Return when a year begins, as a number of this unit since 1970."""
-    return int(pd.Timestamp(year=year, month=1, day=1).as_unit(unit).asm8.astype(np.int64))
 
 
 def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> tuple[str, ...]:
@@ -440,11 +379,16 @@ def common_named_columns(all_bars: Sequence[Bars], patterns: Sequence[str]) -> t
 
 
 def bars_fingerprint(all_bars: Sequence[Bars]) -> str:
-    """Compute the SHA-256 of what the bars hold, whatever files they came in and in whatever order."""
+    """Compute the SHA-256 of what the bars hold, whatever files they came in and in whatever order.
+
+    Of a market that closes, it covers which of the gaps are closures, too: that depends on bars beside these.
+    """
     digest = hashlib.sha256()
     for bars in sorted(all_bars, key=lambda item: item.symbol):
         digest.update(f"{bars.exchange} {bars.symbol} {bars.interval} {list(bars.frame.columns)}".encode())
         digest.update(np.ascontiguousarray(bars.opened, dtype="<i8").data)
         for name in bars.frame.columns[1:]:
             digest.update(np.ascontiguousarray(bars.frame[name].to_numpy(), dtype="<f8").data)
+        if bars.reopenings is not None:
+            digest.update(np.isin(bars.opened, bars.reopenings).tobytes())
     return digest.hexdigest()

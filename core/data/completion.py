@@ -1,4 +1,4 @@
-"""Completes bars where the settings say how: slow columns keep their last value, short gaps become untraded bars."""
+"""Completes bars where the settings say how: closures are marked, slow columns held, short gaps filled."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ import numpy as np
 import pandas as pd
 
 from core.data.bars import Bars, match_columns
-from core.data.continuity import count_missing, fill_flat, find_breaks
+from core.data.continuity import count_missing, fill_flat, find_breaks, find_reopenings
 from core.data.file_format import PRICES, UNTRADED, interval_microseconds, iso
 from core.errors import ConfigError, DataError
+
+
+def mark_reopenings(bars: Bars) -> Bars:
+    """Add to bars when the market opens again after each of its closures, see `core.data.continuity.find_closures`.
+
+    Args:
+        bars: all bars of a symbol that are known. The same gaps are closures whichever span they are cut to later.
+    """
+    opened = bars.opened if bars.left_out is None else np.append(bars.opened, bars.left_out)
+    return replace(bars, reopenings=find_reopenings(opened, bars.bar))
 
 
 def hold_columns(bars: Bars, holds: Mapping[str, str], until: int | None = None) -> Bars:
@@ -53,15 +63,15 @@ def hold_columns(bars: Bars, holds: Mapping[str, str], until: int | None = None)
     return replace(bars, frame=frame.iloc[first:].reset_index(drop=True))
 
 
-def fill_untraded(bars: Bars, limit: int, sessions: bool) -> Bars:
+def fill_untraded(bars: Bars, limit: int) -> Bars:
     """Fill short gaps with bars in which nothing was traded, and mark them in a column `untraded`.
 
-    They are flat at the last close and have no volume; additional columns keep their last value.
+    They are flat at the last close and have no volume; additional columns keep their last value. Closures of the market
+    that are marked in the bars are no gaps.
 
     Args:
         bars: bars, which must have prices.
         limit: number of missing bars up to which a gap is filled.
-        sessions: whether closures of the market that recur are no gaps.
 
     Raises:
         ConfigError: these are snapshots of an order book, which exist whether anything is traded or not.
@@ -72,7 +82,7 @@ def fill_untraded(bars: Bars, limit: int, sessions: bool) -> Bars:
             "Leave out fill_untraded",
         )
     opened = bars.opened
-    missing = count_missing(opened, bars.bar, find_breaks(opened, bars.bar, sessions), limit)
+    missing = count_missing(opened, bars.bar, find_breaks(opened, bars.bar, bars.reopenings), limit)
     columns = {name: bars.frame[name].to_numpy() for name in bars.frame.columns[1:]} | {"timestamp": opened}
     filled, is_filled = fill_flat(columns, bars.bar, missing)
     filled[UNTRADED] = is_filled.astype(float)

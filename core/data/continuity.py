@@ -40,6 +40,11 @@ def find_gaps(timestamps: Array, bar: int) -> Array:
     return np.concatenate([np.ones(min(len(timestamps), 1), dtype=bool), np.diff(timestamps) != bar])
 
 
+def find_reopenings(timestamps: Array, bar: int) -> Array:
+    """Return when the first bar after each closure of the market opens, int64 `[C]`; see `find_closures`."""
+    return np.asarray(timestamps[find_closures(timestamps, bar)])
+
+
 def find_closures(timestamps: Array, bar: int) -> Array:
     """Find the rows with which a market opens again after a night, a weekend or a break that recurs.
 
@@ -47,6 +52,10 @@ def find_closures(timestamps: Array, bar: int) -> Array:
     the days that have bars, or, for one of half a day or more, at its time of the week in most weeks; and if most of
     these gaps are about equally long. A longer gap that ends at such a time is a closure, too, such as a holiday; a
     much shorter one is not. Bars that are missing by chance in a market that never closes give no closure.
+
+    This estimates the calendar of a market, which is known in advance, from the times of bars alone: no price is read.
+    Whether a gap recurs is seen from gaps before and after it, so all bars that are known have to be given: a part of
+    them might have too few gaps.
 
     Args:
         timestamps: when each bar opens, rising, int64 `[T]` in microseconds since 1970.
@@ -110,19 +119,22 @@ def _counts_at(wanted: Array, times: Array, counts: Array) -> Array:
     return np.where(times[positions] == wanted, counts[positions], 0)
 
 
-def find_breaks(timestamps: Array, bar: int, sessions: bool) -> Array:
+def find_breaks(timestamps: Array, bar: int, reopenings: Array | None) -> Array:
     """Find the rows that no window may reach across: those after a gap, or only after one that is not a closure.
 
     Args:
         timestamps: when each bar opens, rising, int64 `[T]` in microseconds since 1970.
         bar: length of a bar in microseconds.
-        sessions: whether closures of the market that recur are no breaks.
+        reopenings: when the first bar after each closure of the market opens, as `find_reopenings` returns it for all
+            bars that are known, of which these may be a part; None if the market does not close.
 
     Returns:
         Whether each row begins a stretch, bool `[T]`; True for the first row.
     """
-    gaps = find_gaps(timestamps, bar)
-    return np.asarray(gaps & ~find_closures(timestamps, bar)) if sessions else gaps
+    is_break = find_gaps(timestamps, bar)
+    if reopenings is not None:
+        is_break[1:] &= ~np.isin(timestamps[1:], reopenings)
+    return is_break
 
 
 def slices(starts: Array) -> list[slice]:

@@ -9,7 +9,6 @@ crosses a gap, a symbol or the border of a split.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -17,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from core.config import DataConfig
-from core.data import bars, cache
+from core.data import cache
 from core.data.file_format import iso
 from core.data.labels import NO_LABEL, by_thresholds, quantile_thresholds
-from core.data.lookahead import find_lookahead
+from core.data.lookahead import check_columns, check_exceptions
 from core.data.market import Market, SymbolData
 from core.data.sources.reader import bar_files, read_market
 from core.data.splits import Borders, main_borders
@@ -199,8 +198,10 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
         min_rows: minimum number of usable rows in train (of each symbol), val and test; `MIN_ROWS` if None.
 
     Raises:
+        ConfigError: a pattern of `allow_lookahead` matches no named feature.
         DataError: there are too few usable rows, or a named feature looks into the future.
     """
+    check_exceptions(market, config)
     reach = config.horizon * market.span.bar
     # Across closures, a window may reach further back than the embargo before its split.
     earliest = {"train": borders.train[0], "val": borders.train[1], "test": borders.val[1]}
@@ -215,7 +216,7 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
     fitted = []
     for data, train in zip(market.symbols, rows["train"], strict=True):
         symbol = fit_symbol(data, train, config)
-        _check_lookahead(market, data, train, symbol.labels, config)
+        check_columns(market, data, train, symbol.labels, config)
         fitted.append(symbol)
     lengths = [len(data.timestamps) for data in market.symbols]
     # In the dataset, the rows of a symbol follow those of all symbols before it.
@@ -287,28 +288,6 @@ def too_few_rows(where: str, split: str, count: int) -> DataError:
         "Use more days, a shorter interval or more symbols, or data with fewer gaps: each gap costs the warm-up of the "
         "features and a window",
     )
-
-
-def _check_lookahead(
-    market: Market, data: SymbolData, train: np.ndarray, labels: np.ndarray, config: DataConfig
-) -> None:
-    """Refuse a named feature that knows the future; tests prove that the built-in features do not."""
-    if market.named_count and np.ptp(data.returns[train]) == 0:
-        raise DataError(
-            f"The forward return of {data.symbol} is the same in every train row",
-            "Correct that column, or drop the symbol",
-        )
-    first = len(market.feature_names) - market.named_count
-    named = market.feature_names[first:]
-    permitted = bars.match_columns(named, config.allow_lookahead)
-    columns = {name: first + i for i, name in enumerate(named) if name not in permitted}
-    found = find_lookahead(data, columns, train, labels, config.horizon)
-    if found:
-        name, finding = found
-        raise DataError(
-            f"Feature {name} of {data.symbol} seems to look into the future: {finding}",
-            f"Drop it, or if it is legitimate add allow_lookahead: {json.dumps([name])}",
-        )
 
 
 @dataclass(frozen=True)

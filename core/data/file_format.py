@@ -15,9 +15,11 @@ a fetched file (`core.data.sources.store`).
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count, takewhile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -46,6 +48,13 @@ FILE_NAME = re.compile(
 )
 _UNITS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": DAY}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAGIC = {
+    b"PK\x03\x04": "a zip archive",
+    b"\x1f\x8b": "a gzip file",
+    b"ARROW1": "a Feather file",
+    b"FEA1": "a Feather file",
+}
+"""What a file is by its first bytes."""
 
 
 def interval_microseconds(interval: str) -> int:
@@ -112,3 +121,27 @@ def level_count(columns: Sequence[str]) -> int:
 def mid_price(columns: Columns | pd.DataFrame) -> Array:
     """Return the mean of the best bid and the best ask price, `[T]`."""
     return np.asarray((columns[price_column("bid", 1)] + columns[price_column("ask", 1)]) / 2)
+
+
+def foreign_format(path: Path) -> str:
+    """Return what a file is by its first bytes, if `preset-search data import` may read it; empty if it is Parquet."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(200)
+    except OSError:
+        return ""
+    known = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
+    if known or start.startswith(b"PAR1"):
+        return known
+    is_text = b"\0" not in start and b"\n" in start and b"," in start
+    return ("a JSON file" if start.lstrip()[:1] in (b"[", b"{") else "a CSV file") if is_text else ""
+
+
+def import_remedy(path: Path) -> str:
+    """Return the command that imports a file, with what its name tells of exchange, symbol and interval."""
+    match = FILE_NAME.fullmatch(f"{path.name.partition('.')[0]}.parquet")
+    exchange, symbol, interval = match.group("exchange", "symbol", "interval") if match else ("X", "S", "I")
+    return (
+        f"Import it: preset-search data import {shlex.quote(str(path))} --exchange {exchange} --symbol {symbol} "
+        f"--interval {interval}"
+    )

@@ -128,7 +128,7 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: boo
 
     Args:
         all_bars: bars of each symbol, cut to one span.
-        config: settings of windows, horizon, labels, sessions and additional features.
+        config: settings of windows, horizon, labels and additional features.
         keep_features: whether to keep the features that are computed; without them, which are most of a market, the
             rest is what a check needs: columns that the settings name, returns, labels, and which windows are whole.
 
@@ -176,7 +176,7 @@ def symbol_data(
     columns = {name: bars.frame[name].to_numpy() for name in bars.frame.columns[1:]} | {"timestamp": bars.opened}
     opened = columns["timestamp"]
     columns[_SEGMENT] = np.cumsum(find_gaps(opened, bars.bar))
-    is_break = find_breaks(opened, bars.bar, config.sessions)
+    is_break = find_breaks(opened, bars.bar, bars.reopenings)
     missing = count_missing(opened, bars.bar, is_break, BRIDGED_BARS)
     arrays: dict[str, Any] = {}
     for rows in slices(is_break & (missing == 0)):
@@ -207,7 +207,7 @@ def _missing_before_left_out(bars: Bars, config: DataConfig) -> int:
         return 0
     opened = np.append(bars.opened, bars.left_out)
     missing = int(bars.left_out - bars.opened[-1]) // bars.bar - 1
-    is_break = bool(find_breaks(opened, bars.bar, config.sessions)[-1])
+    is_break = bool(find_breaks(opened, bars.bar, bars.reopenings)[-1])
     return missing if is_break and missing > config.fill_untraded else 0
 
 

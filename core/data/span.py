@@ -54,7 +54,7 @@ def cut_to_own_spans(all_bars: Sequence[Bars], days: float | None, until: dateti
             start, stop = resolve_span(first, last, days, until)
         except DataError as error:
             raise DataError(f"{bars.symbol}: {error.what}", error.remedy) from None
-        # A bar that was left out at the end of the file is no matter where an earlier end was asked for.
+        # If an earlier end is asked for, a bar left out at the end of the file does not matter.
         kept = bars if until is None else replace(bars, left_out=None)
         cut.append(_cut(kept, start, stop))
     return cut

@@ -35,6 +35,10 @@ OUTLIER = 15.0
 """One-bar returns beyond this many robust standard deviations are counted as outliers."""
 BAD_TICK = 2.0
 """A price above the closes before and after it by this factor, or below them, is taken for a bad tick."""
+_MAX_BAD_RUN = 2
+"""Number of bars in a row that are taken for bad ticks; prices that stay away for longer have moved."""
+_MAX_NEIGHBOURS = 5
+"""Number of closes that bars at an end of the data are compared with."""
 MAX_DAILY_RANGE = 0.5
 """Interquartile range of a day's returns above which they are taken to be in percent; that of bitcoin is about 0.03."""
 _DEVIATIONS_PER_MEDIAN = 1.4826
@@ -78,7 +82,7 @@ class FileReport:
         frozen: number of bars whose prices all equal those of the bar before.
         zero_volume: number of bars without volume.
         outliers: number of bars with an extreme return.
-        bad_ticks: number of bars with a price far from the closes on both sides.
+        bad_ticks: number of bars, alone or two in a row, with a price far from the closes around them.
         first_bad_tick: opening of the first of them, as text; empty if there is none.
         ignored: columns that the settings do not name, and which are not read.
         problems: what makes the file unusable, a sentence for each kind of damage.
@@ -156,13 +160,25 @@ def check_file(path: Path, bars: Bars, sparse: Sequence[str] = (), until: int | 
 
 
 def _find_bad_ticks(frame: pd.DataFrame, close: np.ndarray) -> np.ndarray:
-    """Find bars with a price that neither the bar before nor the one after comes near, bool `[T]`."""
-    is_bad = np.zeros(len(close), dtype=bool)
+    """Find bars, alone or two in a row, with prices that the closes around them do not come near, bool `[T]`.
+
+    At an end of the data there are closes on one side alone: the median of a few of them is taken, one of which may be
+    a bad tick itself.
+    """
     low, high = (np.asarray(frame[name]) if name in frame else close for name in ("low", "high"))
-    before, after = close[:-2], close[2:]
-    is_bad[1:-1] = (high[1:-1] > BAD_TICK * np.maximum(before, after)) | (
-        low[1:-1] * BAD_TICK < np.minimum(before, after)
-    )
+    is_bad = np.zeros(len(close), dtype=bool)
+    for length in range(1, min(_MAX_BAD_RUN, len(close) - 1) + 1):
+        starts = np.arange(len(close) - length + 1)
+        before = np.append(np.median(close[length : length + _MAX_NEIGHBOURS]), close[: len(starts) - 1])
+        after = np.append(close[length:], np.median(close[: len(starts) - 1][-_MAX_NEIGHBOURS:]))
+        # At the ends the one side stands for both.
+        after[0], before[-1] = before[0], after[-1]
+        upper, lower = BAD_TICK * np.maximum(before, after), np.minimum(before, after) / BAD_TICK
+        runs = np.ones(len(starts), dtype=bool)
+        for bar in range(length):
+            runs &= (high[starts + bar] > upper) | (low[starts + bar] < lower)
+        for bar in range(length):
+            is_bad[starts[runs] + bar] = True
     return is_bad
 
 
@@ -199,7 +215,7 @@ def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float
         confidence: one-sided confidence of the interval.
 
     Returns:
-        The smallest direction_auc; 1 if nothing can be told from 0.5, as where a row of SELL or of BUY is lacking.
+        The smallest direction_auc; 1 if nothing can be told from 0.5, for example where no row is SELL or none is BUY.
     """
     if not all((dataset.labels[rows] == side).any() for side in (SELL, BUY)):
         return 1.0

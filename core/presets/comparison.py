@@ -71,6 +71,8 @@ def data_defaults(preset: Preset, settings: Mapping[str, Any]) -> dict[str, Any]
     defaults |= {name: data.settings[name] for name in _DEFAULTS if name in data.settings}
     if settings.get("table") is not None:
         return {name: value for name, value in defaults.items() if name not in _OF_A_TABLE}
+    if "features" in settings:  # of others, the recorded exceptions would match no column
+        defaults.pop("allow_lookahead", None)
     if data.bar is not None and not settings.get("files"):
         defaults["interval"] = _interval(data.bar)
     return defaults

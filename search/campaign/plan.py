@@ -16,7 +16,7 @@ from core import __version__, presets
 from core.config import DataConfig, TrainingConfig, check_name, parse
 from core.data import summary
 from core.data.dataset import Dataset, load_dataset
-from core.data.file_format import iso
+from core.data.file_format import interval_text, iso
 from core.data.sources.fetch import fetch_missing
 from core.data.sources.reader import bar_files, read_market
 from core.errors import ConfigError
@@ -324,7 +324,7 @@ def make_ledger_entry(plan: CampaignPlan, started: str, kind: Kind, read_at: dat
         started=started,
         exchange=",".join(sorted({path.name.split("_")[0] for path in paths})),
         symbols=list(plan.dataset.symbol_names),
-        interval=paths[0].stem.split("_")[-1] if paths else data.interval,
+        interval=interval_text(plan.dataset.bar),
         val=[iso(edge) for edge in borders.val],
         test=[iso(edge) for edge in borders.test],
         trials=plan.config.trials,

@@ -14,7 +14,7 @@ from rich.table import Table
 from core import console, presets
 from core.cli.data_settings import bar_location
 from core.cli.options import ConfigOption, DeviceOption, with_data_options
-from core.config import merge_sources
+from core.config import SOURCES, DataConfig, merge_sources, parse, refuse_without_effect
 from core.console import INTERRUPTED, Row
 from search.cli.options import NameArgument, RayAddressOption, RootOption, results_flag
 from search.results import judged, manifest
@@ -217,6 +217,8 @@ def verify(
     from search.confirmation.recorded_data import OtherBarsError
     from search.confirmation.verify import verify_preset
 
+    if any(name in source for name in SOURCES):
+        refuse_without_effect(parse(DataConfig, source, "command line"), source)
     source = merge_sources(bar_location(config_file) if config_file else {}, source)
     preset = presets.load_preset(name)
     try:

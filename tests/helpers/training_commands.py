@@ -1,10 +1,15 @@
-"""Runs `preset-train` in this process."""
+"""Runs the command lines in this process."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
 from core.cli import app
+
+Command = Callable[..., tuple[int, str, str]]
+"""Runs `preset-search` with some arguments, and returns exit code, output and errors."""
 
 
 class Run:

@@ -181,7 +181,7 @@ def test_no_window_and_no_label_spans_a_gap_a_symbol_or_a_border(
 def test_ignored_gaps_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     config = _config()
     no_gaps = np.arange(BARS) == 0
-    monkeypatch.setattr("core.data.market.find_breaks", lambda timestamps, bar, sessions: no_gaps[: len(timestamps)])
+    monkeypatch.setattr("core.data.market.find_breaks", lambda timestamps, bar, reopenings: no_gaps[: len(timestamps)])
     market = bars_market(_bars(config, gaps=3), config)
     with pytest.raises(AssertionError, match="spans a gap"):
         _assert_whole(fit_dataset(market, config, main_borders(market.span, config)))

@@ -7,7 +7,6 @@ import pytest
 from tests.helpers.tracked import ROOT, tracked_files
 
 TESTED_ELSEWHERE = {
-    "core/cli/data_settings.py": "tests/core/cli/test_data.py: the settings of its commands",
     "core/data/features/base.py": "tests/core/data/features/test_registry.py: the contract of every feature",
     "core/data/features/momentum.py": "tests/core/data/features/test_price.py: the formula of every feature of bars",
     "core/data/features/volume.py": "tests/core/data/features/test_price.py: the formula of every feature of bars",
@@ -28,6 +27,7 @@ TESTED_ELSEWHERE = {
 }
 """Modules without a test file of their own, with the file that holds their tests and why."""
 SUBJECTS = {
+    "tests/core/cli/test_data_check.py": "core/cli/data.py",
     "tests/core/data/sources/test_perpetuals.py": "core/data/sources/exchange.py",
     "tests/core/training/test_best_epoch.py": "core/training/trainer.py",
     "tests/core/training/test_resume.py": "core/training/trainer.py",

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 
-from core.config.data import INTERVAL, canonical_interval, canonical_symbol
-from core.data.bars import FIRST_YEAR, LAST_YEAR, Bars, impossible_rows, join_bars
+from core.config.data import INTERVAL, canonical_interval
+from core.data.bars import Bars, find_unshared, join_bars
 from core.data.file_format import (
     PRICES,
     REQUIRED,
@@ -33,6 +33,8 @@ from core.data.file_format import (
     interval_microseconds,
     interval_text,
 )
+from core.data.instants import read_instants
+from core.data.sources.file_names import parse_file_name
 from core.errors import DataError, one_line
 
 MAX_BYTES = 8 * 2**30
@@ -64,23 +66,6 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "taker_buy_quote": ("taker_buy_quote", "taker_buy_quote_volume", "taker_buy_quote_asset_volume"),
 }
 """Names of each column in known layouts, the preferred first; spaces, brackets and capitals do not count."""
-_UNITS = {
-    "seconds": (1e8, 1_000_000),
-    "milliseconds": (1e11, 1_000),
-    "microseconds": (1e14, 1),
-    "nanoseconds": (1e17, 0),
-}
-"""Units of time: the magnitude from which a number is one, and the microseconds in it (0 for a thousandth)."""
-_SUFFIX = r"\.(?:csv|json|feather|parquet|zip)(?:\.gz|\.zip)?"
-_FILE_NAMES = (
-    # Binance: BTCUSDT-5m-2025-01.zip, BTCUSDT-5m-2025-01-31.csv
-    rf"(?P<symbol>[A-Z0-9]+)-(?P<interval>[1-9]\d*[smhd])-\d{{4}}-\d\d(?:-\d\d)?{_SUFFIX}",
-    # freqtrade: BTC_USDT-5m.feather, futures/BTC_USDT_USDT-5m-futures.feather
-    rf"(?P<symbol>[A-Z0-9]+_[A-Z0-9]+)(?:_[A-Z0-9]+)?-(?P<interval>[1-9]\d*[smhd])(?:-futures)?{_SUFFIX}",
-    # CryptoDataDownload: Binance_BTCUSDT_1h.csv, Binance_BTCUSDT_d.csv; bars of the store in another format
-    rf"(?P<exchange>[A-Za-z0-9]+)_(?P<symbol>[A-Z0-9]+)_(?P<interval>[1-9]\d*[smhd]|d|minute){_SUFFIX}",
-)
-"""Names of files that tell symbol and interval, some of them the exchange."""
 _CAUSED_BY_CONTENT = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
 """Errors that the readers raise for a file whose content is not of the expected form."""
 _REMEDY = "Name a file of bars: CSV, JSON, Feather or Parquet, plain, in gzip or in zip"
@@ -119,45 +104,13 @@ class ImportedPart:
         return "".join(f" {sentence}." for sentence in sentences if sentence).strip()
 
 
-@dataclass(frozen=True)
-class NamedFile:
-    """What the name of another program's file tells.
-
-    Attributes:
-        exchange: name of the exchange; None if the name does not tell it.
-        symbol: name of the symbol, for example BTCUSDT.
-        interval: length of a bar, for example 5m.
-    """
-
-    exchange: str | None
-    symbol: str
-    interval: str
-
-
-def parse_file_name(name: str) -> NamedFile | None:
-    """Return what the name of a file tells if Binance, freqtrade or CryptoDataDownload name files like this.
-
-    >>> parse_file_name("BTC_USDT-5m.feather")
-    NamedFile(exchange=None, symbol='BTCUSDT', interval='5m')
-    """
-    match = next((match for pattern in _FILE_NAMES if (match := re.fullmatch(pattern, name, re.ASCII))), None)
-    if match is None:
-        return None
-    found = match.groupdict()
-    exchange = found.get("exchange") or ("binance" if match.re.pattern == _FILE_NAMES[0] else None)
-    interval = {"d": "1d", "minute": "1m"}.get(found["interval"], found["interval"])
-    return NamedFile(
-        exchange.lower() if exchange else None, canonical_symbol(found["symbol"]), canonical_interval(interval)
-    )
-
-
 def import_bars(
     paths: Sequence[Path], exchange: str, symbol: str, interval: str, columns: Mapping[str, str] | None = None
 ) -> tuple[Bars, list[ImportedPart]]:
     """Read the bars of one symbol from files of other programs and join them.
 
     Args:
-        paths: files, or folders of files.
+        paths: the files, see `core.data.sources.file_names.list_files`.
         exchange: name of the exchange that recorded the bars.
         symbol: name of the symbol, for example BTCUSDT.
         interval: length of a bar, for example 5m.
@@ -172,8 +125,9 @@ def import_bars(
     parts, all_bars = [], []
     for name, content in _contents(paths):
         _check_name(name, symbol, canonical_interval(interval))
-        format_, table = _read_table(name, content)
+        format_, table, note = _read_table(name, content)
         frame, part = _map_part(name, format_, table, symbol, columns or {})
+        part = replace(part, notes=tuple(text for text in (note, *part.notes) if text))
         if len(frame):
             _check_interval(name, frame, interval)
             bars = Bars(exchange, symbol, canonical_interval(interval), frame)
@@ -182,7 +136,26 @@ def import_bars(
         parts.append(part)
     if not all_bars:
         raise DataError("The files hold no bar", _REMEDY)
-    return join_bars(all_bars), parts
+    joined = join_bars(all_bars)
+    return joined, [_without_columns(part, find_unshared(all_bars)) for part in parts]
+
+
+def _without_columns(part: ImportedPart, unshared: Mapping[str, int]) -> ImportedPart:
+    """Return a part whose columns that not all parts have are left out, which a note says.
+
+    Args:
+        part: what was read from a file.
+        unshared: number of parts that have a column, by each column that is left out.
+    """
+    lost = [column for column in part.mapped if column in unshared]
+    if not lost:
+        return part
+    return replace(
+        part,
+        mapped={column: original for column, original in part.mapped.items() if column not in lost},
+        dropped=(*part.dropped, *(part.mapped[column] for column in lost)),
+        notes=(*part.notes, f"{', '.join(lost)} left out: missing in other files"),
+    )
 
 
 def _check_name(name: str, symbol: str, interval: str) -> None:
@@ -203,19 +176,13 @@ def _check_name(name: str, symbol: str, interval: str) -> None:
 
 
 def _contents(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the decompressed content of each file, of each file of a folder, and of each zip member."""
+    """Yield the name and the decompressed content of each file, and of each zip member."""
     for path in paths:
-        files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
-        if not files:
-            raise DataError(f"{path} is an empty folder", _REMEDY)
-        for file in files:
-            try:
-                content = file.read_bytes()
-            except OSError as error:
-                raise DataError(
-                    f"{file} cannot be read ({error.strerror})", "Check the path and its permissions"
-                ) from None
-            yield from _decompress(str(file), content)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror})", "Check the path and its permissions") from None
+        yield from _decompress(str(path), content)
 
 
 def _decompress(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
@@ -242,34 +209,47 @@ def _limited(name: str, content: bytes) -> bytes:
     return content
 
 
-def _read_table(name: str, content: bytes) -> tuple[str, pd.DataFrame]:
-    """Read a table in the format that its first bytes show."""
+def _read_table(name: str, content: bytes) -> tuple[str, pd.DataFrame, str]:
+    """Read a table in the format that its first bytes show.
+
+    Returns:
+        The format, the table, and what was assumed of its columns, in a sentence without its full stop; empty if
+        nothing was.
+    """
     try:
         if content[:4] == b"PAR1":
-            return "Parquet", pq.read_table(io.BytesIO(content)).to_pandas().reset_index()
+            return "Parquet", pq.read_table(io.BytesIO(content)).to_pandas().reset_index(), ""
         if content[:6] == b"ARROW1" or content[:4] == b"FEA1":
-            return "Feather", pd.DataFrame(pyarrow.feather.read_feather(io.BytesIO(content)))
+            return "Feather", pd.DataFrame(pyarrow.feather.read_feather(io.BytesIO(content))), ""
         if content.lstrip()[:1] in (b"[", b"{"):
-            return "JSON", _read_json(content)
-        return "CSV", _read_csv(content)
+            return "JSON", *_read_json(content)
+        return "CSV", *_read_csv(content)
     except (*_CAUSED_BY_CONTENT, OSError, RecursionError, pa.ArrowException) as error:
         raise DataError(f"{name} cannot be read ({one_line(error)})", _REMEDY) from None
 
 
-def _read_json(content: bytes) -> pd.DataFrame:
+def _assumed(names: Sequence[str]) -> str:
+    """Say which columns a table without names was taken to have."""
+    layout = "of Binance's klines" if len(names) == len(KLINES) else "of candles"
+    return f"Its columns have no names and were taken by their order for those {layout}: {', '.join(names)}"
+
+
+def _read_json(content: bytes) -> tuple[pd.DataFrame, str]:
+    """Read a JSON file; see `_read_table` for what is returned beside the table."""
     rows = json.loads(content)
     if isinstance(rows, dict):
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows), ""
     if rows and isinstance(rows[0], list):
         names = KLINES if len(rows[0]) == len(KLINES) else CANDLES
         wrong = next((row for row in rows if not isinstance(row, list) or len(row) != len(names)), None)
         if wrong is not None:
             raise ValueError(f"a row is {str(wrong)[:60]}, not a list of {len(names)} values")
-        return pd.DataFrame(rows, columns=list(names))
-    return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=list(names)), _assumed(names)
+    return pd.DataFrame(rows), ""
 
 
-def _read_csv(content: bytes) -> pd.DataFrame:
+def _read_csv(content: bytes) -> tuple[pd.DataFrame, str]:
+    """Read a CSV file; see `_read_table` for what is returned beside the table."""
     text = content.decode("utf-8-sig")
     if "\0" in text[:1000]:
         raise ValueError("it is not text")
@@ -287,7 +267,7 @@ def _read_csv(content: bytes) -> pd.DataFrame:
         if len(fields) not in layouts:
             raise ValueError(f"it has no header, and {len(fields)} columns")
         names = list(layouts[len(fields)])
-    return pd.read_csv(
+    table = pd.read_csv(
         io.StringIO(text),
         sep=separator,
         skiprows=skipped,
@@ -295,6 +275,7 @@ def _read_csv(content: bytes) -> pd.DataFrame:
         names=names,
         low_memory=False,
     )
+    return table, "" if names is None else _assumed(names)
 
 
 def _is_number(text: str) -> bool:
@@ -312,15 +293,8 @@ def _map_part(
         )
     mapped = _map_columns(name, list(table.columns), symbol, columns)
     notes = []
-    timestamps, note = _instants(name, table[mapped["timestamp"]])
+    timestamps, note = read_instants(name, table[mapped["timestamp"]])
     notes.append(note)
-    if (impossible := impossible_rows(timestamps)).size:
-        row = int(impossible[0])
-        raise DataError(
-            f"{name}: row {row} has the impossible time {str(table[mapped['timestamp']].iloc[row])[:40]}, which is not "
-            f"between {FIRST_YEAR} and {LAST_YEAR}",
-            "Write times in ISO 8601, such as 2024-05-01 13:45, or in seconds or milliseconds since 1970",
-        )
     frame = pd.DataFrame({"timestamp": timestamps})
     for column in [*REQUIRED[1:], *TAKER_FLOW]:
         if column in mapped:
@@ -369,47 +343,6 @@ def _counts(key: str, column: str, symbol: str) -> bool:
 def _plain(column: str) -> str:
     """Return the name of a column in small letters, with an underscore in place of all but letters and digits."""
     return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
-
-
-def _instants(name: str, values: pd.Series) -> tuple[pd.Series, str]:
-    """Return instants in UTC, and how they were read."""
-    try:
-        numbers = pd.to_numeric(values, errors="coerce") if not pd.api.types.is_datetime64_any_dtype(values) else None
-        if numbers is not None and len(numbers) and numbers.notna().all():
-            return _instants_of_numbers(name, numbers.astype(np.float64))
-        instants = pd.to_datetime(values, utc=True, format=None if numbers is None else "ISO8601", errors="raise")
-    except _CAUSED_BY_CONTENT as error:
-        raise DataError(
-            f"{name} has times that cannot be read ({one_line(error)})",
-            "Write them in ISO 8601, such as 2024-05-01 13:45",
-        ) from None
-    if instants.isna().any():
-        row = int(np.flatnonzero(instants.isna())[0])
-        raise DataError(f"{name}: row {row} has no time", "Correct or remove the row")
-    zoned = (
-        isinstance(values.dtype, pd.DatetimeTZDtype) or values.astype(str).str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").all()
-    )
-    return instants.astype("datetime64[us, UTC]"), "" if zoned else "Times without a zone were taken to be in UTC"
-
-
-def _instants_of_numbers(name: str, numbers: pd.Series) -> tuple[pd.Series, str]:
-    """Return the instants that numbers since 1970 mean, each in the unit that its magnitude shows."""
-    values = numbers.to_numpy(np.float64)
-    microseconds = np.zeros(len(values))
-    counts = {}
-    limits = [*(low for low, _ in _UNITS.values()), 1e20]
-    for (unit, (low, factor)), high in zip(_UNITS.items(), limits[1:], strict=True):
-        of_unit = (values >= low) & (values < high)
-        if of_unit.any():
-            counts[unit] = int(of_unit.sum())
-            microseconds[of_unit] = values[of_unit] * factor if factor else values[of_unit] / 1000
-    if (impossible := np.flatnonzero(microseconds == 0)).size:
-        row = int(impossible[0])
-        raise DataError(f"{name}: row {row} has the impossible time {values[row]:.0f}", "Correct or remove the row")
-    read = " and ".join(f"{unit} ({count:,} rows)" if len(counts) > 1 else unit for unit, count in counts.items())
-    # Years that nanoseconds do not reach are kept here, to be refused with their row.
-    instants = pd.Series(microseconds.round().astype(np.int64).view("datetime64[us]")).dt.tz_localize("UTC")
-    return instants, f"Times are {read} since 1970"
 
 
 def _numbers(name: str, values: pd.Series) -> pd.Series:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from core.config import DataConfig, TableConfig
 from core.data import bars
-from core.data.continuity import find_breaks, find_gaps, slices
+from core.data.continuity import find_breaks, find_gaps, find_reopenings, slices
 from core.data.file_format import column_microseconds, interval_microseconds
 from core.data.labels import CLASSES, NO_LABEL
 from core.data.market import SymbolData
@@ -142,7 +142,7 @@ def _symbol_data(
     timestamps = column_microseconds(checked["timestamp"])
     window_ok = np.zeros(len(frame), dtype=bool)
     labels = frame[table.label].to_numpy(copy=True)
-    is_break = find_breaks(timestamps, bar, config.sessions)
+    is_break = find_breaks(timestamps, bar, find_reopenings(timestamps, bar) if config.sessions else None)
     for stretch in slices(is_break):
         window_ok[stretch.start + config.window - 1 : stretch.stop] = True
     for segment in slices(find_gaps(timestamps, bar)):

@@ -38,7 +38,7 @@ from core.data.sources.store import (
     TimeRange,
     check_symbol,
     covered_metadata,
-    find_files,
+    find_file,
     locked,
     merge_spans,
     missing_ranges,
@@ -240,8 +240,9 @@ def fetch_bars(
 
     Raises:
         ConfigError: the interval, span or store cannot be used, or another process is fetching the same file.
-        DataError: there is no such symbol, there are no bars, the file cannot be continued, or the exchange cannot be
-            reached, refuses or keeps failing; what was fetched before that is kept.
+        DataError: there is no such symbol, there are no bars, the file cannot be continued, the store has several files
+            of these bars, or the exchange cannot be reached, refuses or keeps failing; what was fetched before that is
+            kept.
     """
     client.check_interval(interval)
     bar = interval_microseconds(interval)
@@ -252,10 +253,9 @@ def fetch_bars(
             f"There is no bar from {iso(since)} to {_end_text(until)}", "Choose a span that ends after it starts"
         )
     check_symbol(symbol)
-    path = next(
-        iter(find_files(store, symbol, canonical_interval(interval), client.exchange)),
-        store / f"{client.exchange}_{symbol}_{interval}.parquet",
-    )
+    path = find_file(store, symbol, interval, client.exchange)
+    if path is None:
+        path = store / f"{client.exchange}_{symbol}_{canonical_interval(interval)}.parquet"
     if not path.exists():
         client.market(symbol)  # a symbol that does not exist leaves nothing behind
     with locked(path):

@@ -10,15 +10,18 @@ from rich.markup import escape
 
 from core import console
 from core.config import DEFAULT_EXCHANGE, DataConfig
-from core.data.bars import Bars, check_rows, join_files, read_unchecked
-from core.data.completion import fill_untraded, hold_columns
-from core.data.file_format import FILE_NAME, datetime_microseconds, interval_microseconds
+from core.data.bars import Bars, check_rows, find_unshared, join_files, read_unchecked
+from core.data.completion import fill_untraded, hold_columns, mark_reopenings
+from core.data.file_format import FILE_NAME, TAKER_FLOW, UNTRADED, datetime_microseconds, interval_microseconds
 from core.data.market import Market, bars_market, market_span
 from core.data.sources import feature_table, store, synthetic
-from core.data.sources.archive import import_bars, parse_file_name
+from core.data.sources.archive import import_bars
+from core.data.sources.file_names import FileList, list_files, parse_file_name
 from core.data.span import cut_to_common_span, cut_to_own_spans, describe_limit, resolve_span
 from core.errors import DataError
-from core.files import expand_globs
+
+_MAX_NAMED = len(TAKER_FLOW)
+"""Number of columns that a message names; the others are counted."""
 
 
 def read_bars(config: DataConfig) -> list[Bars]:
@@ -37,25 +40,56 @@ def _read_all_bars(config: DataConfig) -> list[Bars]:
     """Read and check all bars of each symbol that a config names."""
     if config.synthetic is not None:
         return synthetic.make_bars(config.synthetic, config.interval)
-    files = [(path, *read_file(path, config)) for path in bar_files(config)]
-    for path, bars, _ in files:
+    contents = read_files(config)
+    for path, (bars, _) in contents.items():
         check_rows(path, bars, tuple(config.holds), sound_until(config))
-    return join_files([(bars, complete) for _, bars, complete in files])
+    return _join(list(contents.values()))
+
+
+def _join(files: Sequence[tuple[Bars, bool]]) -> list[Bars]:
+    """Join the files of each symbol, see `join_files`, and print which columns are left out since not all have them."""
+    joined = join_files(files)
+    for bars in joined:
+        kind = (bars.exchange, bars.symbol, bars.interval)
+        parts = [part for part, _ in files if (part.exchange, part.symbol, part.interval) == kind]
+        counts = find_unshared(parts)
+        lacking = [f"{len(parts) - count} of {len(parts)} files" for count in counts.values()]
+        _print_left_out(f"{bars.symbol}: ", list(counts), lacking)
+    unshared = [name for name in find_unshared(joined) if not any(name in bars.named for bars in joined)]
+    without = [", ".join(bars.symbol for bars in joined if name not in bars.frame) for name in unshared]
+    _print_left_out("", unshared, without)
+    return joined
+
+
+def _print_left_out(prefix: str, columns: Sequence[str], lacking: Sequence[str]) -> None:
+    """Print which columns are left out, and what lacks each of them."""
+    for whose in dict.fromkeys(lacking):
+        names = [name for name, lacks in zip(columns, lacking, strict=True) if lacks == whose]
+        shown = ", ".join(names[:_MAX_NAMED]) + (f" and {len(names) - _MAX_NAMED} more" if names[_MAX_NAMED:] else "")
+        console.err.print(escape(f"{prefix}{shown} left out: missing in {whose}."))
 
 
 def _complete_and_cut(all_bars: Sequence[Bars], config: DataConfig, common: bool = True) -> list[Bars]:
-    """Hold slow columns and fill short gaps as the config says, and cut the bars to the span that it asks for.
+    """Complete bars as the config says, and cut them to the span that it asks for.
+
+    What counts as a closure of the market is told from all bars, so that it does not depend on the span.
 
     Args:
         all_bars: all bars of each symbol.
         config: settings of the data.
         common: whether all symbols are cut to the time that they share; each keeps its own newest bar otherwise.
     """
-    held = [hold_columns(bars, config.holds, sound_until(config)) for bars in all_bars]
+    if config.sessions:
+        all_bars = [mark_reopenings(bars) for bars in all_bars]
+        if not any(bars.reopenings is not None and len(bars.reopenings) for bars in all_bars):
+            console.err.print("sessions changes nothing: no gap recurs as the closures of a market do.")
+    completed = [hold_columns(bars, config.holds, sound_until(config)) for bars in all_bars]
     if config.fill_untraded:
-        held = [fill_untraded(bars, config.fill_untraded, config.sessions) for bars in held]
-    cut = cut_to_common_span if common else cut_to_own_spans
-    return cut(held, config.days, config.until)
+        completed = [fill_untraded(bars, config.fill_untraded) for bars in completed]
+    cut = (cut_to_common_span if common else cut_to_own_spans)(completed, config.days, config.until)
+    if config.fill_untraded and not any(bars.frame[UNTRADED].any() for bars in cut):
+        console.err.print(f"fill_untraded changes nothing: no gap of up to {config.fill_untraded} bars is in the span.")
+    return cut
 
 
 def sound_until(config: DataConfig) -> int | None:
@@ -72,6 +106,28 @@ def _make_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: bo
     return replace(market, span_limit=describe_limit(spans))
 
 
+def read_files(config: DataConfig) -> dict[Path, tuple[Bars, bool]]:
+    """Read the bar files that a config names without checking their rows; files that are ignored are printed.
+
+    Returns:
+        The bars of each file, and whether the last of them is known to have closed; empty if the config names none.
+
+    Raises:
+        ConfigError: a glob matches no file.
+        DataError: a file is missing, misnamed, unreadable, or has too few rows or the wrong columns.
+    """
+    listed = _list_bar_files(config)
+    if ignored := listed.describe_ignored():
+        console.err.print(escape(ignored))
+    exchanges = {match["exchange"] for path in listed.files if (match := FILE_NAME.fullmatch(path.name))}
+    if config.files and config.exchange and exchanges - {config.exchange}:
+        told = ", ".join(sorted(exchanges))
+        console.err.print(
+            escape(f"exchange {config.exchange} has no effect: the names of the files tell theirs ({told}).")
+        )
+    return {path: read_file(path, config) for path in listed.files}
+
+
 def read_file(path: Path, config: DataConfig) -> tuple[Bars, bool]:
     """Read one file of bars without checking its rows, also one of another program if its name tells what it holds.
 
@@ -79,7 +135,7 @@ def read_file(path: Path, config: DataConfig) -> tuple[Bars, bool]:
 
     Args:
         path: bar or order-book file, see `core.data.file_format`, or a file named as
-            `core.data.sources.archive.parse_file_name` knows it.
+            `core.data.sources.file_names.parse_file_name` knows it.
         config: settings of the data, of which the named features and the exchange count here.
 
     Returns:
@@ -106,12 +162,17 @@ def bar_files(config: DataConfig) -> Sequence[Path]:
     """Return the bar files that a config names; none for a feature table or the synthetic market.
 
     Raises:
-        DataError: the store lacks the file of a symbol.
+        DataError: the store lacks the file of a symbol, or a folder has no file of bars.
         ConfigError: a glob matches no file.
     """
+    return list(_list_bar_files(config).files)
+
+
+def _list_bar_files(config: DataConfig) -> FileList:
+    """Return the bar files that a config names, and those beside them that hold no bars."""
     if config.symbols:
-        return store.find_in_store(config.store, config.symbols, config.interval, config.exchange)
-    return expand_globs(config.files)
+        return FileList(tuple(store.find_in_store(config.store, config.symbols, config.interval, config.exchange)), ())
+    return list_files(config.files)
 
 
 def read_market(config: DataConfig, labelled: bool = True) -> Market:
@@ -148,7 +209,7 @@ def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Mark
         ConfigError: a column that the config names is missing.
         DataError: data are too few, contradict each other, or are so extreme that a feature is not finite.
     """
-    return _make_market(join_files(files), config, keep_features=False)
+    return _make_market(_join(files), config, keep_features=False)
 
 
 def _table_market(config: DataConfig, labelled: bool) -> Market:

@@ -65,7 +65,7 @@ def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: 
         exchange: exchange that the bars must come from; None for any.
 
     Raises:
-        DataError: a file is missing, or several exchanges have one and none was chosen.
+        DataError: a symbol has no file, or several.
     """
     if not store.is_dir():
         raise DataError(
@@ -73,40 +73,48 @@ def find_in_store(store: Path, symbols: Sequence[str], interval: str, exchange: 
         )
     paths = []
     for symbol in symbols:
-        candidates = find_files(store, symbol, interval, exchange)
-        if not candidates:
+        path = find_file(store, symbol, interval, exchange)
+        if path is None:
             raise DataError(
                 f"The store {store} has no {interval} bars of {symbol}{f' from {exchange}' if exchange else ''}",
                 f"Put <exchange>_{symbol}_{interval}.parquet there, fetch it (preset-search data fetch --symbols "
                 f"{shlex.quote(symbol)} --interval {interval} --days N), or name files with --data FILE…",
             )
-        if len(candidates) > 1:
-            raise DataError(
-                f"The store {store} has several files with {interval} bars of {symbol}: "
-                + ", ".join(path.name for path in candidates),
-                "Choose one with --exchange, or name it with --data FILE",
-            )
-        paths.append(candidates[0])
+        paths.append(path)
     return paths
 
 
-def find_files(store: Path, symbol: str, interval: str, exchange: str | None) -> list[Path]:
-    """Find the store's files of one symbol and interval: one for each exchange that has it.
+def find_file(store: Path, symbol: str, interval: str, exchange: str | None) -> Path | None:
+    """Find the store's file of one symbol and interval; None if there is none.
 
     Args:
-        store: folder of bar files.
+        store: folder of bar files, which need not exist.
         symbol: symbol to find, for example BTCUSDT.
-        interval: length of a bar in its shortest spelling, for example 1h, which finds a file named 60m, too.
+        interval: length of a bar, for example 1h, which finds a file named 60m, too.
         exchange: exchange that the bars must come from; None for any.
+
+    Raises:
+        DataError: there are several files: of several exchanges, or of one exchange with the interval in two spellings.
     """
-    return sorted(
-        path
-        for path in store.glob("*.parquet")
+    found = {
+        path: match["exchange"]
+        for path in sorted(store.glob("*.parquet"))
         if (match := FILE_NAME.fullmatch(path.name))
         and match["symbol"] == symbol
-        and canonical_interval(match["interval"]) == interval
+        and canonical_interval(match["interval"]) == canonical_interval(interval)
         and exchange in (None, match["exchange"])
-    )
+    }
+    if len(found) > 1:
+        exchanges = set(found.values())
+        raise DataError(
+            f"The store {store} has several files with {interval} bars of {symbol}: "
+            + ", ".join(path.name for path in found),
+            "Choose one with --exchange, or name it with --data FILE"
+            if len(exchanges) == len(found)
+            else "Keep one of each exchange in the store (preset-search data import adds the bars of another file to "
+            "it), or name all with --data FILE…",
+        )
+    return next(iter(found), None)
 
 
 def missing_ranges(config: DataConfig, now: int, *, up_to_now: bool = False) -> list[FetchRange]:
@@ -124,7 +132,7 @@ def missing_ranges(config: DataConfig, now: int, *, up_to_now: bool = False) -> 
 
     Raises:
         ConfigError: a symbol has no file, and no days say how much of it to fetch.
-        DataError: several exchanges have a symbol's file, and none was chosen.
+        DataError: a symbol has several files, of several exchanges or with the interval in two spellings.
     """
     held = {symbol: _read_held(config, symbol) for symbol in config.symbols}
     known = [item for item in held.values() if item is not None]
@@ -178,15 +186,13 @@ class _Held:
 
 def _read_held(config: DataConfig, symbol: str) -> _Held | None:
     """Read what the store has of a symbol; None if it has no bar."""
-    paths = find_files(config.store, symbol, config.interval, config.exchange)
-    if not paths:
+    path = find_file(config.store, symbol, config.interval, config.exchange)
+    if path is None:
         return None
-    if len(paths) > 1:
-        find_in_store(config.store, [symbol], config.interval, config.exchange)  # raises the error that lists them
-    match = FILE_NAME.fullmatch(paths[0].name)
+    match = FILE_NAME.fullmatch(path.name)
     exchange = match["exchange"] if match else DEFAULT_EXCHANGE
     try:
-        table = pq.read_table(paths[0], columns=["timestamp"])
+        table = pq.read_table(path, columns=["timestamp"])
         opened = column_microseconds(pd.to_datetime(table.column("timestamp").to_pandas(), utc=True).dropna())
         metadata = table.schema.metadata or {}
         spans = read_covered(metadata)
@@ -275,21 +281,22 @@ def add_to_store(store: Path, bars: Bars, spans: Sequence[TimeRange] | None = No
         The file, and the bars that it holds now.
 
     Raises:
-        DataError: the bars are damaged, contradict those of the store, or lack a column of bars that the store has.
+        DataError: the bars are damaged, contradict those of the store, or lack a column of bars that the store has, or
+            the store has several files of them.
         ConfigError: the store cannot be written, or another process is writing the file.
     """
     check_symbol(bars.symbol)
-    found = find_files(store, bars.symbol, bars.interval, bars.exchange) if store.is_dir() else []
-    path = found[0] if found else store / f"{bars.exchange}_{bars.symbol}_{bars.interval}.parquet"
-    if not found:
+    path = find_file(store, bars.symbol, bars.interval, bars.exchange)
+    if path is None:
         _refuse_damaged(bars)  # before the store is created
+        path = store / f"{bars.exchange}_{bars.symbol}_{canonical_interval(bars.interval)}.parquet"
     with locked(path):
         return path, _join_with_file(path, bars, spans)
 
 
 def _join_with_file(path: Path, bars: Bars, spans: Sequence[TimeRange] | None) -> Bars:
     """Join bars with those of a file, which need not exist, and write it; the file must be locked."""
-    held = find_files(path.parent, bars.symbol, bars.interval, bars.exchange)
+    held = [path] if path.exists() else []
     files = [read_unchecked(item) for item in held]
     joined = join_bars([bars, *(stored for stored, _ in files)])
     if lost := [name for stored, _ in files[:1] for name in stored.frame.columns if name not in joined.frame]:

@@ -2,100 +2,24 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from core.config import DataConfig
-from core.data import bars
 from core.data.bars import read_bar_file
-from core.data.dataset import load_dataset
-from core.data.features import Feature, registry
 from core.data.file_format import PRICES, REQUIRED, interval_microseconds
 from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
 from core.data.sources.store import FetchRange
-from search.cli.app import main
 from tests.helpers.exchange_server import STEP, ExchangeServer, exchange_server, kline
 from tests.helpers.market import random_bars
+from tests.helpers.training_commands import Command
 
 START = pd.Timestamp("2024-01-01", tz="UTC")
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run `preset-search` with these arguments in an empty folder, and return exit code, output and errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PRESET_SEARCH_CACHE", "")
-
-    def run(*args: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["preset-search", *args])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
-
-
-def test_check_reports_files_splits_and_the_provable_auc(tmp_path: Path, command: Command) -> None:
-    for seed, symbol in enumerate(("BTCUSDT", "ETHUSDT")):
-        frame = random_bars(288 * 10, seed=seed).frame.assign(funding=0.0)
-        frame.to_parquet(tmp_path / f"binance_{symbol}_5m.parquet")
-    code, output, _ = command("data", "check", "binance_BTCUSDT_5m.parquet", "binance_ETHUSDT_5m.parquet")
-    assert code == 0
-    for part in ("2,880", "gaps", "duplicates", "frozen bars", "zero volume", "outliers", "train", "val", "test"):
-        assert part in output
-    for part in ("ignored columns: funding", "14 or more are advised", "prove a direction_auc of 0.", "25.0%"):
-        assert part in output
-
-
-def test_check_lists_damage_and_ends_with_2(tmp_path: Path, command: Command) -> None:
-    frame = random_bars(600).frame
-    frame.loc[3, "close"] = np.nan
-    frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
-    code, output, error = command("data", "check", "binance_BTCUSDT_5m.parquet")
-    assert code == 2
-    assert "row 3 (2024-03-01 00:15:00+00:00) has no finite close" in output
-    assert error == "error: 1 of 1 files cannot be used. Correct the rows named above.\n"
-
-
-def test_check_names_the_features_asked_for(tmp_path: Path, command: Command) -> None:
-    frame = random_bars(288 * 15).frame.assign(funding=np.sin(np.arange(288 * 15)), other=0.0)
-    frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
-    code, output, _ = command("data", "check", "binance_BTCUSDT_5m.parquet", "--features", "fund*")
-    assert code == 0
-    assert "ignored columns: other" in output
-    code, _, error = command("data", "check", "binance_BTCUSDT_5m.parquet", "--features", "none*")
-    assert code == 2
-    assert (
-        "No column of the files matches features: none*. Name additional columns that the files have: funding, other."
-        in error
-    )
-
-
-def test_check_reads_each_file_once_and_refuses_what_run_would_refuse(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    random_bars(288 * 15).frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
-    reads: list[Path] = []
-    read = bars.read_columns
-    monkeypatch.setattr(bars, "read_columns", lambda path, columns: (reads.append(path), read(path, columns))[1])
-    code, output, _ = command("data", "check", "binance_BTCUSDT_5m.parquet")
-    assert (code, reads) == (0, [Path("binance_BTCUSDT_5m.parquet")])
-    made = load_dataset(DataConfig(files=(Path("binance_BTCUSDT_5m.parquet"),)))
-    assert f"{len(made.feature_names)} features, window 60, horizon 3" in output
-    endless = Feature("endless", "", "", 0, lambda columns: columns["close"] * np.inf, ("close",))
-    monkeypatch.setattr(registry, "FEATURES", (*registry.FEATURES, endless))
-    code, _, error = command("data", "check", "binance_BTCUSDT_5m.parquet")
-    assert code == 2
-    assert error.startswith("error: Feature endless of BTCUSDT is not finite at ")
 
 
 @pytest.fixture
@@ -257,27 +181,20 @@ def test_the_check_in_the_docs_reads_a_file_of_another_program(tmp_path: Path, c
     assert "6,000 5m bars of BTCUSDT from kraken. " in " ".join(error.split())
 
 
-def test_check_says_that_a_span_without_a_class_proves_nothing(tmp_path: Path, command: Command) -> None:
-    random_bars(288 * 15).frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
-    labels = "labels: {kind: fixed, fixed: [-0.001, 0.9]}"
-    (tmp_path / "c.yaml").write_text(f"data: {{files: [binance_BTCUSDT_5m.parquet], {labels}}}\n")
-    code, output, error = command("data", "check", "--config", "c.yaml")
+@pytest.mark.parametrize("verb", ["check", "import"])
+def test_a_folder_of_downloads_with_checksums_is_read(verb: str, tmp_path: Path, command: Command) -> None:
+    frame = random_bars(6000).frame.rename(columns={"timestamp": "date"})
+    frame["date"] = frame["date"].dt.as_unit("ms").astype("int64")
+    (tmp_path / "down").mkdir()
+    for month, rows in enumerate((frame[:3000], frame[3000:]), start=1):
+        path = tmp_path / "down" / f"BTCUSDT-5m-2024-{month:02}.csv"
+        rows.to_csv(path, index=False)
+        path.with_name(f"{path.name}.CHECKSUM").write_text(f"{'0' * 64}  {path.name}\n")
+    options = ["--exchange", "binance", "--symbol", "BTCUSDT", "--interval", "5m"] if verb == "import" else []
+    code, output, error = command("data", verb, "down", *options)
     assert code == 0, error
-    assert "The test span cannot prove any direction_auc." in " ".join(output.split())
-    assert "BUY never occurs in train and val and test: nothing can be proven about it" in " ".join(output.split())
-
-
-def test_check_names_bad_ticks_and_counts_untraded_bars(tmp_path: Path, command: Command) -> None:
-    frame = random_bars(6000).frame
-    frame.loc[3000, ["open", "high", "low", "close"]] *= 20
-    frame.drop(index=[1000, 1001]).to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
-    (tmp_path / "c.yaml").write_text("data: {files: [binance_BTCUSDT_5m.parquet], fill_untraded: 2}\n")
-    code, output, error = command("data", "check", "--config", "c.yaml")
-    assert code == 0, error
-    shown = " ".join(output.split())
-    assert "binance_BTCUSDT_5m.parquet has 1 bar(s) with a price of over twice, or under half, the closes" in shown
-    assert f"the first is at {frame['timestamp'].iloc[3000]}" in shown
-    assert "2 untraded bars were filled into gaps; no label begins or ends in one." in shown
+    assert "Ignored down/BTCUSDT-5m-2024-01.csv.CHECKSUM and 1 more: checksums, locks and" in error
+    assert ("6,000 bars" if verb == "import" else "20.8 days") in output
 
 
 def test_there_are_imports_in_the_docs() -> None:
@@ -336,17 +253,6 @@ def test_an_import_says_where_further_columns_end(tmp_path: Path, command: Comma
     assert "note ends at 2024-03-01T04:55:00+00:00; 40 later bars have no value" in error
     held = pd.read_parquet(tmp_path / "data" / "binance_BTCUSDT_5m.parquet")
     assert list(held["note"].dropna()) == ["mine"] * 60
-
-
-def test_check_examines_no_row_after_the_end_asked_for(tmp_path: Path, command: Command) -> None:
-    frame = random_bars(288 * 20).frame.assign(funding=np.sin(np.arange(288 * 20)))
-    frame.loc[288 * 19 :, "funding"] = np.nan
-    frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
-    args = ("data", "check", "binance_BTCUSDT_5m.parquet", "--features", "funding")
-    code, output, _ = command(*args)
-    assert code == 2
-    assert "funding ends there" in output
-    assert command(*args, "--until", "2024-03-20")[0] == 0
 
 
 FETCHES = [line.strip() for line in DOCS.read_text().splitlines() if line.startswith("    preset-search data fetch")]

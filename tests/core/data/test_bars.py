@@ -3,12 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from core.data.bars import bars_fingerprint, match_columns, read_bar_file, read_bar_files
@@ -253,41 +250,6 @@ def test_a_column_of_taker_flow_is_read_whether_it_is_named_or_not(tmp_path: Pat
 
 def test_levels_beyond_a_hole_in_the_book_are_listed_as_ignored(tmp_path: Path) -> None:
     assert read_bar_file(_write(tmp_path, _frame().assign(bid_sz_30=1.0))).ignored == ("bid_sz_30",)
-
-
-@pytest.mark.parametrize(
-    ("written", "unit", "fitting"),
-    [
-        (1_735_689_600_000_000, "ms", "microseconds"),
-        (1_735_689_600_000_000_000, "us", "nanoseconds"),
-        (1_735_689_600_000_000_000, "ms", "nanoseconds"),
-        (1_735_689_600, "ms", "seconds"),
-        (1_735_689_600_000, "us", "milliseconds"),
-    ],
-)
-def test_an_impossible_instant_is_damage_that_names_its_row_and_likely_unit(
-    tmp_path: Path, written: int, unit: Literal["ms", "us"], fitting: str
-) -> None:
-    frame = _frame()
-    instants = pa.array(
-        [int(number) // (1_000 if unit == "ms" else 1) for number in column_microseconds(frame["timestamp"])]
-    ).to_pylist()
-    instants[7] = written
-    table = pa.table(
-        {"timestamp": pa.array(instants, pa.timestamp(unit, "UTC"))} | {name: frame[name] for name in frame.columns[1:]}
-    )
-    pq.write_table(table, tmp_path / NAME)
-    with pytest.raises(DataError, match=rf"row 7 has an impossible timestamp: its {written} .* as {fitting}\. Write"):
-        read_bar_file(tmp_path / NAME)
-
-
-def test_an_instant_that_no_unit_makes_possible_is_damage(tmp_path: Path) -> None:
-    frame = _frame()
-    frame["timestamp"] = (
-        frame["timestamp"].astype("datetime64[us, UTC]").where(frame.index != 3, pd.Timestamp(5, tz="UTC"))
-    )
-    with pytest.raises(DataError, match=r"row 3 has an impossible timestamp.*Correct or remove the row"):
-        read_bar_file(_write(tmp_path, frame))
 
 
 def test_the_name_of_a_column_is_that_column_before_it_is_a_glob() -> None:

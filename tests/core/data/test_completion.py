@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.config import DataConfig, LabelConfig, parse
 from core.data.bars import Bars, read_unchecked
-from core.data.completion import fill_untraded, hold_columns
+from core.data.completion import fill_untraded, hold_columns, mark_reopenings
 from core.data.dataset import load_dataset
 from core.data.file_format import UNTRADED, level_columns
 from core.data.labels import NO_LABEL
@@ -106,7 +106,7 @@ def test_wrong_settings_of_a_feature_are_refused_in_one_line(settings: object) -
 
 def test_gaps_are_filled_up_to_the_limit_and_marked() -> None:
     bars = random_bars(1000)
-    filled = fill_untraded(without_rows(bars, np.r_[100:103, 200:204]), 3, sessions=False)
+    filled = fill_untraded(without_rows(bars, np.r_[100:103, 200:204]), 3)
     assert filled.opened.tolist() == np.delete(bars.opened, np.s_[200:204]).tolist()
     assert np.flatnonzero(filled.frame[UNTRADED]).tolist() == [100, 101, 102]
     made = filled.frame.iloc[100:103]
@@ -120,7 +120,7 @@ def test_gaps_are_filled_up_to_the_limit_and_marked() -> None:
 def test_no_label_and_no_window_ends_in_an_untraded_bar_and_no_label_begins_in_one(labels: LabelConfig) -> None:
     horizon, window = 4, 20
     config = DataConfig(symbols=("A",), horizon=horizon, window=window, labels=labels, fill_untraded=6)
-    filled = fill_untraded(without_rows(random_bars(1000), np.r_[500:503]), 6, sessions=False)
+    filled = fill_untraded(without_rows(random_bars(1000), np.r_[500:503]), 6)
     data = bars_market([filled], config).symbols[0]
     made = np.arange(500, 503)
     unlabelled = sorted({*made, *(made - horizon), *range(996, 1000)})
@@ -136,7 +136,7 @@ def test_no_label_and_no_window_ends_in_an_untraded_bar_and_no_label_begins_in_o
 
 def test_the_model_sees_which_bars_are_untraded_and_results_count_them() -> None:
     config = DataConfig(symbols=("A",), fill_untraded=3)
-    dataset = prepare([fill_untraded(without_rows(random_bars(6000), np.r_[3000:3003]), 3, sessions=False)], config)
+    dataset = prepare([fill_untraded(without_rows(random_bars(6000), np.r_[3000:3003]), 3)], config)
     assert UNTRADED in dataset.feature_names
     assert describe_data(dataset)["untraded"] == 3
     column = dataset.features[:, dataset.feature_names.index(UNTRADED)]
@@ -146,15 +146,24 @@ def test_the_model_sees_which_bars_are_untraded_and_results_count_them() -> None
     assert describe_data(complete)["untraded"] == 0
 
 
+def test_no_price_has_a_say_in_what_is_a_closure() -> None:
+    bars, other = (random_bars(24 * 30, seed, interval="1h") for seed in (0, 1))
+    lunch = np.flatnonzero(np.arange(24 * 30) % 24 == 12)
+    marked = [mark_reopenings(without_rows(item, lunch)).reopenings for item in (bars, other)]
+    assert marked[0] is not None
+    assert len(marked[0]) == 30
+    np.testing.assert_array_equal(marked[0], marked[1])
+
+
 def test_closures_are_not_filled_in_sessions() -> None:
     bars = random_bars(24 * 30, interval="1h")
     lunch = without_rows(bars, np.flatnonzero(np.arange(24 * 30) % 24 == 12))
-    assert fill_untraded(lunch, 2, sessions=True).frame[UNTRADED].sum() == 0
-    assert fill_untraded(lunch, 2, sessions=False).frame[UNTRADED].sum() == 30
+    assert fill_untraded(mark_reopenings(lunch), 2).frame[UNTRADED].sum() == 0
+    assert fill_untraded(lunch, 2).frame[UNTRADED].sum() == 30
 
 
 def test_an_order_book_has_no_untraded_bars() -> None:
     bars = random_bars(10)
     book = pd.DataFrame({"timestamp": bars.frame["timestamp"]} | dict.fromkeys(level_columns(1), 1.0))
     with pytest.raises(ConfigError, match="The order book of BTCUSDT has no untraded bars"):
-        fill_untraded(replace(bars, frame=book.assign(close=1.0)), 3, sessions=False)
+        fill_untraded(replace(bars, frame=book.assign(close=1.0)), 3)

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.continuity import count_missing, fill_flat, find_breaks, find_closures, find_gaps, slices
+from core.data.continuity import (
+    count_missing,
+    fill_flat,
+    find_breaks,
+    find_closures,
+    find_gaps,
+    find_reopenings,
+    slices,
+)
 from core.data.file_format import DAY, SECOND, column_microseconds
 from tests.helpers.market import random_bars, without_rows
 
@@ -37,6 +45,11 @@ def test_segments_tile_the_rows_and_contain_no_gap(dropped: set[int]) -> None:
         assert bars.opened[after.start] - bars.opened[before.stop - 1] > BAR
 
 
+def _breaks(opened: np.ndarray, bar: int) -> np.ndarray:
+    """Return the breaks of a market that closes."""
+    return find_breaks(opened, bar, find_reopenings(opened, bar))
+
+
 def test_no_rows_have_no_gap() -> None:
     assert len(find_gaps(np.array([], dtype=np.int64), BAR)) == 0
     assert len(find_closures(np.array([], dtype=np.int64), BAR)) == 0
@@ -46,43 +59,43 @@ def test_nights_and_weekends_are_closures_also_where_clocks_change() -> None:
     opened = session_starts()  # clocks change on 10 March
     assert len(np.unique(opened[::78] % DAY)) == 2
     assert np.flatnonzero(find_closures(opened, BAR)).tolist() == list(range(78, len(opened), 78))
-    assert find_breaks(opened, BAR, sessions=True).sum() == 1
-    assert find_breaks(opened, BAR, sessions=False).sum() == 60
+    assert _breaks(opened, BAR).sum() == 1
+    assert find_breaks(opened, BAR, None).sum() == 60
 
 
 def test_a_holiday_and_an_early_close_are_closures() -> None:
     opened = session_starts()
     early = np.delete(opened, np.r_[78 * 5 : 78 * 6, 78 * 20 + 40 : 78 * 21])
-    assert find_breaks(early, BAR, sessions=True).sum() == 1
+    assert _breaks(early, BAR).sum() == 1
 
 
 def test_an_outage_within_a_session_and_a_late_opening_are_breaks() -> None:
     opened = session_starts()
     outage = np.delete(opened, np.r_[78 * 7 + 30 : 78 * 7 + 34])
-    assert np.flatnonzero(find_breaks(outage, BAR, sessions=True)).tolist() == [0, 78 * 7 + 30]
+    assert np.flatnonzero(_breaks(outage, BAR)).tolist() == [0, 78 * 7 + 30]
     late = np.delete(opened, np.r_[78 * 7 : 78 * 7 + 3])
-    assert np.flatnonzero(find_breaks(late, BAR, sessions=True)).tolist() == [0, 78 * 7]
+    assert np.flatnonzero(_breaks(late, BAR)).tolist() == [0, 78 * 7]
 
 
 def test_a_month_without_bars_is_a_break_even_if_it_ends_when_the_market_opens() -> None:
     opened = session_starts()
     absent = np.delete(opened, np.r_[78 * 10 : 78 * 30])
-    assert np.flatnonzero(find_breaks(absent, BAR, sessions=True)).tolist() == [0, 780]
+    assert np.flatnonzero(_breaks(absent, BAR)).tolist() == [0, 780]
 
 
 def test_a_lunch_break_and_a_weekly_closure_are_closures() -> None:
     hours = np.arange(0, 24 * 7 * 10) * 60 * MINUTE
     lunch = hours[hours % DAY // (60 * MINUTE) != 12]
-    assert find_breaks(lunch, 60 * MINUTE, sessions=True).sum() == 1
+    assert _breaks(lunch, 60 * MINUTE).sum() == 1
     weekdays = hours[hours // DAY % 7 < 5]
-    assert find_breaks(weekdays, 60 * MINUTE, sessions=True).sum() == 1
+    assert _breaks(weekdays, 60 * MINUTE).sum() == 1
 
 
 @given(rows=st.lists(st.integers(1, 9000), min_size=1, max_size=20, unique=True))
 def test_outages_of_a_market_that_never_closes_stay_breaks(rows: list[int]) -> None:
     opened = np.delete(np.arange(10_000) * BAR, rows)
     breaks = np.flatnonzero(find_gaps(opened, BAR))[1:]
-    assert find_breaks(opened, BAR, sessions=True)[breaks].all()
+    assert _breaks(opened, BAR)[breaks].all()
 
 
 @pytest.mark.parametrize("share", [0.005, 0.05, 0.1])
@@ -152,4 +165,4 @@ def test_a_column_of_another_kind_keeps_its_last_value() -> None:
 def test_the_first_opening_after_clocks_change_is_a_closure() -> None:
     opened = session_starts("2024-01-02", days=50)  # the last day is the first after the change
     assert (opened[-78] - opened[-156]) % DAY == 23 * 60 * MINUTE
-    assert find_breaks(opened, BAR, sessions=True).sum() == 1
+    assert _breaks(opened, BAR).sum() == 1

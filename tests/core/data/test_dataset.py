@@ -246,6 +246,16 @@ def test_a_named_feature_may_know_no_bar_of_the_horizon_however_long_it_is(horiz
     assert _with_column(move, horizon).feature_names[-1] == "signal"
 
 
+@pytest.mark.parametrize("named", [(), ("funding",)])
+def test_an_exception_that_matches_no_named_feature_is_refused(named: tuple[str, ...]) -> None:
+    bars = random_bars(6000)
+    bars = replace(bars, frame=bars.frame.assign(funding=np.sin(np.arange(6000))), named=named)
+    config = market_config().model_copy(update={"features": named, "allow_lookahead": ("fund*", "fundng")})
+    pattern = "fundng" if named else r"fund\*"
+    with pytest.raises(ConfigError, match=rf"^allow_lookahead: {pattern} matches no named feature\. Leave it out"):
+        prepare([bars], config)
+
+
 @pytest.mark.parametrize(
     ("bars", "split"), [(600, "train"), (3000, "val"), (60, "train"), (4, "train")], ids=["600", "3000", "60", "4"]
 )

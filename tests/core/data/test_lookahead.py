@@ -9,15 +9,42 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.config import DataConfig, SyntheticConfig
+from core.config import DataConfig, SyntheticConfig, parse
 from core.data.bars import Bars, read_bar_file
+from core.data.dataset import load_dataset
 from core.data.labels import by_thresholds, forward_returns, quantile_thresholds
 from core.data.lookahead import find_lookahead
 from core.data.market import SymbolData, bars_market
 from core.data.sources.synthetic import make_bars
+from core.errors import DataError
+from tests.helpers.market import random_bars
 
 MakeColumn = Callable[[pd.Series, int], pd.Series]
 """Makes a column from closing prices and a horizon."""
+
+DAY = 288
+"""Number of bars of 5 minutes in a day."""
+
+
+def _held(column: pd.Series, bars: int = DAY) -> pd.Series:
+    """Return a column that keeps, for so many bars, the value that it has at the first of them."""
+    return column[column.index % bars == 0].reindex(column.index).ffill()
+
+
+def _past(close: pd.Series, bars: int = DAY) -> pd.Series:
+    """Return the return over the bars before each bar, which is known when it opens."""
+    return np.log(close.shift(1) / close.shift(bars + 1))
+
+
+def _coming(close: pd.Series, bars: int = DAY) -> pd.Series:
+    """Return the return over each bar and those after it, which is not known when it opens."""
+    return np.log(close.shift(1 - bars) / close.shift(1))
+
+
+def _walk(close: pd.Series) -> pd.Series:
+    """Return a random walk that has nothing to do with the price."""
+    return pd.Series(np.random.default_rng(5).normal(size=len(close)).cumsum(), index=close.index)
+
 
 LEAKS: dict[str, MakeColumn] = {
     "return over the horizon": lambda close, h: np.log(close.shift(-h) / close),
@@ -29,6 +56,12 @@ LEAKS: dict[str, MakeColumn] = {
     "next close": lambda close, h: close.shift(-1),
     "centred mean": lambda close, h: close.rolling(5, center=True).mean(),
     "whether the price will rise": lambda close, h: (close.shift(-h) > close).astype(float),
+    "return of the day, held from its opening on": lambda close, h: _held(_coming(close)),
+    "its size": lambda close, h: _held(_coming(close).abs()),
+    "close of the day, held from its opening on": lambda close, h: _held(close.shift(1 - DAY)),
+    "return of the coming eight hours, held": lambda close, h: _held(_coming(close, DAY // 3), DAY // 3),
+    "return over a day from each bar on": lambda close, h: np.log(close.shift(-DAY) / close),
+    "close in a day": lambda close, h: close.shift(-DAY),
 }
 HONEST: dict[str, MakeColumn] = {
     "close": lambda close, h: close,
@@ -38,6 +71,18 @@ HONEST: dict[str, MakeColumn] = {
     "trailing mean": lambda close, h: close.rolling(5).mean(),
     "constant": lambda close, h: close * 0 + 1,
     "rare jumps": lambda close, h: (close.index % 500 == 0) * close,
+    "return of the day before, held": lambda close, h: _held(_past(close)),
+    "its size, held": lambda close, h: _held(_past(close).abs()),
+    "close of the day before, held": lambda close, h: _held(close.shift(1)),
+    "volatility of the day before, held": lambda close, h: _held(_past(close, 1).rolling(DAY).std()),
+    "funding that follows the past": lambda close, h: _held(_past(close, DAY // 3) + 1e-3 * _walk(close), DAY // 3),
+    "random walk": lambda close, h: _walk(close),
+    "random walk, held": lambda close, h: _held(_walk(close)),
+    "mean of a day": lambda close, h: close.rolling(DAY).mean(),
+    "highest price so far": lambda close, h: close.cummax(),
+    "rounded price": lambda close, h: (close / close.mean() * 100).round(),
+    "time": lambda close, h: close * 0 + close.index,
+    "hour of the day": lambda close, h: close * 0 + close.index // 12 % 24,
 }
 
 
@@ -93,6 +138,38 @@ def test_a_column_that_separates_a_label_without_following_its_return_is_found(b
     finding = _find(bars, is_hold, 12)
     assert finding is not None
     assert finding.startswith("its value tells HOLD from the rest with an AUC of 0.9")
+
+
+@pytest.mark.parametrize(("column", "is_leak"), [(_coming, True), (_past, False)])
+def test_a_column_that_is_held_for_a_day_may_not_know_that_day(
+    tmp_path: Path, column: Callable[[pd.Series], pd.Series], is_leak: bool
+) -> None:
+    frame = random_bars(DAY * 40).frame
+    values = column(frame["close"])
+    frame["daily"] = values.where(frame.index % DAY == 0)  # a value at the first bar of each day
+    frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    config = parse(DataConfig, {"files": [str(tmp_path)], "features": {"daily": {"hold": "24h"}}}, "test")
+    if is_leak:
+        with pytest.raises(
+            DataError, match=r"Feature daily of BTCUSDT .* over the 287 bars for which it keeps a value"
+        ):
+            load_dataset(config)
+    else:
+        assert "daily" in load_dataset(config).feature_names
+
+
+def test_no_price_after_the_train_rows_is_read(bars: Bars) -> None:
+    data = bars_market([bars], DataConfig(symbols=(bars.symbol,), horizon=3)).symbols[0]
+    train = np.flatnonzero(data.usable)[:3000]
+    labels = by_thresholds(data.scores, -1e-3, 1e-3)
+    column = bars.frame["close"].shift(-1).ffill().to_numpy()
+    found = find_lookahead(_with_column(data, column), {"column": 0}, train, labels, 3)
+    end = train[-1] + 3 + 1
+    later = {name: getattr(data, name).copy() for name in ("log_prices", "returns")}
+    for values in later.values():
+        values[end:] = 7.0
+    changed = SymbolData(**{**vars(_with_column(data, column)), **later})
+    assert find_lookahead(changed, {"column": 0}, train, labels, 3) == found
 
 
 @pytest.mark.real_data

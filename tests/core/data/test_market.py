@@ -10,6 +10,7 @@ import pytest
 
 from core.config import DataConfig, LabelConfig
 from core.data.bars import Bars
+from core.data.completion import mark_reopenings
 from core.data.continuity import find_gaps
 from core.data.features.registry import FEATURES
 from core.data.labels import NO_LABEL
@@ -23,7 +24,7 @@ WARMUP = max(feature.warmup for feature in FEATURES)
 
 def _symbol(bars: Bars, **settings: object) -> SymbolData:
     config = DataConfig(symbols=("BTCUSDT",), window=WINDOW, horizon=HORIZON, **settings)  # type: ignore[arg-type]
-    return bars_market([bars], config).symbols[0]
+    return bars_market([mark_reopenings(bars) if config.sessions else bars], config).symbols[0]
 
 
 def _session_bars() -> Bars:
@@ -102,7 +103,7 @@ def test_an_outage_in_a_session_is_a_gap() -> None:
 
 def test_no_window_of_a_split_with_sessions_begins_before_the_end_of_the_split_before() -> None:
     config = DataConfig(symbols=("BTCUSDT",), window=120, horizon=4, sessions=True)
-    dataset = prepare([_session_bars()], config)
+    dataset = prepare([mark_reopenings(_session_bars())], config)
     for rows, earlier in ((dataset.val, dataset.borders.train), (dataset.test, dataset.borders.val)):
         assert (dataset.timestamps[rows - 119] >= earlier[1]).all()
     for rows in (dataset.train, dataset.val, dataset.test):

@@ -152,6 +152,23 @@ def test_a_price_far_from_its_neighbours_is_counted_as_a_bad_tick(tmp_path: Path
     assert report.first_bad_tick == (str(frame["timestamp"].iloc[300]) if expected else "")
 
 
+@pytest.mark.parametrize(("factor", "is_bad"), [(1.5, False), (20.0, True), (0.05, True)])
+@pytest.mark.parametrize("rows", [[0], [0, 1], [1], [1, 2], [300, 301], [597, 598], [598], [598, 599], [599]])
+def test_bad_ticks_may_be_two_in_a_row_and_lie_at_the_ends(
+    tmp_path: Path, rows: list[int], factor: float, is_bad: bool
+) -> None:
+    frame = random_bars(600).frame
+    frame.loc[rows, ["open", "high", "low", "close"]] *= factor
+    report = summary.check_file(*_content(_write(tmp_path, frame)))
+    assert report.bad_ticks == (len(rows) if is_bad else 0)
+    assert report.first_bad_tick == (str(frame["timestamp"].iloc[rows[0]]) if is_bad else "")
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_few_bars_are_enough_to_look_for_bad_ticks(tmp_path: Path, count: int) -> None:
+    assert summary.check_file(*_content(_write(tmp_path, random_bars(count).frame))).bad_ticks == 0
+
+
 def test_a_lasting_jump_is_no_bad_tick(tmp_path: Path) -> None:
     frame = random_bars(600).frame
     frame.loc[300:, ["open", "high", "low", "close"]] *= 20

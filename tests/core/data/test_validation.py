@@ -126,7 +126,7 @@ def test_eight_percent_of_missing_prices_have_a_remedy_that_leaves_windows() -> 
     usable = []
     for fill in (0, int(limit)):
         config = DataConfig(synthetic=SyntheticConfig(), fill_untraded=fill)
-        completed = fill_untraded(removed, fill, False) if fill else removed
+        completed = fill_untraded(removed, fill) if fill else removed
         usable.append(int(bars_market([completed], config).symbols[0].usable.sum()))
     assert usable[0] < 250
     assert usable[1] > 3000

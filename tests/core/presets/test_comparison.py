@@ -65,6 +65,12 @@ def test_gaps_and_closures_are_treated_as_measured() -> None:
     ]
 
 
+def test_exceptions_from_the_check_of_columns_hold_for_the_recorded_columns_alone() -> None:
+    measured = _with_data(settings={"features": ["funding"], "allow_lookahead": ["funding"]})
+    assert data_defaults(measured, {"symbols": ["BTCUSDT"]})["allow_lookahead"] == ["funding"]
+    assert "allow_lookahead" not in data_defaults(measured, {"symbols": ["BTCUSDT"], "features": ["flow"]})
+
+
 def test_files_and_tables_keep_what_is_their_own() -> None:
     assert "interval" not in data_defaults(MEASURED, {"files": ["binance_BTCUSDT_5m.parquet"]})
     assert data_defaults(MEASURED, {"files": [], "symbols": ["BTCUSDT"]})["interval"] == "15m"

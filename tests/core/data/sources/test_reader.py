@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from core.data.dataset import load_dataset
 from core.data.features import Feature, registry
 from core.data.sources.reader import bar_files, check_market, read_bars, read_market
 from core.errors import ConfigError, DataError
+from tests.core.data.test_continuity import session_starts
 from tests.helpers.market import WINDOW, market_config, random_bars
 
 
@@ -54,6 +56,80 @@ def test_a_glob_means_the_files_that_match_it(tmp_path: Path) -> None:
     assert bar_files(DataConfig(files=(odd,))) == [odd]  # a name that exists is no glob
     with pytest.raises(ConfigError, match=r"No file matches .*nothing_\*"):
         bar_files(DataConfig(files=(store / "nothing_*",)))
+
+
+def test_taker_flow_that_not_all_files_have_is_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = random_bars(6000).frame
+    frame[:3000].to_parquet(tmp_path / "lob_binance_BTCUSDT_5m_20240301.parquet")
+    frame[3000:].drop(columns="taker_buy_base").to_parquet(tmp_path / "lob_binance_BTCUSDT_5m_20240302.parquet")
+    read_market(DataConfig(files=(tmp_path,)))
+    assert " ".join(capsys.readouterr().err.split()) == "BTCUSDT: taker_buy_base left out: missing in 1 of 2 files."
+
+
+def test_taker_flow_that_not_all_symbols_have_is_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = DataConfig(files=(_store(tmp_path, "BTCUSDT", "ETHUSDT"),))
+    read_market(config)
+    assert capsys.readouterr().err == ""
+    path = tmp_path / "binance_ETHUSDT_5m.parquet"
+    pd.read_parquet(path).drop(columns="taker_buy_base").to_parquet(path)
+    read_market(config)
+    assert capsys.readouterr().err == "taker_buy_base left out: missing in ETHUSDT.\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        ({"fill_untraded": 3}, "fill_untraded changes nothing: no gap of up to 3 bars is in the span."),
+        ({"sessions": True}, "sessions changes nothing: no gap recurs as the closures of a market do."),
+        ({"exchange": "kraken"}, "exchange kraken has no effect: the names of the files tell theirs (binance)."),
+        ({"exchange": "binance"}, ""),
+    ],
+)
+def test_a_setting_that_happens_to_change_nothing_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, Any], note: str
+) -> None:
+    _store(tmp_path, "BTCUSDT")
+    read_market(DataConfig(files=(tmp_path,), **settings))
+    assert " ".join(capsys.readouterr().err.split()) == note
+
+
+def _stock(folder: Path) -> Path:
+    """Write 60 days of a stock that trades from 9:30 to 16:00 in New York, with an outage in the last session."""
+    opened = np.delete(session_starts(), np.r_[78 * 59 + 30 : 78 * 59 + 40])
+    frame = random_bars(len(opened)).frame.assign(timestamp=pd.to_datetime(opened, unit="us", utc=True))
+    path = folder / "nyse_SPY_5m.parquet"
+    frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "span",
+    [{"days": 2.0}, {"days": 4.5}, {"days": 20.0}, {"until": "2024-02-07"}, {"until": "2024-03-01", "days": 9.0}],
+)
+def test_which_gaps_are_closures_does_not_depend_on_the_span(tmp_path: Path, span: dict[str, Any]) -> None:
+    config = DataConfig(files=(_stock(tmp_path),), sessions=True, window=20)
+    whole = read_market(config).symbols[0]
+    assert whole.timestamps[whole.is_break].tolist() == [whole.timestamps[0], whole.timestamps[78 * 59 + 30]]
+    part = read_market(config.model_copy(update=DataConfig(symbols=("A",), **span).model_dump(include=set(span))))
+    rows = part.symbols[0]
+    expected = whole.is_break[np.isin(whole.timestamps, rows.timestamps)]
+    assert rows.is_break[1:].tolist() == expected[1:].tolist()
+    assert rows.is_break[0]
+
+
+def test_the_fingerprint_tells_bars_whose_closures_are_others(tmp_path: Path) -> None:
+    config = DataConfig(files=(_stock(tmp_path),), sessions=True, days=2)
+    fingerprint = read_market(config).fingerprint
+    assert read_market(config.model_copy(update={"sessions": False})).fingerprint != fingerprint
+    frame = pd.read_parquet(config.files[0])
+    frame.iloc[10:].to_parquet(config.files[0])
+    assert read_market(config).fingerprint == fingerprint
+    frame.iloc[-200:].to_parquet(config.files[0])  # too few days to see that its nights recur
+    assert read_market(config).fingerprint != fingerprint
 
 
 def _write(folder: Path, symbol: str, seed: int) -> Path:
@@ -122,7 +198,8 @@ def test_files_of_other_programs_are_read_where_their_names_tell_what_they_hold(
     np.testing.assert_array_equal(bars.frame["close"], frame["close"][:-1])
     shown = " ".join(capsys.readouterr().err.split())
     assert "CSV with 1,500 5m bars of BTCUSDT from binance. Column open_time is timestamp, count is trades" in shown
-    assert "close_time, ignore left out. Times are milliseconds since 1970." in shown
+    assert "close_time, ignore left out. Its columns have no names and were taken by their order for those" in shown
+    assert "Times are milliseconds since 1970." in shown
 
 
 def test_an_exchange_that_is_not_told_is_assumed_and_said_to_be(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -180,6 +181,38 @@ def test_several_exchanges_need_a_choice(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"binance_BTCUSDT_5m\.parquet, kraken_BTCUSDT_5m\.parquet") as caught:
         find_in_store(store, ["BTCUSDT"], "5m", None)
     assert "--exchange" in caught.value.remedy
+
+
+def test_two_spellings_of_an_interval_side_by_side_are_refused_wherever_bars_are_read_or_written(
+    tmp_path: Path,
+) -> None:
+    bars = random_bars(20, symbol="BTCUSDT", interval="1h")
+    for spelling in ("60m", "1h"):
+        bars.frame.to_parquet(tmp_path / f"binance_BTCUSDT_{spelling}.parquet")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    config = DataConfig(symbols=("BTCUSDT",), interval="60m", store=tmp_path, exchange="binance", days=1)
+    reads: list[Callable[[], object]] = [
+        lambda: find_in_store(tmp_path, ["BTCUSDT"], "1h", "binance"),
+        lambda: missing_ranges(config, NOW),
+        lambda: add_to_store(tmp_path, bars),
+    ]
+    for read in reads:
+        with pytest.raises(DataError) as caught:
+            read()
+        assert "binance_BTCUSDT_1h.parquet, binance_BTCUSDT_60m.parquet" in caught.value.what
+        assert caught.value.remedy.startswith("Keep one of each exchange in the store")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_bars_are_added_to_the_file_that_spells_their_interval_in_another_way(tmp_path: Path) -> None:
+    bars = random_bars(20, symbol="BTCUSDT", interval="1h")
+    bars.frame[:10].to_parquet(tmp_path / "binance_BTCUSDT_60m.parquet")
+    path, joined = add_to_store(tmp_path, bars)
+    assert (path.name, len(joined.frame)) == ("binance_BTCUSDT_60m.parquet", 20)
+    assert [item.name for item in tmp_path.glob("*.parquet")] == [path.name]
+    (tmp_path / "new").mkdir()
+    path, _ = add_to_store(tmp_path / "new", replace(bars, interval="60m"))
+    assert path.name == "binance_BTCUSDT_1h.parquet"
 
 
 def test_a_store_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
