@@ -16,13 +16,15 @@ from core.evaluation import baselines, metrics
 from core.evaluation.checklist import ChecklistLine, has_skill
 from core.training.run import train_model
 from core.training.trainer import Trainer
-from search.statistics import Predictions, block_length, confidence_interval, resample
+from search.statistics import Predictions, confidence_interval, resample
 from search.statistics.weighted_metrics import score
 from tests.helpers.market import recipe
 
 pytestmark = pytest.mark.costly
 
 RECIPE = recipe(epochs=3, batch_size=128, dropout=0.2)
+BLOCK = 72
+"""Bars of a block of the bootstrap: the synthetic market remembers far fewer."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,14 @@ def test_on_a_linear_signal_the_network_is_within_a_margin_of_logistic_regressio
     for market in linear_markets:
         dataset = market.dataset
         instants = np.unique(dataset.timestamps[dataset.test])
-        weights = resample(len(instants), block_length(dataset.horizon, dataset.bar), np.random.default_rng(0))
+        drawn = resample(len(instants), BLOCK, np.random.default_rng(0))
         regression = baselines.BASELINES["logistic regression"](dataset, dataset.test)
         regression_scores, network_scores = (
-            score(metric, market.predictions(probabilities), instants, weights)
+            score(metric, market.predictions(probabilities), instants, drawn.weights)
             for probabilities in (regression, market.probabilities)
         )
         leads.append(regression_scores - network_scores)
-    lead = confidence_interval(np.mean(leads, axis=0))
+    lead = confidence_interval(np.mean(leads, axis=0), drawn.blocks)
     assert lead.low < lead.value < lead.high < margin
 
 
