@@ -182,9 +182,12 @@ def stop(name: NameArgument, root: RootOption = ROOT) -> None:
 def _announce(plan: CampaignPlan) -> None:
     """Print what is about to run, with all that is doubtful about its data."""
     from core.data import summary
+    from search.campaign.notices import short_test_notice
 
     config, dataset = plan.config, plan.dataset
-    console.print_data_notices(dataset.is_synthetic, [*summary.advice(dataset), *plan.notices])
+    short = None if config.dry_run else short_test_notice(dataset)
+    notices = [*summary.advice(dataset), *plan.notices, *([short] if short else [])]
+    console.print_data_notices(dataset.is_synthetic, notices)
     console.err.print(
         f"campaign {config.name}{' (dry run)' if config.dry_run else ''}: {config.trials} trials of up to "
         f"{config.max_epochs} epochs, model {config.model}, on {', '.join(dataset.symbol_names)}, "

@@ -103,12 +103,15 @@ def confirm_and_show(
     Raises:
         Exit: the confirmation was interrupted.
     """
+    from search.campaign.notices import short_test_notice
     from search.confirmation import run as confirmation
     from search.confirmation.plan import plan_confirmation
     from search.engine.ray_engine import RayEngine
 
     given = {key: value for key, value in changes.items() if value is not None}
     plan = plan_confirmation(name, root, given, incumbent, nodes)
+    if (notice := short_test_notice(plan.dataset)) and not plan.campaign.config.dry_run:
+        console.err.print(escape(notice))
     max_concurrent = plan.campaign.resources.max_concurrent
     console.err.print(
         f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "
