@@ -25,6 +25,6 @@ def short_test_notice(dataset: Dataset) -> str | None:
     test_days = timedelta(microseconds=end - start) / timedelta(days=1)
     needed = days * MIN_BLOCKS / max(blocks, 1e-9)
     return (
-        f"Test is too short to certify anything: its {test_days:.1f} days hold {blocks:.0f} blocks of {block} bars, and "
-        f"at least {MIN_BLOCKS} are needed. Take {needed:.0f} days or more instead of {days:.0f}."
+        f"Test is too short to certify anything: its {test_days:.1f} days hold {blocks:.0f} blocks of {block} bars, "
+        f"and at least {MIN_BLOCKS} are needed. Take {needed:.0f} days or more instead of {days:.0f}."
     )
