@@ -16,6 +16,7 @@ TESTED_ELSEWHERE = {
     "search/cluster/preflight.py": "tests/integration/test_cluster.py: needs the nodes of a Ray cluster",
     "search/cluster/session.py": "tests/integration/test_cluster.py: needs the nodes of a Ray cluster",
     "search/confirmation/cell_predictions.py": "tests/search/confirmation/test_certify.py: what verdicts are made of",
+    "search/confirmation/subject.py": "tests/search/confirmation/test_certify.py: what verdicts are made of",
     "search/engine/in_process.py": "tests/contracts/test_in_process_engine.py: the contract of every engine",
     "search/engine/protocol.py": "tests/contracts/engine.py: the contract of every engine",
     "search/results/ledger_entry.py": "tests/search/results/test_ledger.py: the ledger holds nothing else",

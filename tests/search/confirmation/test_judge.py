@@ -110,6 +110,7 @@ def test_the_command_shows_the_verdict_and_what_comes_next(early: CampaignFolder
     result = CliRunner().invoke(app, ["judge", NAME, "--results", str(early.path.parent)])
     assert result.exit_code == 0, result.output
     assert "Recommended: incumbent" in result.output
+    assert "Winner minus incumbent by fold, the earliest first: " in result.output
     assert "next: preset-search regenerate small" in result.output
     assert early.read_verdict() is not None
 
