@@ -182,7 +182,7 @@ def stop(name: NameArgument, root: RootOption = ROOT) -> None:
 def _announce(plan: CampaignPlan) -> None:
     """Print what is about to run, with all that is doubtful about its data."""
     from core.data import summary
-    from search.campaign.notices import short_test_notice
+    from search.confirmation.notices import short_test_notice
 
     config, dataset = plan.config, plan.dataset
     short = None if config.dry_run else short_test_notice(dataset)

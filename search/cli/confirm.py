@@ -103,8 +103,8 @@ def confirm_and_show(
     Raises:
         Exit: the confirmation was interrupted.
     """
-    from search.campaign.notices import short_test_notice
     from search.confirmation import run as confirmation
+    from search.confirmation.notices import short_test_notice
     from search.confirmation.plan import plan_confirmation
     from search.engine.ray_engine import RayEngine
 

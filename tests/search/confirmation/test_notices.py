@@ -6,7 +6,7 @@ import pytest
 
 from core.config import DataConfig, SyntheticConfig
 from core.data.dataset import Dataset, load_dataset
-from search.campaign.notices import short_test_notice
+from search.confirmation.notices import short_test_notice
 
 
 def _dataset(interval: str) -> Dataset:
