@@ -1,7 +1,7 @@
 """How often luck is certified, how well intervals cover, and how much skill is found, in simulated campaigns.
 
-`python -m benchmarks.certification [CAMPAIGNS]` simulates campaigns, 300 by default, for each market and each length of
-the test span. Predictions are made up, nothing is trained.
+`python -m benchmarks.certification [CAMPAIGNS [DAYS…]]` simulates campaigns, 300 by default, for each market and each
+length of the test span in days. Predictions are made up, nothing is trained.
 """
 
 from __future__ import annotations
@@ -105,14 +105,19 @@ def _row(name: str, days: int, outcomes: list[Outcome], direction_auc: float) ->
     return f"| {name} | {days} | {np.mean([one.mcc for one in outcomes]):.3f} | {' | '.join(cells)} |"
 
 
-def main(campaigns: int = CAMPAIGNS) -> None:
-    """Print a row for each market and each length of the test span."""
+def main(campaigns: int = CAMPAIGNS, *spans: int) -> None:
+    """Print a row for each market and each length of the test span.
+
+    Args:
+        campaigns: number of campaigns a row.
+        spans: lengths of the test span, in days; by default `SPANS`.
+    """
     print(f"{campaigns} campaigns a row, bars of 15 minutes, a label looks {HORIZON} bars ahead")
     print(
         "| model | days | MCC | certified | lead passes | direction passes | too short | AUC covered | lead covered |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    for days in SPANS:
+    for days in spans or SPANS:
         for index, case in enumerate(NULLS):
             print(_row(case.name, days, simulate_many(campaigns, index, days), 0.5), flush=True)
         for signal in SIGNALS:
