@@ -182,6 +182,8 @@ def _conclusion(verdict: Verdict) -> list[str]:
     reasons = "; ".join(verdict.failed_gates) or verdict.reason or "a dry run"
     if verdict.status == "not certified":
         lines += [f"Not certified because of: {escape(reasons)}."]
+    if verdict.schema_version == 1:
+        lines += [f"Make the verdict anew by the present rules: preset-search judge {escape(verdict.campaign)}"]
     if verdict.status == "too short to tell":
         lines += [
             f"Too few independent stretches of time for: {escape(reasons)}. Search and confirm with more days of data."
@@ -255,10 +257,11 @@ def judge(name: NameArgument, *, source: dict[str, Any], root: RootOption = ROOT
     new one. The bars are needed for the baselines; without options they are read from where the campaign's file says.
     Presets of the campaign keep their old figures until they are written again, with regenerate.
     """
-    from search.confirmation.judge import judge_campaign
+    from search.confirmation.judge import is_judged, judge_campaign
 
     folder = CampaignFolder.find(root, name)
-    verdict = judge_campaign(folder, merge_sources(bar_location(folder.config_file), source))
+    location = {} if is_judged(folder) else bar_location(folder.config_file)
+    verdict = judge_campaign(folder, merge_sources(location, source))
     show_verdict(verdict)
     console.out.print(f"wrote {escape(str(folder.verdict))}")
     console.out.print(f"next: preset-search regenerate {escape(name + results_flag(root))}")

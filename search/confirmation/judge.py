@@ -18,6 +18,7 @@ from core.files import reading, write_bytes, write_json
 from search.confirmation.cells import CellResult
 from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.recorded_data import load_recorded
+from search.confirmation.run import locked
 from search.confirmation.subject import ConfirmationSubject, Contender
 from search.confirmation.table import read_confirmation_row
 from search.results import ledger, manifest
@@ -25,6 +26,7 @@ from search.results.folder import SUPERSEDED_VERDICT_FILE, VERDICT_FILE, Campaig
 from search.results.judged import read_judged_verdict
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
 from search.results.predictions import INCUMBENT, TEST, VAL
+from search.results.readings import complete_ledger
 from search.results.records import ChecklistRow, DataRecord, Record
 from search.results.verdict import SCHEMA_VERSION, Verdict
 
@@ -80,7 +82,36 @@ def judge_campaign(folder: CampaignFolder, source: Mapping[str, Any]) -> Verdict
         OtherBarsError: the bars are not those that the campaign was confirmed on.
         DataError: the bars cannot be used.
     """
-    manifest.check_manifest(folder, [name for name in manifest.LISTED if name not in _OWN_FILES])
+    with locked(folder.journal):
+        manifest.check_manifest(folder, [name for name in manifest.LISTED if name not in _OWN_FILES])
+        content, earlier = _read_original(folder)
+        if not is_judged(folder):
+            verdict = _judge(folder, earlier, source)
+            write_bytes(folder.superseded_verdict, content)
+            write_json(folder.verdict, verdict.as_row())
+            manifest.write_manifest(folder)
+        manifest.check_manifest(folder)
+    judged = read_judged_verdict(folder)
+    assert judged is not None  # it was read or written above
+    return judged
+
+
+def is_judged(folder: CampaignFolder) -> bool:
+    """Return whether a campaign has a verdict by the present rules, so that nothing is left to do.
+
+    Args:
+        folder: the folder of the campaign.
+
+    Raises:
+        ConfigError: the campaign was not confirmed, or a file of it is damaged.
+    """
+    return _read_original(folder)[1].schema_version == SCHEMA_VERSION or manifest.manifest_lists(
+        folder, SUPERSEDED_VERDICT_FILE
+    )
+
+
+def _read_original(folder: CampaignFolder) -> tuple[bytes, _EarlierVerdict]:
+    """Read the verdict that the confirmation wrote: its bytes, and what is not computed anew."""
     original = folder.superseded_verdict if folder.superseded_verdict.is_file() else folder.verdict
     if not original.is_file():
         raise ConfigError(
@@ -88,16 +119,7 @@ def judge_campaign(folder: CampaignFolder, source: Mapping[str, Any]) -> Verdict
         )
     with reading(original, _REMEDY):
         content = original.read_bytes()
-        earlier = _EarlierVerdict.model_validate(json.loads(content))
-    if earlier.schema_version < SCHEMA_VERSION:
-        verdict = _judge(folder, earlier, source)
-        write_bytes(folder.superseded_verdict, content)
-        write_json(folder.verdict, verdict.as_row())
-        manifest.write_manifest(folder)
-    manifest.check_manifest(folder)
-    judged = read_judged_verdict(folder)
-    assert judged is not None  # it was read or written above
-    return judged
+        return content, _EarlierVerdict.model_validate(json.loads(content))
 
 
 def _judge(folder: CampaignFolder, earlier: _EarlierVerdict, source: Mapping[str, Any]) -> Verdict:
@@ -117,11 +139,22 @@ def _judge(folder: CampaignFolder, earlier: _EarlierVerdict, source: Mapping[str
     final = next(cell for cell in cells if cell.record.split == TEST)
     selection = select_winner(subject, [cell for cell in cells if cell.record.split != TEST])
     winner = next(contender for contender in contenders if contender.number == earlier.winner.trial)
-    entry = earlier.ledger_entry and ledger.find_entry(ledger.read_entries(folder.ledger), earlier.ledger_entry)
-    verdict = make_verdict(
-        subject, replace(selection, winner=winner), final, entry or earlier.ledger_entry, earlier.earlier_entries
-    )
+    entry, readings = _find_readings(folder, earlier)
+    verdict = make_verdict(subject, replace(selection, winner=winner), final, entry, readings)
     return verdict.model_copy(update={"supersedes": SUPERSEDED_VERDICT_FILE})
+
+
+def _find_readings(
+    folder: CampaignFolder, earlier: _EarlierVerdict
+) -> tuple[LedgerEntry | None, list[OverlappingEntry]]:
+    """Return the ledger's entry of the confirmation, and all that is known to have read its test span before."""
+    entries = complete_ledger(folder.path.parent)
+    if earlier.ledger_entry is None:
+        return None, list(earlier.earlier_entries)
+    entry = ledger.find_entry(entries, earlier.ledger_entry) or earlier.ledger_entry
+    known = {reading.key: reading for reading in earlier.earlier_entries}
+    found = {reading.key: reading for reading in ledger.earlier_overlapping(entries, entry)}
+    return entry, list({**known, **found}.values())
 
 
 def _read_cells(folder: CampaignFolder, earlier: _EarlierVerdict) -> Iterator[CellResult]:

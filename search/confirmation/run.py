@@ -55,7 +55,7 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
     """
     campaign = plan.campaign
     folder = campaign.folder
-    with _locked(folder.journal), driver_log(folder.driver_log), engine.session():
+    with locked(folder.journal), driver_log(folder.driver_log), engine.session():
         check_unchanged(plan)
         folder.stop_request.unlink(missing_ok=True)  # left by a run that was killed
         if campaign.checked_node_ids is not None:
@@ -200,7 +200,7 @@ def _monitor(storage: Storage | None) -> StorageMonitor | None:
 
 
 @contextmanager
-def _locked(journal_path: Path) -> Iterator[None]:
+def locked(journal_path: Path) -> Iterator[None]:
     """Hold the lock of the journal while the block lasts, so that nobody runs the campaign meanwhile."""
     journal = Journal(journal_path)
     try:

@@ -18,6 +18,8 @@ from search.results.ledger_entry import LedgerEntry, OverlappingEntry, without_d
 from search.results.records import ChecklistRow, DataRecord, Number, Record, none_if_undefined
 
 SCHEMA_VERSION = 2
+OLD_RULES_GATE = {"name": "judged by the present rules", "value": False, "bound": "yes", "verdict": "fail"}
+"""Gate that a verdict of the first schema fails; `preset-search judge` makes it anew."""
 Status = Literal["certified", "not certified", "too short to tell"]
 
 
@@ -46,8 +48,8 @@ class RankingLead(Record):
     """Lower end of the interval; if it is above 0, the lead is unlikely to be luck. None if too short to tell."""
     high: Number
     """Upper end of the interval; None where `low` is."""
-    by_fold: tuple[Number, ...]
-    """The lead in each fold alone, in the order of time."""
+    by_fold: tuple[Number, ...] = ()
+    """The lead in each fold alone, in the order of time; empty in verdicts of the first schema."""
 
 
 class BaselineLead(Record):
@@ -85,7 +87,7 @@ class Method(Record):
 
 
 class Winner(Record):
-    """The candidate with the best lower bound out of fold."""
+    """The candidate with the best lower bound out of fold; of a verdict that was made anew, the one that had won."""
 
     trial: int
     """Number of the trial that it comes from."""
@@ -166,12 +168,13 @@ class TestReading(Record):
     """Mean F1 of the three classes, each row called as its most probable class."""
     direction_auc: Estimate
     """AUC of p_BUY - p_SELL among the rows that are not HOLD."""
-    score: Estimate
-    """Ranking metric of the model, its calls made by its decision rule."""
+    score: Estimate | None = None
+    """Ranking metric of the model, its calls made by its decision rule; None in verdicts of the first schema."""
     lead: BaselineLead
     """That score less the best baseline's."""
-    decision_bias: tuple[float, ...]
-    """The model's decision rule: biases added to the calibrated log-probabilities of SELL, HOLD, BUY."""
+    decision_bias: tuple[float, ...] = ()
+    """The model's decision rule: biases added to the calibrated log-probabilities of SELL, HOLD, BUY; empty in verdicts
+    of the first schema."""
     metrics: dict[str, Number]
     """All metrics of the model, by name."""
     calibrated_nll: Number
@@ -183,7 +186,8 @@ class TestReading(Record):
 class Tradability(Record):
     """The judgement of the returns on test, net of costs, by the Probabilistic Sharpe Ratio.
 
-    It is reported beside the gates and decides nothing.
+    It is reported beside the gates and decides nothing. The ratio takes periods for independent, so that returns which
+    come in spells look a little more certain than they are.
     """
 
     verdict: Literal["yes", "no"]
@@ -316,15 +320,27 @@ def read_verdict(path: Path) -> Verdict | None:
     with reading(path):
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["schema_version"]
-    if version == 1:
-        raise ConfigError(
-            f"{path} has schema version 1, whose intervals were too narrow",
-            f"Judge the campaign anew from its recorded predictions: preset-search judge {path.parent.name}",
-        )
-    if version != SCHEMA_VERSION:
+    if version not in (1, SCHEMA_VERSION):
         raise ConfigError(f"{path} has schema version {version}", "Upgrade preset-search")
     with reading(path):
-        return Verdict.model_validate(content)
+        return Verdict.model_validate(_without_old_claims(content) if version == 1 else content)
+
+
+def _without_old_claims(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a verdict of the first schema in the present one, without the claims that its rules do not carry.
+
+    It keeps its figures and intervals, is not certified, and says nothing of returns and overfitting.
+    """
+    kept = {key: value for key, value in content.items() if key not in ("tradable", "overfitting")}
+    metric, method = content["ranking_metric"], content["method"]
+    kept |= {
+        "status": "not certified",
+        "method": {**method, "block_bars": {metric: method["block_bars"]}},
+        "gates": [*content["gates"], OLD_RULES_GATE] if content["gates"] else [],
+    }
+    if test := content.get("test"):
+        kept["test"] = {**test, "lead": {**test["lead"], "metric": "macro_f1"}}
+    return kept
 
 
 def parse_ledger_entry(content: str | bytes) -> LedgerEntry | None:

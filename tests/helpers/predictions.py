@@ -14,7 +14,7 @@ BAR = 300_000_000
 
 
 def random_predictions(
-    count: int = 400, symbols: int = 2, skill: float = 0.0, seed: int = 0, **fields: Any
+    count: int = 400, symbols: int = 2, skill: float = 0.0, seed: int = 0, bar: int = BAR, **fields: Any
 ) -> Predictions:
     """Return predictions of independent rows at `count` instants, of `symbols` rows each."""
     rng = np.random.default_rng(seed)
@@ -23,7 +23,7 @@ def random_predictions(
     logits[np.arange(len(labels)), labels] += skill
     probabilities = softmax(logits, axis=1)
     fields.setdefault("losses", -np.log(probabilities[np.arange(len(labels)), labels]))
-    return Predictions(np.tile(np.arange(count) * BAR, symbols), labels, probabilities, bar=BAR, **fields)
+    return Predictions(np.tile(np.arange(count) * bar, symbols), labels, probabilities, bar=bar, **fields)
 
 
 def random_rows(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from core.evaluation import metrics
+from core.evaluation.decision import DecisionRule
+from search.confirmation import cells
 from search.confirmation.cells import CellResult, train_cell
 from search.confirmation.plan import ConfirmationPlan
-from search.results.predictions import INCUMBENT, probabilities_of, timestamps_of
+from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
 from tests.helpers.confirmations import make_job, train_result
 
 pytestmark = pytest.mark.costly
@@ -53,3 +56,23 @@ def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan:
     shared = [trained_once.of_candidate(cell.candidate.number) for cell in cells]
     assert [result.record.number for result in shared] == [first.number, INCUMBENT]
     assert [set(result.predictions["number"]) for result in shared] == [{first.number}, {INCUMBENT}]
+
+
+def test_the_final_models_rule_is_fitted_on_calibrated_predictions_of_val(
+    plan: ConfirmationPlan, final: CellResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[tuple[str, np.ndarray, np.ndarray]] = []
+
+    def spy(metric: str, probabilities: np.ndarray, labels: np.ndarray) -> DecisionRule:
+        fitted.append((metric, probabilities, labels))
+        return DecisionRule((0.1, 0.0, 0.2))
+
+    monkeypatch.setattr(cells, "fit_decision_rule", spy)
+    cell = next(cell for cell in plan.cells if cell.candidate.number == final.record.number)
+    result = train_result(plan, replace(cell, seed=final.record.seed, split=TEST))
+    assert result.record.decision_bias == (0.1, 0.0, 0.2)
+    ((metric, probabilities, labels),) = fitted
+    assert metric == plan.campaign.config.metric
+    assert labels.tolist() == plan.dataset.labels[plan.dataset.val].tolist()
+    # Calibrated on these rows, their mean probability is the share of each class.
+    assert probabilities.mean(axis=0) == pytest.approx(np.bincount(labels, minlength=3) / len(labels), abs=0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from scipy.stats import kurtosis, norm, skew
 
 from core.errors import ConfigError
 from core.evaluation import metrics
+from core.evaluation.baselines import BASELINES
+from core.evaluation.decision import DecisionRule
 from search.cli import confirm
-from search.confirmation import certify
+from search.confirmation import cell_predictions, certify
 from search.confirmation.cells import CellResult
 from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan
@@ -20,7 +23,7 @@ from search.results.folder import CampaignFolder
 from search.results.judged import EARLIER_READINGS_GATE
 from search.results.ledger_entry import OverlappingEntry, without_defaults
 from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
-from search.statistics import overfitting_probability
+from search.statistics import Predictions, overfitting_probability
 from tests.helpers.campaigns import NAME
 from tests.helpers.confirmations import ENTRY
 
@@ -138,3 +141,53 @@ def test_a_dry_run_is_never_certified(plan: ConfirmationPlan, trained: list[Cell
     dry = replace(plan.subject, record=plan.subject.record.model_copy(update={"dry_run": True}))
     verdict = make_verdict(dry, select_winner(dry, trained), final, None, [])
     assert verdict.status == "not certified"
+
+
+def test_a_baselines_rule_is_fitted_on_val_as_the_models_is(
+    plan: ConfirmationPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[np.ndarray] = []
+
+    def spy(metric: str, probabilities: np.ndarray, labels: np.ndarray) -> DecisionRule:
+        fitted.append(labels)
+        return DecisionRule((5.0, 0.0, -5.0))
+
+    monkeypatch.setattr(cell_predictions, "fit_decision_rule", spy)
+    predictions = cell_predictions.baseline_predictions("logistic regression", plan.dataset, "macro_f1")
+    assert [labels.tolist() for labels in fitted] == [plan.dataset.labels[plan.dataset.val].tolist()]
+    assert predictions.labels.tolist() == plan.dataset.labels[plan.dataset.test].tolist()
+    assert set(predictions.calls) <= {0, 1}  # called by the rule
+    expected = BASELINES["logistic regression"](plan.dataset, plan.dataset.test)
+    assert predictions.probabilities == pytest.approx(expected)
+
+
+def test_the_models_calls_are_made_by_its_rule_from_calibrated_probabilities(
+    plan: ConfirmationPlan, trained: list[CellResult], final: CellResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Predictions] = []
+    present = certify.score_final_test
+
+    def spy(model: Predictions, *args: Any) -> Any:
+        seen.append(model)
+        return present(model, *args)
+
+    monkeypatch.setattr(certify, "score_final_test", spy)
+    record = final.record.model_copy(
+        update={"temperature": 0.5, "bias": (1.0, 0.0, -1.0), "decision_bias": (0.3, 0, 0)}
+    )
+    make_verdict(plan.subject, select_winner(plan.subject, trained), replace(final, record=record), None, [])
+    scores = np.log(probabilities_of(final.predictions)) / 0.5 + np.array([1.3, 0.0, -1.0])
+    assert seen[0].calls.tolist() == scores.argmax(axis=1).tolist()
+
+
+def test_a_training_out_of_fold_that_calls_one_class_alone_fails_the_gate(
+    plan: ConfirmationPlan, trained: list[CellResult], final: CellResult
+) -> None:
+    winner = select_winner(plan.subject, trained).winner
+    index = next(index for index, cell in enumerate(trained) if cell.record.number == winner.number)
+    held_out = {**trained[index].record.held_out, "top_share": 0.97}
+    collapsed = replace(trained[index], record=trained[index].record.model_copy(update={"held_out": held_out}))
+    cells = [*trained[:index], collapsed, *trained[index + 1 :]]
+    verdict = make_verdict(plan.subject, select_winner(plan.subject, cells), final, None, [])
+    gate = verdict.gates[0]
+    assert (gate.name, gate.value, gate.verdict) == ("largest share of one class", 0.97, "fail")

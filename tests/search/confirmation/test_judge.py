@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from core.errors import ConfigError
+from core.evaluation.decision import DecisionRule
 from core.files import write_json, write_table
 from search.cli.app import app
-from search.confirmation import judge
+from search.confirmation import certify, judge
 from search.confirmation.judge import judge_campaign
 from search.confirmation.recorded_data import OtherBarsError
-from search.results import manifest
+from search.results import ledger, manifest
 from search.results.folder import CampaignFolder
+from search.results.judged import EARLIER_READINGS_GATE
+from search.results.ledger_entry import LedgerEntry
+from search.results.predictions import INCUMBENT, VAL
 from search.results.verdict import Verdict
+from search.study.journal.backend import Journal
 from tests.helpers.campaigns import NAME
+from tests.helpers.confirmations import ENTRY
 
 pytestmark = pytest.mark.costly
 
@@ -105,14 +113,80 @@ def test_other_bars_are_refused(early: CampaignFolder, monkeypatch: pytest.Monke
 
 
 def test_the_command_shows_the_verdict_and_what_comes_next(early: CampaignFolder) -> None:
-    with pytest.raises(ConfigError, match=r"schema version 1.*preset-search judge small"):
-        early.read_verdict()
     result = CliRunner().invoke(app, ["judge", NAME, "--results", str(early.path.parent)])
     assert result.exit_code == 0, result.output
     assert "Recommended: incumbent" in result.output
     assert "Winner minus incumbent by fold, the earliest first: " in result.output
     assert "next: preset-search regenerate small" in result.output
     assert early.read_verdict() is not None
+
+
+def test_a_campaign_that_was_judged_needs_no_bars(early: CampaignFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = judge_campaign(early, {})
+    monkeypatch.setattr(judge, "load_recorded", None)
+    assert judge_campaign(early, {}) == judged
+    assert CliRunner().invoke(app, ["judge", NAME, "--results", str(early.path.parent)]).exit_code == 0
+
+
+def test_a_search_that_the_ledger_did_not_record_counts_as_an_earlier_reading(
+    early: CampaignFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = early.path.parent
+    ledger.append_entry(root / "ledger.jsonl", ENTRY)
+    content = json.loads(early.verdict.read_text())
+    content["look"] = asdict(ENTRY)
+    write_json(early.verdict, content)
+    manifest.write_manifest(early)
+    search = replace(ENTRY, campaign="early-search", started="2024-01-01T00:00:00+00:00", kind="search", val=ENTRY.test)
+
+    def complete(folder: Path) -> list[LedgerEntry]:
+        return ledger.append_entry(folder / "ledger.jsonl", search)
+
+    monkeypatch.setattr(judge, "complete_ledger", complete)
+    verdict = judge_campaign(early, {})
+    assert [entry.campaign for entry in verdict.earlier_entries] == ["early-search"]
+    assert next(gate for gate in verdict.gates if gate.name == EARLIER_READINGS_GATE).verdict == "fail"
+    assert verdict.status == "not certified"
+    assert [entry.campaign for entry in ledger.read_entries(root / "ledger.jsonl")] == [NAME, "early-search"]
+
+
+def test_a_campaign_that_runs_is_not_judged(early: CampaignFolder) -> None:
+    journal = Journal(early.journal)
+    try:
+        with pytest.raises(ConfigError, match="small"):
+            judge_campaign(early, {})
+    finally:
+        journal.close()
+
+
+def test_the_trained_winner_stays_though_another_would_win_now(
+    early: CampaignFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = json.loads(early.verdict.read_text())
+    select = judge.select_winner
+
+    def another(*args: Any) -> Any:
+        selection = select(*args)
+        others = [one for one in args[0].contenders if one.number not in (INCUMBENT, selection.winner.number)]
+        return replace(selection, winner=others[0])
+
+    monkeypatch.setattr(judge, "select_winner", another)
+    assert judge_campaign(early, {}).winner.trial == before["winner"]["trial"]
+
+
+def test_the_rule_is_fitted_on_val_alone(early: CampaignFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = early.read_predictions()
+    winner = json.loads(early.verdict.read_text())["winner"]["trial"]
+    val = table[(table["split"] == VAL) & (table["number"] == winner)]
+    fitted: list[np.ndarray] = []
+
+    def spy(metric: Any, probabilities: np.ndarray, labels: np.ndarray) -> DecisionRule:
+        fitted.append(labels)
+        return DecisionRule()
+
+    monkeypatch.setattr(certify, "fit_decision_rule", spy)
+    judge_campaign(early, {})
+    assert [labels.tolist() for labels in fitted] == [val["label"].tolist()]
 
 
 def test_a_campaign_without_a_verdict_cannot_be_judged(root: Path) -> None:

@@ -143,3 +143,18 @@ def test_reading_a_verdict_imports_no_heavy_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("path", tracked_files("results/*/verdict-schema-1.json"), ids=lambda path: path.parent.name)
+def test_a_verdict_of_the_first_schema_can_be_read_without_the_claims_of_its_rules(path: Path, tmp_path: Path) -> None:
+    content = json.loads(path.read_text())
+    certified = {**content, "status": "certified", "gates": [{**gate, "verdict": "pass"} for gate in content["gates"]]}
+    verdict = _read(tmp_path / VERDICT_FILE, certified)
+    assert verdict is not None
+    assert verdict.status == "not certified"
+    assert verdict.failed_gates == ("judged by the present rules",)
+    assert (verdict.tradable, verdict.overfitting) == (None, None)
+    assert verdict.test is not None
+    assert verdict.test.macro_f1.value == content["test"]["macro_f1"]["value"]
+    assert verdict.lead.value == content["lead"]["value"]
+    assert verdict.ledger_entry == parse_ledger_entry(path.read_bytes())

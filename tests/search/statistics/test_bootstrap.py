@@ -76,6 +76,13 @@ def test_intervals_from_few_blocks_are_wider() -> None:
     assert (many.low, many.high) == pytest.approx(tuple(np.quantile(draws[1:], [0.025, 0.975])), rel=1e-4)
 
 
+def test_simultaneous_intervals_from_few_blocks_are_wider_too() -> None:
+    draws = np.concatenate([[0.5], np.random.default_rng(0).normal(0.5, 0.1, 1000)])[None]
+    (few,), (many,) = simultaneous_intervals(draws, 20), simultaneous_intervals(draws, 1e6)
+    ratio = stats.t.ppf(0.975, 19) / stats.norm.ppf(0.975) * np.sqrt(20 / 19)
+    assert few.high - few.low == pytest.approx(ratio * (many.high - many.low), rel=1e-4)
+
+
 @pytest.mark.parametrize("count", [1, 3, 10])
 def test_the_best_of_several_without_skill_is_rarely_above_zero(count: int) -> None:
     rng = np.random.default_rng(0)
