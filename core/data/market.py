@@ -104,8 +104,8 @@ class Market:
         fingerprint: SHA-256 of the input.
         is_synthetic: whether all bars come from the embedded synthetic market.
         untraded: number of bars that were filled into short gaps.
-        span_limit: which symbol limits the time that all have in common, see `core.data.span.describe_limit`; empty if
-            none does.
+        span_limit: which symbols limit the time that all have in common, see `core.data.span.describe_limit`; empty if
+            none do.
         dropped: names of the features that were computed and found to be finite, but are not in `symbols`.
     """
 
