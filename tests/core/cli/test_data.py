@@ -200,6 +200,29 @@ def test_a_folder_of_downloads_with_checksums_is_read(verb: str, tmp_path: Path,
     assert ("6,000 bars" if verb == "import" else "20.8 days") in output
 
 
+@pytest.mark.parametrize("name", ["binance_BTCUSDT_5m.parquet", "binance_BTCUSDT_60m.parquet"])
+def test_the_command_that_an_error_names_imports_a_file_that_is_only_named_like_parquet(
+    name: str, tmp_path: Path, command: Command
+) -> None:
+    path = tmp_path / "my data" / name
+    path.parent.mkdir()
+    interval = name[16:-8]
+    random_bars(6000, interval=interval).frame.to_csv(path, index=False)
+    before = path.read_bytes()
+    options = f"--exchange binance --symbol BTCUSDT --interval {interval} --store".split()
+    for verb, words in (("check", []), ("import", [*options, str(path.parent)])):
+        code, _, error = command("data", verb, str(path), *words)
+        assert code == 2
+        assert "is a CSV file, not" in error
+        line = " ".join(error.split()).partition("Import it: preset-search ")[2].rstrip(".")
+        code, output, error = command(*shlex.split(line))
+        assert code == 0, error
+        assert "6,000 bars" in output
+    assert path.read_bytes() == before
+    imported = path.parent / "imported" / f"binance_BTCUSDT_{'1h' if '60m' in name else '5m'}.parquet"
+    assert len(read_bar_file(imported).frame) == 5999
+
+
 def test_there_are_imports_in_the_docs() -> None:
     assert len(IMPORTS) >= 5
 
