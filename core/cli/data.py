@@ -106,7 +106,7 @@ def check(
     for name in ("train", "val", "test"):
         rows = len(getattr(dataset, name))
         if rows < MIN_ROWS:
-            raise too_few_rows("the data", name, rows)
+            raise too_few_rows(market, "the data", name, rows)
 
 
 @app.command(cls=Command, epilog=FETCH_EPILOG)
