@@ -267,6 +267,28 @@ def test_imported_bars_that_contradict_the_store_change_nothing(tmp_path: Path, 
     assert "Two files have different bars of BTCUSDT at 2024-03-01 04:10:00" in " ".join(error.split())
 
 
+def test_a_last_bar_that_was_imported_while_it_was_open_is_replaced(tmp_path: Path, command: Command) -> None:
+    frame = random_bars(100).frame[list(REQUIRED)]
+    words = ("--exchange", "binance", "--symbol", "BTCUSDT", "--interval", "5m")
+    evening = tmp_path / "evening.csv"
+    frame.to_csv(evening, index=False)
+    noon = frame.copy()
+    noon.loc[99, "volume"] /= 2
+    noon.to_csv(tmp_path / "noon.csv", index=False)
+    for name, is_replaced in (("noon", False), ("evening", True), ("evening", False)):
+        code, output, error = command("data", "import", f"{name}.csv", *words)
+        assert code == 0, error
+        said = "The bar of 2024-03-01T08:15:00+00:00, the last one that was stored, may have been open then"
+        assert (said in " ".join(output.split())) == is_replaced
+    (path,) = (tmp_path / "data").glob("*.parquet")
+    pd.testing.assert_series_equal(pd.read_parquet(path)["volume"], frame["volume"])
+    noon.loc[98, "volume"] /= 2  # an earlier bar has closed
+    noon.to_csv(tmp_path / "noon.csv", index=False)
+    code, _, error = command("data", "import", "noon.csv", *words)
+    assert code == 2
+    assert "Two files have different bars of BTCUSDT at 2024-03-01 08:10:00" in " ".join(error.split())
+
+
 def test_an_import_says_where_further_columns_end(tmp_path: Path, command: Command) -> None:
     frame = random_bars(100).frame
     (tmp_path / "data").mkdir()
