@@ -222,7 +222,7 @@ class NewestBar:
 
     Attributes:
         symbol: name of the symbol.
-        opened: when its newest bar opens, in microseconds since 1970.
+        opened: when its newest complete bar opens, in microseconds since 1970.
         unpredicted: number of its newest bars at which no whole window ends: 0 if the newest bar has a prediction.
         since_gap: number of its bars since the last missing bar, or since its first bar if none is missing.
         has_gap: whether a bar is missing before those.
@@ -238,6 +238,15 @@ class NewestBar:
     has_gap: bool
     left_out: int | None = None
     missing_before_left_out: int = 0
+
+    @property
+    def newest(self) -> int:
+        """When the bar that is shown as the newest one opens, in microseconds since 1970.
+
+        That is the last complete one, unless bars are missing between it and the end of the files: then it is the last
+        bar of the files.
+        """
+        return self.left_out if self.left_out is not None and self.missing_before_left_out else self.opened
 
     @property
     def has_call(self) -> bool:

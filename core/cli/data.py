@@ -106,7 +106,7 @@ def check(
     for name in ("train", "val", "test"):
         rows = len(getattr(dataset, name))
         if rows < MIN_ROWS:
-            raise too_few_rows("the data", name, rows)
+            raise too_few_rows(market, "the data", name, rows)
 
 
 @app.command(cls=Command, epilog=FETCH_EPILOG)
@@ -186,9 +186,14 @@ def import_files(
     )
     for part in parts:
         console.out.print(_import_table(part))
-    path, joined = add_to_store(config.store, bars, [part.span for part in parts if part.span])
+    replaced: list[int] = []
+    spans = [part.span for part in parts if part.span]
+    path, joined = add_to_store(config.store, bars, spans, on_replaced=replaced.append)
     first, end = (iso(int(instant)) for instant in (joined.opened[0], joined.opened[-1] + joined.bar))
     console.out.print(f"wrote {escape(str(path))}: {len(joined.frame):,} bars from {first} to {end}")
+    for opened in replaced:
+        what = f"The bar of {iso(opened)}, the last one that was stored, may have been open then"
+        console.out.print(f"{what}: it is replaced by that of the files.")
     for sentence in describe_ends(path):
         console.err.print(escape(sentence))
     console.out.print("The last bar may not have closed when it was recorded; it is not used until later bars follow.")

@@ -154,8 +154,8 @@ def _describe_newest_bar(bar: NewestBar, now: int) -> str:
         bar: the newest bar of a symbol.
         now: present time, in microseconds since 1970.
     """
-    opened = f"newest bar of {bar.symbol} opened {datetime.fromtimestamp(bar.opened / 1e6, UTC):{_TIME}}"
-    seconds = (now - bar.opened) // 1_000_000
+    opened = f"newest bar of {bar.symbol} opened {datetime.fromtimestamp(bar.newest / 1e6, UTC):{_TIME}}"
+    seconds = (now - bar.newest) // 1_000_000
     if seconds < 0:
         return f"{opened}, which is later than the clock of this machine says that it is"
     size, unit = next((size, unit) for size, unit in _UNITS if seconds >= 2 * size or size == 1)
@@ -249,7 +249,7 @@ def _show_newest_calls(table: pd.DataFrame, newest_bars: Sequence[NewestBar]) ->
     for heading in ("symbol", "newest bar", "call at bar", "SELL", "HOLD", "BUY", "call"):
         shown.add_column(heading)
     for bar in newest_bars:
-        opened = f"{datetime.fromtimestamp(bar.opened / 1e6, UTC):{_TIME}}"
+        opened = f"{datetime.fromtimestamp(bar.newest / 1e6, UTC):{_TIME}}"
         row = newest_calls.get(bar.symbol)
         cells = ["none", "", "", "", ""]
         if row is not None:
@@ -259,9 +259,18 @@ def _show_newest_calls(table: pd.DataFrame, newest_bars: Sequence[NewestBar]) ->
     console.out.print(shown)
 
 
+def _why_uncalibrated(trained: TrainedModel) -> str:
+    """Say why the probabilities of a model are not calibrated."""
+    from core.training.run import TRAINED
+
+    if trained.about.get("state") == TRAINED:
+        return "the training was interrupted before it was measured on val"
+    return "nothing was held out"
+
+
 def _show_notes(table: pd.DataFrame, trained: TrainedModel) -> None:
     """Print what a reader of the predictions has to know about all of them."""
-    kind = "calibrated on val" if trained.calibration else "not calibrated: nothing was held out"
+    kind = "calibrated on val" if trained.calibration else f"not calibrated: {_why_uncalibrated(trained)}"
     console.out.print(
         f"{len(table)} bars. Probabilities are {kind}. Calls are those that the metrics judge: the class with the "
         "largest raw score, before calibration removes the effect of class weights."

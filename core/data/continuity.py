@@ -23,6 +23,9 @@ _MIN_WEEKLY = DAY // 2
 """Lower limit of the time without bars of a closure that recurs only by the week, such as a weekend."""
 _MIN_ALIKE = 0.5
 """Share of the gaps that end at one time which must be about as long as their median: by up to a half, or twice."""
+_MAX_HOLIDAY = 6 * DAY
+"""Upper limit of the time from the bar before a weekend with holidays to the bar after it, where bars last a day: five
+days without a bar."""
 _MAX_CLOSURE = 10 * DAY
 """Upper limit of a closure: a longer gap is an outage even if it ends when the market opens."""
 
@@ -53,6 +56,9 @@ def find_closures(timestamps: Array, bar: int) -> Array:
     these gaps are about equally long. A longer gap that ends at such a time is a closure, too, such as a holiday; a
     much shorter one is not. Bars that are missing by chance in a market that never closes give no closure.
 
+    The calendar of bars of a day or more is one of days: a holiday ends on any day of the week. Where weekends recur,
+    every gap of up to five days is a closure, so that a day which is missing by chance is taken for a holiday.
+
     This estimates the calendar of a market, which is known in advance, from the times of bars alone: no price is read.
     Whether a gap recurs is seen from gaps before and after it, so all bars that are known have to be given: a part of
     them might have too few gaps.
@@ -74,7 +80,8 @@ def find_closures(timestamps: Array, bar: int) -> Array:
     is_daily = _recurs(ends, lengths, DAY, _count_periods(timestamps, DAY), bar)
     is_weekly = np.zeros(len(rows), dtype=bool)
     is_weekly[is_long] = _recurs(ends[is_long], lengths[is_long], _WEEK, _count_periods(timestamps, _WEEK), bar)
-    is_closure[rows] = is_daily | is_weekly
+    is_holiday = (lengths <= _MAX_HOLIDAY) & (bar >= DAY) & is_weekly.any()
+    is_closure[rows] = is_daily | is_weekly | is_holiday
     return is_closure
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from core.config import DataConfig
 from core.data import cache
+from core.data.continuity import find_closures
 from core.data.file_format import iso
 from core.data.labels import NO_LABEL, by_thresholds, quantile_thresholds
 from core.data.lookahead import check_columns, check_exceptions
@@ -267,24 +268,34 @@ def _check_row_counts(market: Market, rows: dict[str, list[np.ndarray]], borders
     """Refuse a symbol with too few train rows, and too few rows in val or test unless the split is empty."""
     for data, train in zip(market.symbols, rows["train"], strict=True):
         if len(train) < min_rows:
-            raise too_few_rows(data.symbol, "train", len(train))
+            raise too_few_rows(market, data.symbol, "train", len(train))
     for name in ("val", "test"):
         start, stop = getattr(borders, name)
         count = sum(len(part) for part in rows[name])
         if start < stop and count < min_rows:
-            raise too_few_rows("the data", name, count)
+            raise too_few_rows(market, "the data", name, count)
 
 
-def too_few_rows(where: str, split: str, count: int) -> DataError:
+def too_few_rows(market: Market, where: str, split: str, count: int) -> DataError:
     """Return the error that a split has too few usable rows.
 
+    Where gaps recur as the closures of a market do, and windows do not reach across them, the remedy is `--sessions`.
+
     Args:
+        market: the rows of all symbols.
         where: what was counted: a symbol, or "the data".
         split: name of the split.
         count: number of its usable rows.
     """
+    what = f"Only {count} usable {split} rows in {where}, at least {MIN_ROWS} are needed"
+    bar = market.span.bar
+    if any((find_closures(data.timestamps, bar) & data.is_break).any() for data in market.symbols):
+        return DataError(
+            f"{what}: gaps recur as the closures of a market do, and no window reaches across them",
+            "Say --sessions (sessions: true), so that windows do, or use more days",
+        )
     return DataError(
-        f"Only {count} usable {split} rows in {where}, at least {MIN_ROWS} are needed",
+        what,
         "Use more days, a shorter interval or more symbols, or data with fewer gaps: each gap costs the warm-up of the "
         "features and a window",
     )

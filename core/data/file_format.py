@@ -138,10 +138,16 @@ def foreign_format(path: Path) -> str:
 
 
 def import_remedy(path: Path) -> str:
-    """Return the command that imports a file, with what its name tells of exchange, symbol and interval."""
+    """Return the command that imports a file, with what its name tells of exchange, symbol and interval.
+
+    A file that is named like one of a store is imported into a folder beside it: in its own folder it stands where the
+    import would write.
+    """
     match = FILE_NAME.fullmatch(f"{path.name.partition('.')[0]}.parquet")
     exchange, symbol, interval = match.group("exchange", "symbol", "interval") if match else ("X", "S", "I")
-    return (
+    command = (
         f"Import it: preset-search data import {shlex.quote(str(path))} --exchange {exchange} --symbol {symbol} "
         f"--interval {interval}"
     )
+    is_target = FILE_NAME.fullmatch(path.name) is not None
+    return f"{command} --store {shlex.quote(str(path.parent / 'imported'))}" if is_target else command

@@ -28,8 +28,6 @@ from core.errors import ConfigError, DataError
 BRIDGED_BARS = 6
 """Number of missing bars up to which features reach across a gap, as if nothing had been traded in them."""
 _PER_ROW = ("timestamps", "features", "returns", "trade_returns", "log_prices", "scores", "window_ok", "is_break")
-_SEGMENT = "segment"
-"""Column of the number of each row's segment: the rows around it between two gaps or closures."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,8 @@ class SymbolData:
         is_break: whether bars are missing before the row that no window may reach across, bool `[T]`.
         left_out: when the last bar of the files opens, in microseconds since 1970, if it was left out because it may
             not have closed when it was recorded; None if no bar was left out.
-        missing_before_left_out: number of bars missing between the last row and that bar; 0 where the market was
-            closed, or where a gap of that length is filled.
+        missing_before_left_out: number of bars missing between the last row and that bar, whether or not a gap of that
+            length is filled: no call is made in a bar without trades; 0 where the market was closed.
     """
 
     symbol: str
@@ -106,8 +104,8 @@ class Market:
         fingerprint: SHA-256 of the input.
         is_synthetic: whether all bars come from the embedded synthetic market.
         untraded: number of bars that were filled into short gaps.
-        span_limit: which symbol limits the time that all have in common, see `core.data.span.describe_limit`; empty if
-            none does.
+        span_limit: which symbols limit the time that all have in common, see `core.data.span.describe_limit`; empty if
+            none do.
         dropped: names of the features that were computed and found to be finite, but are not in `symbols`.
     """
 
@@ -175,7 +173,8 @@ def symbol_data(
     """
     columns = {name: bars.frame[name].to_numpy() for name in bars.frame.columns[1:]} | {"timestamp": bars.opened}
     opened = columns["timestamp"]
-    columns[_SEGMENT] = np.cumsum(find_gaps(opened, bars.bar))
+    # Not one of the columns, whose names are the user's: number of the segment of each row.
+    segment = np.cumsum(find_gaps(opened, bars.bar))
     is_break = find_breaks(opened, bars.bar, bars.reopenings)
     missing = count_missing(opened, bars.bar, is_break, BRIDGED_BARS)
     arrays: dict[str, Any] = {}
@@ -184,7 +183,10 @@ def symbol_data(
         stretch, is_filled = fill_flat(stretch, bars.bar, missing[rows])
         if not keep_features:
             _check_computed(bars.symbol, stretch, features)
-        for name, values in _stretch_arrays(stretch, is_filled, features, named, config, keep_features).items():
+        arrays_of_stretch = _stretch_arrays(
+            stretch, segment[rows][np.cumsum(~is_filled) - 1], is_filled, features, named, config, keep_features
+        )
+        for name, values in arrays_of_stretch.items():
             if name not in arrays:  # joining lists of stretches at the end would take twice the memory
                 arrays[name] = np.empty((len(opened), *values.shape[1:]), dtype=values.dtype)
             arrays[name][rows] = values[~is_filled]
@@ -196,23 +198,24 @@ def symbol_data(
         log_prices=np.log(columns["close"]),
         is_break=is_break,
         left_out=bars.left_out,
-        missing_before_left_out=_missing_before_left_out(bars, config),
+        missing_before_left_out=_missing_before_left_out(bars),
         **{"labels": None, **arrays},
     )
 
 
-def _missing_before_left_out(bars: Bars, config: DataConfig) -> int:
-    """Count the bars missing between the last bar and the one that was left out, unless no break is made of them."""
+def _missing_before_left_out(bars: Bars) -> int:
+    """Count the bars missing between the last bar and the one that was left out; 0 where the market was closed."""
     if bars.left_out is None:
         return 0
     opened = np.append(bars.opened, bars.left_out)
     missing = int(bars.left_out - bars.opened[-1]) // bars.bar - 1
     is_break = bool(find_breaks(opened, bars.bar, bars.reopenings)[-1])
-    return missing if is_break and missing > config.fill_untraded else 0
+    return missing if is_break else 0
 
 
 def _stretch_arrays(
     columns: Columns,
+    segment: np.ndarray,
     is_filled: np.ndarray,
     features: Sequence[Feature],
     named: Sequence[str],
@@ -223,6 +226,8 @@ def _stretch_arrays(
 
     Args:
         columns: columns of the stretch, in which short gaps are filled, each `[T]`.
+        segment: number of each row's segment, the rows around it between two gaps or closures, int64 `[T]`; a row that
+            was filled in has that of the row before it.
         is_filled: rows that were filled in, which features reach across, but neither windows nor labels, bool `[T]`.
         features: features to compute from the columns.
         named: additional columns that are features as they stand.
@@ -240,7 +245,7 @@ def _stretch_arrays(
     row = np.arange(len(values))
     last_invalid = np.maximum.accumulate(np.where(is_filled | (row < warmup), row, -1))
     is_traded = ~is_filled & (columns.get(UNTRADED, np.zeros(len(row))) == 0)
-    close, segment, horizon = columns["close"], columns[_SEGMENT], config.horizon
+    close, horizon = columns["close"], config.horizon
     returns = np.where(_is_within(segment, is_traded, (horizon,)), forward_returns(close, horizon), np.nan)
     # A snapshot has no open: a trade enters at its mid price.
     open_returns = np.append(forward_returns(columns.get("open", close), horizon)[1:], np.nan)

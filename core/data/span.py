@@ -72,7 +72,9 @@ def _check_alike(all_bars: Sequence[Bars]) -> None:
 
 
 _MIN_GAIN = 1.1
-"""Ratio of the common time without a symbol to that with it, above which the symbol is named as the limit."""
+"""Ratio of the common time without some symbols to that with them, above which they are named as the limit."""
+_MAX_NAMED = 10
+"""Number of symbols that are named as the limit, after which only their number is said."""
 
 
 def _intersection(spans: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
@@ -81,29 +83,57 @@ def _intersection(spans: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
 
 
 def describe_limit(spans: Mapping[str, tuple[int, int]]) -> str:
-    """Say which symbol limits the time that all symbols have in common, and what leaving it out would give.
+    """Say which symbols limit the time that all symbols have in common, and what leaving them out would give.
+
+    They are the fewest whose bars begin last or end first and without which the others have notably more time in
+    common: several that were listed late hide each other, as leaving out one of them gives nothing.
 
     Args:
         spans: start and end of the bars of each symbol, in microseconds since 1970.
 
     Returns:
-        A sentence without its full stop; empty if no symbol shortens the common time by more than a tenth.
+        A sentence without its full stop; empty if leaving out no more than half of the symbols, rounded up, lengthens
+        the common time by more than a tenth.
     """
-
-    def common_days(symbols: Mapping[str, tuple[int, int]]) -> float:
-        start, end = _intersection(symbols)
-        return max(end - start, 0) / DAY
-
     if len(spans) < 2:
         return ""
-    without = {name: common_days({other: spans[other] for other in spans if other != name}) for name in spans}
-    symbol = max(without, key=lambda name: without[name])
-    if without[symbol] <= common_days(spans) * _MIN_GAIN:
-        return ""
-    start, end = spans[symbol]
+    held = _common_days(spans)
+    late = sorted(spans, key=lambda name: -spans[name][0])
+    early = sorted(spans, key=lambda name: spans[name][1])
+    for size in range(1, min((len(spans) + 1) // 2, len(spans) - 1) + 1):
+        limiting = [{*late[:count], *early[: size - count]} for count in range(size + 1)]
+        without = [_common_days({name: span for name, span in spans.items() if name not in out}) for out in limiting]
+        most = int(np.argmax(without))
+        if without[most] > _MIN_GAIN * held:
+            return _limit_text(spans, [name for name in spans if name in limiting[most]], held, without[most])
+    return ""
+
+
+def _common_days(spans: Mapping[str, tuple[int, int]]) -> float:
+    """Return how many days some spans have in common."""
+    start, end = _intersection(spans)
+    return max(end - start, 0) / DAY
+
+
+def _limit_text(spans: Mapping[str, tuple[int, int]], limiting: Sequence[str], held: float, without: float) -> str:
+    """Say that some symbols limit the common time of all, in days, and what it is without them."""
+    if len(limiting) == 1:
+        (symbol,) = limiting
+        start, end = spans[symbol]
+        return (
+            f"{symbol}, whose bars are from {iso(start)} to {iso(end)}, limits the common time: it is "
+            f"{held:.1f} days, and {without:.1f} days without {symbol}"
+        )
+    start, end = _intersection({name: spans[name] for name in limiting})
+    others_start, others_end = _intersection({name: span for name, span in spans.items() if name not in limiting})
+    bounds = [f"begin as late as {iso(start)}"] if start > others_start else []
+    bounds += [f"end as early as {iso(end)}"] if end < others_end else []
+    shown = ", ".join(limiting[:_MAX_NAMED]) + (
+        f" and {len(limiting) - _MAX_NAMED:,} more" if limiting[_MAX_NAMED:] else ""
+    )
     return (
-        f"{symbol}, whose bars are from {iso(start)} to {iso(end)}, limits the common time: it is "
-        f"{common_days(spans):.1f} days, and {without[symbol]:.1f} days without {symbol}"
+        f"{shown}, which {' or '.join(bounds)}, limit the common time: it is {held:.1f} days, and {without:.1f} days "
+        "without them"
     )
 
 

@@ -141,6 +141,7 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
     """
     config = plan.config
     first: list[tuple[str, dict[str, Any]]] = []
+    notices: list[str] = []
     earlier: list[tuple[str, list[TrialRecord]]] = []
     for name in config.warm_start:
         folder = CampaignFolder.find(root, name)
@@ -149,8 +150,13 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
             earlier.append((name, [trial for trial in ended if config.space.contains(trial.params)]))
         elif ranked := folder.read_ranked_trials():
             first.append((f"winner of {name}", ranked[0].hyperparameters.model_dump()))
+        else:
+            notices.append(
+                f"Campaign {name}, which warm_start names, has another identity than this one and no winner: nothing "
+                "is taken from it."
+            )
     first += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
-    notices = [
+    notices += [
         f"No trial of {name}, which warm_start names, lies in the search space: nothing is taken from it."
         for name, trials in earlier
         if not trials
@@ -164,9 +170,12 @@ def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
     for origin, params in first:
         if config.space.contains(params) and params not in [other for _, other in distinct]:
             distinct.append((origin, params))
-    return replace(
-        plan, asked_first=tuple(distinct[: config.trials // 4]), earlier=tuple(earlier), notices=tuple(notices)
-    )
+    most = config.trials // 4
+    notices += [
+        f"The {origin} is not tried first: winners and presets make up a quarter of the {config.trials} trials at most."
+        for origin, _ in distinct[most:]
+    ]
+    return replace(plan, asked_first=tuple(distinct[:most]), earlier=tuple(earlier), notices=tuple(notices))
 
 
 def plan_resume(

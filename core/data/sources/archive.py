@@ -34,7 +34,15 @@ from core.data.file_format import (
     interval_text,
 )
 from core.data.instants import read_instants
-from core.data.sources.file_names import parse_file_name
+from core.data.sources.file_names import is_untraded, parse_file_name
+from core.data.sources.foreign_columns import (
+    COIN_MARGINED,
+    adjust_prices,
+    check_symbol_column,
+    convert_contracts,
+    map_columns,
+    traded_close,
+)
 from core.errors import DataError, one_line
 
 MAX_BYTES = 8 * 2**30
@@ -56,16 +64,6 @@ KLINES = (
 """Columns of Binance's monthly and daily klines, which have no header before 2025."""
 CANDLES = ("date", "open", "high", "low", "close", "volume")
 """Columns of a candle without names, as freqtrade's JSON has them."""
-_NAMES: dict[str, tuple[str, ...]] = {
-    "timestamp": ("timestamp", "open_time", "opentime", "unix", "time", "datetime", "date", "ts"),
-    **{name: (name,) for name in PRICES},
-    "volume": ("volume", "vol", "base_volume"),
-    "quote_volume": ("quote_volume", "quote_asset_volume", "volume_currency", "amount"),
-    "trades": ("trades", "count", "number_of_trades", "tradecount", "trade_count"),
-    "taker_buy_base": ("taker_buy_base", "taker_buy_volume", "taker_buy_base_asset_volume", "taker_buy_base_volume"),
-    "taker_buy_quote": ("taker_buy_quote", "taker_buy_quote_volume", "taker_buy_quote_asset_volume"),
-}
-"""Names of each column in known layouts, the preferred first; spaces, brackets and capitals do not count."""
 _CAUSED_BY_CONTENT = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
 """Errors that the readers raise for a file whose content is not of the expected form."""
 _REMEDY = "Name a file of bars: CSV, JSON, Feather or Parquet, plain, in gzip or in zip"
@@ -104,6 +102,16 @@ class ImportedPart:
         return "".join(f" {sentence}." for sentence in sentences if sentence).strip()
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What a file is to hold: bars of this exchange, symbol and interval, and columns as `import_bars` is told."""
+
+    exchange: str
+    symbol: str
+    interval: str
+    columns: Mapping[str, str]
+
+
 def import_bars(
     paths: Sequence[Path], exchange: str, symbol: str, interval: str, columns: Mapping[str, str] | None = None
 ) -> tuple[Bars, list[ImportedPart]]:
@@ -124,12 +132,11 @@ def import_bars(
     """
     parts, all_bars = [], []
     for name, content in _contents(paths):
-        _check_name(name, symbol, canonical_interval(interval))
+        _check_name(name, exchange, symbol, canonical_interval(interval))
         format_, table, note = _read_table(name, content)
-        frame, part = _map_part(name, format_, table, symbol, columns or {})
+        frame, part = _map_part(name, format_, table, _Wanted(exchange, symbol, interval, columns or {}))
         part = replace(part, notes=tuple(text for text in (note, *part.notes) if text))
         if len(frame):
-            _check_interval(name, frame, interval)
             bars = Bars(exchange, symbol, canonical_interval(interval), frame)
             all_bars.append(bars)
             part = replace(part, span=(int(bars.opened[0]), int(bars.opened[-1]) + bars.bar))
@@ -158,20 +165,28 @@ def _without_columns(part: ImportedPart, unshared: Mapping[str, int]) -> Importe
     )
 
 
-def _check_name(name: str, symbol: str, interval: str) -> None:
-    """Refuse a file whose name, or whose name in an archive, tells of another symbol or interval.
+def _check_name(name: str, exchange: str, symbol: str, interval: str) -> None:
+    """Refuse a file whose name, or whose name in an archive, tells of other bars, or of none that were traded.
 
     Args:
         name: path of the file, with the member of an archive after a colon.
+        exchange: name of the exchange that is imported.
         symbol: name of the symbol that is imported.
         interval: length of a bar that is imported, in its shortest spelling.
     """
     for piece in re.split(r"[/\\:]", name):
+        if is_untraded(Path(piece)):
+            raise DataError(f"{name} holds no traded prices by its name", "Leave it out")
         named = parse_file_name(piece)
         if named is not None and (named.symbol, named.interval) != (symbol, interval):
             raise DataError(
                 f"{name} holds {named.interval} bars of {named.symbol} by its name, not {interval} bars of {symbol}",
                 "Leave it out, or rename it if its name is wrong",
+            )
+        if named is not None and named.exchange == COIN_MARGINED != exchange:
+            raise DataError(
+                f"{name} holds a coin-margined swap by its name, which {exchange} does not list",
+                f"Say --exchange {COIN_MARGINED}",
             )
 
 
@@ -282,67 +297,36 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"\s*\"?-?\d+(\.\d*)?\"?\s*", text) is not None
 
 
-def _map_part(
-    name: str, format_: str, table: pd.DataFrame, symbol: str, columns: Mapping[str, str]
-) -> tuple[pd.DataFrame, ImportedPart]:
+def _map_part(name: str, format_: str, table: pd.DataFrame, wanted: _Wanted) -> tuple[pd.DataFrame, ImportedPart]:
     """Turn a table as it was read into bars in the order of time, and say what was done."""
     table.columns = [str(column) for column in table.columns]
     if repeated := sorted(set(table.columns[table.columns.duplicated()])):
         raise DataError(
             f"{name} has the column(s) {', '.join(repeated)} more than once", "Leave one of them in the file"
         )
-    mapped = _map_columns(name, list(table.columns), symbol, columns)
-    notes = []
+    present = list(table.columns)
+    mapped = map_columns(name, present, wanted.symbol, wanted.columns)
+    check_symbol_column(name, table, wanted.symbol, mapped)
     timestamps, note = read_instants(name, table[mapped["timestamp"]])
-    notes.append(note)
+    notes = [note]
     frame = pd.DataFrame({"timestamp": timestamps})
+    _check_interval(name, frame, wanted.interval)  # while all rows are there
     for column in [*REQUIRED[1:], *TAKER_FLOW]:
         if column in mapped:
             frame[column] = _numbers(name, table[mapped[column]])
+    if (traded := traded_close(present, mapped)) is not None:
+        notes.append(adjust_prices(frame, _numbers(name, table[traded]), mapped))
     if empty := int(frame[list(PRICES)].isna().all(axis=1).sum()):
         frame = frame[frame[list(PRICES)].notna().any(axis=1)]
         notes.append(f"{empty:,} rows without prices were left out: nothing was traded in them")
     if frame["timestamp"].is_monotonic_decreasing and len(frame) > 1:
         notes.append("The newest bar came first")
     frame = frame.sort_values("timestamp", kind="stable", ignore_index=True)
-    dropped = tuple(column for column in table.columns if column not in mapped.values())
+    if wanted.exchange == COIN_MARGINED:
+        mapped, note = convert_contracts(name, frame, wanted.symbol, mapped)
+        notes.append(note)
+    dropped = tuple(column for column in present if column not in mapped.values())
     return frame, ImportedPart(name, format_, mapped, dropped, len(frame), tuple(notes))
-
-
-def _map_columns(name: str, present: Sequence[str], symbol: str, columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the column of a file for each column of bars that it has."""
-    for column, chosen in columns.items():
-        if column not in _NAMES:
-            raise DataError(f"{column} is not a column of bars", f"Name one of: {', '.join(_NAMES)}")
-        if chosen not in present:
-            raise DataError(f"{name} has no column {chosen!r}", f"Name one that it has: {', '.join(present)}")
-    plain = {_plain(column): column for column in reversed(present)}
-    mapped = dict(columns)
-    for column, names in _NAMES.items():
-        found = [plain[known] for known in names if known in plain]
-        if column in ("volume", "quote_volume"):
-            found += [original for key, original in plain.items() if _counts(key, column, symbol)]
-        if column not in mapped and found and found[0] not in mapped.values():
-            mapped[column] = found[0]
-    missing = [column for column in REQUIRED if column not in mapped]
-    if missing:
-        raise DataError(
-            f"{name} has no known name for {', '.join(missing)} (it has {', '.join(present)})",
-            f"Say which column it is with --columns {missing[0]}=NAME",
-        )
-    return mapped
-
-
-def _counts(key: str, column: str, symbol: str) -> bool:
-    """Return whether a name such as `volume_btc` (CryptoDataDownload) counts the base or the quoted currency."""
-    word, _, currency = key.partition("_")
-    is_part = symbol.startswith if column == "volume" else symbol.endswith
-    return word == "volume" and len(currency) > 1 and is_part(currency.upper())
-
-
-def _plain(column: str) -> str:
-    """Return the name of a column in small letters, with an underscore in place of all but letters and digits."""
-    return re.sub(r"[^a-z0-9]+", "_", column.lower()).strip("_")
 
 
 def _numbers(name: str, values: pd.Series) -> pd.Series:
@@ -357,12 +341,17 @@ def _numbers(name: str, values: pd.Series) -> pd.Series:
 
 
 def _check_interval(name: str, frame: pd.DataFrame, interval: str) -> None:
-    """Check that most neighbouring bars are one interval apart."""
+    """Check that neighbouring rows are one interval apart more often than any other time, prices or none in them.
+
+    Where most bars are missing, because nothing was traded in them, most of the others still do not follow each other.
+    """
     steps = np.diff(np.unique(column_microseconds(frame["timestamp"])))
-    bar = interval_microseconds(interval)
-    if len(steps) == 0 or np.median(steps) == bar:
+    if len(steps) == 0:
         return
-    usual = int(np.median(steps))
+    lengths, counts = np.unique(steps, return_counts=True)
+    usual = int(lengths[np.argmax(counts)])  # the shortest of those that are as frequent
+    if usual == interval_microseconds(interval):
+        return
     length = interval_text(usual) if usual % SECOND == 0 else ""
     if re.fullmatch(INTERVAL, length, re.ASCII):
         raise DataError(f"{name} has bars of {length}, not {interval}", f"Say --interval {length}")

@@ -172,7 +172,7 @@ class ExchangeClient:
         Returns:
             The bars, and the part of the span, in microseconds since 1970, in which the exchange has no others. It may
             begin after the span does: an exchange that gives only its newest bars, whatever it is asked for, leaves the
-            time before them unanswered.
+            time before them unanswered, and so does one that may have done so.
 
         Raises:
             DataError: the exchange refused, or kept failing.
@@ -189,7 +189,7 @@ class ExchangeClient:
                 limit = self.api.feature_value(market["symbol"], "fetchOHLCV", "limit") or _CAUTIOUS_LIMIT
                 rows = _rows(self.api.fetch_ohlcv(market["symbol"], interval, start, limit), _UNIFIED)
                 searched = start + limit * bar
-                if rows and rows[0][0] > start and rows[-1][0] + 2 * bar > now // _MILLISECOND:
+                if rows and rows[0][0] > start and _may_be_newest(rows, searched, limit, bar, now // _MILLISECOND):
                     first = int(rows[0][0])
             if rows and rows[-1][0] < start:
                 raise _UnusableAnswerError("only bars from before the requested ones")
@@ -305,6 +305,24 @@ def _rows(page: Any, positions: Iterable[int]) -> list[Row]:
     # Some exchanges list an interval without trades, with no prices: that is a gap.
     rows = [(int(row[0]), *(float(row[position]) for position in positions)) for row in page if row[4] is not None]
     return sorted(rows, key=lambda row: row[0])
+
+
+def _may_be_newest(rows: list[Row], searched: int, limit: int, bar: int, now: int) -> bool:
+    """Return whether these may be the newest bars that an exchange has, which it gives whatever it is asked for.
+
+    The last of them may be late, where nothing was traded since: all that is known is that a page which ends long
+    before now, or holds no bar beyond those that were asked for, is an answer to what was asked.
+
+    Args:
+        rows: the bars of a page, at least one.
+        searched: end of the bars that were asked for, in milliseconds since 1970.
+        limit: number of bars that were asked for.
+        bar: length of a bar in milliseconds.
+        now: present time, in milliseconds since 1970.
+    """
+    last = rows[-1][0]
+    is_recent = last + max(limit, len(rows)) * bar > now
+    return last + 2 * bar > now or (last >= searched and is_recent)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

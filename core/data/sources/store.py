@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -266,16 +267,25 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def add_to_store(store: Path, bars: Bars, spans: Sequence[TimeRange] | None = None) -> tuple[Path, Bars]:
+def add_to_store(
+    store: Path,
+    bars: Bars,
+    spans: Sequence[TimeRange] | None = None,
+    *,
+    on_replaced: Callable[[int], None] = lambda opened: None,
+) -> tuple[Path, Bars]:
     """Join bars with those that the store has of their exchange, symbol and interval, and write them.
 
     Further columns of the stored file keep their values and are missing in the bars that it did not have. What the file
-    says of the spans that were fetched is kept, and the spans of the new bars are added to it.
+    says of the spans that were fetched is kept, and the spans of the new bars are added to it. A last stored bar that
+    may have been open when it was recorded is replaced, if the new bars have another with its time.
 
     Args:
         store: folder of bar files; it is created where it does not exist.
         bars: the bars, whose rows are checked here.
         spans: spans of which the bars are all that there are; None for the span from the first bar to the last.
+        on_replaced: called, once the file is written, with the time at which a bar opens that was replaced, in
+            microseconds since 1970.
 
     Returns:
         The file, and the bars that it holds now.
@@ -291,14 +301,22 @@ def add_to_store(store: Path, bars: Bars, spans: Sequence[TimeRange] | None = No
         _refuse_damaged(bars)  # before the store is created
         path = store / f"{bars.exchange}_{bars.symbol}_{canonical_interval(bars.interval)}.parquet"
     with locked(path):
-        return path, _join_with_file(path, bars, spans)
+        joined, replaced = _join_with_file(path, bars, spans)
+    if replaced is not None:
+        on_replaced(replaced)
+    return path, joined
 
 
-def _join_with_file(path: Path, bars: Bars, spans: Sequence[TimeRange] | None) -> Bars:
-    """Join bars with those of a file, which need not exist, and write it; the file must be locked."""
+def _join_with_file(path: Path, bars: Bars, spans: Sequence[TimeRange] | None) -> tuple[Bars, int | None]:
+    """Join bars with those of a file, which need not exist, and write it; the file must be locked.
+
+    Returns:
+        The bars that the file holds now, and when a bar opens that was replaced; None if none was.
+    """
     held = [path] if path.exists() else []
     files = [read_unchecked(item) for item in held]
-    joined = join_bars([bars, *(stored for stored, _ in files)])
+    replaced = next((_replaced_end(stored, bars) for stored, complete in files if not complete), None)
+    joined = join_bars([bars, *(stored if replaced is None else _with_end_of(stored, bars) for stored, _ in files)])
     if lost := [name for stored, _ in files[:1] for name in stored.frame.columns if name not in joined.frame]:
         raise DataError(
             f"{path} has the column(s) {', '.join(lost)}, which would be lost, as the imported bars lack them",
@@ -325,7 +343,24 @@ def _join_with_file(path: Path, bars: Bars, spans: Sequence[TimeRange] | None) -
             use_dictionary=[name for name in table.column_names if name not in floats],
             column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
         )
-    return joined
+    return joined, replaced
+
+
+def _replaced_end(stored: Bars, bars: Bars) -> int | None:
+    """Return when the last of the stored bars opens if the new ones end with it, too, but differ; None if not."""
+    last = int(stored.opened[-1])
+    if int(bars.opened[-1]) != last:
+        return None
+    shared = [name for name in stored.frame.columns[1:] if name in bars.frame]
+    before, after = (held.frame[shared].iloc[-1].to_numpy(float) for held in (stored, bars))
+    return None if np.allclose(before, after, rtol=1e-9, atol=0.0, equal_nan=True) else last
+
+
+def _with_end_of(stored: Bars, bars: Bars) -> Bars:
+    """Return the stored bars with the last of the new ones in place of theirs, so that all before it must agree."""
+    shared = [name for name in stored.frame.columns if name in bars.frame]
+    end = bars.frame[shared].iloc[[-1]]
+    return replace(stored, frame=pd.concat([stored.frame.iloc[:-1], end], ignore_index=True))
 
 
 def _refuse_damaged(bars: Bars) -> None:

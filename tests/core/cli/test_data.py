@@ -130,7 +130,10 @@ def _source_file(path: Path, interval: str) -> None:
         rows.loc[[5, 9], ["open", "high", "low", "close", "volume"]] = np.nan
         rows.rename(columns={"timestamp": "Timestamp", "volume": "Volume_(BTC)"}).to_csv(path, index=False)
     else:
-        frame[list(REQUIRED)].rename(columns={"close": "Adj Close", "timestamp": "Date"}).to_csv(path, index=False)
+        # Yahoo: all prices but one as they were traded.
+        rows = frame[list(REQUIRED)].assign(adj=frame["close"] * np.linspace(0.7, 1.0, 600))
+        rows.columns = pd.Index(["Date", "Open", "High", "Low", "Close", "Volume", "Adj Close"])
+        rows.to_csv(path, index=False)
 
 
 @pytest.mark.parametrize("line", IMPORTS)
@@ -197,6 +200,29 @@ def test_a_folder_of_downloads_with_checksums_is_read(verb: str, tmp_path: Path,
     assert ("6,000 bars" if verb == "import" else "20.8 days") in output
 
 
+@pytest.mark.parametrize("name", ["binance_BTCUSDT_5m.parquet", "binance_BTCUSDT_60m.parquet"])
+def test_the_command_that_an_error_names_imports_a_file_that_is_only_named_like_parquet(
+    name: str, tmp_path: Path, command: Command
+) -> None:
+    path = tmp_path / "my data" / name
+    path.parent.mkdir()
+    interval = name[16:-8]
+    random_bars(6000, interval=interval).frame.to_csv(path, index=False)
+    before = path.read_bytes()
+    options = f"--exchange binance --symbol BTCUSDT --interval {interval} --store".split()
+    for verb, words in (("check", []), ("import", [*options, str(path.parent)])):
+        code, _, error = command("data", verb, str(path), *words)
+        assert code == 2
+        assert "is a CSV file, not" in error
+        line = " ".join(error.split()).partition("Import it: preset-search ")[2].rstrip(".")
+        code, output, error = command(*shlex.split(line))
+        assert code == 0, error
+        assert "6,000 bars" in output
+    assert path.read_bytes() == before
+    imported = path.parent / "imported" / f"binance_BTCUSDT_{'1h' if '60m' in name else '5m'}.parquet"
+    assert len(read_bar_file(imported).frame) == 5999
+
+
 def test_there_are_imports_in_the_docs() -> None:
     assert len(IMPORTS) >= 5
 
@@ -239,6 +265,28 @@ def test_imported_bars_that_contradict_the_store_change_nothing(tmp_path: Path, 
     code, _, error = command("data", "import", "b.csv", *words)
     assert (code, path.read_bytes()) == (2, before)
     assert "Two files have different bars of BTCUSDT at 2024-03-01 04:10:00" in " ".join(error.split())
+
+
+def test_a_last_bar_that_was_imported_while_it_was_open_is_replaced(tmp_path: Path, command: Command) -> None:
+    frame = random_bars(100).frame[list(REQUIRED)]
+    words = ("--exchange", "binance", "--symbol", "BTCUSDT", "--interval", "5m")
+    evening = tmp_path / "evening.csv"
+    frame.to_csv(evening, index=False)
+    noon = frame.copy()
+    noon.loc[99, "volume"] /= 2
+    noon.to_csv(tmp_path / "noon.csv", index=False)
+    for name, is_replaced in (("noon", False), ("evening", True), ("evening", False)):
+        code, output, error = command("data", "import", f"{name}.csv", *words)
+        assert code == 0, error
+        said = "The bar of 2024-03-01T08:15:00+00:00, the last one that was stored, may have been open then"
+        assert (said in " ".join(output.split())) == is_replaced
+    (path,) = (tmp_path / "data").glob("*.parquet")
+    pd.testing.assert_series_equal(pd.read_parquet(path)["volume"], frame["volume"])
+    noon.loc[98, "volume"] /= 2  # an earlier bar has closed
+    noon.to_csv(tmp_path / "noon.csv", index=False)
+    code, _, error = command("data", "import", "noon.csv", *words)
+    assert code == 2
+    assert "Two files have different bars of BTCUSDT at 2024-03-01 08:10:00" in " ".join(error.split())
 
 
 def test_an_import_says_where_further_columns_end(tmp_path: Path, command: Command) -> None:

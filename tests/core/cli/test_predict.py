@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from core.cli import predict
 from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
-from core.inference import NewestBar
+from core.inference import NewestBar, TrainedModel
 from tests.helpers.exchange_server import STEP, ExchangeServer, exchange_server, kline
 from tests.helpers.fetching import connect
 from tests.helpers.market import random_bars
@@ -142,6 +143,30 @@ def test_each_symbol_has_its_own_newest_bar_and_a_bar_that_is_left_out_is_named(
     for symbol in frames:
         assert f"No call: The newest 39 bars of {symbol} cannot be predicted" in run.out
     assert len(pd.read_parquet("predictions.parquet")) == 0
+
+
+def test_an_old_bar_is_not_shown_as_the_newest_one_where_gaps_are_filled(run: Run) -> None:
+    frame = random_bars(4100, interval="15m", symbol="AAA").frame
+    frame.to_parquet("binance_AAA_15m.parquet")
+    line = "--preset quick_experiment --data binance_AAA_15m.parquet --window 8 --horizon 2 --epochs 1 --output-dir out"
+    assert run(f"{line} --fill-untraded 1000") == 0
+    for missing in (899, 1):
+        frame.drop(index=range(4099 - missing, 4099)).to_parquet("binance_AAA_15m.parquet")
+        assert run("predict out --data binance_AAA_15m.parquet --overwrite") == 3
+        newest, call = frame["timestamp"][4099], frame["timestamp"][4098 - missing]
+        assert f"newest bar of AAA opened {newest:%Y-%m-%d %H:%M:%S}" in run.out
+        (row,) = (line.split("│") for line in run.out.splitlines() if line.startswith("│ AAA"))
+        assert [cell.strip() for cell in row[2:4]] == [f"{time:%Y-%m-%d %H:%M:%S}" for time in (newest, call)]
+        assert f"No call: {missing} bar" in run.out
+
+
+def test_a_model_that_was_not_measured_yet_is_not_said_to_have_seen_all_rows(run: Run, trained: Path) -> None:
+    model = TrainedModel.load(trained)
+    interrupted = "the training was interrupted before it was measured on val"
+    for state, reason in (("trained", interrupted), ("final", "nothing was held out")):
+        replace(model, calibration=None, about={**model.about, "state": state}).save(trained)
+        assert run("predict out --synthetic --overwrite") == 0
+        assert f"not calibrated: {reason}" in " ".join(run.out.split())
 
 
 FILE = "binance_BTCUSDT_5m.parquet"

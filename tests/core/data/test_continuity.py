@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pandas.tseries.holiday import USFederalHolidayCalendar
 
 from core.data.continuity import (
     count_missing,
@@ -160,6 +161,22 @@ def test_a_column_of_another_kind_keeps_its_last_value() -> None:
     columns = {"timestamp": np.array([0, 3 * BAR]), "close": np.array([1.0, 2.0]), "funding": np.array([0.1, 0.2])}
     filled, _ = fill_flat(columns, BAR, np.array([0, 2]))
     assert filled["funding"].tolist() == [0.1, 0.1, 0.1, 0.2]
+
+
+def daily_starts(first: str = "1995-01-01", last: str = "2023-12-31") -> np.ndarray:
+    """Return when the daily bars of a stock open: every weekday but holidays, which end on any day of the week."""
+    dates = pd.bdate_range(first, last, tz="UTC").to_series()
+    dates = dates[~dates.isin(USFederalHolidayCalendar().holidays(first, last).tz_localize("UTC"))]
+    return column_microseconds(
+        dates[~dates.between(pd.Timestamp("2001-09-11", tz="UTC"), pd.Timestamp("2001-09-14", tz="UTC"))]
+    )
+
+
+def test_holidays_of_daily_bars_are_closures_on_whatever_day_they_end() -> None:
+    opened = daily_starts()
+    assert np.flatnonzero(_breaks(opened, DAY)).tolist() == [0]
+    outage = np.delete(opened, np.arange(3000, 3004))  # eight days without a bar, or more
+    assert np.flatnonzero(_breaks(outage, DAY)).tolist() == [0, 3000]
 
 
 def test_the_first_opening_after_clocks_change_is_a_closure() -> None:

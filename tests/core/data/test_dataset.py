@@ -4,18 +4,22 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import DataConfig
 from core.data.bars import Bars
+from core.data.completion import mark_reopenings
 from core.data.dataset import CLIP, Dataset, load_dataset
 from core.data.features.registry import FEATURES
+from core.data.file_format import DAY
 from core.data.labels import BUY, NO_LABEL, SELL
 from core.data.market import BRIDGED_BARS
 from core.data.sources.reader import read_bars
 from core.errors import ConfigError, DataError
+from tests.core.data.test_continuity import daily_starts, session_starts
 from tests.helpers.market import HORIZON, WINDOW, market_config, prepare, random_bars, without_rows
 
 SPLITS = ("train", "val", "test")
@@ -263,6 +267,19 @@ def test_too_few_rows_are_refused_by_split(bars: int, split: str) -> None:
     with pytest.raises(DataError, match=f"usable {split} rows") as caught:
         prepare([random_bars(bars)], market_config())
     assert "more days" in caught.value.remedy
+
+
+@pytest.mark.parametrize("starts", [session_starts(days=90), daily_starts()], ids=["5m", "1d"])
+def test_bars_of_a_market_that_closes_lack_rows_until_sessions_are_said(starts: np.ndarray) -> None:
+    bars = random_bars(len(starts))
+    opened = pd.to_datetime(starts, unit="us", utc=True)
+    bars = replace(bars, frame=bars.frame.assign(timestamp=opened), interval="1d" if starts[1] % DAY == 0 else "5m")
+    config = DataConfig(symbols=("BTCUSDT",), window=20, horizon=2)
+    with pytest.raises(DataError, match="gaps recur as the closures of a market do") as caught:
+        prepare([bars], config)
+    assert "--sessions" in caught.value.remedy
+    dataset = prepare([mark_reopenings(bars)], config.model_copy(update={"sessions": True}))
+    assert len(dataset.train) > 0.4 * 0.7 * len(starts)
 
 
 def test_one_symbol_with_too_few_train_rows_is_named() -> None:

@@ -15,6 +15,7 @@ from core.data.continuity import find_gaps
 from core.data.features.registry import FEATURES
 from core.data.labels import NO_LABEL
 from core.data.market import BRIDGED_BARS, SymbolData, bars_market
+from core.errors import DataError
 from tests.core.data.test_continuity import session_starts
 from tests.helpers.market import prepare, random_bars, without_rows
 
@@ -108,3 +109,16 @@ def test_no_window_of_a_split_with_sessions_begins_before_the_end_of_the_split_b
         assert (dataset.timestamps[rows - 119] >= earlier[1]).all()
     for rows in (dataset.train, dataset.val, dataset.test):
         assert not find_gaps(dataset.timestamps, dataset.bar)[rows[:, None] + np.arange(1, 5)].any()
+
+
+@pytest.mark.parametrize("name", ["segment", "returns", "is_filled", "bar"])
+def test_a_named_column_keeps_its_values_whatever_its_name(name: str) -> None:
+    bars = without_rows(random_bars(4100), np.arange(500, 503))
+    future = np.log(bars.frame["close"].shift(-1) / bars.frame["close"]).fillna(0.0)
+    named = replace(bars, frame=bars.frame.assign(**{name: future}), named=(name,))
+    data = _symbol(named, features={name: {}})
+    np.testing.assert_array_equal(data.features[WARMUP:500, -1], future[WARMUP:500])
+    plain = _symbol(bars)
+    np.testing.assert_array_equal(data.returns, plain.returns)
+    with pytest.raises(DataError, match=f"Feature {name} of BTCUSDT seems to look into the future"):
+        prepare([named], DataConfig(symbols=("BTCUSDT",), window=WINDOW, horizon=HORIZON, features={name: {}}))

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from core.data.bars import Bars
+from core.data.file_format import DAY
 from core.data.span import cut_to_common_span, cut_to_own_spans, describe_limit
 from core.errors import DataError
 from tests.helpers.market import random_bars, without_rows
@@ -122,6 +123,31 @@ def test_the_symbol_that_limits_the_common_time_is_named_with_what_leaving_it_ou
 @pytest.mark.parametrize("spans", [{}, {"A": (0, 10)}, {"A": (0, 100), "B": (0, 100)}, {"A": (0, 100), "B": (5, 100)}])
 def test_no_symbol_is_named_where_none_limits(spans: dict[str, tuple[int, int]]) -> None:
     assert describe_limit(spans) == ""
+
+
+def _days(start: float, end: float) -> tuple[int, int]:
+    return round(start * DAY), round(end * DAY)
+
+
+def test_symbols_that_hide_each_other_are_named_together() -> None:
+    late = {"OLD": _days(0, 31), "NEW": _days(22.3, 31), "BTC": _days(0, 31), "XYZ": _days(22, 31), "ETH": _days(0, 31)}
+    assert describe_limit(late) == (
+        "NEW, XYZ, which begin as late as 1970-01-23T07:12:00+00:00, limit the common time: it is 8.7 days, and 31.0 "
+        "days without them"
+    )
+    assert "NEW, XYZ, which begin" in describe_limit({name: late[name] for name in ("OLD", "NEW", "XYZ")})
+    ended = {name: _days(0, 31 - start / DAY) for name, (start, _) in late.items()}
+    assert "NEW, XYZ, which end as early as 1970-01-09T16:48:00+00:00, limit" in describe_limit(ended)
+    both = {"BTC": _days(0, 31), "NEW": _days(1.5, 31), "OLD": _days(0, 29.5)}
+    assert describe_limit(both) == (
+        "NEW, OLD, which begin as late as 1970-01-02T12:00:00+00:00 or end as early as 1970-01-30T12:00:00+00:00, "
+        "limit the common time: it is 28.0 days, and 31.0 days without them"
+    )
+
+
+def test_of_many_symbols_that_limit_some_are_named() -> None:
+    spans = {f"S{index:02}": _days(0 if index % 2 else 20, 31) for index in range(30)}
+    assert ", S18 and 5 more, which begin" in describe_limit(spans)
 
 
 def test_each_symbol_can_keep_its_own_newest_bar() -> None:

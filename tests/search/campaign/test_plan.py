@@ -271,8 +271,18 @@ def test_the_winner_of_a_campaign_with_another_identity_is_tried_first(tmp_path:
 def test_at_most_a_quarter_of_the_trials_is_given_by_winners_and_presets(tmp_path: Path) -> None:
     presets = ("production_small", "quick_experiment", "production_small")
     assert len(plan_campaign(_config(ask=presets, trials=100), tmp_path).asked_first) == 2  # the same twice is once
-    assert len(plan_campaign(_config(ask=presets, trials=4), tmp_path).asked_first) == 1
-    assert plan_campaign(_config(ask=presets, trials=3), tmp_path).asked_first == ()
+    planned = plan_campaign(_config(ask=presets, trials=4), tmp_path)
+    assert len(planned.asked_first) == 1
+    (left_out,) = planned.notices
+    assert left_out == (
+        "The preset quick_experiment is not tried first: winners and presets make up a quarter of the 4 trials at most."
+    )
+    planned = plan_campaign(_config(ask=presets, trials=3), tmp_path)
+    assert planned.asked_first == ()
+    assert [notice.partition(" is not")[0] for notice in planned.notices] == [
+        "The preset production_small",
+        "The preset quick_experiment",
+    ]
 
 
 def test_what_the_search_cannot_take_over_is_said(tmp_path: Path) -> None:
@@ -284,6 +294,17 @@ def test_what_the_search_cannot_take_over_is_said(tmp_path: Path) -> None:
         "The preset production_small does not lie in the search space: it is not tried first.",
     )
     assert plan_campaign(_config(warm_start=("before",)), tmp_path).notices == ()
+
+
+def test_a_campaign_of_another_identity_without_a_winner_is_said_to_give_nothing(tmp_path: Path) -> None:
+    folder = _begin(plan_campaign(_config(name="before", ask=(), max_epochs=9), tmp_path))
+    write_table(folder / TRIALS_FILE, tables.make_trials_table([]))
+    planned = plan_campaign(_config(warm_start=("before",), ask=()), tmp_path)
+    assert (planned.asked_first, planned.earlier) == ((), ())
+    (notice,) = planned.notices
+    assert notice.startswith(
+        "Campaign before, which warm_start names, has another identity than this one and no winner"
+    )
 
 
 def test_a_metric_that_val_does_not_define_is_refused_before_the_start(tmp_path: Path) -> None:

@@ -192,6 +192,25 @@ def test_another_interval_than_the_files_is_refused_with_that_of_the_file(tmp_pa
         _import(tmp_path / "x.csv", interval="1m")
 
 
+@pytest.mark.parametrize("omitted", [False, True])
+def test_most_bars_may_be_missing_or_without_prices(tmp_path: Path, omitted: bool) -> None:
+    frame = random_bars(400).frame
+    empty = np.random.default_rng(0).random(400) < 0.6
+    if omitted:
+        frame = frame[~empty]
+    else:
+        frame.loc[np.arange(400) % 2 == 1, frame.columns[1:]] = np.nan
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    bars, _ = _import(tmp_path / "x.csv")
+    assert len(bars.frame) == ((~empty).sum() if omitted else 200)
+
+
+def test_prices_at_which_nothing_was_traded_are_refused_in_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(_zip(**{"BTC_USDT_USDT-5m-mark": _klines(1000)}))
+    with pytest.raises(DataError, match=r"x\.zip:BTC_USDT_USDT-5m-mark\.csv holds no traded prices by its name"):
+        _import(tmp_path / "x.zip")
+
+
 @pytest.mark.parametrize(
     ("name", "what"),
     [

@@ -291,10 +291,13 @@ class ShortSightedExchange(ccxt.Exchange):
 class ForgetfulExchange(ShortSightedExchange):
     """An exchange that gives only its newest 20 bars, from the start of a request on, as Kraken gives 720."""
 
+    late = 0
+    """Number of bars in which nothing was traded since its newest one."""
+
     def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> Any:
         newest = max(since, at(61 - 20))
         self.asked.append(((since - START) // STEP, limit))
-        klines = [kline(opened) for opened in range(newest, at(61), STEP)]
+        klines = [kline(opened) for opened in range(newest, at(61 - self.late), STEP)]
         return [[k[0], *(float(value) for value in k[1:6])] for k in klines]
 
 
@@ -332,6 +335,16 @@ def test_what_an_exchange_does_not_answer_is_not_taken_for_fetched(tmp_path: Pat
     assert client.api.asked == [(-20, 10), (-20, 10)]  # it is asked again: another time it may answer
     with pytest.raises(DataError, match="has no 5m bars of BTCUSDT from"):
         fetch_bars(tmp_path / "past", client, "BTCUSDT", "5m", when(-20), when(10))
+
+
+@pytest.mark.parametrize("late", [1, 2, 3, 9])
+def test_it_is_not_taken_for_fetched_either_where_nothing_was_traded_since(tmp_path: Path, late: int) -> None:
+    client = ExchangeClient("kraken")
+    client.api = ForgetfulExchange(())
+    client.api.late = late
+    path = fetch_bars(tmp_path, client, "BTCUSDT", "5m", when(-20))
+    assert_bars(path, range(41, min(60, 61 - late)), OHLCV)
+    assert covered(path) == [[41, min(60, 61 - late)]]
 
 
 def test_a_command_ends_with_bars_got_of_bars_asked(

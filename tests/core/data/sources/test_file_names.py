@@ -54,10 +54,29 @@ def test_a_folder_or_a_name_without_data_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "BTC_USDT_USDT-5m-mark.feather",
+        "futures/BTC_USDT_USDT-8h-funding_rate.json.gz",
+        "markPriceKlines/BTCUSDT/5m/BTCUSDT-5m-2025-01.zip",
+    ],
+)
+def test_prices_at_which_nothing_was_traded_are_ignored_in_folders_and_refused_alone(tmp_path: Path, name: str) -> None:
+    _touch(tmp_path, "BTC_USDT_USDT-5m-futures.feather", "BTC_USDT_USDT-5m-futures.feather.lock", name)
+    listed = list_files([tmp_path])
+    assert listed.files == (tmp_path / "BTC_USDT_USDT-5m-futures.feather",)
+    assert "locks and hidden files hold no bars. Ignored" in listed.describe_ignored()
+    assert f"{name}: marks, indices and rates of funding are no prices at which" in listed.describe_ignored()
+    with pytest.raises(DataError, match=r"holds no traded prices by its name"):
+        list_files([tmp_path / name])
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("BTCUSDT-5m-2025-01.zip", ("binance", "BTCUSDT", "5m")),
         ("1000SATSUSDT-60m-2025-01-31.csv", ("binance", "1000SATSUSDT", "1h")),
+        ("BTCUSD_PERP-5m-2025-01.zip", ("binancecoinm", "BTCUSD", "5m")),
         ("BTC_USDT-5m.feather", (None, "BTCUSDT", "5m")),
         ("BTC_USDT_USDT-1h-futures.feather", (None, "BTCUSDT", "1h")),
         ("ETH_BTC-1d.json.gz", (None, "ETHBTC", "1d")),

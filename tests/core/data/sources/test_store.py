@@ -277,3 +277,23 @@ def test_an_import_reads_and_writes_its_file_under_the_lock_of_a_fetch(
     monkeypatch.undo()
     add_to_store(tmp_path, _part(2, 3))
     assert len(pd.read_parquet(path)) == 3 * 288
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_only_a_last_bar_that_may_have_been_open_is_replaced(tmp_path: Path, complete: bool) -> None:
+    path, _ = add_to_store(tmp_path, _part(0, 1))
+    table = pq.read_table(path).append_column("note", pa.array(["mine"] * 288))
+    marks = {b"preset_search.complete": b"true" if complete else b"false"}
+    pq.write_table(table.replace_schema_metadata(marks), path)
+    bars = _part(0, 1)
+    bars.frame.loc[287, "volume"] += 1.0
+    replaced: list[int] = []
+    if complete:
+        with pytest.raises(DataError, match="Two files have different bars of AAA"):
+            add_to_store(tmp_path, bars, on_replaced=replaced.append)
+    else:
+        add_to_store(tmp_path, bars, on_replaced=replaced.append)
+        held = pd.read_parquet(path)
+        assert held["volume"].tolist() == bars.frame["volume"].tolist()
+        assert held["note"].tolist() == ["mine"] * 288
+    assert replaced == ([] if complete else [int(bars.opened[-1])])
