@@ -156,7 +156,7 @@ def make_verdict(
     result, test = _read_test(subject, final, rule)
     gates = _evaluate_gates(subject, selection, final, result, earlier)
     status = certification_status(gates)
-    method = verdict.method.model_copy(update={"test_block_bars": result.blocks, "decision_rule": origin})
+    method = verdict.method.model_copy(update={"test_block_bars": result.block, "decision_rule": origin})
     return verdict.model_copy(
         update={
             "status": "not certified" if subject.record.dry_run else status,

@@ -74,8 +74,8 @@ class Method(Record):
     """In words, how the intervals were computed."""
     block_bars: dict[str, int]
     """Length of a block of the bootstrap out of fold, in bars, by metric."""
-    test_block_bars: dict[str, int] = Field(default_factory=dict)
-    """Length of a block of the bootstrap on test, in bars, by metric; empty where test was not read."""
+    test_block_bars: int | None = None
+    """Length of a block of the bootstrap on test, in bars; None where test was not read."""
     decision_rule: str | None = None
     """In words, where the decision rules of the lead on test come from; None where test was not read."""
     seeds: tuple[int, ...]

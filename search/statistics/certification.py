@@ -101,7 +101,7 @@ class FinalTestResult:
         lead: that score less the best baseline's of each draw, the baselines' calls made by their own rules.
         best_baseline: name of the gating baseline (see `search.confirmation.certify`) with the highest score on the
             rows themselves.
-        blocks: by metric, and for the lead, the length of the blocks of time in bars.
+        block: length of the blocks of time in bars: the longest that one of the figures needs.
     """
 
     macro_f1: Interval
@@ -109,7 +109,7 @@ class FinalTestResult:
     score: Interval
     lead: Interval
     best_baseline: str
-    blocks: dict[str, int]
+    block: int
 
 
 def score_candidates(
@@ -203,7 +203,10 @@ def score_final_test(
     rng: np.random.Generator,
     draws: int = DRAWS,
 ) -> FinalTestResult:
-    """Compute the figures on test with their intervals; model and baselines are compared on the same draws.
+    """Compute the figures on test with their intervals, all on the same draws.
+
+    The blocks are as long as the figure with the longest memory asks for: what one figure shows of the market's state
+    concerns the others, too, though their own noise may hide it.
 
     Args:
         model: the model's predictions of the test rows, its calls made by its decision rule.
@@ -215,28 +218,34 @@ def score_final_test(
     """
     instants = np.unique(model.instants)
     measure = Influences(instants, model.bar, min_block)
-    blocks: dict[str, int] = {}
-
-    def interval_of(name: RankingMetric, predictions: Predictions) -> Interval:
-        block = measure.block_length([measure.of_metric(name, [predictions])])
-        blocks.setdefault(name, block)
-        resampling = resample(len(instants), block, rng, draws)
-        return confidence_interval(score(name, predictions, instants, resampling.weights), resampling.blocks)
-
-    score_interval = interval_of(metric, model)
+    figures: dict[RankingMetric, Predictions] = {
+        "macro_f1": model.with_calls(model.probabilities.argmax(axis=1)),
+        "direction_auc": model,
+    }
     best = max(baselines, key=lambda name: unweighted_score(metric, baselines[name]))
-    lead_influence = measure.of_metric(metric, [model]) - measure.of_metric(metric, [baselines[best]])
-    blocks[LEAD] = measure.block_length([lead_influence])
-    resampling = resample(len(instants), blocks[LEAD], rng, draws)
-    of_baselines = [score(metric, baseline, instants, resampling.weights) for baseline in baselines.values()]
-    lead_draws = score(metric, model, instants, resampling.weights) - np.max(of_baselines, axis=0)
+    model_influence = measure.of_metric(metric, [model])
+    lead_influence = model_influence - measure.of_metric(metric, [baselines[best]])
+    of_figures = [measure.of_metric(name, [predictions]) for name, predictions in figures.items()]
+    resampling = resample(
+        len(instants), measure.block_length([model_influence, lead_influence, *of_figures]), rng, draws
+    )
+
+    def draws_of(name: RankingMetric, predictions: Predictions) -> np.ndarray:
+        return score(name, predictions, instants, resampling.weights)
+
+    model_draws = draws_of(metric, model)
+    baseline_draws = np.max([draws_of(metric, baseline) for baseline in baselines.values()], axis=0)
+    intervals = {
+        name: confidence_interval(draws_of(name, predictions), resampling.blocks)
+        for name, predictions in figures.items()
+    }
     return FinalTestResult(
-        macro_f1=interval_of("macro_f1", model.with_calls(model.probabilities.argmax(axis=1))),
-        direction_auc=interval_of("direction_auc", model),
-        score=score_interval,
-        lead=confidence_interval(lead_draws, resampling.blocks),
+        macro_f1=intervals["macro_f1"],
+        direction_auc=intervals["direction_auc"],
+        score=confidence_interval(model_draws, resampling.blocks),
+        lead=confidence_interval(model_draws - baseline_draws, resampling.blocks),
         best_baseline=best,
-        blocks=blocks,
+        block=resampling.block,
     )
 
 
