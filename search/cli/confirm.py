@@ -177,8 +177,8 @@ def _format_estimate(estimate: Estimate) -> tuple[str, str]:
 def _conclusion(verdict: Verdict) -> list[str]:
     """Return the lines below the tables: what may be claimed of the winner, and what limits the claim."""
     lines = [f"[bold]{verdict.status.capitalize()}.[/] Recommended: {verdict.recommended}."]
-    by_fold = ", ".join(_format_value(lead) for lead in verdict.lead.by_fold)
-    lines += [f"Winner minus incumbent by fold, the earliest first: {by_fold}."]
+    if by_fold := ", ".join(_format_value(lead) for lead in verdict.lead.by_fold):
+        lines += [f"Winner minus incumbent by fold, the earliest first: {by_fold}."]
     reasons = "; ".join(verdict.failed_gates) or verdict.reason or "a dry run"
     if verdict.status == "not certified":
         lines += [f"Not certified because of: {escape(reasons)}."]
@@ -260,8 +260,10 @@ def judge(name: NameArgument, *, source: dict[str, Any], root: RootOption = ROOT
     from search.confirmation.judge import is_judged, judge_campaign
 
     folder = CampaignFolder.find(root, name)
-    location = {} if is_judged(folder) else bar_location(folder.config_file)
-    verdict = judge_campaign(folder, merge_sources(location, source))
-    show_verdict(verdict)
+    if is_judged(folder):
+        console.err.print("This campaign was judged by the present rules already: nothing is written.")
+        show_verdict(judge_campaign(folder, source))
+        return
+    show_verdict(judge_campaign(folder, merge_sources(bar_location(folder.config_file), source)))
     console.out.print(f"wrote {escape(str(folder.verdict))}")
     console.out.print(f"next: preset-search regenerate {escape(name + results_flag(root))}")

@@ -16,6 +16,7 @@ from core.errors import ConfigError
 from core.evaluation.decision import DecisionRule
 from core.files import write_json, write_table
 from search.cli.app import app
+from search.cli.confirm import show_verdict
 from search.confirmation import certify, judge
 from search.confirmation.judge import judge_campaign
 from search.confirmation.recorded_data import OtherBarsError
@@ -121,11 +122,25 @@ def test_the_command_shows_the_verdict_and_what_comes_next(early: CampaignFolder
     assert early.read_verdict() is not None
 
 
+def test_an_early_verdict_is_shown_with_the_command_that_makes_it_anew(
+    early: CampaignFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = early.read_verdict()
+    assert verdict is not None
+    show_verdict(verdict)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "preset-search judge small" in printed
+    assert "by fold" not in printed  # it was not recorded
+
+
 def test_a_campaign_that_was_judged_needs_no_bars(early: CampaignFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     judged = judge_campaign(early, {})
     monkeypatch.setattr(judge, "load_recorded", None)
     assert judge_campaign(early, {}) == judged
-    assert CliRunner().invoke(app, ["judge", NAME, "--results", str(early.path.parent)]).exit_code == 0
+    result = CliRunner().invoke(app, ["judge", NAME, "--results", str(early.path.parent)])
+    assert result.exit_code == 0, result.output
+    assert "nothing is written" in result.output
+    assert "wrote" not in result.output
 
 
 def test_a_search_that_the_ledger_did_not_record_counts_as_an_earlier_reading(
