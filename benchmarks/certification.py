@@ -20,7 +20,7 @@ from benchmarks.simulated_market import (
     DAY,
     HORIZON,
     NULLS,
-    PASSING_SKILL,
+    TRANSIENT_SKILL,
     Case,
     baselines_of,
     skilled,
@@ -127,7 +127,7 @@ def main(campaigns: int = CAMPAIGNS, *spans: int) -> None:
     print("| model | days | MCC | certified | lead passes | direction passes | too short | AUC covered | F1 covered |")
     print("|---|---|---|---|---|---|---|---|---|")
     for days in spans or SPANS:
-        for case in (*NULLS, PASSING_SKILL):
+        for case in (*NULLS, TRANSIENT_SKILL):
             print(_row(case, days, simulate_many(campaigns, case, days), 0.5), flush=True)
         for signal in SIGNALS:
             outcomes = simulate_many(campaigns, skilled(signal), days)

@@ -231,5 +231,5 @@ NULLS = (
     Case("volatility, survivor of a search", _survivor),
 )
 """Models without skill at direction; all but the first know the volatility: the lead does not hold them back."""
-PASSING_SKILL = Case("volatility, skill of another sign in each fifth", _skill_that_ends)
+TRANSIENT_SKILL = Case("volatility, skill of another sign in each fifth", _skill_that_ends)
 """Skill that is real within a span and does not last: what one span of time cannot tell from skill that does."""

@@ -219,7 +219,7 @@ def _knowing_later(values: np.ndarray, log_prices: np.ndarray, train: np.ndarray
 
 
 def _apart(rows: np.ndarray, distance: int) -> np.ndarray:
-    """Return rows, from the first on, of which each is so far from the one before."""
+    """Return rows, from the first on, each of which is at least this distance from the one before."""
     chosen = [0]
     while len(chosen) < _MAX_SAMPLES and (following := int(np.searchsorted(rows, rows[chosen[-1]] + distance))) < len(
         rows

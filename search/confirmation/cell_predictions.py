@@ -39,12 +39,12 @@ def predictions_by_seed(cells: Sequence[CellResult], seeds: Sequence[int], datas
     """
     in_order = sorted(cells, key=lambda cell: int(cell.record.split.removeprefix("fold ")))
     return [
-        join_folds([predictions_of_cell(cell, dataset) for cell in in_order if cell.record.seed == seed], dataset.bar)
+        _join_folds([predictions_of_cell(cell, dataset) for cell in in_order if cell.record.seed == seed], dataset.bar)
         for seed in seeds
     ]
 
 
-def join_folds(folds: Sequence[Predictions], bar: int) -> Predictions:
+def _join_folds(folds: Sequence[Predictions], bar: int) -> Predictions:
     """Return the predictions of several folds as one, which remembers the fold of each row.
 
     Args:

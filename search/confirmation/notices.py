@@ -1,4 +1,4 @@
-"""What is said before hours are spent on a campaign."""
+"""Warnings that are shown before a long search or confirmation begins."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def short_test_notice(dataset: Dataset) -> str | None:
     test_days = timedelta(microseconds=end - start) / timedelta(days=1)
     needed = days * MIN_BLOCKS / max(blocks, 1e-9)
     return (
-        f"Test is too short to certify anything: its {test_days:.1f} days hold {blocks:.0f} blocks of {block} bars, "
-        f"and at least {MIN_BLOCKS} are needed. Take {needed:.0f} days or more instead of {days:.0f}."
+        f"The test span is too short to certify anything: its {test_days:.1f} days hold {blocks:.0f} blocks of {block} "
+        f"bars, and at least {MIN_BLOCKS} are needed. Take {needed:.0f} days or more instead of {days:.0f}."
     )

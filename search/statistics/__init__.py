@@ -1,6 +1,6 @@
 """Computes the statistics of a confirmation, in pure functions over arrays."""
 
-from search.statistics.block_length import Influences, minimum_block_length
+from search.statistics.block_length import BlockLengthSelector, minimum_block_length
 from search.statistics.bootstrap import (
     Interval,
     Resampling,
@@ -26,11 +26,11 @@ from search.statistics.sharpe import probabilistic_sharpe, sharpe_ratio
 from search.statistics.weighted_metrics import Predictions, unweighted_score
 
 __all__ = [
+    "BlockLengthSelector",
     "CandidateScore",
     "Comparison",
     "FinalTestResult",
     "Gate",
-    "Influences",
     "Interval",
     "Predictions",
     "Resampling",

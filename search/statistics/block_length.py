@@ -40,8 +40,8 @@ def minimum_block_length(horizon: int, bar: int) -> int:
     return max(_HORIZONS * horizon, ceil(_DAY_SECONDS * 1e6 / bar))
 
 
-class Influences:
-    """Measures how much each stretch of time moves a figure, and how long blocks the figure therefore needs."""
+class BlockLengthSelector:
+    """Selects the length of blocks by how much each stretch of time moves a figure."""
 
     def __init__(self, instants: np.ndarray, bar: int, min_block: int) -> None:
         """Cut time into stretches.

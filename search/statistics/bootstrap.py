@@ -63,11 +63,6 @@ class Resampling:
         """How many blocks the data hold, a fraction included."""
         return int(self.weights.shape[1]) / self.block
 
-    @property
-    def too_short(self) -> bool:
-        """Whether the data are too short to tell, so that there are no draws."""
-        return len(self.weights) == 1
-
 
 def resample(instants: int, block: int, rng: np.random.Generator, draws: int = DRAWS) -> Resampling:
     """Draw blocks of time with replacement, and count how often each draw holds each instant.

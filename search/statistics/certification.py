@@ -11,7 +11,7 @@ import numpy as np
 
 from core.config import RankingMetric
 from core.evaluation.metrics import MAX_TOP_SHARE
-from search.statistics.block_length import Influences
+from search.statistics.block_length import BlockLengthSelector
 from search.statistics.bootstrap import (
     DRAWS,
     MIN_BLOCKS,
@@ -134,19 +134,19 @@ def score_candidates(
     """
     everyone = {**candidates, "": incumbent}
     instants = np.unique(incumbent[0].instants)
-    measure = Influences(instants, incumbent[0].bar, min_block)
+    selector = BlockLengthSelector(instants, incumbent[0].bar, min_block)
     seed_weights = resample_seeds(len(incumbent), rng, draws)
     figures: dict[str, dict[str, Interval]] = {name: {} for name in everyone}
     blocks: dict[str, int] = {}
     for name in dict.fromkeys((metric, *REPORTED_METRICS)):
-        influences = [measure.of_metric(name, by_seed) for by_seed in everyone.values()]
-        blocks[name] = measure.block_length(influences)
+        influences = [selector.of_metric(name, by_seed) for by_seed in everyone.values()]
+        blocks[name] = selector.block_length(influences)
         resampling = resample(len(instants), blocks[name], rng, draws)
         for key, by_seed in everyone.items():
             values = score_draws(name, by_seed, instants, resampling.weights, seed_weights)
             figures[key][name] = confidence_interval(values, resampling.blocks)
         if name == metric:
-            blocks[LEAD] = measure.block_length([of_one - influences[-1] for of_one in influences[:-1]])
+            blocks[LEAD] = selector.block_length([of_one - influences[-1] for of_one in influences[:-1]])
     leads = _score_leads(candidates, incumbent, metric, resample(len(instants), blocks[LEAD], rng, draws), seed_weights)
     by_fold = {name: _lead_by_fold(metric, by_seed, incumbent) for name, by_seed in candidates.items()}
     scored = {name: CandidateScore(figures[name], leads[name], by_fold[name]) for name in candidates}
@@ -217,17 +217,17 @@ def score_final_test(
         draws: number of bootstrap draws behind each interval.
     """
     instants = np.unique(model.instants)
-    measure = Influences(instants, model.bar, min_block)
+    selector = BlockLengthSelector(instants, model.bar, min_block)
     figures: dict[RankingMetric, Predictions] = {
         "macro_f1": model.with_calls(model.probabilities.argmax(axis=1)),
         "direction_auc": model,
     }
     best = max(baselines, key=lambda name: unweighted_score(metric, baselines[name]))
-    model_influence = measure.of_metric(metric, [model])
-    lead_influence = model_influence - measure.of_metric(metric, [baselines[best]])
-    of_figures = [measure.of_metric(name, [predictions]) for name, predictions in figures.items()]
+    model_influence = selector.of_metric(metric, [model])
+    lead_influence = model_influence - selector.of_metric(metric, [baselines[best]])
+    of_figures = [selector.of_metric(name, [predictions]) for name, predictions in figures.items()]
     resampling = resample(
-        len(instants), measure.block_length([model_influence, lead_influence, *of_figures]), rng, draws
+        len(instants), selector.block_length([model_influence, lead_influence, *of_figures]), rng, draws
     )
 
     def draws_of(name: RankingMetric, predictions: Predictions) -> np.ndarray:

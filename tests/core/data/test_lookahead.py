@@ -27,7 +27,7 @@ DAY = 288
 
 
 def _held(column: pd.Series, bars: int = DAY) -> pd.Series:
-    """Return a column that keeps, for so many bars, the value that it has at the first of them."""
+    """Return a column that keeps each value for a number of bars: the one that it has at the first of them."""
     return column[column.index % bars == 0].reindex(column.index).ffill()
 
 

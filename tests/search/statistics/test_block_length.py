@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.simulated_market import BAR, DAY, slow
-from search.statistics.block_length import Influences, minimum_block_length
+from search.statistics.block_length import BlockLengthSelector, minimum_block_length
 from search.statistics.weighted_metrics import Predictions
 from tests.helpers.predictions import random_predictions
 
@@ -20,8 +20,8 @@ def _losses(losses: np.ndarray) -> Predictions:
 
 def _length(losses: np.ndarray) -> int:
     predictions = _losses(losses)
-    measure = Influences(predictions.instants, BAR, DAY)
-    return measure.block_length([measure.of_metric("nll", [predictions])])
+    selector = BlockLengthSelector(predictions.instants, BAR, DAY)
+    return selector.block_length([selector.of_metric("nll", [predictions])])
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_block_lasts_a_day_or_eight_horizons(horizon: int, minutes: int, bars:
 def test_the_influence_on_a_mean_is_the_share_of_each_stretch() -> None:
     losses = np.random.default_rng(0).gamma(2.0, size=10 * DAY)
     predictions = _losses(losses)
-    influence = Influences(predictions.instants, BAR, DAY).of_metric("nll", [predictions])
+    influence = BlockLengthSelector(predictions.instants, BAR, DAY).of_metric("nll", [predictions])
     total, means = losses.mean(), losses.reshape(-1, STRETCH).mean(axis=1)
     expected = (total - means) / (len(means) - 1)
     assert influence == pytest.approx(expected, abs=1e-6)
@@ -42,9 +42,9 @@ def test_the_influence_on_a_mean_is_the_share_of_each_stretch() -> None:
 
 def test_the_influence_on_a_mean_over_seeds_is_the_mean_influence() -> None:
     seeds = [random_predictions(4 * DAY, symbols=1, seed=seed) for seed in range(2)]
-    measure = Influences(np.unique(seeds[0].instants), seeds[0].bar, DAY)
-    each = [measure.of_metric("macro_f1", [predictions]) for predictions in seeds]
-    assert measure.of_metric("macro_f1", seeds) == pytest.approx(np.mean(each, axis=0))
+    selector = BlockLengthSelector(np.unique(seeds[0].instants), seeds[0].bar, DAY)
+    each = [selector.of_metric("macro_f1", [predictions]) for predictions in seeds]
+    assert selector.of_metric("macro_f1", seeds) == pytest.approx(np.mean(each, axis=0))
 
 
 def test_without_memory_a_block_is_as_short_as_allowed() -> None:
@@ -61,10 +61,10 @@ def test_memory_of_days_asks_for_blocks_of_days() -> None:
 def test_the_longest_block_that_a_figure_needs_is_taken() -> None:
     rng = np.random.default_rng(0)
     quiet, lasting = _losses(rng.gamma(2.0, size=100 * DAY)), _losses(3 + slow(100 * DAY, rng, days=1.5))
-    measure = Influences(quiet.instants, BAR, DAY)
-    influences = [measure.of_metric("nll", [predictions]) for predictions in (quiet, lasting)]
-    assert measure.block_length(influences) == measure.block_length(influences[1:])
-    assert measure.block_length(influences) > measure.block_length(influences[:1]) == DAY
+    selector = BlockLengthSelector(quiet.instants, BAR, DAY)
+    influences = [selector.of_metric("nll", [predictions]) for predictions in (quiet, lasting)]
+    assert selector.block_length(influences) == selector.block_length(influences[1:])
+    assert selector.block_length(influences) > selector.block_length(influences[:1]) == DAY
 
 
 @pytest.mark.parametrize("losses", [np.ones(60 * DAY), np.ones(DAY), np.array([1.0])])
@@ -74,5 +74,5 @@ def test_where_nothing_can_be_estimated_a_block_is_as_short_as_allowed(losses: n
 
 def test_an_undefined_metric_asks_for_the_shortest_block() -> None:
     predictions = _losses(np.ones(60 * DAY))
-    measure = Influences(predictions.instants, BAR, DAY)
-    assert measure.block_length([measure.of_metric("direction_auc", [predictions])]) == DAY
+    selector = BlockLengthSelector(predictions.instants, BAR, DAY)
+    assert selector.block_length([selector.of_metric("direction_auc", [predictions])]) == DAY
