@@ -230,6 +230,6 @@ NULLS = (
     Case("volatility, one lucky stretch", _lucky_stretch),
     Case("volatility, survivor of a search", _survivor),
 )
-"""Models without skill at direction; all but the first know the volatility: the lead does not hold them back."""
+"""Models without skill at direction; all but the first know the volatility, and mostly pass the lead."""
 TRANSIENT_SKILL = Case("volatility, skill of another sign in each fifth", _skill_that_ends)
 """Skill that is real within a span and does not last: what one span of time cannot tell from skill that does."""
