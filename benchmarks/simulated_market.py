@@ -14,7 +14,8 @@ from scipy.signal import lfilter
 from scipy.special import softmax
 from scipy.stats import norm
 
-from core.evaluation.decision import CALL_METRICS, fit_decision_rule
+from core.evaluation.confusion import CALL_METRICS
+from core.evaluation.decision import fit_decision_rule
 from search.statistics.weighted_metrics import Predictions
 
 BAR = 900_000_000

@@ -24,6 +24,7 @@ from core.data.market import Market, SymbolData
 from core.errors import ConfigError, DataError
 from core.evaluation.calibration import Calibration
 from core.evaluation.checklist import make_checklist
+from core.evaluation.decision import DecisionRule
 from core.models import checkpoint
 from core.models.build import build_model
 from core.models.network import Network
@@ -46,6 +47,8 @@ class TrainedModel:
         data: the data settings of the training.
         weights: the network's weights by parameter name.
         calibration: calibration fitted on val; None if nothing was held out.
+        rule: decision rule fitted on val, which makes the calls; None if nothing was held out, or in a checkpoint of a
+            version that had none. Then the class of the largest raw score is called.
         features: names of the features, in the order of the network's inputs, `[F]`.
         symbols: names of the symbols that the network was trained on, `[S]`.
         bar: length of a bar in microseconds.
@@ -61,6 +64,7 @@ class TrainedModel:
     data: DataConfig
     weights: dict[str, Tensor]
     calibration: Calibration | None
+    rule: DecisionRule | None
     features: tuple[str, ...]
     symbols: tuple[str, ...]
     bar: int
@@ -80,7 +84,7 @@ class TrainedModel:
             dataset: the dataset trained on.
             config: the recipe of the training.
             data: the settings that the dataset was made with.
-            results: what the training has made: `weights`, `calibration`, `findings` and `about`.
+            results: what the training has made: `weights`, `calibration`, `rule`, `findings` and `about`.
         """
         interval = file_format.interval_text(dataset.bar)  # files may have another than the settings
         return cls(
@@ -109,6 +113,7 @@ class TrainedModel:
             "data": self.data.model_dump(mode="json", exclude_none=True),
             "model": self.weights,
             "calibration": asdict(self.calibration) if self.calibration else None,
+            "decision_rule": asdict(self.rule) if self.rule else None,
             "features": list(self.features),
             "symbols": list(self.symbols),
             "bar": self.bar,
@@ -175,8 +180,8 @@ class TrainedModel:
 
         Returns:
             one row per bar and symbol: `timestamp` (bar opening, UTC), `symbol`, `sell`, `hold`, `buy` (calibrated
-            probabilities), `call` (what the metrics judge: the class of the largest raw score, before calibration
-            undoes the class weights), `confidence` (probability that the call is right, as its head predicts),
+            probabilities), `call` (the class that the decision rule calls given these probabilities, as the metrics
+            judge it), `confidence` (probability that the call is right, as its head predicts),
             `forecast_return` (log return over the horizon), `split` (train, val, or new: not used in the training).
             It has no rows if no window is whole; `find_newest_bars` then gives the reasons.
 
@@ -206,7 +211,7 @@ class TrainedModel:
                 "timestamp": pd.to_datetime(timestamps, unit="us", utc=True),
                 "symbol": rows.symbol,
                 **{name.lower(): probabilities[:, k] for k, name in enumerate(CLASSES)},
-                "call": np.array(CLASSES)[logits.argmax(axis=1)],
+                "call": np.array(CLASSES)[self.rule.calls(probabilities) if self.rule else logits.argmax(axis=1)],
                 "confidence": expit(confidence),
                 "forecast_return": forecast * self.return_scale[symbol],
                 "split": np.select(
@@ -311,6 +316,7 @@ def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
         data=parse(DataConfig, content["data"], path),
         weights=weights,
         calibration=_calibration(content["calibration"]),
+        rule=_rule(content.get("decision_rule")),
         features=features,
         symbols=symbols,
         bar=_positive(int(content["bar"]), "bar"),
@@ -327,10 +333,18 @@ def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
 def _calibration(content: dict[str, Any] | None) -> Calibration | None:
     if content is None:
         return None
+    return Calibration(_positive(float(content["temperature"]), "temperature"), _bias(content))
+
+
+def _rule(content: dict[str, Any] | None) -> DecisionRule | None:
+    return None if content is None else DecisionRule(_bias(content))
+
+
+def _bias(content: dict[str, Any]) -> tuple[float, float, float]:
     sell, hold, buy = map(float, content["bias"])
     if not np.isfinite([sell, hold, buy]).all():
         raise ValueError("a bias that is not finite")
-    return Calibration(_positive(float(content["temperature"]), "temperature"), (sell, hold, buy))
+    return sell, hold, buy
 
 
 def _positive(value: N, name: str) -> N:

@@ -268,13 +268,23 @@ def _why_uncalibrated(trained: TrainedModel) -> str:
     return "nothing was held out"
 
 
+def _rule_metric(trained: TrainedModel) -> str:
+    """Return the metric that the decision rule of a model was fitted for."""
+    from core.evaluation.decision import rule_metric
+
+    return rule_metric(trained.config.trainer.metric)
+
+
 def _show_notes(table: pd.DataFrame, trained: TrainedModel) -> None:
     """Print what a reader of the predictions has to know about all of them."""
     kind = "calibrated on val" if trained.calibration else f"not calibrated: {_why_uncalibrated(trained)}"
-    console.out.print(
-        f"{len(table)} bars. Probabilities are {kind}. Calls are those that the metrics judge: the class with the "
-        "largest raw score, before calibration removes the effect of class weights."
+    calls = (
+        f"Calls follow the decision rule that was best for {_rule_metric(trained)} on val, so a call need not be the "
+        "most probable class"
+        if trained.rule
+        else "Calls are the class with the largest raw score, before any calibration"
     )
+    console.out.print(f"{len(table)} bars. Probabilities are {kind}. {calls}.")
     seen = int((table["split"] != "new").sum())
     if seen:
         console.out.print(f"{seen} of them lie in the span of the training: calls there look better than they are.")

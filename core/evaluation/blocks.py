@@ -15,6 +15,19 @@ TIME_BLOCKS = 10
 """Number of blocks; even, so that half of them can be compared with the other half."""
 
 
+def split_halves(timestamps: np.ndarray) -> list[np.ndarray]:
+    """Split rows into the earlier and the later half of their time.
+
+    Args:
+        timestamps: instants of the rows in any unit, `[N]`.
+
+    Returns:
+        two masks, bool `[N]`, the earlier half first; none where the rows cannot be halved.
+    """
+    early = timestamps <= np.median(timestamps) if len(timestamps) else np.zeros(0, dtype=bool)
+    return [early, ~early] if early.any() and not early.all() else []
+
+
 def split_time_blocks(timestamps: np.ndarray, blocks: int = TIME_BLOCKS) -> list[np.ndarray]:
     """Split rows into consecutive blocks of time with equally many instants, or one more or less.
 

@@ -56,34 +56,14 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
         slope = error.mean(axis=0)
         gradient = np.array([(error * centred).sum() / len(labels) * scale, slope[0] - slope[2], slope[1] - slope[2]])
         value = -log_p[np.arange(len(labels)), labels].mean()
-        return float(value + _RIDGE * (parameters**2).sum()), gradient + 2 * _RIDGE * parameters
+        # The biases of all three classes are pulled alike: to exchange SELL and BUY must exchange their biases.
+        pull = np.array([parameters[0], bias[0] - bias[2], bias[1] - bias[2]])
+        ridge = parameters[0] ** 2 + (bias**2).sum()
+        return float(value + _RIDGE * ridge), gradient + 2 * _RIDGE * pull
 
     bounds = [(-5, 5), (-10, 10), (-10, 10)]
     log_scale, sell, hold = map(float, minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B", bounds=bounds).x)
     return Calibration(float(np.exp(-log_scale)), (sell, hold, -sell - hold))
-
-
-def cross_fitted_nll(logits: np.ndarray, labels: np.ndarray, timestamps: np.ndarray) -> float:
-    """Compute the cross-entropy after calibration, each half of the time with a calibration fitted on the other.
-
-    Where the rows cannot be halved in time, they are calibrated on themselves.
-
-    Args:
-        logits: raw logits of the three classes, `[N, 3]`.
-        labels: true classes, `[N]`.
-        timestamps: instants of the rows in any unit, `[N]`.
-
-    Returns:
-        mean over the rows, in nats.
-    """
-    early = timestamps <= np.median(timestamps)
-    total = 0.0
-    for half in (early, ~early):
-        if half.all() or not half.any():
-            return nll(fit_calibration(logits, labels).apply(logits), labels)
-        calibrated = fit_calibration(logits[~half], labels[~half]).apply(logits[half])
-        total += nll(calibrated, labels[half]) * half.sum()
-    return float(total / len(labels))
 
 
 def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:

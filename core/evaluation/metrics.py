@@ -18,7 +18,8 @@ from sklearn.metrics import (
 
 from core.config import RankingMetric
 from core.data.labels import BUY, CLASSES, HOLD, SELL
-from core.evaluation.calibration import cross_fitted_nll, logits_of
+from core.evaluation.calibration import nll
+from core.evaluation.decision import Decisions
 from core.evaluation.metric_names import PREDICTION_METRICS
 
 MAX_TOP_SHARE = 0.9
@@ -32,7 +33,7 @@ _CLASS_CODES = list(range(len(CLASSES)))
 def evaluate(
     labels: np.ndarray,
     probabilities: np.ndarray,
-    timestamps: np.ndarray,
+    decisions: Decisions,
     names: Sequence[str] = PREDICTION_METRICS,
 ) -> dict[str, float]:
     """Compute the metrics of one set of predictions.
@@ -40,51 +41,35 @@ def evaluate(
     Args:
         labels: true classes, `[N]`.
         probabilities: predicted probabilities, not calibrated, `[N, 3]`.
-        timestamps: instants of the rows in any unit, `[N]`, to halve them in time for the calibration of nll.
+        decisions: what follows from them by a calibration and a decision rule that were not fitted on these rows.
         names: the metrics to compute, of `PREDICTION_METRICS`.
 
     Returns:
-        accuracy, balanced_accuracy, macro_f1, mcc, auc, direction_auc; nll (after calibration, cross-fitted over two
-        halves of the time); ece (before calibration); top_share (of the class called most). A metric that these labels
-        do not define (an AUC with one class only) is NaN.
+        of the calls accuracy, balanced_accuracy, macro_f1, mcc and top_share (of the class called most); of the
+        calibrated probabilities nll and ece; of those that are not calibrated auc and direction_auc. A metric that
+        these labels do not define (an AUC with one class only) is NaN.
     """
-    return {name: METRICS[name](labels, probabilities, timestamps) for name in names}
+    return {name: METRICS[name](labels, probabilities, decisions) for name in names}
 
 
-def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def accuracy(labels: np.ndarray, calls: np.ndarray) -> float:
     """Compute the share of correct calls."""
-    return float(np.mean(probabilities.argmax(axis=1) == labels))
+    return float(np.mean(calls == labels))
 
 
-def balanced_accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def balanced_accuracy(labels: np.ndarray, calls: np.ndarray) -> float:
     """Compute the mean recall of the classes that occur."""
-    calls = probabilities.argmax(axis=1)
     return float(recall_score(labels, calls, labels=np.unique(labels), average="macro", zero_division=0.0))
 
 
-def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def macro_f1(labels: np.ndarray, calls: np.ndarray) -> float:
     """Compute the mean F1 of the three classes."""
-    calls = probabilities.argmax(axis=1)
     return float(f1_score(labels, calls, labels=_CLASS_CODES, average="macro", zero_division=0.0))
 
 
-def top_share(probabilities: np.ndarray) -> float:
+def top_share(calls: np.ndarray) -> float:
     """Compute the share of the class that is called most."""
-    calls = probabilities.argmax(axis=1)
     return float(np.bincount(calls, minlength=len(CLASSES)).max() / len(calls))
-
-
-def split_halves(timestamps: np.ndarray) -> list[np.ndarray]:
-    """Split rows into the earlier and the later half of their time.
-
-    Args:
-        timestamps: instants of the rows in any unit, `[N]`.
-
-    Returns:
-        two masks, bool `[N]`, the earlier half first; none where the rows cannot be halved.
-    """
-    early = timestamps <= np.median(timestamps) if len(timestamps) else np.zeros(0, dtype=bool)
-    return [early, ~early] if early.any() and not early.all() else []
 
 
 def ranking_score(scores: dict[str, float], metric: RankingMetric) -> float:
@@ -132,7 +117,11 @@ def direction_score(probabilities: np.ndarray) -> np.ndarray:
 
 
 def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Compute the mean gap between confidence and accuracy over 15 equal bins of confidence. Naeini et al. 2015."""
+    """Compute the mean gap between confidence and accuracy over 15 equal bins of confidence.
+
+    Confidence is the largest of a row's probabilities `[N, 3]`, and accuracy that of the class which has it.
+    Naeini et al. 2015.
+    """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * _ECE_BINS).astype(int), _ECE_BINS - 1)
@@ -140,49 +129,48 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) ->
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def per_class_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, dict[str, float]]:
+def per_class_scores(labels: np.ndarray, calls: np.ndarray) -> dict[str, dict[str, float]]:
     """Compute precision, recall, F1 and support of each class, by the name of the class."""
-    columns = precision_recall_fscore_support(
-        labels, probabilities.argmax(axis=1), labels=_CLASS_CODES, zero_division=0.0
-    )
+    columns = precision_recall_fscore_support(labels, calls, labels=_CLASS_CODES, zero_division=0.0)
     names = ("precision", "recall", "f1", "support")
     return {
         CLASSES[k]: {name: float(values[k]) for name, values in zip(names, columns, strict=True)} for k in _CLASS_CODES
     }
 
 
-def selective_accuracy(returns: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def selective_accuracy(returns: np.ndarray, decisions: Decisions) -> dict[str, float]:
     """Compute how often the most certain BUY and SELL calls have the sign of the forward return.
 
     Calls are ordered by |p_BUY - p_SELL|, the largest first.
 
     Args:
         returns: forward returns in any unit, `[N]`.
-        probabilities: predicted probabilities, `[N, 3]`.
+        decisions: calibrated probabilities and calls of the rows.
 
     Returns:
         by 'top 10%' and so on (`SELECTIVE_SHARES`), the share of calls in the right direction; NaN without a call.
     """
-    is_call = probabilities.argmax(axis=1) != HOLD
-    side, moves = direction_score(probabilities)[is_call], returns[is_call]
-    order = np.argsort(-np.abs(side), kind="stable")
+    is_call = decisions.calls != HOLD
+    certainty, moves = np.abs(direction_score(decisions.probabilities))[is_call], returns[is_call]
+    side = np.where(decisions.calls[is_call] == BUY, 1.0, -1.0)
+    order = np.argsort(-certainty, kind="stable")
     accuracies = {}
     for share in SELECTIVE_SHARES:
         top = order[: int(np.ceil(share * len(order)))]
-        correct = np.sign(side[top]) == np.sign(moves[top])
+        correct = side[top] == np.sign(moves[top])
         accuracies[f"top {share:.0%}"] = float(correct.mean()) if len(top) else float("nan")
     return accuracies
 
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], float]] = {
-    "accuracy": lambda labels, probabilities, _: accuracy(labels, probabilities),
-    "balanced_accuracy": lambda labels, probabilities, _: balanced_accuracy(labels, probabilities),
-    "macro_f1": lambda labels, probabilities, _: macro_f1(labels, probabilities),
-    "mcc": lambda labels, probabilities, _: matthews_correlation(labels, probabilities.argmax(axis=1)),
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray, Decisions], float]] = {
+    "accuracy": lambda labels, _, decisions: accuracy(labels, decisions.calls),
+    "balanced_accuracy": lambda labels, _, decisions: balanced_accuracy(labels, decisions.calls),
+    "macro_f1": lambda labels, _, decisions: macro_f1(labels, decisions.calls),
+    "mcc": lambda labels, _, decisions: matthews_correlation(labels, decisions.calls),
     "auc": lambda labels, probabilities, _: multiclass_auc(labels, probabilities),
     "direction_auc": lambda labels, probabilities, _: direction_auc(labels, probabilities),
-    "nll": lambda labels, probabilities, times: cross_fitted_nll(logits_of(probabilities), labels, times),
-    "ece": lambda labels, probabilities, _: expected_calibration_error(labels, probabilities),
-    "top_share": lambda _, probabilities, __: top_share(probabilities),
+    "nll": lambda labels, _, decisions: nll(decisions.probabilities, labels),
+    "ece": lambda labels, _, decisions: expected_calibration_error(labels, decisions.probabilities),
+    "top_share": lambda _, __, decisions: top_share(decisions.calls),
 }
-"""Functions of labels, probabilities that are not calibrated, and timestamps, by the metric's name."""
+"""Functions of labels, probabilities that are not calibrated, and the decisions that follow from them, by name."""

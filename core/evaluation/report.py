@@ -10,17 +10,37 @@ from typing import Any
 
 import numpy as np
 
+from core.config import RankingMetric
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError
 from core.evaluation import metrics
 from core.evaluation.backtest import DEFAULT_COST_BP, run_backtest
 from core.evaluation.baselines import BASELINES
+from core.evaluation.blocks import split_halves
+from core.evaluation.calibration import logits_of
+from core.evaluation.decision import Decisions, cross_fitted_decisions
 from core.evaluation.metric_names import NET_SHARPE, PREDICTION_METRICS
 
 
+def decide_rows(dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, metric: RankingMetric) -> Decisions:
+    """Cross-fit calibration and decision rule on some rows of a dataset; see `cross_fitted_decisions`.
+
+    Args:
+        dataset: holds the labels and the timestamps of the rows.
+        rows: the rows predicted, `[N]`.
+        probabilities: SELL, HOLD, BUY for each of these rows, float64 `[N, 3]`, not calibrated.
+        metric: the ranking metric, which the rule is fitted for.
+    """
+    return cross_fitted_decisions(logits_of(probabilities), dataset.labels[rows], dataset.timestamps[rows], metric)
+
+
 def evaluate_rows(
-    dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, names: Sequence[str] = PREDICTION_METRICS
+    dataset: Dataset,
+    rows: np.ndarray,
+    probabilities: np.ndarray,
+    decisions: Decisions,
+    names: Sequence[str] = PREDICTION_METRICS,
 ) -> dict[str, float]:
     """Compute the metrics of predictions for some rows of a dataset.
 
@@ -28,15 +48,16 @@ def evaluate_rows(
         dataset: holds the labels and the timestamps of the rows.
         rows: the rows predicted, `[N]`.
         probabilities: SELL, HOLD, BUY for each of these rows, float64 `[N, 3]`, not calibrated.
+        decisions: what follows from them by a calibration and a decision rule that were not fitted on these rows.
         names: the metrics to compute, of `METRIC_NAMES`.
 
     Returns:
         the metrics by name; NaN where these labels, or the trades that follow the calls, do not define one.
     """
     of_predictions = [name for name in names if name != NET_SHARPE]
-    scores = metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows], of_predictions)
+    scores = metrics.evaluate(dataset.labels[rows], probabilities, decisions, of_predictions)
     if NET_SHARPE in names:
-        scores[NET_SHARPE] = run_backtest(dataset, rows, probabilities.argmax(axis=1)).sharpe
+        scores[NET_SHARPE] = run_backtest(dataset, rows, decisions.calls).sharpe
     return scores
 
 
@@ -54,7 +75,8 @@ def check_metric_is_defined(dataset: Dataset, metric: str) -> None:
     if len(rows) == 0 or metric not in PREDICTION_METRICS:
         return
     any_prediction = np.random.default_rng(0).dirichlet(np.ones(len(CLASSES)), len(rows))
-    if np.isfinite(evaluate_rows(dataset, rows, any_prediction, [metric])[metric]):
+    decisions = Decisions(any_prediction, any_prediction.argmax(axis=1))
+    if np.isfinite(evaluate_rows(dataset, rows, any_prediction, decisions, [metric])[metric]):
         return
     counts = np.bincount(dataset.labels[rows], minlength=len(CLASSES))
     absent = [name for name, count in zip(CLASSES, counts, strict=True) if count == 0]
@@ -65,7 +87,11 @@ def check_metric_is_defined(dataset: Dataset, metric: str) -> None:
 
 
 def make_evaluation_report(
-    dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, cost_bp: float = DEFAULT_COST_BP
+    dataset: Dataset,
+    rows: np.ndarray,
+    probabilities: np.ndarray,
+    decisions: Decisions,
+    cost_bp: float = DEFAULT_COST_BP,
 ) -> dict[str, Any]:
     """Report everything that predictions for some rows of a dataset are worth.
 
@@ -73,6 +99,7 @@ def make_evaluation_report(
         dataset: holds the labels and the returns of the rows.
         rows: the rows predicted, `[N]`, in the order of the dataset.
         probabilities: SELL, HOLD, BUY for each of these rows, float64 `[N, 3]`, not calibrated.
+        decisions: what follows from them by a calibration and a decision rule that were not fitted on these rows.
         cost_bp: cost of a round trip in the backtest, in basis points.
 
     Returns:
@@ -80,29 +107,33 @@ def make_evaluation_report(
     """
     labels = dataset.labels[rows]
     return {
-        "metrics": evaluate_rows(dataset, rows, probabilities),
-        "per_class": metrics.per_class_scores(labels, probabilities),
-        "selective": metrics.selective_accuracy(dataset.returns[rows], probabilities),
-        "backtest": run_backtest(dataset, rows, probabilities.argmax(axis=1), cost_bp).as_row(),
+        "metrics": evaluate_rows(dataset, rows, probabilities, decisions),
+        "per_class": metrics.per_class_scores(labels, decisions.calls),
+        "selective": metrics.selective_accuracy(dataset.returns[rows], decisions),
+        "backtest": run_backtest(dataset, rows, decisions.calls, cost_bp).as_row(),
     }
 
 
-def evaluate_baselines(dataset: Dataset, rows: np.ndarray) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Evaluate every baseline on some rows of a dataset.
+def evaluate_baselines(
+    dataset: Dataset, rows: np.ndarray, metric: RankingMetric
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Evaluate every baseline on some rows of a dataset, with calls that are cross-fitted as a model's are.
 
     Args:
         dataset: holds features and labels; the baselines learn from its train rows.
         rows: the rows to predict, `[N]`.
+        metric: the ranking metric, which the decision rules are fitted for.
 
     Returns:
         by the baseline's name, all its metrics; and its macro-F1 as the mean over the earlier and the later half of the
         rows, which is a little lower than that of the whole: a model's cross-fitted score is such a mean too.
     """
-    halves = metrics.split_halves(dataset.timestamps[rows])
+    labels, halves = dataset.labels[rows], split_halves(dataset.timestamps[rows])
     scores, macro_f1_by_halves = {}, {}
     for name, predict in BASELINES.items():
         probabilities = predict(dataset, rows)
-        scores[name] = evaluate_rows(dataset, rows, probabilities)
-        of_halves = [metrics.macro_f1(dataset.labels[rows[half]], probabilities[half]) for half in halves]
+        decisions = decide_rows(dataset, rows, probabilities, metric)
+        scores[name] = evaluate_rows(dataset, rows, probabilities, decisions)
+        of_halves = [metrics.macro_f1(labels[half], decisions.calls[half]) for half in halves]
         macro_f1_by_halves[name] = float(np.mean(of_halves)) if of_halves else float("nan")
     return scores, macro_f1_by_halves

@@ -17,14 +17,13 @@ from core.data.dataset import Dataset
 from core.data.summary import describe_data
 from core.errors import ConfigError
 from core.evaluation import curves, metrics, report
-from core.evaluation.calibration import Calibration
 from core.evaluation.checklist import CONFIDENCE, ChecklistLine, make_checklist
 from core.evaluation.diagnosis import Diagnosis, diagnose
 from core.evaluation.history import EpochResult, cross_fitted_scores
 from core.files import check_writable, write_json
 from core.inference import TrainedModel
 from core.training.device import resolve_device
-from core.training.trainer import Trainer
+from core.training.trainer import BestEpochEvaluation, Trainer
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"
@@ -124,14 +123,15 @@ def train_model(
         data,
         weights=trainer.best_weights,
         calibration=None,
+        rule=None,
         findings={},
         about={**description, "epoch": history[-1].best_epoch, "state": state},
     )
     trained.save(output / CHECKPOINT_FILE)  # before the evaluation: it takes a while and may be interrupted
     if len(visible.val):
-        calibration, findings = evaluate_training(visible, trainer, history)
+        best, findings = evaluate_training(visible, trainer, history)
         about = {**trained.about, "state": MEASURED}
-        trained = replace(trained, calibration=calibration, findings=findings, about=about)
+        trained = replace(trained, calibration=best.calibration, rule=best.rule, findings=findings, about=about)
         trained.save(output / CHECKPOINT_FILE)
     return _write_result(output, trained, history, description)
 
@@ -167,6 +167,7 @@ def _write_result(
         "note": HELD_OUT_NOTE if findings else FINAL_NOTE,
         **findings,
         "calibration": asdict(calibration) if calibration else None,
+        "decision_rule": asdict(trained.rule) if trained.rule else None,
         "checklist": [line.as_row() for line in lines],
         "diagnoses": [trouble.as_row() for trouble in diagnoses],
         "history": [result.as_row() for result in history],
@@ -178,7 +179,7 @@ def _write_result(
 
 def evaluate_training(
     dataset: Dataset, trainer: Trainer, history: list[EpochResult]
-) -> tuple[Calibration, dict[str, Any]]:
+) -> tuple[BestEpochEvaluation, dict[str, Any]]:
     """Calibrate the best weights of a training on val, and measure what they are worth there.
 
     The trainer's model has its best weights afterwards.
@@ -189,20 +190,23 @@ def evaluate_training(
         history: the results of all its epochs.
 
     Returns:
-        the calibration; and the measurements by their key in the metrics file, see
-        `core.evaluation.checklist.Findings`.
+        what the best weights reach, with their calibration and decision rule; and the measurements by their key in the
+        metrics file, see `core.evaluation.checklist.Findings`.
     """
     assert trainer.best is not None  # an epoch has run
+    metric, val = trainer.config.trainer.metric, dataset.val
     best = trainer.evaluate_best()
-    baselines, baselines_by_halves = report.evaluate_baselines(dataset, dataset.val)
-    cross_fitted = cross_fitted_scores(history, trainer.config.trainer.metric) if history[0].halves else {}
-    return best.calibration, {
+    probabilities = softmax(best.val_logits, axis=1)
+    decisions = report.decide_rows(dataset, val, probabilities, metric)
+    baselines, baselines_by_halves = report.evaluate_baselines(dataset, val, metric)
+    cross_fitted = cross_fitted_scores(history, metric) if history[0].halves else {}
+    return best, {
         "val": trainer.best.best_metrics,
         "val_cross_fitted": cross_fitted,
         "val_baselines": baselines,
         "val_baselines_by_halves": baselines_by_halves,
-        "val_report": report.make_evaluation_report(dataset, dataset.val, softmax(best.val_logits, axis=1)),
-        "provable_direction_auc": summary.provable_direction_auc(dataset, dataset.val, CONFIDENCE),
+        "val_report": report.make_evaluation_report(dataset, val, probabilities, decisions),
+        "provable_direction_auc": summary.provable_direction_auc(dataset, val, CONFIDENCE),
         "gap": {"val_loss": best.val_loss, "train_loss": best.train_loss, "gap": best.gap},
     }
 

@@ -27,12 +27,13 @@ from core.config import TrainingConfig
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError
-from core.evaluation.blocks import score_time_blocks
-from core.evaluation.calibration import Calibration, fit_calibration, nll
+from core.evaluation.blocks import score_time_blocks, split_halves
+from core.evaluation.calibration import Calibration, nll
+from core.evaluation.decision import DecisionRule, Decisions, fit_decisions
 from core.evaluation.history import CROSS_FITTED_METRICS, EpochResult
 from core.evaluation.metric_names import METRIC_NAMES
-from core.evaluation.metrics import ranking_score, split_halves
-from core.evaluation.report import evaluate_rows
+from core.evaluation.metrics import ranking_score
+from core.evaluation.report import decide_rows, evaluate_rows
 from core.models.build import build_model
 from core.models.windows import gather_windows, predict_windows
 from core.training import class_balance
@@ -49,12 +50,14 @@ class BestEpochEvaluation:
     Attributes:
         val_logits: raw logits of SELL, HOLD, BUY for the val rows, `[N, 3]`.
         calibration: calibration fitted to these logits and the labels of val.
+        rule: decision rule fitted for the ranking metric to the calibrated probabilities and the labels of val.
         val_loss: plain cross-entropy of the raw logits on val, in nats.
         train_loss: plain cross-entropy on a fixed sample of train rows, as many as val has, in nats.
     """
 
     val_logits: np.ndarray
     calibration: Calibration
+    rule: DecisionRule
     val_loss: float
     train_loss: float
 
@@ -130,7 +133,7 @@ class Trainer:
         self.steps = 0
         self.best: EpochResult | None = None
         self.best_weights: dict[str, Tensor] = {}
-        self._val_probabilities: np.ndarray | None = None  # of the latest epoch, if this process ran it
+        self._val_predictions: tuple[np.ndarray, Decisions] | None = None  # of the latest epoch, if this process ran it
 
     @property
     def finished(self) -> bool:
@@ -195,10 +198,16 @@ class Trainer:
         rows = self._dataset.val
         if len(rows) == 0:
             return {}, []
-        probabilities = self._val_probabilities = self.probabilities(self._val)
-        names = sorted({self.config.trainer.metric, *CROSS_FITTED_METRICS})
-        halves = [evaluate_rows(self._dataset, rows[half], probabilities[half], names) for half in self._val_halves]
-        return evaluate_rows(self._dataset, rows, probabilities, METRIC_NAMES), halves
+        metric = self.config.trainer.metric
+        probabilities = self.probabilities(self._val)
+        decisions = decide_rows(self._dataset, rows, probabilities, metric)
+        self._val_predictions = probabilities, decisions
+        names = sorted({metric, *CROSS_FITTED_METRICS})
+        halves = [
+            evaluate_rows(self._dataset, rows[half], probabilities[half], decisions.of(half), names)
+            for half in self._val_halves
+        ]
+        return evaluate_rows(self._dataset, rows, probabilities, decisions, METRIC_NAMES), halves
 
     def val_block_scores(self) -> tuple[float, ...]:
         """Compute the ranking score of the latest epoch on each block of val's time, see `core.evaluation.blocks`.
@@ -211,12 +220,13 @@ class Trainer:
         Raises:
             RuntimeError: this trainer has not run the latest epoch itself, or there are no val rows.
         """
-        if self._val_probabilities is None:
+        if self._val_predictions is None:
             raise RuntimeError("there are no predictions of val: run an epoch first")
-        rows, probabilities, metric = self._dataset.val, self._val_probabilities, self.config.trainer.metric
+        rows, (probabilities, decisions), metric = self._dataset.val, self._val_predictions, self.config.trainer.metric
 
         def score(indices: np.ndarray) -> float:
-            return ranking_score(evaluate_rows(self._dataset, rows[indices], probabilities[indices], [metric]), metric)
+            of_block = probabilities[indices], decisions.of(indices)
+            return ranking_score(evaluate_rows(self._dataset, rows[indices], *of_block, [metric]), metric)
 
         return score_time_blocks(self._dataset.timestamps[rows], score)
 
@@ -273,9 +283,11 @@ class Trainer:
         sample = self._train[torch.from_numpy(indices).to(self.device)]
         val_logits, train_logits = self.logits(self._val), self.logits(sample)
         train_labels = self._labels[sample].cpu().numpy()
+        calibration, rule = fit_decisions(val_logits, self._val_labels, self.config.trainer.metric)
         return BestEpochEvaluation(
             val_logits=val_logits,
-            calibration=fit_calibration(val_logits, self._val_labels),
+            calibration=calibration,
+            rule=rule,
             val_loss=nll(np.asarray(softmax(val_logits, axis=1)), self._val_labels),
             train_loss=nll(np.asarray(softmax(train_logits, axis=1)), train_labels),
         )
@@ -317,7 +329,7 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.epoch = state["epoch"]
-        self._val_probabilities = None
+        self._val_predictions = None
         self.steps = state["steps"]
         self.best = EpochResult(**state["best"]) if state["best"] else None
         self.best_weights = state["best_weights"]

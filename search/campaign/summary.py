@@ -9,7 +9,7 @@ from typing import Any
 
 from core.data.sources import synthetic
 from core.evaluation import baselines
-from core.evaluation.report import evaluate_rows
+from core.evaluation.report import decide_rows, evaluate_rows
 from core.files import write_json
 from search.campaign.plan import CampaignPlan
 from search.results import manifest, ranking, tables
@@ -110,7 +110,11 @@ def _evaluate_baselines(plan: CampaignPlan) -> dict[str, dict[str, float]]:
     has_return_labels = data.labels.kind != "triple_barrier" and not data.labels.volatility_scaled
     if data.synthetic is not None and synthetic.has_known_optimum(data.synthetic) and has_return_labels:
         predictions["bayes"] = baselines.bayes(dataset, data.synthetic, dataset.val)
-    return {name: evaluate_rows(dataset, dataset.val, probabilities) for name, probabilities in predictions.items()}
+    rows, metric = dataset.val, plan.config.metric
+    return {
+        name: evaluate_rows(dataset, rows, probabilities, decide_rows(dataset, rows, probabilities, metric))
+        for name, probabilities in predictions.items()
+    }
 
 
 def _make_content(plan: CampaignPlan, result: CampaignSummary) -> dict[str, Any]:

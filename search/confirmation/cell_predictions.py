@@ -11,8 +11,9 @@ import pandas as pd
 from core.config import RankingMetric
 from core.data.dataset import Dataset
 from core.evaluation.baselines import BASELINES
-from core.evaluation.calibration import Calibration, fit_calibration, logits_of
-from core.evaluation.decision import fit_decision_rule
+from core.evaluation.calibration import Calibration, logits_of
+from core.evaluation.decision import DecisionRule, decide, fit_decisions
+from core.evaluation.report import evaluate_rows
 from search.confirmation.cells import CellResult
 from search.results.predictions import (
     INCUMBENT,
@@ -58,7 +59,9 @@ def _join_folds(folds: Sequence[Predictions], bar: int) -> Predictions:
 
 
 def predictions_of_cell(cell: CellResult, dataset: Dataset) -> Predictions:
-    """Return the predictions of a complete cell, with the losses that its own calibration, fitted on its val, gives.
+    """Return the predictions of a complete cell, with the losses and calls of what was fitted on its own val.
+
+    Where an earlier version recorded no decision rule, the most probable class before calibration is called.
 
     Args:
         cell: the result of the cell.
@@ -67,29 +70,35 @@ def predictions_of_cell(cell: CellResult, dataset: Dataset) -> Predictions:
     record = cell.record
     assert record.temperature is not None and record.bias is not None  # noqa: PT018 - it is complete
     calibration = Calibration(record.temperature, record.bias)
-    return predictions_from_tables(cell.predictions, cell.returns, calibration, dataset)
+    predictions = predictions_from_tables(cell.predictions, cell.returns, calibration, dataset)
+    if record.decision_bias is None:
+        return predictions
+    rule = DecisionRule(record.decision_bias)
+    return predictions.with_calls(rule.calls(calibration.apply(logits_of(predictions.probabilities))))
 
 
-def baseline_predictions(name: str, dataset: Dataset, metric: RankingMetric) -> Predictions:
-    """Return a baseline's predictions of test, calibrated and called as a model's are: by what was fitted on val.
+def predict_baseline(name: str, dataset: Dataset, metric: RankingMetric) -> tuple[Predictions, dict[str, float]]:
+    """Predict test by a baseline, calibrated and called as a model is: by what was fitted on val.
 
     Args:
         name: name of the baseline, a key of `BASELINES`.
         dataset: the splits; the baseline is fitted on train.
         metric: the ranking metric, which the decision rule is fitted for.
+
+    Returns:
+        the predictions, and their metrics by name.
     """
     rows = np.concatenate([dataset.val, dataset.test])
     probabilities = BASELINES[name](dataset, rows)
     val, test = probabilities[: len(dataset.val)], probabilities[len(dataset.val) :]
-    labels = dataset.labels[dataset.val].astype(np.int64)
-    calibration = fit_calibration(logits_of(val), labels)
-    rule = fit_decision_rule(metric, calibration.apply(logits_of(val)), labels)
+    calibration, rule = fit_decisions(logits_of(val), dataset.labels[dataset.val], metric)
+    decisions = decide(logits_of(test), calibration, rule)
     source = Source(INCUMBENT, 0, TEST)
     table = make_predictions_table(source, dataset, dataset.test, test)
-    returns = make_returns_table(source, dataset, dataset.test, test)
+    returns = make_returns_table(source, dataset, dataset.test, decisions.calls)
     predictions = predictions_from_tables(table, returns, calibration, dataset)
-    calls = rule.calls(calibration.apply(logits_of(test)))
-    return replace(predictions, probabilities=test, calls=calls)
+    metrics = evaluate_rows(dataset, dataset.test, test, decisions)
+    return replace(predictions, probabilities=test, calls=decisions.calls), metrics
 
 
 def predictions_from_tables(

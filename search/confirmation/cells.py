@@ -14,9 +14,8 @@ from scipy.special import softmax
 
 from core.data.dataset import Dataset
 from core.errors import ConfigError, PresetSearchError, one_line
-from core.evaluation.calibration import Calibration
 from core.evaluation.checklist import make_checklist
-from core.evaluation.decision import fit_decision_rule
+from core.evaluation.decision import decide
 from core.evaluation.report import evaluate_rows
 from core.files import write_json, write_table
 from core.training.run import evaluate_training
@@ -118,14 +117,14 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
         best = trainer.best
         assert best is not None  # an epoch has run
         if cell.split == TEST:
-            calibration, findings = evaluate_training(dataset, trainer, history)
+            fitted, findings = evaluate_training(dataset, trainer, history)
         else:
-            calibration, findings = trainer.evaluate_best().calibration, {}
+            fitted, findings = trainer.evaluate_best(), {}
         logits = trainer.logits(torch.from_numpy(dataset.test).to(trainer.device))
     except PresetSearchError as error:  # the same training would fail again, so it is not run again
         yield CellResult.failed(cell, one_line(error))
         return
-    probabilities = softmax(logits, axis=1)
+    probabilities, decisions = softmax(logits, axis=1), decide(logits, fitted.calibration, fitted.rule)
     checklist = make_checklist(recipe, findings) if findings else []
     record = CellRecord(
         number=cell.candidate.number,
@@ -136,11 +135,11 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
         epochs=len(history),
         best_epoch=history[-1].best_epoch,
         seconds=sum(result.seconds for result in history),
-        temperature=calibration.temperature,
-        bias=calibration.bias,
-        decision_bias=_fit_decision_bias(trainer, dataset, calibration) if cell.split == TEST else None,
+        temperature=fitted.calibration.temperature,
+        bias=fitted.calibration.bias,
+        decision_bias=fitted.rule.bias,
         val=best.best_metrics,
-        held_out=evaluate_rows(dataset, dataset.test, probabilities),
+        held_out=evaluate_rows(dataset, dataset.test, probabilities, decisions),
         train_rows=len(dataset.train),
         val_rows=len(dataset.val),
         held_out_rows=len(dataset.test),
@@ -150,21 +149,8 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
     yield CellResult(
         record,
         make_predictions_table(source, dataset, dataset.test, probabilities),
-        make_returns_table(source, dataset, dataset.test, probabilities),
+        make_returns_table(source, dataset, dataset.test, decisions.calls),
     )
-
-
-def _fit_decision_bias(trainer: Trainer, dataset: Dataset, calibration: Calibration) -> tuple[float, float, float]:
-    """Fit the decision rule of the ranking metric on val, and return its biases.
-
-    Args:
-        trainer: the trainer, with its best weights.
-        dataset: the dataset trained on.
-        calibration: the calibration of these weights.
-    """
-    probabilities = calibration.apply(trainer.logits(torch.from_numpy(dataset.val).to(trainer.device)))
-    labels = dataset.labels[dataset.val].astype(np.int64)
-    return fit_decision_rule(trainer.config.trainer.metric, probabilities, labels).bias
 
 
 class CellTask(TrainingTask):

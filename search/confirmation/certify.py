@@ -14,9 +14,8 @@ from core.errors import ConfigError
 from core.evaluation.baselines import BASELINES
 from core.evaluation.calibration import Calibration, fit_calibration, logits_of
 from core.evaluation.decision import DecisionRule, fit_decision_rule
-from core.evaluation.report import evaluate_rows
 from search.confirmation.cell_predictions import (
-    baseline_predictions,
+    predict_baseline,
     predictions_by_seed,
     predictions_of_cell,
 )
@@ -257,8 +256,8 @@ def _read_test(
     dataset = subject.dataset
     model = predictions_of_cell(final, dataset)
     model = model.with_calls(rule.calls(_calibration_of(final).apply(logits_of(model.probabilities))))
-    baselines = {name: baseline_predictions(name, dataset, subject.metric) for name in BASELINES}
-    gating = {name: baselines[name] for name in _GATING_BASELINES}
+    baselines = {name: predict_baseline(name, dataset, subject.metric) for name in BASELINES}
+    gating = {name: baselines[name][0] for name in _GATING_BASELINES}
     rng = _random_generator(subject, _TEST_STREAM)
     result = score_final_test(model, gating, subject.metric, subject.min_block, rng)
     start, end = dataset.borders.test
@@ -272,9 +271,7 @@ def _read_test(
         decision_bias=rule.bias,
         metrics=final.record.held_out,
         calibrated_nll=float(model.losses.mean()),
-        baselines={
-            name: evaluate_rows(dataset, dataset.test, baseline.probabilities) for name, baseline in baselines.items()
-        },
+        baselines={name: metrics for name, (_, metrics) in baselines.items()},
     )
 
 

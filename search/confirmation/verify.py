@@ -15,6 +15,7 @@ from scipy.special import softmax
 from core import console
 from core.config import Device
 from core.errors import ConfigError
+from core.evaluation.decision import decide
 from core.evaluation.report import evaluate_rows
 from core.presets import Figure, Preset
 from core.training.device import resolve_device
@@ -94,10 +95,10 @@ def verify_preset(
         bar_task = bar.add_task(f"training {preset.name}", total=recipe.trainer.epochs)
         for _ in trainer:
             bar.advance(bar_task)
-    trainer.load_best()
-    rows = dataset.test
-    probabilities = softmax(trainer.logits(torch.from_numpy(rows).to(trainer.device)), axis=1)
-    metrics = evaluate_rows(dataset, rows, probabilities, ["macro_f1", "direction_auc"])
+    fitted, rows = trainer.evaluate_best(), dataset.test
+    logits = trainer.logits(torch.from_numpy(rows).to(trainer.device))
+    decisions = decide(logits, fitted.calibration, fitted.rule)
+    metrics = evaluate_rows(dataset, rows, softmax(logits, axis=1), decisions, ["macro_f1", "direction_auc"])
     recorded = record.confirmation.test
     return Verification(
         figures=(

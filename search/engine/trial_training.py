@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.data.dataset import Dataset
+from core.evaluation.report import decide_rows
 from core.files import table_bytes
 from core.training.trainer import Trainer
 from search.engine.job import TrialJob, classify_error, make_epoch_record
@@ -77,7 +78,9 @@ def write_outputs(trainer: Trainer, dataset: Dataset, number: int, storage: Stor
     Raises:
         StorageError: the tables cannot be written.
     """
-    source = Source(number, trainer.config.trainer.seed, VAL)
+    source, rows = Source(number, trainer.config.trainer.seed, VAL), dataset.val
     probabilities = trainer.best_probabilities()
-    for name, make_table in ((PREDICTIONS_FILE, make_predictions_table), (RETURNS_FILE, make_returns_table)):
-        storage.write(name, table_bytes(make_table(source, dataset, dataset.val, probabilities)))
+    decisions = decide_rows(dataset, rows, probabilities, trainer.config.trainer.metric)
+    predictions = make_predictions_table(source, dataset, rows, probabilities)
+    storage.write(PREDICTIONS_FILE, table_bytes(predictions))
+    storage.write(RETURNS_FILE, table_bytes(make_returns_table(source, dataset, rows, decisions.calls)))

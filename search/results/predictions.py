@@ -57,20 +57,20 @@ def make_predictions_table(
     )
 
 
-def make_returns_table(source: Source, dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """Make the table of the returns of following a training's predictions, with a row for each instant of exits.
+def make_returns_table(source: Source, dataset: Dataset, rows: np.ndarray, calls: np.ndarray) -> pd.DataFrame:
+    """Make the table of the returns of following a training's calls, with a row for each instant of exits.
 
     Args:
         source: the training and the split.
         dataset: holds the returns and the timestamps of the rows.
         rows: the rows predicted, `[N]`, as indices into the dataset.
-        probabilities: SELL, HOLD, BUY for each of these rows, `[N, 3]`; the most probable class is followed.
+        calls: SELL, HOLD or BUY for each of these rows, `[N]`.
 
     Returns:
         number, seed, split, timestamp and net return: what the trades of all symbols that end at that instant add to
         the capital, after costs, as a fraction of all capital.
     """
-    exits, net_returns = compute_trade_returns(dataset, rows, probabilities.argmax(axis=1))
+    exits, net_returns = compute_trade_returns(dataset, rows, calls)
     sums = pd.Series(net_returns, index=pd.to_datetime(exits, unit="us", utc=True)).groupby(level=0).sum()
     return _with_source(source, {"timestamp": sums.index, "net_return": sums.to_numpy()})
 

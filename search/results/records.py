@@ -189,7 +189,7 @@ class CellRecord(Record):
     bias: tuple[float, float, float] | None = None
     """Biases of the calibration for SELL, HOLD, BUY."""
     decision_bias: tuple[float, float, float] | None = None
-    """Biases of the decision rule of the ranking metric, fitted on val; None for all but the final training."""
+    """Biases of the decision rule, fitted on val; in early versions, None for all but the final training."""
     val: dict[str, Number] = Field(default_factory=dict)
     """Metrics on val at the best epoch, by name."""
     held_out: dict[str, Number] = Field(default_factory=dict)

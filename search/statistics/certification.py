@@ -218,14 +218,11 @@ def score_final_test(
     """
     instants = np.unique(model.instants)
     selector = BlockLengthSelector(instants, model.bar, min_block)
-    figures: dict[RankingMetric, Predictions] = {
-        "macro_f1": model.with_calls(model.probabilities.argmax(axis=1)),
-        "direction_auc": model,
-    }
+    figures: tuple[RankingMetric, ...] = ("macro_f1", "direction_auc")
     best = max(baselines, key=lambda name: unweighted_score(metric, baselines[name]))
     model_influence = selector.of_metric(metric, [model])
     lead_influence = model_influence - selector.of_metric(metric, [baselines[best]])
-    of_figures = [selector.of_metric(name, [predictions]) for name, predictions in figures.items()]
+    of_figures = [selector.of_metric(name, [model]) for name in figures]
     resampling = resample(
         len(instants), selector.block_length([model_influence, lead_influence, *of_figures]), rng, draws
     )
@@ -235,10 +232,7 @@ def score_final_test(
 
     model_draws = draws_of(metric, model)
     baseline_draws = np.max([draws_of(metric, baseline) for baseline in baselines.values()], axis=0)
-    intervals = {
-        name: confidence_interval(draws_of(name, predictions), resampling.blocks)
-        for name, predictions in figures.items()
-    }
+    intervals = {name: confidence_interval(draws_of(name, model), resampling.blocks) for name in figures}
     return FinalTestResult(
         macro_f1=intervals["macro_f1"],
         direction_auc=intervals["direction_auc"],

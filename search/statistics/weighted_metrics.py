@@ -13,7 +13,7 @@ import numpy as np
 
 from core.config import RankingMetric
 from core.data.labels import BUY, CLASSES, HOLD
-from core.evaluation.decision import CALL_METRICS, ratio
+from core.evaluation.confusion import CALL_METRICS, ratio
 from core.evaluation.metrics import direction_score
 
 _CLASSES = len(CLASSES)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from core.evaluation.decision import Decisions
 from search.statistics.weighted_metrics import Predictions
 
 BAR = 300_000_000
@@ -30,3 +31,8 @@ def random_rows(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
     """Return random labels `[N]` and probabilities `[N, 3]` that know nothing of them."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 3, count).astype(np.int8), rng.dirichlet([1, 1, 1], count)
+
+
+def most_probable(probabilities: np.ndarray) -> Decisions:
+    """Return decisions that call the most probable class, and take the probabilities for calibrated."""
+    return Decisions(probabilities, probabilities.argmax(axis=1))

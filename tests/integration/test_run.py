@@ -18,6 +18,8 @@ import yaml
 from core import presets
 from core.config import HYPERPARAMETER_NAMES
 from core.evaluation import metrics
+from core.evaluation.calibration import logits_of
+from core.evaluation.decision import cross_fitted_decisions
 from core.models import checkpoint
 from search.results import ranking
 from search.results.folder import (
@@ -172,7 +174,9 @@ def test_the_predictions_are_those_of_the_full_fidelity_trials(campaign: tuple[P
     table = pd.read_parquet(campaign[0] / PREDICTIONS_FILE)
     assert set(table["number"]) == set(trials.index[trials["status"] == COMPLETE])
     for number, mine in table.groupby("number"):
-        found = metrics.macro_f1(mine["label"].to_numpy(), mine[["sell", "hold", "buy"]].to_numpy())
+        labels, times = mine["label"].to_numpy(), mine["timestamp"].to_numpy().astype(np.int64)
+        logits = logits_of(mine[["sell", "hold", "buy"]].to_numpy(dtype=np.float64))
+        found = metrics.macro_f1(labels, cross_fitted_decisions(logits, labels, times, "macro_f1").calls)
         assert found == pytest.approx(trials.loc[number, "value"], abs=1e-6)
 
 

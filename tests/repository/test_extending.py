@@ -26,6 +26,7 @@ from core.data.dataset import Dataset, load_dataset
 from core.data.features import Feature, registry
 from core.data.labels import BUY, HOLD, NO_LABEL, SELL
 from core.evaluation import metrics
+from core.evaluation.decision import Decisions
 from core.models import cnn_lstm
 from core.models.build import build_model
 from core.models.cnn_lstm import Dimensions
@@ -51,7 +52,7 @@ from tests.contracts.test_study import StudyContract
 from tests.core.data.features import test_registry as feature_contract
 from tests.helpers.campaigns import NAME, make_searched_campaign
 from tests.helpers.market import bars, cut, joined, market_config, part, recipe
-from tests.helpers.predictions import random_predictions
+from tests.helpers.predictions import most_probable, random_predictions
 from tests.search.storage import test_filesystem as storage_contract
 
 __all__ = ["small_dataset"]
@@ -157,13 +158,13 @@ def test_the_kinds_of_labels_stand_where_the_recipe_says() -> None:
 # A metric
 
 
-def _buy_precision(truth: np.ndarray, probabilities: np.ndarray, _: np.ndarray) -> float:
-    calls = probabilities.argmax(axis=1)
+def _buy_precision(truth: np.ndarray, _: np.ndarray, decisions: Decisions) -> float:
+    calls = decisions.calls
     return float(np.mean(truth[calls == BUY] == BUY)) if (calls == BUY).any() else float("nan")
 
 
 def _weighted_buy_precision(predictions: Predictions, positions: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    calls = predictions.probabilities.argmax(axis=1) == BUY
+    calls = predictions.calls == BUY
     by_instant = [
         np.bincount(positions, weights=values, minlength=weights.shape[1])
         for values in (calls & (predictions.labels == BUY), calls)
@@ -177,7 +178,7 @@ def test_a_new_metric_is_computed_on_rows_and_under_weights(monkeypatch: pytest.
     monkeypatch.setitem(weighted_metrics.SCORES, "buy_precision", _weighted_buy_precision)
     new: Any = "buy_precision"
     model = random_predictions(200, skill=0.5, seed=1)
-    scores = metrics.evaluate(model.labels, model.probabilities, model.instants, ["accuracy", new])
+    scores = metrics.evaluate(model.labels, model.probabilities, most_probable(model.probabilities), ["accuracy", new])
     assert list(scores) == ["accuracy", "buy_precision"]
     assert metrics.ranking_score(scores, new) == scores[new] == pytest.approx(unweighted_score(new, model))
     instants = np.unique(model.instants)

@@ -141,13 +141,13 @@ METRIC: Edits = {
     "core/evaluation/metrics.py": [
         (
             "\n\nMETRICS: ",
-            "\n\ndef buy_precision(labels, probabilities):\n"
-            "    called = probabilities.argmax(axis=1) == BUY\n"
+            "\n\ndef buy_precision(labels, calls):\n"
+            "    called = calls == BUY\n"
             '    return float(np.mean(labels[called] == BUY)) if called.any() else float("nan")\n\n\nMETRICS: ',
         ),
         (
             '    "top_share": lambda',
-            '    "buy_precision": lambda labels, probabilities, _: buy_precision(labels, probabilities),\n'
+            '    "buy_precision": lambda labels, _, decisions: buy_precision(labels, decisions.calls),\n'
             '    "top_share": lambda',
         ),
     ],
@@ -182,7 +182,7 @@ from tests.helpers import campaigns
 from tests.helpers.predictions import random_predictions
 
 model = random_predictions(300, skill=0.5, seed=1)
-assert unweighted_score("buy_precision", model) == metrics.buy_precision(model.labels, model.probabilities)
+assert unweighted_score("buy_precision", model) == metrics.buy_precision(model.labels, model.calls)
 
 present = campaigns.config
 campaigns.config = lambda data: present(data).model_copy(update={"metric": "buy_precision"})

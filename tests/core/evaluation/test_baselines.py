@@ -12,6 +12,7 @@ from core.evaluation import baselines
 from core.evaluation.baselines import BASELINES
 from core.evaluation.metrics import direction_auc, evaluate
 from tests.helpers.market import HORIZON, WINDOW
+from tests.helpers.predictions import most_probable
 
 
 def test_majority_is_the_class_shares_of_train(dataset: Dataset) -> None:
@@ -44,8 +45,10 @@ def test_one_who_knows_the_recipe_beats_the_majority_for_each_symbol(days: float
     dataset = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON, days=days))
     for symbol in range(2):
         rows = dataset.val[dataset.symbols[dataset.val] == symbol]
-        bayes = evaluate(dataset.labels[rows], baselines.bayes(dataset, MARKET, rows), dataset.timestamps[rows])
-        majority = evaluate(dataset.labels[rows], baselines.majority(dataset, rows), dataset.timestamps[rows])
+        bayes, majority = (
+            evaluate(dataset.labels[rows], probabilities, most_probable(probabilities))
+            for probabilities in (baselines.bayes(dataset, MARKET, rows), baselines.majority(dataset, rows))
+        )
         assert bayes["nll"] < majority["nll"] - 0.2
         assert bayes["direction_auc"] > 0.9
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import get_args
 
-import numpy as np
-
 from core.config import RankingMetric
 from core.evaluation import metrics
 from core.evaluation.metric_names import METRIC_NAMES, PREDICTION_METRICS
-from tests.helpers.predictions import random_rows
+from tests.helpers.predictions import most_probable, random_rows
 
 
 def test_the_named_metrics_are_the_ones_computed_and_any_ranking_metric_is_among_them() -> None:
-    assert tuple(metrics.evaluate(*random_rows(0), np.arange(300))) == PREDICTION_METRICS
+    labels, probabilities = random_rows(0)
+    assert tuple(metrics.evaluate(labels, probabilities, most_probable(probabilities))) == PREDICTION_METRICS
     assert set(get_args(RankingMetric)) <= set(METRIC_NAMES)
 
 

@@ -10,13 +10,13 @@ from sklearn import metrics as sk
 
 from core.data.labels import BUY, HOLD, SELL
 from core.evaluation import metrics
-from core.evaluation.calibration import cross_fitted_nll, logits_of
+from core.evaluation.decision import Decisions
 from core.evaluation.metrics import direction_auc
-from tests.helpers.predictions import random_rows
+from tests.helpers.predictions import most_probable, random_rows
 
 
 def evaluate(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    return metrics.evaluate(labels, probabilities, np.arange(len(labels)))
+    return metrics.evaluate(labels, probabilities, most_probable(probabilities))
 
 
 @settings(max_examples=20)
@@ -34,7 +34,7 @@ def test_metrics_are_scikit_learns(seed: int) -> None:
             "mcc": sk.matthews_corrcoef(labels, calls),
             "auc": sk.roc_auc_score(labels, probabilities, multi_class="ovr", average="macro"),
             "direction_auc": sk.roc_auc_score(labels[moves] == BUY, direction[moves]),
-            "nll": cross_fitted_nll(logits_of(probabilities), labels, np.arange(len(labels))),
+            "nll": sk.log_loss(labels, probabilities),
             "ece": metrics.expected_calibration_error(labels, probabilities),
             "top_share": np.bincount(probabilities.argmax(axis=1)).max() / len(labels),
         }
@@ -52,7 +52,7 @@ def test_always_hold_scores_what_the_class_shares_give() -> None:
             "mcc": 0.0,
             "auc": 0.5,
             "direction_auc": 0.5,
-            "nll": scores["nll"],  # its bias is fitted; see below
+            "nll": 1.5 * np.log(2),
             "ece": 0.0,
             "top_share": 1.0,
         }
@@ -138,7 +138,7 @@ def test_the_share_of_the_class_called_most_shows_a_collapse() -> None:
 def test_the_table_of_classes_is_scikit_learns() -> None:
     labels, probabilities = random_rows(3)
     calls = probabilities.argmax(axis=1)
-    table = metrics.per_class_scores(labels, probabilities)
+    table = metrics.per_class_scores(labels, calls)
     report = sk.classification_report(labels, calls, output_dict=True)
     for code, name in enumerate(("SELL", "HOLD", "BUY")):
         assert table[name]["precision"] == pytest.approx(report[str(code)]["precision"])
@@ -154,10 +154,30 @@ def test_selective_figures_take_the_surest_calls_and_no_hold() -> None:
     probabilities = np.concatenate([probabilities, np.tile([0.1, 0.8, 0.1], (30, 1))])
     returns = np.concatenate([[1, 1, -1, 1, -1, 1, -1, 1, -1, 1], -np.ones(30)])
     probabilities[-1] = [0.9, 0.05, 0.05]  # a certain SELL, and right
-    accuracies = metrics.selective_accuracy(returns, probabilities)
+    accuracies = metrics.selective_accuracy(returns, most_probable(probabilities))
     assert accuracies == {"top 10%": 1.0, "top 25%": 1.0, "top 50%": pytest.approx(4 / 6)}
 
 
 def test_without_a_call_there_is_no_selective_figure() -> None:
-    accuracies = metrics.selective_accuracy(np.ones(5), np.tile([0.1, 0.8, 0.1], (5, 1)))
+    accuracies = metrics.selective_accuracy(np.ones(5), most_probable(np.tile([0.1, 0.8, 0.1], (5, 1))))
     assert all(math.isnan(value) for value in accuracies.values())
+
+
+def test_each_metric_is_of_the_calls_or_of_one_of_the_two_kinds_of_probabilities() -> None:
+    labels, raw = random_rows(5)
+    _, calibrated = random_rows(6)
+    calls = np.roll(labels, 1)
+    scores = metrics.evaluate(labels, raw, Decisions(calibrated, calls))
+    assert scores["macro_f1"] == sk.f1_score(labels, calls, average="macro")
+    assert scores["mcc"] == pytest.approx(sk.matthews_corrcoef(labels, calls))
+    assert scores["accuracy"] == sk.accuracy_score(labels, calls)
+    assert scores["nll"] == pytest.approx(sk.log_loss(labels, calibrated))
+    assert scores["ece"] == metrics.expected_calibration_error(labels, calibrated)
+    assert scores["auc"] == metrics.multiclass_auc(labels, raw)
+    assert scores["direction_auc"] == direction_auc(labels, raw)
+
+
+def test_a_selective_figure_takes_the_side_of_the_call() -> None:
+    decisions = Decisions(np.array([[0.3, 0.4, 0.3], [0.4, 0.5, 0.1]]), np.array([BUY, SELL]))
+    assert metrics.selective_accuracy(np.array([1.0, -1.0]), decisions)["top 50%"] == 1.0
+    assert metrics.selective_accuracy(np.array([1.0, 1.0]), decisions)["top 50%"] == 0.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +9,13 @@ import pytest
 from core.data.dataset import Dataset
 from core.data.labels import BUY, HOLD, SELL
 from core.evaluation import metrics
+from core.evaluation.backtest import run_backtest
+from core.evaluation.calibration import logits_of
+from core.evaluation.decision import cross_fitted_decisions
 from core.evaluation.metric_names import PREDICTION_METRICS
-from core.evaluation.report import evaluate_rows, make_evaluation_report
+from core.evaluation.report import decide_rows, evaluate_rows, make_evaluation_report
 from tests.helpers.market import HORIZON
+from tests.helpers.predictions import most_probable
 
 MOVE = 0.01
 
@@ -36,9 +41,13 @@ def _few_calls(dataset: Dataset, call_at_rise: int, call_at_fall: int) -> np.nda
     return _probabilities(calls)
 
 
+def _report(dataset: Dataset, probabilities: np.ndarray, *cost_bp: float) -> dict[str, Any]:
+    return make_evaluation_report(dataset, dataset.val, probabilities, most_probable(probabilities), *cost_bp)
+
+
 def test_the_backtest_buys_where_the_model_calls_buy_and_pays_the_cost(rising_and_falling: Dataset) -> None:
     probabilities = _few_calls(rising_and_falling, BUY, SELL)
-    backtest = make_evaluation_report(rising_and_falling, rising_and_falling.val, probabilities)["backtest"]
+    backtest = _report(rising_and_falling, probabilities)["backtest"]
     trades = int((probabilities.argmax(axis=1) != HOLD).sum())
     assert backtest["trades"] == trades
     assert backtest["gross_return"] == pytest.approx(trades * MOVE, rel=0.05)
@@ -48,18 +57,17 @@ def test_the_backtest_buys_where_the_model_calls_buy_and_pays_the_cost(rising_an
 
 def test_calls_in_the_wrong_direction_lose_in_the_backtest(rising_and_falling: Dataset) -> None:
     probabilities = _few_calls(rising_and_falling, SELL, BUY)
-    backtest = make_evaluation_report(rising_and_falling, rising_and_falling.val, probabilities)["backtest"]
+    backtest = _report(rising_and_falling, probabilities)["backtest"]
     assert backtest["net_return"] < backtest["gross_return"] < 0
 
 
 def test_the_cost_of_the_backtest_can_be_set(rising_and_falling: Dataset) -> None:
     probabilities = _few_calls(rising_and_falling, BUY, SELL)
     free, cheap, dear = (
-        make_evaluation_report(rising_and_falling, rising_and_falling.val, probabilities, cost_bp)["backtest"]
-        for cost_bp in (0.0, 10.0, 30.0)
+        _report(rising_and_falling, probabilities, cost_bp)["backtest"] for cost_bp in (0.0, 10.0, 30.0)
     )
     assert free["net_return"] == free["gross_return"] == dear["gross_return"]
-    default = make_evaluation_report(rising_and_falling, rising_and_falling.val, probabilities)["backtest"]
+    default = _report(rising_and_falling, probabilities)["backtest"]
     assert default == cheap
     assert dear["net_return"] < cheap["net_return"] < free["net_return"]
 
@@ -67,17 +75,26 @@ def test_the_cost_of_the_backtest_can_be_set(rising_and_falling: Dataset) -> Non
 def test_the_report_holds_the_figures_of_its_rows(dataset: Dataset) -> None:
     rows = dataset.val[::HORIZON]
     probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], len(rows))
-    report = make_evaluation_report(dataset, rows, probabilities)
-    assert report["metrics"] == evaluate_rows(dataset, rows, probabilities)
-    assert report["per_class"] == metrics.per_class_scores(dataset.labels[rows], probabilities)
-    assert report["selective"] == metrics.selective_accuracy(dataset.returns[rows], probabilities)
+    decisions = decide_rows(dataset, rows, probabilities, "macro_f1")
+    assert (decisions.calls != probabilities.argmax(axis=1)).any()
+    report = make_evaluation_report(dataset, rows, probabilities, decisions)
+    assert report["metrics"] == evaluate_rows(dataset, rows, probabilities, decisions)
+    assert report["per_class"] == metrics.per_class_scores(dataset.labels[rows], decisions.calls)
+    assert report["selective"] == metrics.selective_accuracy(dataset.returns[rows], decisions)
+    assert report["backtest"] == run_backtest(dataset, rows, decisions.calls).as_row()
 
 
 def test_rows_are_evaluated_on_their_own_labels_and_timestamps(dataset: Dataset) -> None:
     rows = dataset.val[5:400:3]
     probabilities = np.random.default_rng(1).dirichlet([1, 1, 1], len(rows))
-    expected = metrics.evaluate(dataset.labels[rows], probabilities, dataset.timestamps[rows])
-    assert evaluate_rows(dataset, rows, probabilities) == expected
+    decisions = cross_fitted_decisions(
+        logits_of(probabilities), dataset.labels[rows], dataset.timestamps[rows], "macro_f1"
+    )
+    of_rows = decide_rows(dataset, rows, probabilities, "macro_f1")
+    assert of_rows.calls.tolist() == decisions.calls.tolist()
+    np.testing.assert_array_equal(of_rows.probabilities, decisions.probabilities)
+    expected = metrics.evaluate(dataset.labels[rows], probabilities, decisions)
+    assert evaluate_rows(dataset, rows, probabilities, decisions) == expected
     assert tuple(expected) == PREDICTION_METRICS
-    few = evaluate_rows(dataset, rows, probabilities, ["nll", "macro_f1"])
+    few = evaluate_rows(dataset, rows, probabilities, decisions, ["nll", "macro_f1"])
     assert few == {name: expected[name] for name in ("nll", "macro_f1")}

@@ -7,14 +7,16 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from core.config import RankingMetric, TrainingConfig
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES, HOLD
 from core.evaluation import calibration, metrics
 from core.evaluation.backtest import run_backtest
+from core.evaluation.decision import DecisionRule, fit_decision_rule
 from core.evaluation.history import EpochResult
-from core.evaluation.report import evaluate_rows
+from core.evaluation.report import decide_rows, evaluate_rows
 from core.training.trainer import Trainer
 from tests.core.training.conftest import Scripted
 from tests.helpers.market import cut, recipe
@@ -85,42 +87,47 @@ def test_any_ranking_metric_can_choose_the_epoch(short: Dataset, metric: Ranking
     assert results[-1].value == max(scores)
 
 
-def test_the_net_sharpe_is_that_of_following_the_calls_at_cost(short: Dataset) -> None:
-    trainer = Trainer(recipe(epochs=1), short, CPU)
+def test_the_net_sharpe_is_that_of_following_the_calls_at_cost(dataset: Dataset) -> None:
+    days = cut(dataset, train=160, val=600)  # on one day of trades alone, any Sharpe ratio is the same
+    trainer = Trainer(recipe(epochs=1), days, CPU)
     result = trainer.run_epoch()
-    calls = trainer.probabilities(torch.from_numpy(short.val)).argmax(axis=1)
-    assert 0 < (calls != HOLD).sum() < len(calls)
-    sharpe = run_backtest(short, short.val, calls, cost_bp=10.0).sharpe
+    probabilities = trainer.probabilities(torch.from_numpy(days.val))
+    calls = decide_rows(days, days.val, probabilities, "macro_f1").calls
+    assert (calls != HOLD).any()
+    sharpe = run_backtest(days, days.val, calls, cost_bp=10.0).sharpe
     assert result.metrics["net_sharpe"] == sharpe
-    assert run_backtest(short, short.val, calls, cost_bp=0.0).sharpe != sharpe
-    assert run_backtest(short, short.val, len(CLASSES) - 1 - calls, cost_bp=10.0).sharpe != sharpe
+    assert run_backtest(days, days.val, calls, cost_bp=0.0).sharpe != sharpe
+    assert run_backtest(days, days.val, len(CLASSES) - 1 - calls, cost_bp=10.0).sharpe != sharpe
 
 
 def test_halves_are_halves_in_time_and_judged_as_the_whole_is(short: Dataset) -> None:
     trainer = Trainer(recipe(epochs=1, metric="net_sharpe"), short, CPU)
     (result,) = list(trainer)
     probabilities = trainer.probabilities(torch.from_numpy(short.val))
+    decisions = decide_rows(short, short.val, probabilities, "net_sharpe")
     times = short.timestamps[short.val]
     for half, chosen in zip(result.halves, (times <= np.median(times), times > np.median(times)), strict=True):
-        expected = metrics.evaluate(short.labels[short.val[chosen]], probabilities[chosen], times[chosen])
+        expected = metrics.evaluate(short.labels[short.val[chosen]], probabilities[chosen], decisions.of(chosen))
         assert half["macro_f1"] == expected["macro_f1"]
         assert half["direction_auc"] == expected["direction_auc"]
         assert "net_sharpe" in half
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "nll", "net_sharpe"])
-def test_the_latest_epoch_is_scored_on_ten_blocks_of_val_as_on_the_whole(short: Dataset, metric: str) -> None:
+def test_the_latest_epoch_is_scored_on_ten_blocks_of_val_as_on_the_whole(short: Dataset, metric: RankingMetric) -> None:
     trainer = Trainer(recipe(epochs=2, metric=metric), short, CPU)
     list(trainer)
     before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
     scores = trainer.val_block_scores()
     assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.state_dict().items())
     probabilities = trainer.probabilities(torch.from_numpy(short.val))
+    decisions = decide_rows(short, short.val, probabilities, metric)
     instants = np.unique(short.timestamps[short.val])
     assert len(scores) == 10
     for score, block in zip(scores, np.array_split(instants, 10), strict=True):
         chosen = np.isin(short.timestamps[short.val], block)
-        expected = evaluate_rows(short, short.val[chosen], probabilities[chosen], [metric])[metric]
+        of_block = probabilities[chosen], decisions.of(chosen)
+        expected = evaluate_rows(short, short.val[chosen], *of_block, [metric])[metric]
         assert score == pytest.approx(-expected if metric == "nll" else expected, rel=1e-12, nan_ok=True)
 
 
@@ -146,21 +153,25 @@ def test_the_best_weights_are_the_ones_evaluated(dataset: Dataset) -> None:
     assert list(trainer)
     evaluation = trainer.evaluate_best()
     assert trainer.best is not None
-    calls = evaluation.val_logits.argmax(axis=1)
-    labels = dataset.labels[dataset.val[:128]]
-    assert np.mean(calls == labels) == pytest.approx(trainer.best.metrics["accuracy"])
+    rows = dataset.val[:128]
+    probabilities = softmax(evaluation.val_logits, axis=1)
+    decisions = decide_rows(dataset, rows, probabilities, "macro_f1")
+    assert evaluate_rows(dataset, rows, probabilities, decisions, ["macro_f1", "auc"]) == {
+        name: pytest.approx(trainer.best.metrics[name]) for name in ("macro_f1", "auc")
+    }
     assert evaluation.gap == evaluation.val_loss - evaluation.train_loss
     assert evaluation.calibration.temperature > 0
 
 
-def test_the_calibration_is_fitted_on_val(dataset: Dataset) -> None:
+def test_calibration_and_decision_rule_are_fitted_on_val(dataset: Dataset) -> None:
     trainer = Trainer(recipe(epochs=2), cut(dataset, train=400, val=300), CPU)
     list(trainer)
     evaluation = trainer.evaluate_best()
     rows = dataset.val[:300]
-    assert evaluation.calibration == calibration.fit_calibration(
-        trainer.logits(torch.from_numpy(rows)), dataset.labels[rows]
-    )
+    logits, labels = trainer.logits(torch.from_numpy(rows)), dataset.labels[rows]
+    assert evaluation.calibration == calibration.fit_calibration(logits, labels)
+    probabilities = evaluation.calibration.apply(logits)
+    assert evaluation.rule == fit_decision_rule("macro_f1", probabilities, labels) != DecisionRule()
 
 
 def test_the_gap_is_measured_evenly_over_all_of_train(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> None:

@@ -15,8 +15,10 @@ from core.data import summary
 from core.data.dataset import Dataset, load_dataset, load_whole_dataset
 from core.errors import ConfigError, NonFiniteLossError
 from core.evaluation import baselines, metrics
+from core.evaluation.blocks import split_halves
 from core.evaluation.checklist import has_skill, make_checklist
 from core.evaluation.history import EpochResult
+from core.evaluation.report import decide_rows
 from core.inference import TrainedModel
 from core.models import checkpoint, memory
 from core.training import run as training
@@ -285,7 +287,8 @@ def test_labels_of_one_class_are_trained_on_and_show_no_skill(tmp_path: Path) ->
 
 def test_baselines_are_judged_on_the_same_halves_as_the_model(short: Dataset, tmp_path: Path) -> None:
     by_halves = _train(short, tmp_path).findings["val_baselines_by_halves"]
-    halves = metrics.split_halves(short.timestamps[short.val])
+    halves = split_halves(short.timestamps[short.val])
     probabilities = baselines.persistence(short, short.val)
-    expected = [metrics.macro_f1(short.labels[short.val[half]], probabilities[half]) for half in halves]
+    decisions = decide_rows(short, short.val, probabilities, "macro_f1")
+    expected = [metrics.macro_f1(short.labels[short.val[half]], decisions.calls[half]) for half in halves]
     assert by_halves["persistence"] == pytest.approx(np.mean(expected))

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from core.evaluation import metrics
+from core.evaluation.calibration import Calibration
 from core.evaluation.decision import DecisionRule
-from search.confirmation import cells
+from core.training import trainer
+from search.confirmation.cell_predictions import predictions_of_cell
 from search.confirmation.cells import CellResult, train_cell
 from search.confirmation.plan import ConfirmationPlan
 from search.results.predictions import INCUMBENT, TEST, probabilities_of, timestamps_of
@@ -27,9 +29,9 @@ def test_a_cell_predicts_its_block_with_the_epoch_that_its_val_chose(
         assert result.record.is_complete
         assert result.predictions["label"].tolist() == fold.labels[fold.test].tolist()
         assert timestamps_of(result.predictions).tolist() == fold.timestamps[fold.test].tolist()
-        macro_f1 = metrics.macro_f1(fold.labels[fold.test], probabilities_of(result.predictions))
-        assert result.record.held_out["macro_f1"] == pytest.approx(macro_f1)
-        assert result.record.decision_bias is None  # only the final model's calls are judged by a rule
+        calls = predictions_of_cell(result, fold).calls
+        assert result.record.held_out["macro_f1"] == metrics.macro_f1(fold.labels[fold.test], calls)
+        assert (calls != probabilities_of(result.predictions).argmax(axis=1)).any()
         assert (result.record.train_rows, result.record.val_rows) == (len(fold.train), len(fold.val))
     again = train_result(plan, plan.cells[0])
     pd.testing.assert_frame_equal(again.predictions, trained[0].predictions)
@@ -58,21 +60,20 @@ def test_a_candidate_with_the_recipe_of_the_incumbent_shares_its_trainings(plan:
     assert [set(result.predictions["number"]) for result in shared] == [{first.number}, {INCUMBENT}]
 
 
-def test_the_final_models_rule_is_fitted_on_calibrated_predictions_of_val(
+def test_the_rule_that_calls_held_out_rows_is_the_one_fitted_on_val(
     plan: ConfirmationPlan, final: CellResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted: list[tuple[str, np.ndarray, np.ndarray]] = []
+    fitted: list[tuple[str, np.ndarray]] = []
 
-    def spy(metric: str, probabilities: np.ndarray, labels: np.ndarray) -> DecisionRule:
-        fitted.append((metric, probabilities, labels))
-        return DecisionRule((0.1, 0.0, 0.2))
+    def spy(logits: np.ndarray, labels: np.ndarray, metric: str) -> tuple[Calibration, DecisionRule]:
+        fitted.append((metric, labels))
+        return Calibration(), DecisionRule((9.0, 0.0, 0.0))
 
-    monkeypatch.setattr(cells, "fit_decision_rule", spy)
+    monkeypatch.setattr(trainer, "fit_decisions", spy)
     cell = next(cell for cell in plan.cells if cell.candidate.number == final.record.number)
     result = train_result(plan, replace(cell, seed=final.record.seed, split=TEST))
-    assert result.record.decision_bias == (0.1, 0.0, 0.2)
-    ((metric, probabilities, labels),) = fitted
+    assert result.record.decision_bias == (9.0, 0.0, 0.0)
+    assert result.record.held_out["top_share"] == 1.0
+    ((metric, labels),) = fitted
     assert metric == plan.campaign.config.metric
     assert labels.tolist() == plan.dataset.labels[plan.dataset.val].tolist()
-    # Calibrated on these rows, their mean probability is the share of each class.
-    assert probabilities.mean(axis=0) == pytest.approx(np.bincount(labels, minlength=3) / len(labels), abs=0.01)

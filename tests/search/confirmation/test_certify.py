@@ -13,6 +13,7 @@ from scipy.stats import kurtosis, norm, skew
 from core.errors import ConfigError
 from core.evaluation import metrics
 from core.evaluation.baselines import BASELINES
+from core.evaluation.calibration import Calibration
 from core.evaluation.decision import DecisionRule
 from search.cli import confirm
 from search.confirmation import cell_predictions, certify
@@ -76,7 +77,9 @@ def test_the_verdict_holds_all_that_a_preset_says(confirmed: Path, plan: Confirm
     assert verdict.method.test_block_bars == plan.subject.min_block
     assert verdict.test is not None
     assert verdict.test.decision_bias == final.record.decision_bias
-    assert verdict.test.macro_f1.value == pytest.approx(metrics.macro_f1(labels, probabilities_of(final.predictions)))
+    calls = cell_predictions.predictions_of_cell(final, plan.dataset).calls
+    assert verdict.test.macro_f1.value == pytest.approx(metrics.macro_f1(labels, calls))
+    assert verdict.test.macro_f1 == verdict.test.score
     assert verdict.test.rows == len(plan.dataset.test)
     assert set(verdict.test.baselines) == {"majority", "persistence", "logistic regression", "gradient boosting"}
     assert (verdict.overfitting.probability, verdict.overfitting.trials) == ("n/a", 3)  # the stopped trial counts, too
@@ -148,12 +151,12 @@ def test_a_baselines_rule_is_fitted_on_val_as_the_models_is(
 ) -> None:
     fitted: list[np.ndarray] = []
 
-    def spy(metric: str, probabilities: np.ndarray, labels: np.ndarray) -> DecisionRule:
+    def spy(logits: np.ndarray, labels: np.ndarray, metric: str) -> tuple[Calibration, DecisionRule]:
         fitted.append(labels)
-        return DecisionRule((5.0, 0.0, -5.0))
+        return Calibration(), DecisionRule((5.0, 0.0, -5.0))
 
-    monkeypatch.setattr(cell_predictions, "fit_decision_rule", spy)
-    predictions = cell_predictions.baseline_predictions("logistic regression", plan.dataset, "macro_f1")
+    monkeypatch.setattr(cell_predictions, "fit_decisions", spy)
+    predictions, _ = cell_predictions.predict_baseline("logistic regression", plan.dataset, "macro_f1")
     assert [labels.tolist() for labels in fitted] == [plan.dataset.labels[plan.dataset.val].tolist()]
     assert predictions.labels.tolist() == plan.dataset.labels[plan.dataset.test].tolist()
     assert set(predictions.calls) <= {0, 1}  # called by the rule

@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from core.data.dataset import Dataset
 from core.evaluation import backtest, metrics
+from core.evaluation.report import decide_rows
 from core.training.trainer import Trainer
 from search.engine.job import TrialJob
 from search.engine.trial_training import TrialTraining
@@ -111,10 +113,11 @@ def test_a_full_fidelity_trial_writes_its_predictions_and_their_returns(
     assert len(table) == len(dataset.val)
     assert set(table["number"]) == {7}
     assert table["label"].tolist() == dataset.labels[dataset.val].tolist()
-    macro_f1 = metrics.macro_f1(dataset.labels[dataset.val], table[["sell", "hold", "buy"]].to_numpy())
+    probabilities = table[["sell", "hold", "buy"]].to_numpy(dtype=np.float64)
+    calls = decide_rows(dataset, dataset.val, probabilities, "macro_f1").calls
+    macro_f1 = metrics.macro_f1(dataset.labels[dataset.val], calls)
     assert macro_f1 == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
     returns = pd.read_parquet(Path(job.storage.location, "7", "1", RETURNS_FILE))
-    calls = table[["sell", "hold", "buy"]].to_numpy().argmax(axis=1)
     _, net = backtest.compute_trade_returns(dataset, dataset.val, calls)
     assert returns["net_return"].sum() == pytest.approx(net.sum())
 

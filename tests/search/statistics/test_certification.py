@@ -105,7 +105,7 @@ def test_the_lead_is_in_the_ranking_metric_and_of_the_calls_of_the_rules() -> No
     baselines = {"persistence": random_predictions(40 * DAY, symbols=1, seed=1)}
     ruled = score_final_test(wrong, baselines, "mcc", 96, np.random.default_rng(0), draws=50)
     assert ruled.score.value < -0.4
-    assert ruled.macro_f1.value > 0.5  # of the most probable classes, as a training shows it
+    assert ruled.macro_f1.value < 0.3
     by_auc = score_final_test(wrong, baselines, "auc", 96, np.random.default_rng(0), draws=50)
     assert by_auc.score.value > 0.7
 

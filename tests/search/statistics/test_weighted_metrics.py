@@ -17,7 +17,7 @@ from sklearn.metrics import (
 from core.config import RankingMetric
 from core.evaluation import metrics
 from search.statistics.weighted_metrics import Predictions, score, unweighted_score
-from tests.helpers.predictions import BAR, random_predictions
+from tests.helpers.predictions import BAR, most_probable, random_predictions
 
 
 @pytest.mark.parametrize("metric", ["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc"])
@@ -28,7 +28,7 @@ def test_with_every_weight_1_a_score_is_the_metric_of_core(
     model = random_predictions(60, skill=skill, seed=seed)
     probabilities = np.round(model.probabilities, 1) if coarse else model.probabilities  # with ties
     model = Predictions(model.instants, model.labels, probabilities, bar=BAR)
-    expected = metrics.evaluate(model.labels, model.probabilities, model.instants, [metric])[metric]
+    expected = metrics.evaluate(model.labels, probabilities, most_probable(probabilities), [metric])[metric]
     assert unweighted_score(metric, model) == pytest.approx(expected, abs=1e-6)
 
 
