@@ -171,7 +171,7 @@ class TrainedModel:
     @property
     def bar_settings(self) -> dict[str, Any]:
         """Data settings that bars to predict must share with those of the training, as plain values by name."""
-        settings: dict[str, Any] = self.data.model_dump(mode="json", exclude_none=True, exclude_unset=True)
+        settings: dict[str, Any] = self.data.model_dump(mode="json", exclude_none=True)
         return {name: settings[name] for name in _HOW_BARS_ARE_READ if name in settings}
 
     def predict(self, market: Market, device: torch.device = CPU) -> pd.DataFrame:
