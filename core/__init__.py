@@ -1,6 +1,6 @@
 """Everything that trains one model: data, features, losses, the network and its trainer.
 
-The two functions of the training guide can be imported from here; they are loaded when they are first used, because
+The functions that the training guide starts with can be imported from here; they are loaded when first used, because
 `core` itself is imported by every command, and torch takes seconds.
 """
 

@@ -1,5 +1,5 @@
-from .quickstart import quick_start_training, setup_optimized_training
+from .quickstart import predict_bars, quick_start_training, setup_optimized_training, train
 
-__all__ = ["__version__", "quick_start_training", "setup_optimized_training"]
+__all__ = ["__version__", "predict_bars", "quick_start_training", "setup_optimized_training", "train"]
 
 __version__: str

@@ -31,6 +31,8 @@ from core.models.network import Network
 from core.models.windows import predict_windows
 
 N = TypeVar("N", int, float)
+CPU = torch.device("cpu")
+_HOW_BARS_ARE_READ = ("interval", "window", "horizon", "labels", "features", "fill_untraded", "sessions")
 _RENAMED_FINDINGS = {
     "val_yardsticks": "val_baselines",
     "val_yardsticks_by_halves": "val_baselines_by_halves",
@@ -171,7 +173,13 @@ class TrainedModel:
                 "Drop these symbols, or train a model on them",
             )
 
-    def predict(self, market: Market, device: torch.device) -> pd.DataFrame:
+    @property
+    def bar_settings(self) -> dict[str, Any]:
+        """Data settings that bars to predict must share with those of the training, as plain values by name."""
+        settings: dict[str, Any] = self.data.model_dump(mode="json", exclude_none=True)
+        return {name: settings[name] for name in _HOW_BARS_ARE_READ if name in settings}
+
+    def predict(self, market: Market, device: torch.device = CPU) -> pd.DataFrame:
         """Predict every bar at which a whole window ends.
 
         Args:
@@ -183,6 +191,7 @@ class TrainedModel:
             probabilities), `call` (the class that the decision rule calls given these probabilities, as the metrics
             judge it), `confidence` (probability that the call is right, as its head predicts),
             `forecast_return` (log return over the horizon), `split` (train, val, or new: not used in the training).
+            `confidence` and `forecast_return` are NaN if the loss of the training did not train their heads.
             It has no rows if no window is whole; `find_newest_bars` then gives the reasons.
 
         Raises:
@@ -212,8 +221,8 @@ class TrainedModel:
                 "symbol": rows.symbol,
                 **{name.lower(): probabilities[:, k] for k, name in enumerate(CLASSES)},
                 "call": np.array(CLASSES)[self.rule.calls(probabilities) if self.rule else logits.argmax(axis=1)],
-                "confidence": expit(confidence),
-                "forecast_return": forecast * self.return_scale[symbol],
+                "confidence": expit(confidence) if self.config.loss.trains_confidence else np.nan,
+                "forecast_return": forecast * self.return_scale[symbol] if self.config.loss.trains_return else np.nan,
                 "split": np.select(
                     [_inside(timestamps, self.train), _inside(timestamps, self.val)], ["train", "val"], "new"
                 ),

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from core.inference import NewestBar, TrainedModel
 
-_HOW_BARS_ARE_READ = ("interval", "window", "horizon", "labels", "features", "fill_untraded", "sessions")
-"""Settings that bars to predict must share with those of the training."""
 NO_CURRENT_CALL = 3
 """Exit code where the newest bar of a symbol has no call, or is too old for a call of now."""
 DEFAULT_MAX_AGE = 3
@@ -217,11 +215,9 @@ def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Pa
     Raises:
         ConfigError: no source of bars is named, or a setting does not fit.
     """
-    trained_on: dict[str, Any] = trained.data.model_dump(mode="json", exclude_none=True, exclude_unset=True)
-    fixed: dict[str, Any] = {name: trained_on[name] for name in _HOW_BARS_ARE_READ if name in trained_on}
     if file is None and not any(name in settings for name in SOURCES):
         raise ConfigError("No bars are named", "Use --data, --symbols, --synthetic or --config")
-    return data_config(settings, file, fixed=fixed)
+    return data_config(settings, file, fixed=trained.bar_settings)
 
 
 def _explain_missing_call(bar: NewestBar) -> str:

@@ -38,14 +38,17 @@ class Hyperparameters(Config):
     def apply(self, recipe: TrainingConfig) -> TrainingConfig:
         """Return a training recipe with these six values in place of its own.
 
+        A loss that does not depend on focal gamma keeps its own value.
+
         Args:
             recipe: the recipe, whose other settings are kept.
         """
         trainer = {name: getattr(self, name) for name in ("learning_rate", "batch_size", "weight_decay")}
+        loss = {} if "focal_gamma" in recipe.loss.unused else {"focal_gamma": self.focal_gamma}
         return recipe.model_copy(
             update={
                 "model": recipe.model.model_copy(update={"dropout": self.dropout}),
-                "loss": recipe.loss.model_copy(update={"focal_gamma": self.focal_gamma}),
+                "loss": recipe.loss.model_copy(update=loss),
                 "augment": recipe.augment.model_copy(update={"mixup_alpha": self.mixup_alpha}),
                 "trainer": recipe.trainer.model_copy(update=trainer),
             }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.config.base import Config
 from core.config.hyperparameters import BatchSize, Dropout, FocalGamma, LearningRate, MixupAlpha, WeightDecay
 
 ModelSize = Literal["quick", "small", "large"]
+LossKind = Literal["multi_task", "focal", "label_smoothing", "directional_accuracy"]
 Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
 ClassWeights = Literal["none", "balanced", "sqrt", "effective"]
 RankingMetric = Literal["macro_f1", "mcc", "balanced_accuracy", "auc", "direction_auc", "nll", "net_sharpe"]
@@ -26,20 +28,74 @@ class ModelConfig(Config):
 
 
 class LossConfig(Config):
-    """Settings of the loss; see `core.training.losses`."""
+    """Settings of the loss; see `core.training.losses`.
 
+    Each setting says which kinds of loss depend on it; the others refuse it. Class weights (`BalanceConfig`) have an
+    effect on all kinds.
+    """
+
+    kind: LossKind = Field(default="multi_task", exclude_if=lambda kind: kind == "multi_task")
+    """multi_task (the sum of the losses of all heads), or the loss of the direction head alone: focal, label_smoothing
+    (cross-entropy on smoothed targets) or directional_accuracy (expected cost of the call). What is written leaves out
+    multi_task, as earlier versions knew no other."""
     focal_gamma: FocalGamma = 2.5
-    """Focusing exponent; 0 is cross-entropy."""
+    """multi_task, focal: focusing exponent; 0 is cross-entropy."""
     label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Probability mass spread evenly over the three classes."""
+    """multi_task, label_smoothing: probability mass spread evenly over the three classes."""
     direction_weight: float = Field(default=1.0, gt=0.0)
-    """Weight of the direction loss."""
+    """multi_task: weight of the direction loss."""
     confidence_weight: float = Field(default=0.5, ge=0.0)
-    """Weight of the confidence loss."""
+    """multi_task: weight of the confidence loss; 0 leaves that head untrained."""
     return_weight: float = Field(default=0.3, ge=0.0)
-    """Weight of the return loss."""
+    """multi_task: weight of the return loss; 0 leaves that head untrained."""
     opposite_weight: float = Field(default=0.0, ge=0.0)
-    """Weight of the directional accuracy loss, added to the direction loss; 0 switches it off."""
+    """multi_task: weight of the directional accuracy loss, added to the direction loss; 0 switches it off."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_loss_settings(self.kind, self.model_dump())
+        return self
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the settings on which this kind of loss does not depend."""
+        return UNUSED_BY_LOSS[self.kind]
+
+    @property
+    def trains_confidence(self) -> bool:
+        """Whether the confidence head is trained; the outputs of a head that is not mean nothing."""
+        return self.kind == "multi_task" and self.confidence_weight > 0
+
+    @property
+    def trains_return(self) -> bool:
+        """Whether the return head is trained; the outputs of a head that is not mean nothing."""
+        return self.kind == "multi_task" and self.return_weight > 0
+
+
+_WEIGHTS = ("direction_weight", "confidence_weight", "return_weight", "opposite_weight")
+UNUSED_BY_LOSS: dict[LossKind, tuple[str, ...]] = {
+    "multi_task": (),
+    "focal": ("label_smoothing", *_WEIGHTS),
+    "label_smoothing": ("focal_gamma", *_WEIGHTS),
+    "directional_accuracy": ("focal_gamma", "label_smoothing", *_WEIGHTS),
+}
+"""Settings of the loss on which a kind of loss does not depend."""
+
+
+def check_loss_settings(kind: LossKind, settings: Mapping[str, Any]) -> None:
+    """Refuse settings of the loss, other than their defaults, on which this kind of loss does not depend.
+
+    Args:
+        kind: the kind of loss.
+        settings: values of some or all of the settings of `LossConfig`, by name.
+
+    Raises:
+        ValueError: a setting can have no effect.
+    """
+    for name in UNUSED_BY_LOSS[kind]:
+        default = LossConfig.model_fields[name].default
+        if settings.get(name, default) != default:
+            raise ValueError(f"{name} has no effect on the {kind} loss: leave it out, or choose another loss")
 
 
 class AugmentConfig(Config):

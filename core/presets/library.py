@@ -1,7 +1,7 @@
 """Finds, reads and writes presets: files that hold the recipe of one training.
 
-A preset sets the six hyperparameters plus schedule, epochs, patience, label smoothing and augmentation; what it leaves
-out has the value of `production_small`, which is also the default of each setting in `core.config`.
+A preset sets the six hyperparameters plus schedule, epochs, patience, loss, label smoothing and augmentation; what it
+leaves out has the value of `production_small`, which is also the default of each setting in `core.config`.
 
 A name is looked up among the shipped presets first, so that no file of the working folder can pose as one of them, and
 then in the folder `presets/` of the working directory. A name that ends in `.yaml` is a path.

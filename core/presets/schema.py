@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from core.config import (
     AugmentConfig,
     Config,
     Hyperparameters,
     LossConfig,
+    LossKind,
     ModelConfig,
     ModelSize,
     Name,
@@ -17,6 +20,7 @@ from core.config import (
     TrainerConfig,
     TrainingConfig,
 )
+from core.config.training import check_loss_settings
 from core.errors import ConfigError
 from core.presets.provenance import Provenance
 
@@ -50,10 +54,18 @@ class PresetTraining(Config):
     """Number of epochs without improvement after which training stops; null trains all epochs."""
     final_epochs: int | None = Field(default=None, ge=1)
     """Confirmed number of epochs of a training on all rows, without validation; null if not confirmed."""
+    loss: LossKind = LossConfig().kind
+    """Loss of the training: multi_task (the sum over all heads), or that of the direction head alone: focal,
+    label_smoothing (cross-entropy) or directional_accuracy."""
     label_smoothing: float = Field(default=LossConfig().label_smoothing, ge=0.0, lt=1.0)
     """Probability mass spread evenly over the three classes."""
     augmentation: PresetAugmentation = PresetAugmentation()
     """Augmentation other than mixup."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_loss_settings(self.loss, {"label_smoothing": self.label_smoothing})
+        return self
 
 
 class Preset(Config):
@@ -92,7 +104,7 @@ class Preset(Config):
         )
         recipe = TrainingConfig(
             model=ModelConfig(size=size),
-            loss=LossConfig(label_smoothing=settings.label_smoothing),
+            loss=LossConfig(kind=settings.loss, label_smoothing=settings.label_smoothing),
             augment=AugmentConfig(**settings.augmentation.model_dump()),
             trainer=trainer,
         )

@@ -1,7 +1,7 @@
 from .augment import Augmenter, feature_dropout, gaussian_noise, mixup, time_mask
 from .class_balance import compute_class_weights
 from .device import resolve_device
-from .losses import DirectionalAccuracyLoss, FocalLoss, LabelSmoothingCrossEntropy, MultiTaskLoss
+from .losses import DirectionalAccuracyLoss, FocalLoss, LabelSmoothingCrossEntropy, MultiTaskLoss, make_loss
 from .run import TrainingResult, evaluate_training, train_model
 from .trainer import Trainer
 
@@ -17,6 +17,7 @@ __all__ = [
     "evaluate_training",
     "feature_dropout",
     "gaussian_noise",
+    "make_loss",
     "mixup",
     "resolve_device",
     "time_mask",

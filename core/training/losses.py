@@ -1,4 +1,6 @@
-"""Losses of the three heads.
+"""Losses of the three heads, and the one that a recipe names.
+
+Class weights multiply what a row costs by the weight of its true class, in each loss of the direction head.
 
 Shapes: B samples, 3 classes (SELL, HOLD, BUY).
 """
@@ -40,33 +42,47 @@ def focal_loss(logits: Tensor, targets: Tensor, gamma: float, weights: Tensor) -
     return (targets * weights * cost).sum(-1).mean()
 
 
-def directional_accuracy_loss(logits: Tensor, targets: Tensor, opposite: float = 2.0, neutral: float = 1.0) -> Tensor:
+def directional_accuracy_loss(
+    logits: Tensor, targets: Tensor, opposite: float = 2.0, neutral: float = 1.0, weights: Tensor | None = None
+) -> Tensor:
     """Compute the expected cost of a call: the opposite direction costs more than a neutral one. Linear in targets.
+
+    Where nothing can be told, calling HOLD costs least: without skill a model that minimises it calls HOLD alone.
 
     Args:
         logits: raw output of the direction head, `[B, 3]`.
         targets: q, class probabilities, `[B, 3]`.
         opposite: cost of BUY where SELL is right, and the other way round.
         neutral: cost of HOLD where a direction is right, and the other way round.
+        weights: a, weight of each true class, `[3]`; all 1 if not given.
 
     Returns:
-        the loss, a scalar in 0..opposite: mean over B of sum_ij q_i p_j C_ij, with the costs C.
+        the loss, a scalar: mean over B of sum_ij a_i q_i p_j C_ij, with the costs C; in 0..opposite without weights.
     """
+    if weights is not None:
+        targets = targets * weights
     cost = logits.new_tensor([[0.0, neutral, opposite], [neutral, 0.0, neutral], [opposite, neutral, 0.0]])
     return torch.einsum("bi,ij,bj->b", targets, cost, logits.softmax(-1)).mean()
 
 
 class LabelSmoothingCrossEntropy(nn.Module):
-    """Computes cross-entropy on smoothed targets; torch's, for hard ones. Szegedy et al. 2016, arXiv:1512.00567."""
+    """Computes cross-entropy on smoothed targets. Szegedy et al. 2016, arXiv:1512.00567.
 
-    def __init__(self, smoothing: float = 0.1) -> None:
-        """Build a loss that spreads `smoothing` of the probability mass evenly over the classes."""
+    On hard targets without class weights it is torch's. With weights it is the mean over the rows, where torch's is
+    divided by the sum of their weights.
+    """
+
+    weights: Tensor
+
+    def __init__(self, smoothing: float = 0.1, weights: Tensor | None = None) -> None:
+        """Build a loss that spreads `smoothing` of the mass evenly, with class weights `[3]`, all 1 if not given."""
         super().__init__()
         self.smoothing = smoothing
+        self.register_buffer("weights", torch.ones(3) if weights is None else weights)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of logits `[B, 3]` on class probabilities `[B, 3]`."""
-        return functional.cross_entropy(logits, smooth_targets(targets, self.smoothing))
+        return functional.cross_entropy(logits, smooth_targets(targets, self.smoothing), self.weights.to(logits))
 
 
 class FocalLoss(nn.Module):
@@ -86,17 +102,26 @@ class FocalLoss(nn.Module):
 
 
 class DirectionalAccuracyLoss(nn.Module):
-    """Computes `directional_accuracy_loss` with costs that it keeps."""
+    """Computes `directional_accuracy_loss` with costs and class weights that it keeps."""
 
-    def __init__(self, opposite: float = 2.0, neutral: float = 1.0) -> None:
-        """Build a loss with these costs of a call in the opposite direction and of a neutral one."""
+    weights: Tensor
+
+    def __init__(self, opposite: float = 2.0, neutral: float = 1.0, weights: Tensor | None = None) -> None:
+        """Build a loss with these costs of a call in the opposite direction and of a neutral one.
+
+        Args:
+            opposite: cost of BUY where SELL is right, and the other way round.
+            neutral: cost of HOLD where a direction is right, and the other way round.
+            weights: class weights, `[3]`; all 1 if not given.
+        """
         super().__init__()
         self.opposite = opposite
         self.neutral = neutral
+        self.register_buffer("weights", torch.ones(3) if weights is None else weights)
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the mean expected cost of logits `[B, 3]` on class probabilities `[B, 3]`."""
-        return directional_accuracy_loss(logits, targets, self.opposite, self.neutral)
+        return directional_accuracy_loss(logits, targets, self.opposite, self.neutral, self.weights)
 
 
 class MultiTaskLoss(nn.Module):
@@ -149,3 +174,37 @@ class MultiTaskLoss(nn.Module):
         if config.return_weight > 0:
             loss = loss + config.return_weight * functional.huber_loss(forecast, returns)
         return loss
+
+
+class DirectionLoss(nn.Module):
+    """Applies a loss of the direction head to the output of all heads; confidence and return are not trained."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        """Keep the loss, which takes logits and class probabilities, `[B, 3]` each."""
+        super().__init__()
+        self.loss = loss
+
+    def forward(
+        self, direction: Tensor, confidence: Tensor, forecast: Tensor, targets: Tensor, returns: Tensor, mixed: Tensor
+    ) -> Tensor:
+        """Compute the loss of one batch, a scalar; see `MultiTaskLoss.forward` for the arguments."""
+        loss: Tensor = self.loss(direction, targets)
+        return loss
+
+
+def make_loss(config: LossConfig, weights: Tensor) -> nn.Module:
+    """Make the loss that a recipe names; it is called as `MultiTaskLoss` is, whatever its kind.
+
+    Args:
+        config: kind and settings of the loss.
+        weights: class weights, `[3]`.
+    """
+    match config.kind:
+        case "multi_task":
+            return MultiTaskLoss(config, weights)
+        case "focal":
+            return DirectionLoss(FocalLoss(config.focal_gamma, weights))
+        case "label_smoothing":
+            return DirectionLoss(LabelSmoothingCrossEntropy(config.label_smoothing, weights))
+        case "directional_accuracy":
+            return DirectionLoss(DirectionalAccuracyLoss(weights=weights))

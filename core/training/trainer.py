@@ -39,7 +39,7 @@ from core.models.windows import gather_windows, predict_windows
 from core.training import class_balance
 from core.training.augment import Augmenter
 from core.training.device import autocast, deterministic
-from core.training.losses import MultiTaskLoss
+from core.training.losses import make_loss
 from core.training.optimizer import make_optimizer, make_schedule, warmed_up_step
 
 
@@ -126,7 +126,7 @@ class Trainer:
         train_labels = dataset.labels[dataset.train]
         self._balance_rng = np.random.default_rng(draw_seeds[3])
         weights = class_balance.compute_class_weights(train_labels, config.balance.class_weights)
-        self._loss = MultiTaskLoss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
+        self._loss = make_loss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
         self._optimizer = make_optimizer(self.model, config.trainer)
         self._schedule = make_schedule(self._optimizer, config.trainer)
         self.epoch = 0

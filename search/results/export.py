@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from core.config import ModelSize, RankingMetric, check_name
+from core.config import LossConfig, ModelSize, RankingMetric, check_name
 from core.errors import ConfigError
 from core.files import reading
 from core.presets import (
@@ -97,6 +97,7 @@ def _assemble_preset(name: str, trial: RankedTrial, record: CampaignRecord, verd
             epochs=recipe["trainer"]["epochs"],
             patience=recipe["trainer"]["patience"],
             final_epochs=verdict.winner.final_epochs if verdict else None,
+            loss=recipe["loss"].get("kind", LossConfig().kind),
             label_smoothing=recipe["loss"]["label_smoothing"],
             augmentation=PresetAugmentation(**{key: recipe["augment"][key] for key in PresetAugmentation.model_fields}),
         ),

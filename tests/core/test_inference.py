@@ -11,7 +11,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from core.config import DataConfig, SyntheticConfig
+from core.config import DataConfig, LossConfig, SyntheticConfig
 from core.data.dataset import Dataset, load_dataset
 from core.data.labels import CLASSES
 from core.data.market import Market
@@ -84,6 +84,25 @@ def test_confidence_and_forecast_are_the_heads_in_plain_units(
         expected = forecast.numpy() * dataset.return_scale[symbol]
         np.testing.assert_allclose(predicted["forecast_return"], expected, atol=1e-6 * dataset.return_scale[symbol])
         assert np.abs(predicted["forecast_return"]).max() < 0.1  # a log return, no scaled one
+
+
+@pytest.mark.parametrize(
+    ("loss", "shown"),
+    [
+        (LossConfig(kind="focal"), []),
+        (LossConfig(confidence_weight=0.0), ["forecast_return"]),
+        (LossConfig(return_weight=0.0), ["confidence"]),
+    ],
+)
+def test_a_head_that_no_loss_has_trained_says_nothing(
+    trained: TrainedModel, market: Market, loss: LossConfig, shown: list[str]
+) -> None:
+    untrained = replace(trained, config=trained.config.model_copy(update={"loss": loss}))
+    table, whole = untrained.predict(market, CPU), trained.predict(market, CPU)
+    blank = [name for name in ("confidence", "forecast_return") if name not in shown]
+    assert table[blank].isna().all(axis=None)
+    pd.testing.assert_frame_equal(table.drop(columns=blank), whole.drop(columns=blank))
+    assert whole.notna().all(axis=None)
 
 
 def test_every_bar_with_a_whole_window_is_predicted_and_no_other(trained: TrainedModel, market: Market) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.config import HYPERPARAMETER_NAMES, Hyperparameters, TrainingConfig
+from core.config import HYPERPARAMETER_NAMES, Hyperparameters, LossConfig, TrainingConfig, parse
 
 VALUES = st.fixed_dictionaries(
     {
@@ -38,3 +38,11 @@ def test_each_hyperparameter_takes_its_place_in_the_recipe_and_nothing_else_chan
     assert {name: after[name] for name in set(after) - searched} == {
         name: before[name] for name in set(before) - searched
     }
+
+
+@given(VALUES)
+def test_a_loss_without_focal_gamma_keeps_its_own(values: dict[str, Any]) -> None:
+    recipe = TrainingConfig(loss=LossConfig(kind="label_smoothing"))
+    applied = Hyperparameters(**values).apply(recipe)
+    assert applied.loss == recipe.loss
+    assert parse(TrainingConfig, applied.model_dump(mode="json"), "here") == applied

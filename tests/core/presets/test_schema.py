@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
 from core import presets
-from core.config import TrainingConfig
+from core.config import LossConfig, LossKind, TrainingConfig, parse
+from core.errors import ConfigError
 from core.presets import Preset, PresetAugmentation, PresetTraining
 from tests.helpers.preset_files import make_preset
 
@@ -40,3 +46,23 @@ def test_a_training_recipe_takes_every_value_of_the_preset() -> None:
     assert config.trainer.weight_decay == 0.1 / 3
     assert (config.trainer.schedule, config.trainer.epochs, config.trainer.patience) == ("plateau", 7, None)
     assert (config.trainer.metric, config.trainer.seed) == ("mcc", 11)
+
+
+@pytest.mark.parametrize("loss", get_args(LossKind))
+def test_a_preset_names_the_loss_of_its_recipe(loss: LossKind, tmp_path: Path) -> None:
+    preset = make_preset(training=PresetTraining(loss=loss))
+    path = presets.save_preset(preset, tmp_path)
+    assert f"\n  loss: {loss}\n" in path.read_text()
+    recipe = presets.load_preset(str(path)).training_config()
+    assert recipe.loss.kind == loss
+    focal_gamma = preset.hyperparameters.focal_gamma if loss in ("multi_task", "focal") else LossConfig().focal_gamma
+    assert recipe.loss.focal_gamma == focal_gamma
+    assert parse(TrainingConfig, recipe.model_dump(mode="json"), "checkpoint") == recipe
+
+
+@pytest.mark.parametrize("loss", ["focal", "directional_accuracy"])
+def test_a_label_smoothing_without_effect_is_refused(loss: str) -> None:
+    parse(PresetTraining, {"loss": "label_smoothing", "label_smoothing": 0.2}, "mine.yaml")
+    parse(PresetTraining, {"loss": loss, "label_smoothing": LossConfig().label_smoothing}, "mine.yaml")
+    with pytest.raises(ConfigError, match=rf"mine\.yaml: label_smoothing has no effect on the {loss} loss"):
+        parse(PresetTraining, {"loss": loss, "label_smoothing": 0.2}, "mine.yaml")

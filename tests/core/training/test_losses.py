@@ -15,10 +15,12 @@ from core.training.losses import (
     MultiTaskLoss,
     directional_accuracy_loss,
     focal_loss,
+    make_loss,
     smooth_targets,
 )
 
 ONES = torch.ones(3, dtype=torch.float64)
+WEIGHTS = torch.tensor([2.0, 1.0, 0.5])
 
 
 def _example(batch: int = 8) -> tuple[Tensor, Tensor]:
@@ -200,3 +202,51 @@ def test_the_classes_say_what_the_functions_do() -> None:
     torch.testing.assert_close(FocalLoss(1.5, weights)(logits, targets), focal_loss(logits, targets, 1.5, weights))
     torch.testing.assert_close(FocalLoss(0.0)(logits, targets), torch.nn.functional.cross_entropy(logits, hard))
     torch.testing.assert_close(DirectionalAccuracyLoss()(logits, targets), directional_accuracy_loss(logits, targets))
+
+
+def test_class_weights_weigh_rows_by_their_true_class() -> None:
+    logits, _ = _example(9)
+    hard = torch.arange(9) % 3
+    targets, weights = functional.one_hot(hard, 3).double(), torch.tensor([2.0, 1.0, 0.5], dtype=torch.float64)
+    for weighted, plain in (
+        (LabelSmoothingCrossEntropy(0.0, weights), LabelSmoothingCrossEntropy(0.0)),
+        (DirectionalAccuracyLoss(weights=weights), DirectionalAccuracyLoss()),
+        (FocalLoss(1.5, weights), FocalLoss(1.5)),
+    ):
+        rows = torch.stack([plain(logits[[row]], targets[[row]]) for row in range(9)])
+        torch.testing.assert_close(weighted(logits, targets), (weights[hard] * rows).mean())
+
+
+def test_smoothed_cross_entropy_with_weights_is_the_focal_loss_without_focus() -> None:
+    logits, targets = _example()
+    weights = torch.tensor([2.0, 1.0, 0.5], dtype=torch.float64)
+    expected = focal_loss(logits, smooth_targets(targets, 0.2), 0.0, weights)
+    torch.testing.assert_close(LabelSmoothingCrossEntropy(0.2, weights)(logits, targets), expected)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (LossConfig(kind="focal", focal_gamma=1.5), FocalLoss(1.5, WEIGHTS)),
+        (LossConfig(kind="label_smoothing", label_smoothing=0.3), LabelSmoothingCrossEntropy(0.3, WEIGHTS)),
+        (LossConfig(kind="directional_accuracy"), DirectionalAccuracyLoss(weights=WEIGHTS)),
+    ],
+    ids=lambda value: value.kind if isinstance(value, LossConfig) else "",
+)
+def test_a_recipe_can_name_a_loss_of_the_direction_head_alone(config: LossConfig, expected: torch.nn.Module) -> None:
+    parts = _parts()
+    for name in ("direction", "confidence", "forecast"):
+        parts[name].requires_grad_()
+    loss = make_loss(config, WEIGHTS)(**parts)
+    torch.testing.assert_close(loss, expected(parts["direction"], parts["targets"]))
+    loss.backward()
+    assert parts["direction"].grad is not None
+    assert parts["direction"].grad.abs().sum() > 0
+    assert parts["confidence"].grad is None
+    assert parts["forecast"].grad is None
+
+
+def test_a_recipe_that_names_no_loss_has_the_sum_of_all() -> None:
+    parts = _parts()
+    config = LossConfig(opposite_weight=0.3)
+    torch.testing.assert_close(make_loss(config, WEIGHTS)(**parts), MultiTaskLoss(config, WEIGHTS)(**parts))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import AugmentConfig, BalanceConfig
+from core.config import AugmentConfig, BalanceConfig, LossConfig, LossKind
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError
@@ -37,6 +38,20 @@ def test_it_learns_the_planted_signal(dataset: Dataset) -> None:
 def test_it_learns_with_every_augmentation(dataset: Dataset) -> None:
     results = list(Trainer(recipe(EVERYTHING, epochs=4), dataset, CPU))
     assert results[-1].best_metrics["direction_auc"] > 0.8
+
+
+@pytest.mark.costly
+@pytest.mark.parametrize("kind", ["focal", "label_smoothing", "directional_accuracy"])
+def test_it_learns_with_a_loss_of_the_direction_head_alone(dataset: Dataset, kind: LossKind) -> None:
+    config = recipe(epochs=3, dropout=0.2).model_copy(update={"loss": LossConfig(kind=kind)})
+    trainer = Trainer(config, dataset, CPU)
+    untrained = copy.deepcopy(trainer.model.state_dict())
+    results = list(trainer)
+    assert results[-1].train_loss < results[0].train_loss
+    assert results[-1].best_metrics["direction_auc"] > 0.7
+    moved = {name for name, value in trainer.model.state_dict().items() if not torch.equal(value, untrained[name])}
+    assert any(name.startswith("direction") for name in moved)
+    assert not any(name.startswith(("confidence", "forecast")) for name in moved)
 
 
 def test_the_model_trains_on_augmented_windows_and_is_evaluated_on_plain_ones(short: Dataset) -> None:

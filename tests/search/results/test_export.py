@@ -64,6 +64,18 @@ def test_the_preset_carries_the_campaigns_epochs_and_schedule(tmp_path: Path) ->
     assert (preset.training.epochs, preset.training.schedule, preset.training.patience) == (18, "cosine", None)
 
 
+def test_the_preset_carries_the_loss_that_the_trials_had(tmp_path: Path) -> None:
+    folder = _campaign(tmp_path, [trial_record(0, [0.4])])
+    content = yaml.safe_load((folder / CONFIG_FILE).read_text())
+    assert "kind" not in content["resolved"]["base_recipe"]["loss"]  # as earlier versions wrote it
+    assert make_preset(CampaignFolder(folder), "mine").training.loss == "multi_task"
+    content["resolved"]["base_recipe"]["loss"] |= {"kind": "label_smoothing", "label_smoothing": 0.2}
+    (folder / CONFIG_FILE).write_text(yaml.safe_dump(content))
+    manifest.write_manifest(CampaignFolder(folder))
+    training = make_preset(CampaignFolder(folder), "mine").training
+    assert (training.loss, training.label_smoothing) == ("label_smoothing", 0.2)
+
+
 def test_the_preset_says_that_it_is_not_confirmed(tmp_path: Path) -> None:
     preset = make_preset(CampaignFolder(_campaign(tmp_path, [trial_record(0, [0.4])])), "mine")
     assert preset.provenance is not None
