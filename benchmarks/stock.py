@@ -50,6 +50,7 @@ class StockHybrid(nn.Module):
         self.context_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
         self.direction, self.confidence, self.forecast = nn.Linear(width, 3), nn.Linear(width, 1), nn.Linear(width, 1)
+        self.last_bar = nn.Linear(features, 4) if config.last_bar != "none" else None
 
     def forward(self, windows: Tensor) -> Prediction:
         """Predict from windows `[B, L, F]`."""
@@ -58,9 +59,11 @@ class StockHybrid(nn.Module):
         placed = steps + self.positions
         attended, _ = self.attention(steps, placed, placed, need_weights=False)
         context = self.dropout(self.context_norm(steps[:, -1] + attended[:, -1]))
-        return Prediction(
-            self.direction(context), self.confidence(context).squeeze(-1), self.forecast(context).squeeze(-1)
-        )
+        direction, forecast = self.direction(context), self.forecast(context)
+        if self.last_bar is not None:
+            added = self.last_bar(windows[:, -1])
+            direction, forecast = direction + added[:, :3], forecast + added[:, 3:]
+        return Prediction(direction, self.confidence(context).squeeze(-1), forecast.squeeze(-1))
 
     def load_from(self, ours: HybridCNNLSTM) -> None:
         """Take the weights of the project's own network."""

@@ -8,7 +8,7 @@ import logging
 
 import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 # Whoever wants the log adds a handler (see `core.logs`); without one, Python would print warnings to the terminal.

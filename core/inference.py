@@ -16,7 +16,7 @@ import torch
 from scipy.special import expit, softmax
 from torch import Tensor
 
-from core.config import DataConfig, TrainingConfig, parse
+from core.config import DataConfig, TrainingConfig, parse, recorded_recipe
 from core.data import file_format
 from core.data.dataset import Dataset, scale_features
 from core.data.labels import CLASSES
@@ -321,7 +321,7 @@ def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
         if name != "center" and (fitted[name] <= 0).any():
             raise ValueError(f"a {name} that is not positive")
     return TrainedModel(
-        config=parse(TrainingConfig, content["config"], path),
+        config=parse(TrainingConfig, recorded_recipe(content["config"]), path),
         data=parse(DataConfig, content["data"], path),
         weights=weights,
         calibration=_calibration(content["calibration"]),

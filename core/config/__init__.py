@@ -20,6 +20,7 @@ from core.config.training import (
     BalanceConfig,
     ClassWeights,
     Device,
+    LastBarPath,
     LossConfig,
     LossKind,
     ModelConfig,
@@ -28,6 +29,7 @@ from core.config.training import (
     Schedule,
     TrainerConfig,
     TrainingConfig,
+    recorded_recipe,
 )
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Device",
     "Hyperparameters",
     "LabelConfig",
+    "LastBarPath",
     "LossConfig",
     "LossKind",
     "ModelConfig",
@@ -60,5 +63,6 @@ __all__ = [
     "is_name",
     "merge_sources",
     "parse",
+    "recorded_recipe",
     "refuse_without_effect",
 ]

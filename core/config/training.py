@@ -11,6 +11,7 @@ from core.config.base import Config
 from core.config.hyperparameters import BatchSize, Dropout, FocalGamma, LearningRate, MixupAlpha, WeightDecay
 
 ModelSize = Literal["quick", "small", "large"]
+LastBarPath = Literal["logistic", "none"]
 LossKind = Literal["multi_task", "focal", "label_smoothing", "directional_accuracy"]
 Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
 ClassWeights = Literal["none", "balanced", "sqrt", "effective"]
@@ -25,6 +26,9 @@ class ModelConfig(Config):
     """quick (about 0.1M parameters), small (about 1M), large (about 4M)."""
     dropout: Dropout = 0.4
     """Probability that an activation is dropped in training."""
+    last_bar: LastBarPath = "logistic"
+    """logistic (a linear map of the last bar's features is added to the output; it starts as a logistic regression on
+    train, and is trained with the rest) or none (networks of earlier versions)."""
 
 
 class LossConfig(Config):
@@ -141,6 +145,9 @@ class TrainerConfig(Config):
     """Epochs without improvement after which training ends; none switches early stopping off."""
     clip_norm: float = Field(default=1.0, gt=0.0)
     """Largest norm of the gradient of all parameters."""
+    ema_decay: float = Field(default=0.99, ge=0.0, lt=1.0)
+    """Share of the averaged weights that an optimizer step keeps (exponential moving average); the averaged weights are
+    evaluated, ranked and saved. 0 uses the weights of the last step themselves."""
     metric: RankingMetric = "macro_f1"
     """Validation metric that chooses the best epoch; higher is better, nll counts negated."""
     deterministic: bool = False
@@ -165,3 +172,13 @@ class TrainingConfig(Config):
             **changes: new values of the trainer's settings, by name.
         """
         return self.model_copy(update={"trainer": self.trainer.model_copy(update=changes)})
+
+
+def recorded_recipe(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a recorded recipe, with what versions without some settings did in their place.
+
+    Args:
+        content: settings by the part of the recipe and their name, as a checkpoint or a campaign holds them.
+    """
+    earlier: dict[str, dict[str, Any]] = {"model": {"last_bar": "none"}, "trainer": {"ema_decay": 0.0}}
+    return {**content, **{part: {**values, **content[part]} for part, values in earlier.items() if part in content}}

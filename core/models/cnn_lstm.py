@@ -1,5 +1,7 @@
 """HybridCNNLSTM: convolutions see shapes, a bidirectional LSTM their order, attention what matters.
 
+Beside them, a linear path leads from the last bar's features to the output.
+
 Shapes: B samples, L bars, F features, C channels, D = 2 x the LSTM's hidden size; 3 classes (SELL, HOLD, BUY).
 """
 
@@ -12,7 +14,7 @@ from torch.nn import functional
 
 from core.config import ModelConfig, ModelSize
 from core.data.labels import CLASSES
-from core.models.layers import AttentionPool, Dropout, ResidualBlock, TimeConv, init_lstm
+from core.models.layers import AttentionPool, Dropout, LastBarPath, ResidualBlock, TimeConv, init_lstm
 from core.models.network import Network, Prediction
 
 
@@ -56,7 +58,10 @@ def steps_after(window: int, strides: tuple[int, ...]) -> int:
 
 
 class HybridCNNLSTM(Network):
-    """Predicts windows by residual convolutions, a bidirectional LSTM, attention pooling and three heads."""
+    """Predicts windows by residual convolutions, a bidirectional LSTM, attention pooling and three heads.
+
+    A linear path from the last bar adds to what the heads say of direction and return.
+    """
 
     def __init__(self, config: ModelConfig, features: int, window: int, generator: Generator) -> None:
         """Build the network.
@@ -82,6 +87,12 @@ class HybridCNNLSTM(Network):
         self.confidence = nn.Linear(width, 1)
         self.forecast = nn.Linear(width, 1)
         init_lstm(self.lstm)
+        self.last_bar = None
+        if config.last_bar != "none":
+            # The network's own part of the logits starts at zero, so that the path alone speaks at first.
+            nn.init.zeros_(self.direction.weight)
+            nn.init.zeros_(self.direction.bias)
+            self.last_bar = LastBarPath(features)
 
     def forward(self, windows: Tensor) -> Prediction:
         """Predict the classes, the confidence and the return of windows `[B, L, F]`."""
@@ -89,6 +100,8 @@ class HybridCNNLSTM(Network):
         steps = self.norm(steps)
         context = self.context_norm(steps[:, -1] + self.attention(steps))
         context = self.dropout(context)
-        return Prediction(
-            self.direction(context), self.confidence(context).squeeze(-1), self.forecast(context).squeeze(-1)
-        )
+        direction, forecast = self.direction(context), self.forecast(context).squeeze(-1)
+        if self.last_bar is not None:
+            short = self.last_bar(windows)
+            direction, forecast = direction + short[:, :-1], forecast + short[:, -1]
+        return Prediction(direction, self.confidence(context).squeeze(-1), forecast)

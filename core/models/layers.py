@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
+
+from core.data.labels import CLASSES
 
 _MIN_INT64 = -(2**63)
 
@@ -76,6 +79,35 @@ class TimeNorm(nn.GroupNorm):
 def _as_images(values: Tensor) -> Tensor:
     """View values `[B, L, C]` as images `[B, C, 1, L]`, without a copy."""
     return values.transpose(1, 2).unsqueeze(2)
+
+
+class LastBarPath(nn.Linear):
+    """Maps the last bar's features straight to what the heads add up: three logits and the forecast, `[B, 4]`.
+
+    What a linear model can read off the last bar need not find its way through convolutions and recurrence then (Cheng
+    et al. 2016, arXiv:1606.07792, call it the wide part). The map is zero until it is set or trained.
+    """
+
+    def __init__(self, features: int) -> None:
+        """Build a layer for F features per bar."""
+        super().__init__(features, len(CLASSES) + 1)
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Map windows `[B, L, F]`."""
+        return super().forward(windows[:, -1])
+
+    def set_direction(self, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
+        """Set the part that is added to the logits.
+
+        Args:
+            coefficients: of each feature for each class, `[F, 3]`.
+            intercepts: of each class, `[3]`.
+        """
+        with torch.no_grad():
+            self.weight[: len(CLASSES)] = torch.from_numpy(coefficients.T).to(self.weight)
+            self.bias[: len(CLASSES)] = torch.from_numpy(intercepts).to(self.bias)
 
 
 class ResidualBlock(nn.Module):

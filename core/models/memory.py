@@ -19,8 +19,8 @@ def default_size(device: torch.device) -> ModelSize:
 
 _PROBE_WINDOWS = (2, 6)
 """Windows of the two probes; what each layer keeps is a constant and a share per window."""
-_BYTES_PER_PARAMETER = 16
-"""Weight, gradient and AdamW's two moments, each in float32."""
+_BYTES_PER_PARAMETER = 20
+"""Weight, its average, gradient and AdamW's two moments, each in float32."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class MemoryEstimate:
     """Holds the bytes that a training step occupies at its peak.
 
     Attributes:
-        state: weights, gradients and AdamW's two moments, in float32.
+        state: weights, their average, gradients and AdamW's two moments, in float32.
         activations: what forward keeps for backward, in float32; bfloat16 on a GPU needs about half.
     """
 

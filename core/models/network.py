@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from core.models.layers import Dropout
+from core.models.layers import Dropout, LastBarPath
 
 
 class Prediction(NamedTuple):
@@ -30,9 +30,11 @@ class Network(nn.Module, ABC):
     Attributes:
         dropout: the dropout of the network; a checkpoint keeps the state of its generator, from which all randomness of
             the network comes.
+        last_bar: the path from the last bar's features to the heads; None if the network has none.
     """
 
     dropout: Dropout
+    last_bar: LastBarPath | None
 
     @abstractmethod
     def forward(self, windows: Tensor) -> Prediction:

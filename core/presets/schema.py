@@ -10,6 +10,7 @@ from core.config import (
     AugmentConfig,
     Config,
     Hyperparameters,
+    LastBarPath,
     LossConfig,
     LossKind,
     ModelConfig,
@@ -24,7 +25,7 @@ from core.config.training import check_loss_settings
 from core.errors import ConfigError
 from core.presets.provenance import Provenance
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the layout that this program writes; it reads all earlier ones, see `core.presets.library`."""
 
 
@@ -59,6 +60,11 @@ class PresetTraining(Config):
     label_smoothing (cross-entropy) or directional_accuracy."""
     label_smoothing: float = Field(default=LossConfig().label_smoothing, ge=0.0, lt=1.0)
     """Probability mass spread evenly over the three classes."""
+    last_bar: LastBarPath = ModelConfig().last_bar
+    """How the last bar's features reach the output directly: logistic (a linear path, set from a logistic regression on
+    train and trained further) or none."""
+    ema_decay: float = Field(default=TrainerConfig().ema_decay, ge=0.0, lt=1.0)
+    """Share of the averaged weights that an optimizer step keeps; 0 switches averaging off."""
     augmentation: PresetAugmentation = PresetAugmentation()
     """Augmentation other than mixup."""
 
@@ -100,10 +106,15 @@ class Preset(Config):
         size, metric = size or ModelConfig().size, metric or TrainerConfig().metric
         settings = self.training
         trainer = TrainerConfig(
-            schedule=settings.schedule, epochs=settings.epochs, patience=settings.patience, metric=metric, seed=seed
+            schedule=settings.schedule,
+            epochs=settings.epochs,
+            patience=settings.patience,
+            ema_decay=settings.ema_decay,
+            metric=metric,
+            seed=seed,
         )
         recipe = TrainingConfig(
-            model=ModelConfig(size=size),
+            model=ModelConfig(size=size, last_bar=settings.last_bar),
             loss=LossConfig(kind=settings.loss, label_smoothing=settings.label_smoothing),
             augment=AugmentConfig(**settings.augmentation.model_dump()),
             trainer=trainer,

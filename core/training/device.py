@@ -1,12 +1,15 @@
-"""Chooses the device of a training, its precision there, and how exactly it repeats."""
+"""Chooses the device of a training, what lies on it, its precision there, and how exactly it repeats."""
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from core.config import Device
 from core.errors import ConfigError
@@ -22,6 +25,14 @@ def resolve_device(device: Device) -> torch.device:
         raise ConfigError("This machine has no CUDA device", "Use --device cpu")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return torch.device(name)
+
+
+def shared_tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    """Return a tensor over the array's own memory where the device allows; it must only be read."""
+    with warnings.catch_warnings():
+        # Arrays from shared memory are read-only: torch warns of that, and no tensor here is ever written to.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

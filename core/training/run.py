@@ -22,8 +22,9 @@ from core.evaluation.diagnosis import Diagnosis, diagnose
 from core.evaluation.history import EpochResult, cross_fitted_scores
 from core.files import check_writable, write_json
 from core.inference import TrainedModel
+from core.training.best_epoch import BestEpochEvaluation
 from core.training.device import resolve_device
-from core.training.trainer import BestEpochEvaluation, Trainer
+from core.training.trainer import Trainer
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"

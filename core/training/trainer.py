@@ -11,10 +11,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,48 +22,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import lr_scheduler
 
-from core.config import TrainingConfig
+from core.config import TrainingConfig, recorded_recipe
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError
 from core.evaluation.blocks import score_time_blocks, split_halves
-from core.evaluation.calibration import Calibration, nll
-from core.evaluation.decision import DecisionRule, Decisions, fit_decisions
+from core.evaluation.calibration import nll
+from core.evaluation.decision import Decisions, fit_decisions
 from core.evaluation.history import CROSS_FITTED_METRICS, EpochResult
 from core.evaluation.metric_names import METRIC_NAMES
 from core.evaluation.metrics import ranking_score
 from core.evaluation.report import decide_rows, evaluate_rows
 from core.models.build import build_model
+from core.models.network import Network
 from core.models.windows import gather_windows, predict_windows
 from core.training import class_balance
 from core.training.augment import Augmenter
-from core.training.device import autocast, deterministic
+from core.training.best_epoch import BestEpochEvaluation, improves
+from core.training.device import autocast, deterministic, shared_tensor
+from core.training.last_bar import fit_last_bar
 from core.training.losses import make_loss
 from core.training.optimizer import make_optimizer, make_schedule, warmed_up_step
-
-
-@dataclass(frozen=True)
-class BestEpochEvaluation:
-    """Holds what the weights of the best epoch reach on val, and on train beside it.
-
-    Attributes:
-        val_logits: raw logits of SELL, HOLD, BUY for the val rows, `[N, 3]`.
-        calibration: calibration fitted to these logits and the labels of val.
-        rule: decision rule fitted for the ranking metric to the calibrated probabilities and the labels of val.
-        val_loss: plain cross-entropy of the raw logits on val, in nats.
-        train_loss: plain cross-entropy on a fixed sample of train rows, as many as val has, in nats.
-    """
-
-    val_logits: np.ndarray
-    calibration: Calibration
-    rule: DecisionRule
-    val_loss: float
-    train_loss: float
-
-    @property
-    def gap(self) -> float:
-        """Return by how much the loss on val exceeds that on train, in nats; large where the model has overfitted."""
-        return self.val_loss - self.train_loss
+from core.training.weight_average import make_weight_average
 
 
 class Trainer:
@@ -73,11 +52,12 @@ class Trainer:
     Iterate over it for the EpochResult of each epoch, until all epochs have run or patience has run out.
 
     Attributes:
-        model: the network with the weights of the latest epoch, unless `load_best` was called.
+        model: the network with the weights of the latest step.
         epoch: number of epochs that have run.
         steps: number of optimizer steps taken.
         best: result of the best epoch so far; None before the first epoch has ended.
-        best_weights: the model's weights after that epoch, by parameter name.
+        best_weights: the weights that were evaluated then, by parameter name.
+        fit_seconds: seconds that fitting the path from the last bar took, before the first epoch; 0 where it was not.
     """
 
     def __init__(
@@ -106,11 +86,11 @@ class Trainer:
         self.device = device
         self.dtype = dtype
         self._dataset = dataset
-        self._features = _shared_tensor(dataset.features, device).to(dtype)
-        self._labels = _shared_tensor(dataset.labels, device)
-        self._returns = _shared_tensor(dataset.returns, device).to(dtype)
-        self._train = _shared_tensor(dataset.train, device)
-        self._val = _shared_tensor(dataset.val, device)
+        self._features = shared_tensor(dataset.features, device).to(dtype)
+        self._labels = shared_tensor(dataset.labels, device)
+        self._returns = shared_tensor(dataset.returns, device).to(dtype)
+        self._train = shared_tensor(dataset.train, device)
+        self._val = shared_tensor(dataset.val, device)
         self._val_labels = dataset.labels[dataset.val]
         self._val_halves = split_halves(dataset.timestamps[dataset.val])
 
@@ -127,13 +107,21 @@ class Trainer:
         self._balance_rng = np.random.default_rng(draw_seeds[3])
         weights = class_balance.compute_class_weights(train_labels, config.balance.class_weights)
         self._loss = make_loss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
+        decay = config.trainer.ema_decay
+        self._average = make_weight_average(self.model, decay) if decay > 0 else None
         self._optimizer = make_optimizer(self.model, config.trainer)
         self._schedule = make_schedule(self._optimizer, config.trainer)
         self.epoch = 0
         self.steps = 0
         self.best: EpochResult | None = None
         self.best_weights: dict[str, Tensor] = {}
+        self.fit_seconds = 0.0
         self._val_predictions: tuple[np.ndarray, Decisions] | None = None  # of the latest epoch, if this process ran it
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that predictions are made with: the average of the weights, or `model` without averaging."""
+        return cast(Network, self._average.module) if self._average is not None else self.model
 
     @property
     def finished(self) -> bool:
@@ -158,6 +146,8 @@ class Trainer:
         Raises:
             NonFiniteLossError: the loss or the model's output became NaN or infinite.
         """
+        if self.steps == 0:
+            self._fit_last_bar()
         started = time.perf_counter()
         learning_rate = float(self._optimizer.param_groups[0]["lr"])
         with deterministic(self.config.trainer.deterministic):
@@ -177,14 +167,22 @@ class Trainer:
             halves=halves,
         )
         best = self.best
-        if best is None or _improves(result, best):
+        if best is None or improves(result, best):
             # In one step: an interruption must not leave an epoch beside the weights of another.
-            self.best, self.best_weights = result, copy.deepcopy(self.model.state_dict())
+            self.best, self.best_weights = result, copy.deepcopy(self.evaluated.state_dict())
         else:
             result = replace(result, value=best.value, best_epoch=best.epoch, best_metrics=best.metrics)
         self._step_schedule(score)
         self.epoch = result.epoch
         return result
+
+    def _fit_last_bar(self) -> None:
+        """Set the path from the last bar to its fit on train, if the network has one."""
+        if self.model.last_bar is None:
+            return
+        started = time.perf_counter()
+        self.model.last_bar.set_direction(*fit_last_bar(self._dataset, self.config))
+        self.fit_seconds = time.perf_counter() - started
 
     def _step_schedule(self, score: float) -> None:
         """Set the learning rate of the next epoch, given the score of this one."""
@@ -247,7 +245,7 @@ class Trainer:
             NonFiniteLossError: the model's output became NaN or infinite.
         """
         with autocast(self.device, self.dtype):
-            direction = predict_windows(self.model, self._features, rows, self._dataset.window).direction
+            direction = predict_windows(self.evaluated, self._features, rows, self._dataset.window).direction
         logits = np.asarray(direction.numpy())
         if not np.isfinite(logits).all():
             raise NonFiniteLossError(self.steps, self.epoch + 1, self._recipe_text())
@@ -260,22 +258,22 @@ class Trainer:
         return ", ".join(f"{key}={value}" for part in parts for key, value in part.model_dump().items())
 
     def load_best(self) -> None:
-        """Give the model the weights of the best epoch."""
-        self.model.load_state_dict(self.best_weights)
+        """Give the network that predictions are made with the weights of the best epoch."""
+        self.evaluated.load_state_dict(self.best_weights)
 
     def best_probabilities(self) -> np.ndarray:
-        """Predict class probabilities, `[N, 3]`, of val with the best weights; the model keeps its present weights."""
-        present_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        """Predict class probabilities, `[N, 3]`, of val with the best weights; the present weights are kept."""
+        present_weights = {name: value.clone() for name, value in self.evaluated.state_dict().items()}
         self.load_best()
         try:
             return self.probabilities(self._val)
         finally:
-            self.model.load_state_dict(present_weights)
+            self.evaluated.load_state_dict(present_weights)
 
     def evaluate_best(self) -> BestEpochEvaluation:
         """Calibrate the best weights on val, and measure their loss on val and on a fixed sample of train.
 
-        The model has its best weights afterwards.
+        Predictions are made with the best weights afterwards.
         """
         self.load_best()
         # Evenly over all of train: symbols lie there one after the other.
@@ -297,6 +295,7 @@ class Trainer:
         return {
             "config": self.config.model_dump(mode="json"),
             "model": self.model.state_dict(),
+            "average": self._average.state_dict() if self._average is not None else None,
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "epoch": self.epoch,
@@ -321,11 +320,13 @@ class Trainer:
         Raises:
             ConfigError: the state is of a training with another recipe.
         """
-        if state["config"] != self.config.model_dump(mode="json"):
+        if recorded_recipe(state["config"]) != self.config.model_dump(mode="json"):
             raise ConfigError(
                 "The saved state belongs to a training with another recipe", "Resume it with its own recipe"
             )
         self.model.load_state_dict(state["model"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self.epoch = state["epoch"]
@@ -383,22 +384,6 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.trainer.clip_norm)
         self.steps += 1
         warmed_up_step(self._optimizer, self.steps, self.config.trainer.warmup_steps)
+        if self._average is not None:
+            self._average.update_parameters(self.model)
         return loss
-
-
-def _improves(result: EpochResult, best: EpochResult) -> bool:
-    """Return whether an epoch replaces the best one so far.
-
-    Without val rows the latest epoch always does. A score that val does not define (NaN) beats none and loses to any.
-    """
-    if not result.metrics:
-        return True
-    return result.score > best.score or (math.isnan(best.score) and not math.isnan(result.score))
-
-
-def _shared_tensor(array: np.ndarray, device: torch.device) -> Tensor:
-    """Return a tensor over the array's own memory where the device allows; it must only be read."""
-    with warnings.catch_warnings():
-        # Arrays from shared memory are read-only: torch warns of that, and no tensor here is ever written to.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array).to(device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from core.config import LossConfig, ModelSize, RankingMetric, check_name
+from core.config import LossConfig, ModelSize, RankingMetric, check_name, recorded_recipe
 from core.errors import ConfigError
 from core.files import reading
 from core.presets import (
@@ -85,7 +85,7 @@ def _assemble_preset(name: str, trial: RankedTrial, record: CampaignRecord, verd
         record: the facts of the campaign's file.
         verdict: the verdict of the confirmation; None if there was none.
     """
-    recipe, data = record.base_recipe, record.data
+    recipe, data = recorded_recipe(record.base_recipe), record.data
     status: Status = verdict.status if verdict else "not confirmed"
     market = "synthetic data" if data.synthetic else ", ".join(data.symbols)
     return Preset(
@@ -99,6 +99,8 @@ def _assemble_preset(name: str, trial: RankedTrial, record: CampaignRecord, verd
             final_epochs=verdict.winner.final_epochs if verdict else None,
             loss=recipe["loss"].get("kind", LossConfig().kind),
             label_smoothing=recipe["loss"]["label_smoothing"],
+            last_bar=recipe["model"]["last_bar"],
+            ema_decay=recipe["trainer"]["ema_decay"],
             augmentation=PresetAugmentation(**{key: recipe["augment"][key] for key in PresetAugmentation.model_fields}),
         ),
         provenance=Provenance(

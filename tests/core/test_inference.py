@@ -54,8 +54,9 @@ def market() -> Market:
 def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Market, dataset: Dataset) -> None:
     table = trained.predict(market, CPU)
     trainer = Trainer(recipe(epochs=1), dataset, CPU)
-    trainer.model.load_state_dict(trained.weights)
+    trainer.evaluated.load_state_dict(trained.weights)
     assert trained.calibration is not None
+    assert trained.rule is not None
     for symbol, name in enumerate(dataset.symbol_names):
         rows = dataset.val[dataset.symbols[dataset.val] == symbol]
         expected = trainer.logits(torch.from_numpy(rows))
@@ -63,7 +64,8 @@ def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Ma
         predicted = symbol_table.loc[pd.to_datetime(dataset.timestamps[rows], unit="us", utc=True)]
         probabilities = predicted[["sell", "hold", "buy"]].to_numpy()
         np.testing.assert_allclose(probabilities, trained.calibration.apply(expected), atol=1e-6)
-        assert predicted["call"].tolist() == np.array(CLASSES)[expected.argmax(axis=1)].tolist()
+        calls = trained.rule.calls(trained.calibration.apply(expected))
+        assert predicted["call"].tolist() == np.array(CLASSES)[calls].tolist()
         assert set(predicted["split"]) == {"val"}
 
 
@@ -246,5 +248,5 @@ def test_a_trainers_state_is_not_a_trained_model(dataset: Dataset, tmp_path: Pat
 
 def test_the_interval_is_that_of_the_bars_whatever_the_settings_say(dataset: Dataset) -> None:
     hourly = replace(dataset, bar=3_600_000_000)
-    results: dict[str, Any] = {"weights": {}, "calibration": None, "findings": {}, "about": {}}
+    results: dict[str, Any] = {"weights": {}, "calibration": None, "rule": None, "findings": {}, "about": {}}
     assert TrainedModel.from_dataset(hourly, recipe(), CONFIG, **results).data.interval == "1h"

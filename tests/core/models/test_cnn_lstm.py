@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from core.config import ModelConfig, ModelSize
 from core.models.build import build_model
-from core.models.network import count_parameters
+from core.models.network import Network, count_parameters
 from tests.helpers.networks import CPU, build_network
 
 
@@ -82,3 +83,46 @@ def test_every_parameter_learns() -> None:
     (direction.pow(2).sum() + confidence.sum() + forecast.sum()).backward()
     without_gradient = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without_gradient == []
+
+
+def _with_path(coefficients: np.ndarray, intercepts: np.ndarray) -> Network:
+    model = build_network(last_bar="logistic").eval()
+    assert model.last_bar is not None
+    model.last_bar.set_direction(coefficients, intercepts)
+    return model
+
+
+def test_the_network_starts_as_the_linear_model_that_its_path_is_set_to() -> None:
+    rng = np.random.default_rng(0)
+    coefficients, intercepts, windows = rng.standard_normal((5, 3)), rng.standard_normal(3), _windows()
+    direction, _, forecast = _with_path(coefficients, intercepts)(windows)
+    expected = windows[:, -1].double().numpy() @ coefficients + intercepts
+    np.testing.assert_allclose(direction.detach().numpy(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(forecast, build_network().eval()(windows).forecast)
+
+
+def test_the_path_reads_the_last_bar_alone() -> None:
+    model, windows = _with_path(np.ones((5, 3)), np.zeros(3)), _windows().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(windows).direction.sum(), windows)
+    assert (gradient[:, -1] != 0).all()
+    assert not gradient[:, :-1].any()
+
+
+def test_path_and_network_add_up_and_are_trained_together() -> None:
+    model, windows = build_network(last_bar="logistic"), _windows()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):  # the head starts at zero, so the layers before it move from the second step on
+        optimizer.zero_grad()
+        direction, confidence, forecast = model(windows)
+        ((direction - 1).pow(2).sum() + confidence.sum() + (forecast - 1).pow(2).sum()).backward()
+        without_gradient = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        optimizer.step()
+    assert without_gradient == []
+
+
+def test_a_network_without_the_path_is_the_one_of_earlier_versions() -> None:
+    with_path, without = build_network(last_bar="logistic").state_dict(), build_network().state_dict()
+    assert set(with_path) - set(without) == {"last_bar.weight", "last_bar.bias"}
+    # The path draws no random number: all else but the head of the direction is initialised alike.
+    changed = {name for name in without if not torch.equal(without[name], with_path[name])}
+    assert changed == {"direction.weight", "direction.bias"}

@@ -43,5 +43,5 @@ def test_activations_grow_with_batch_and_window_and_state_with_neither(size: Mod
     assert 3.7 * one.activations < batch.activations <= 4 * one.activations
     assert window.activations == pytest.approx(4 * one.activations, rel=0.1)
     parameters = count_parameters(build_model(config, 16, 60, 0, torch.device("cpu")))
-    assert one.state == batch.state == 16 * parameters
+    assert one.state == batch.state == 20 * parameters
     assert one.total == one.state + one.activations

@@ -123,7 +123,11 @@ def test_there_is_a_golden_preset_of_every_schema() -> None:
         path.stem for path in GOLDEN.glob("*.yaml")
     }
     guide = presets.load_preset(str(GOLDEN / "schema_1_guide.yaml"))
-    assert guide.model_copy(update={"name": "production_small"}) == presets.load_preset("production_small")
+    shipped = presets.load_preset("production_small")
+    training = shipped.training.model_copy(update={"last_bar": "none", "ema_decay": 0.0})  # the network of its time
+    assert guide.model_copy(update={"name": "production_small", "training": guide.training}) == shipped.model_copy(
+        update={"training": training}
+    )
 
 
 def test_what_is_shipped_is_the_guides_or_a_campaigns() -> None:
@@ -252,4 +256,4 @@ def test_what_is_no_longer_trusted_is_not_carried_over() -> None:
 @pytest.mark.parametrize("provenance", [None, 3, {"confirmation": None}, {"confirmation": {"test": None}}])
 def test_a_damaged_or_empty_provenance_is_left_to_be_refused(provenance: object) -> None:
     migrated = library.migrate({"schema_version": 2, "provenance": provenance})
-    assert migrated["schema_version"] == 3
+    assert migrated["schema_version"] == SCHEMA_VERSION

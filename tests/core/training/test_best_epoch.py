@@ -58,7 +58,7 @@ def test_a_finished_training_runs_no_further(short: Dataset, scripted: Scripted)
 def test_the_best_weights_are_those_of_the_best_epoch(short: Dataset, scripted: Scripted) -> None:
     scripted([0.2, 0.9, 0.3])
     trainer = Trainer(recipe(), cut(short, 64, 8), CPU)
-    copies = [{name: value.clone() for name, value in trainer.model.state_dict().items()} for _ in trainer]
+    copies = [{name: value.clone() for name, value in trainer.evaluated.state_dict().items()} for _ in trainer]
     assert trainer.best is not None
     assert trainer.best.epoch == 2
     assert all(torch.equal(trainer.best_weights[name], value) for name, value in copies[1].items())
@@ -117,9 +117,9 @@ def test_halves_are_halves_in_time_and_judged_as_the_whole_is(short: Dataset) ->
 def test_the_latest_epoch_is_scored_on_ten_blocks_of_val_as_on_the_whole(short: Dataset, metric: RankingMetric) -> None:
     trainer = Trainer(recipe(epochs=2, metric=metric), short, CPU)
     list(trainer)
-    before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    before = {name: weight.clone() for name, weight in trainer.evaluated.state_dict().items()}
     scores = trainer.val_block_scores()
-    assert all(torch.equal(weight, before[name]) for name, weight in trainer.model.state_dict().items())
+    assert all(torch.equal(weight, before[name]) for name, weight in trainer.evaluated.state_dict().items())
     probabilities = trainer.probabilities(torch.from_numpy(short.val))
     decisions = decide_rows(short, short.val, probabilities, metric)
     instants = np.unique(short.timestamps[short.val])
@@ -145,7 +145,7 @@ def test_a_dataset_without_validation_is_trained_on_without_a_score(short: Datas
     assert [result.metrics for result in results] == [{}, {}]
     assert [result.best_epoch for result in results] == [1, 2]
     assert all(math.isnan(result.score) for result in results)
-    assert all(torch.equal(trainer.best_weights[name], value) for name, value in trainer.model.state_dict().items())
+    assert all(torch.equal(trainer.best_weights[name], value) for name, value in trainer.evaluated.state_dict().items())
 
 
 def test_the_best_weights_are_the_ones_evaluated(dataset: Dataset) -> None:

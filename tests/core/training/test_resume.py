@@ -83,7 +83,8 @@ def _interrupt_second_epoch(trainer: Trainer, moment: str, monkeypatch: pytest.M
             patch.setattr("copy.deepcopy", _interrupt)
         else:
             interruption = _Interruption(training=moment == "training", batch=2 if moment == "training" else 1)
-            handle = trainer.model.register_forward_pre_hook(interruption)
+            network = trainer.model if moment == "training" else trainer.evaluated
+            handle = network.register_forward_pre_hook(interruption)
         with pytest.raises(KeyboardInterrupt):
             trainer.run_epoch()
     if moment != "copying the weights":
@@ -120,7 +121,7 @@ def test_an_interrupted_epoch_changes_neither_the_count_nor_the_best_one(
 def test_an_interrupted_trainer_can_be_set_back_to_its_last_epoch(
     short: Dataset, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    config = recipe(EVERYTHING, dropout=0.3, warmup_steps=20, metric="direction_auc")
+    config = recipe(EVERYTHING, dropout=0.3, warmup_steps=20, metric="auc")
     whole = Trainer(config, short, CPU)
     expected = list(whole)
     assert [result.best_epoch for result in expected[:2]] == [1, 2]  # or nothing would be copied

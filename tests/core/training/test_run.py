@@ -79,9 +79,9 @@ def test_the_metrics_file_holds_all_that_a_reader_needs(short: Dataset, tmp_path
 
 def test_the_majority_beside_it_is_of_the_same_rows(short: Dataset, tmp_path: Path) -> None:
     result = _train(short, tmp_path)
-    expected = metrics.evaluate(
-        short.labels[short.val], baselines.majority(short, short.val), short.timestamps[short.val]
-    )
+    predicted = baselines.majority(short, short.val)
+    decisions = decide_rows(short, short.val, predicted, "macro_f1")
+    expected = metrics.evaluate(short.labels[short.val], predicted, decisions)
     assert result.findings["val_baselines"]["majority"] == expected == _report(tmp_path)["val_baselines"]["majority"]
 
 
@@ -98,7 +98,8 @@ def test_the_checkpoint_holds_the_model_that_was_measured(short: Dataset, tmp_pa
     windows = torch.from_numpy(short.features[short.val[:, None] + np.arange(1 - short.window, 1)])
     with torch.inference_mode():
         probabilities = model(windows).direction.double().softmax(-1).numpy()
-    measured = metrics.evaluate(short.labels[short.val], probabilities, short.timestamps[short.val])
+    decisions = decide_rows(short, short.val, probabilities, "macro_f1")
+    measured = metrics.evaluate(short.labels[short.val], probabilities, decisions)
     assert measured == pytest.approx({name: result.best.metrics[name] for name in measured})
 
 
@@ -122,7 +123,8 @@ def test_the_last_epoch_is_the_one_kept_where_nothing_is_held_out(tmp_path: Path
     result = training.train_model(recipe(epochs=3), config, whole, tmp_path, device="cpu")
     trainer = Trainer(recipe(epochs=3), whole, torch.device("cpu"))
     list(trainer)
-    assert all(torch.equal(result.trained.weights[name], value) for name, value in trainer.model.state_dict().items())
+    last = trainer.evaluated.state_dict()
+    assert all(torch.equal(result.trained.weights[name], value) for name, value in last.items())
 
 
 @pytest.mark.parametrize("changes", [{"patience": 3}, {"schedule": "plateau"}])
@@ -168,7 +170,7 @@ def test_an_interruption_before_the_first_epoch_writes_nothing(
 def test_a_training_that_fails_leaves_earlier_files_alone(short: Dataset, tmp_path: Path) -> None:
     _train(short, tmp_path)
     before = [(tmp_path / name).read_bytes() for name in FILES]
-    poisoned = replace(short, features=np.full_like(short.features, np.nan))
+    poisoned = replace(short, returns=np.full_like(short.returns, np.nan))
     with pytest.raises(NonFiniteLossError):
         _train(poisoned, tmp_path)
     assert [(tmp_path / name).read_bytes() for name in FILES] == before

@@ -10,21 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import DataConfig, RankingMetric, SyntheticConfig, Variance
+from core.config import DataConfig, SyntheticConfig, Variance
 from core.data.dataset import Dataset, load_dataset
 from core.evaluation import baselines, metrics
+from core.evaluation.calibration import logits_of
 from core.evaluation.checklist import ChecklistLine, has_skill
+from core.evaluation.decision import decide, fit_decisions
+from core.inference import TrainedModel
 from core.training.run import train_model
 from core.training.trainer import Trainer
-from search.statistics import Predictions, confidence_interval, resample
-from search.statistics.weighted_metrics import score
 from tests.helpers.market import recipe
 
 pytestmark = pytest.mark.costly
 
 RECIPE = recipe(epochs=3, batch_size=128, dropout=0.2)
-BLOCK = 72
-"""Bars of a block of the bootstrap: the synthetic market remembers far fewer."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,8 @@ class LinearMarket:
     data: DataConfig
     dataset: Dataset
     checklist: Sequence[ChecklistLine]
+    trained: TrainedModel
     probabilities: np.ndarray
-
-    def predictions(self, probabilities: np.ndarray) -> Predictions:
-        rows = self.dataset.test
-        return Predictions(self.dataset.timestamps[rows], self.dataset.labels[rows], probabilities)
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +48,9 @@ def linear_markets(tmp_path_factory: pytest.TempPathFactory) -> list[LinearMarke
         dataset = load_dataset(data)
         result = train_model(RECIPE, data, dataset, tmp_path_factory.mktemp("linear"), device="cpu")
         trainer = Trainer(RECIPE, replace(dataset, train=dataset.train[:256]), torch.device("cpu"))
-        trainer.model.load_state_dict(result.trained.weights)
+        trainer.evaluated.load_state_dict(result.trained.weights)
         probabilities = trainer.probabilities(torch.from_numpy(dataset.test))
-        markets.append(LinearMarket(data, dataset, result.checklist, probabilities))
+        markets.append(LinearMarket(data, dataset, result.checklist, result.trained, probabilities))
     return markets
 
 
@@ -74,28 +70,18 @@ def test_the_quick_model_recovers_most_of_the_optimum(linear_markets: list[Linea
     assert 0.8 * optimum <= correlation <= 1.05 * optimum
 
 
-@pytest.mark.parametrize(("metric", "margin"), [("direction_auc", 0.02), ("mcc", 0.04)])
-def test_on_a_linear_signal_the_network_is_within_a_margin_of_logistic_regression(
-    linear_markets: list[LinearMarket], metric: RankingMetric, margin: float
-) -> None:
-    """The lead of logistic regression, averaged over three markets, with its paired 95 % interval.
-
-    Measured: direction AUC 0.0067 [0.0017, 0.0119], MCC 0.0104 [-0.0039, 0.0258]. The network does not match it yet,
-    and must not fall further behind.
-    """
-    leads = []
+def test_on_a_linear_signal_the_network_is_level_with_logistic_regression(linear_markets: list[LinearMarket]) -> None:
+    """Holds for every seed, without an average over them; the calls of both sides follow rules fitted on val."""
     for market in linear_markets:
-        dataset = market.dataset
-        instants = np.unique(dataset.timestamps[dataset.test])
-        drawn = resample(len(instants), BLOCK, np.random.default_rng(0))
-        regression = baselines.BASELINES["logistic regression"](dataset, dataset.test)
-        regression_scores, network_scores = (
-            score(metric, market.predictions(probabilities), instants, drawn.weights)
-            for probabilities in (regression, market.probabilities)
-        )
-        leads.append(regression_scores - network_scores)
-    lead = confidence_interval(np.mean(leads, axis=0), drawn.blocks)
-    assert lead.low < lead.value < lead.high < margin
+        dataset, test, val = market.dataset, market.dataset.test, market.dataset.val
+        labels, rows = dataset.labels[test], np.concatenate([val, test])
+        regression = baselines.logistic_regression(dataset, rows)
+        rule = fit_decisions(logits_of(regression[: len(val)]), dataset.labels[val], "macro_f1")
+        regression_calls = decide(logits_of(regression[len(val) :]), *rule).calls
+        calls = decide(logits_of(market.probabilities), market.trained.calibration, market.trained.rule).calls
+        assert metrics.macro_f1(labels, calls) > metrics.macro_f1(labels, regression_calls) - 0.01
+        expected = metrics.direction_auc(labels, regression[len(val) :])
+        assert metrics.direction_auc(labels, market.probabilities) > expected - 0.005
 
 
 @pytest.mark.parametrize("variance", ["constant", "garch"])

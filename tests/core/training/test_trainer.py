@@ -15,6 +15,7 @@ from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError
 from core.evaluation import baselines, metrics
 from core.models.windows import gather_windows
+from core.training.last_bar import fit_last_bar
 from core.training.trainer import Trainer
 from tests.core.training.conftest import rows_of, same_weights
 from tests.helpers.market import NO_AUGMENTATION, cut, recipe
@@ -57,7 +58,8 @@ def test_it_learns_with_a_loss_of_the_direction_head_alone(dataset: Dataset, kin
 def test_the_model_trains_on_augmented_windows_and_is_evaluated_on_plain_ones(short: Dataset) -> None:
     windows: dict[bool, list[torch.Tensor]] = {True: [], False: []}
     trainer = Trainer(recipe(EVERYTHING), short, CPU)
-    trainer.model.register_forward_pre_hook(lambda model, inputs: windows[model.training].append(inputs[0]))
+    for network in (trainer.model, trainer.evaluated):
+        network.register_forward_pre_hook(lambda model, inputs: windows[model.training].append(inputs[0]))
     trainer.run_epoch()
     features = torch.from_numpy(short.features.copy())
     train, val = (gather_windows(features, torch.from_numpy(rows), short.window) for rows in (short.train, short.val))
@@ -236,3 +238,41 @@ def test_weights_that_are_no_longer_finite_end_the_training(short: Dataset) -> N
     with pytest.raises(NonFiniteLossError, match=r"weight_decay=1e\+30.*dropout=.*noise_std=") as caught:
         trainer.run_epoch()
     assert caught.value.epoch == 1
+
+
+def test_training_starts_at_the_fit_of_the_last_bar_and_not_again_after_it(short: Dataset) -> None:
+    config, fitted = recipe(learning_rate=1e-9, ema_decay=0.0), []
+
+    class Counted(Trainer):
+        def _fit_last_bar(self) -> None:
+            super()._fit_last_bar()
+            fitted.append(self.steps)
+
+    trainer = Counted(config, short, CPU)
+    assert trainer.fit_seconds == 0
+    trainer.run_epoch()
+    coefficients, intercepts = fit_last_bar(short, config)
+    expected = short.features[short.val] @ coefficients + intercepts
+    np.testing.assert_allclose(trainer.logits(torch.from_numpy(short.val)), expected, atol=1e-4)
+    assert trainer.fit_seconds > 0
+    resumed = Counted(config, short, CPU)
+    resumed.load_state_dict(trainer.state_dict())
+    trainer.run_epoch(), resumed.run_epoch()
+    assert fitted == [0]
+
+
+def test_what_is_evaluated_and_kept_is_the_average_of_the_weights(short: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=1, ema_decay=0.9), short, CPU)
+    trainer.run_epoch()
+    kept, last = trainer.best_weights, trainer.model.state_dict()
+    assert any(not torch.equal(kept[name], value) for name, value in last.items())
+    logits = trainer.logits(torch.from_numpy(short.val))
+    trainer.model.load_state_dict(kept)
+    windows = gather_windows(torch.from_numpy(short.features), torch.from_numpy(short.val), short.window)
+    with torch.inference_mode():
+        np.testing.assert_allclose(trainer.model.eval()(windows).direction.numpy(), logits, atol=1e-5)
+    plain = Trainer(recipe(epochs=1, ema_decay=0.0), short, CPU)
+    plain.run_epoch()
+    assert plain.evaluated is plain.model
+    assert same_weights(plain, trainer) is False
+    assert all(torch.equal(plain.best_weights[name], value) for name, value in plain.model.state_dict().items())

@@ -1,0 +1,61 @@
+"""Sets the network's path from the last bar to a logistic regression, so that training starts where that one ends.
+
+Shapes: N train rows, F features; 3 classes (SELL, HOLD, BUY).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.config import TrainingConfig
+from core.data.dataset import Dataset
+from core.data.labels import CLASSES
+from core.evaluation.logistic_fit import fit_logistic_regression
+from core.training.class_balance import compute_class_weights
+from core.training.losses import make_loss
+
+_MAX_LOG_SCALE = 1.5
+
+
+def fit_last_bar(dataset: Dataset, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the path on the train rows: a logistic regression, on the scale that the training's loss drives it to.
+
+    The focal loss wants less certain logits than cross-entropy does, and class weights move its intercepts. Logits of
+    another scale would have to be unlearned before the rest of the network can add to them.
+
+    Args:
+        dataset: holds features and labels; rows outside train are not read.
+        config: the recipe, of which the loss and the class balance count.
+
+    Returns:
+        coefficients, float64 `[F, 3]`, and intercepts, float64 `[3]`.
+    """
+    coefficients, intercepts = fit_logistic_regression(dataset)
+    scores, labels = dataset.features[dataset.train] @ coefficients + intercepts, dataset.labels[dataset.train]
+    weights = compute_class_weights(labels, config.balance.class_weights)
+    if config.balance.oversample:  # the rows of each class count as often as they are drawn
+        weights = weights * compute_class_weights(labels, "balanced")
+    targets = functional.one_hot(torch.from_numpy(labels).long(), len(CLASSES)).double()
+    scale, shift = _fit_scale(torch.from_numpy(scores), targets, make_loss(config.loss, torch.tensor(weights)))
+    return coefficients * scale, intercepts * scale + shift
+
+
+def _fit_scale(scores: Tensor, targets: Tensor, loss: nn.Module) -> tuple[float, np.ndarray]:
+    """Fit the scale of scores `[N, 3]`, and what is added to each class, `[3]`, with the smallest loss on targets."""
+    nothing, mixed = scores.new_zeros(len(scores)), torch.ones(len(scores), dtype=torch.bool)
+
+    def value_and_gradient(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        values = torch.tensor(parameters, requires_grad=True)
+        logits = scores * values[0].exp() + values[1:]
+        # Mixed rows without a forecast: what remains of any loss is that of the direction.
+        total = loss(logits, nothing, nothing, targets, nothing, mixed)
+        (gradient,) = torch.autograd.grad(total, values)
+        return float(total.detach()), gradient.numpy()
+
+    start, bounds = np.zeros(1 + len(CLASSES)), [(-_MAX_LOG_SCALE, _MAX_LOG_SCALE), *[(-5.0, 5.0)] * len(CLASSES)]
+    fitted = minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(np.exp(fitted[0])), fitted[1:] - fitted[1:].mean()
