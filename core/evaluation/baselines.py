@@ -5,14 +5,14 @@ Shapes: N rows, K = 3 classes (SELL, HOLD, BUY).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from scipy.special import softmax
 
 from core.config import SyntheticConfig
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES, HOLD, NO_LABEL
 from core.data.sources import synthetic
+from core.evaluation.logistic_fit import fit_logistic_regression
 
 
 def majority(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def _last_complete_labels(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
 
 
 def logistic_regression(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Predict by multinomial logistic regression on the last bar's features, with balanced classes.
+    """Predict by multinomial logistic regression on the last bar's features; see `core.evaluation.logistic_fit`.
 
     Args:
         dataset: holds features and labels; the regression is fitted on train.
@@ -74,9 +74,8 @@ def logistic_regression(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     Returns:
         probabilities, `[N, 3]`.
     """
-    from sklearn.linear_model import LogisticRegression  # memory that a trial has no use for
-
-    return _predict_from_last_bar(LogisticRegression(max_iter=1000, class_weight="balanced", C=0.1), dataset, rows)
+    coefficients, intercepts = fit_logistic_regression(dataset)
+    return np.asarray(softmax(dataset.features[rows] @ coefficients + intercepts, axis=1))
 
 
 def gradient_boosting(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -91,21 +90,18 @@ def gradient_boosting(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """
     from sklearn.ensemble import HistGradientBoostingClassifier  # memory that a trial has no use for
 
+    if len(np.unique(dataset.labels[dataset.train])) < 2:  # no classifier can be fitted to one class
+        return majority(dataset, rows)
     model = HistGradientBoostingClassifier(
         max_iter=150,
         learning_rate=0.05,
         max_leaf_nodes=15,
         l2_regularization=1.0,
         class_weight="balanced",
+        # It would stop by the loss on random rows, whose windows overlap those that it is fitted on.
+        early_stopping=False,
         random_state=0,
     )
-    return _predict_from_last_bar(model, dataset, rows)
-
-
-def _predict_from_last_bar(model: Any, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Fit a scikit-learn classifier on the last bars of the train windows; return probabilities `[N, 3]` for rows."""
-    if len(np.unique(dataset.labels[dataset.train])) < 2:  # no classifier can be fitted to one class
-        return majority(dataset, rows)
     model.fit(dataset.features[dataset.train], dataset.labels[dataset.train])
     probabilities = np.zeros((len(rows), len(CLASSES)))
     probabilities[:, model.classes_] = model.predict_proba(dataset.features[rows])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from core.config import DataConfig, SyntheticConfig
 from core.data.dataset import Dataset, load_dataset
@@ -86,3 +87,22 @@ def test_the_learners_find_the_planted_signal() -> None:
     dataset = load_dataset(DataConfig(synthetic=MARKET, window=WINDOW, horizon=HORIZON))
     for predict in (baselines.logistic_regression, baselines.gradient_boosting):
         assert direction_auc(dataset.labels[dataset.val], predict(dataset, dataset.val)) > 0.7
+
+
+@pytest.mark.costly
+def test_the_trees_are_fitted_on_all_of_train_however_long_it_is(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[HistGradientBoostingClassifier] = []
+    fit = HistGradientBoostingClassifier.fit
+
+    def recording_fit(self: HistGradientBoostingClassifier, *args: np.ndarray) -> HistGradientBoostingClassifier:
+        made.append(self)
+        return fit(self, *args)
+
+    monkeypatch.setattr(HistGradientBoostingClassifier, "fit", recording_fit)
+    # Above 10,000 rows, scikit-learn holds some out by default.
+    long = replace(dataset, train=np.resize(dataset.train, 10_001))
+    baselines.gradient_boosting(long, dataset.val)
+    assert len(made[0].validation_score_) == 0
+    assert made[0].n_iter_ == made[0].max_iter
