@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from core.data import HOLD
+from core.evaluation import Interval, confidence_interval
 from search import CampaignFolder
 from search.results import INCUMBENT, probabilities_of
-from search.statistics import Interval, confidence_interval, resample
+from search.statistics import resample
 
 
 def precision_of_calls(table: pd.DataFrame, block: int) -> Interval:

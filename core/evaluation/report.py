@@ -87,7 +87,9 @@ def make_evaluation_report(
     }
 
 
-def evaluate_baselines(dataset: Dataset, rows: np.ndarray) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+def evaluate_baselines(
+    dataset: Dataset, rows: np.ndarray
+) -> tuple[dict[str, dict[str, float]], dict[str, float], dict[str, np.ndarray]]:
     """Evaluate every baseline on some rows of a dataset.
 
     Args:
@@ -95,14 +97,16 @@ def evaluate_baselines(dataset: Dataset, rows: np.ndarray) -> tuple[dict[str, di
         rows: the rows to predict, `[N]`.
 
     Returns:
-        by the baseline's name, all its metrics; and its macro-F1 as the mean over the earlier and the later half of the
-        rows, which is a little lower than that of the whole: a model's cross-fitted score is such a mean too.
+        by the baseline's name, all its metrics; its macro-F1 as the mean over the earlier and the later half of the
+        rows, which is a little lower than that of the whole: a model's cross-fitted score is such a mean too; and the
+        classes that it calls, int `[N]`.
     """
     halves = metrics.split_halves(dataset.timestamps[rows])
-    scores, macro_f1_by_halves = {}, {}
+    scores, macro_f1_by_halves, calls = {}, {}, {}
     for name, predict in BASELINES.items():
         probabilities = predict(dataset, rows)
         scores[name] = evaluate_rows(dataset, rows, probabilities)
+        calls[name] = probabilities.argmax(axis=1)
         of_halves = [metrics.macro_f1(dataset.labels[rows[half]], probabilities[half]) for half in halves]
         macro_f1_by_halves[name] = float(np.mean(of_halves)) if of_halves else float("nan")
-    return scores, macro_f1_by_halves
+    return scores, macro_f1_by_halves, calls

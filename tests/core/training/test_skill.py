@@ -13,10 +13,11 @@ import torch
 from core.config import DataConfig, RankingMetric, SyntheticConfig, Variance
 from core.data.dataset import Dataset, load_dataset
 from core.evaluation import baselines, metrics
+from core.evaluation.block_bootstrap import confidence_interval
 from core.evaluation.checklist import ChecklistLine, has_skill
 from core.training.run import train_model
 from core.training.trainer import Trainer
-from search.statistics import Predictions, confidence_interval, resample
+from search.statistics import Predictions, resample
 from search.statistics.weighted_metrics import score
 from tests.helpers.market import recipe
 
