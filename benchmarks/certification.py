@@ -26,8 +26,7 @@ from benchmarks.simulated_market import (
     skilled,
     split_and_call,
 )
-from search.statistics.block_length import minimum_block_length
-from search.statistics.bootstrap import Interval
+from core.evaluation.block_bootstrap import Interval, minimum_block_length
 from search.statistics.certification import certification_gates, certification_status, score_final_test
 
 CAMPAIGNS = 200

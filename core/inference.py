@@ -151,19 +151,20 @@ class TrainedModel:
         return model.eval()
 
     def check(self, market: Market) -> None:
-        """Check that a market is one that the network can read.
+        """Check that a market is one that the network can read; it may have further features, in any order.
 
         Raises:
-            DataError: its features, symbols or bars are not those of the training.
+            DataError: it lacks a feature, or its symbols or bars are not those of the training.
         """
         if market.span.bar != self.bar:
             raise DataError(
                 f"The bars last {market.span.bar / 1e6:g} s, the model was trained on {self.bar / 1e6:g} s",
                 "Use bars of the interval it was trained on",
             )
-        if market.feature_names != self.features:
+        missing = [name for name in self.features if name not in market.feature_names]
+        if missing:
             raise DataError(
-                f"The features are not those of the training: {_difference(market.feature_names, self.features)}",
+                f"The market lacks features of the training: {', '.join(missing)}",
                 "Use files with the columns of the training, or train again on files with these",
             )
         unknown = [rows.symbol for rows in market.symbols if rows.symbol not in self.symbols]
@@ -183,7 +184,8 @@ class TrainedModel:
         """Predict every bar at which a whole window ends.
 
         Args:
-            market: bars with their features; labels and returns are not read.
+            market: bars with their features, best read by `read_market(..., labelled=False, features=self.features)`:
+                further features do not matter but for a longer warm-up. Labels and returns are not read.
             device: device to predict on.
 
         Returns:
@@ -199,17 +201,25 @@ class TrainedModel:
         """
         self.check(market)
         model = self.build(device)
-        tables = [self._predict(model, rows, device) for rows in market.symbols]
+        columns = [market.feature_names.index(name) for name in self.features]
+        tables = [self._predict(model, rows, columns, device) for rows in market.symbols]
         table = pd.concat([part for part in tables if len(part)] or tables[:1], ignore_index=True)
         return table.sort_values(["timestamp", "symbol"], ignore_index=True)
 
-    def _predict(self, model: Network, rows: SymbolData, device: torch.device) -> pd.DataFrame:
-        """Predict the bars of one symbol; a table without rows if no window is whole."""
+    def _predict(self, model: Network, rows: SymbolData, columns: Sequence[int], device: torch.device) -> pd.DataFrame:
+        """Predict the bars of one symbol; a table without rows if no window is whole.
+
+        Args:
+            model: the network.
+            rows: the rows of the symbol.
+            columns: where each of the network's inputs is among the features of the rows, `[F]`.
+            device: device to predict on.
+        """
         symbol = self.symbols.index(rows.symbol)
         ends = np.flatnonzero(rows.window_ok)
         logits, confidence, forecast = np.zeros((0, len(CLASSES))), np.zeros(0), np.zeros(0)
         if len(ends):
-            scaled = scale_features(rows.features, self.center[symbol], self.scale[symbol])
+            scaled = scale_features(rows.features[:, columns], self.center[symbol], self.scale[symbol])
             features = torch.from_numpy(scaled).to(device)
             prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.data.window)
             logits, confidence, forecast = (output.numpy() for output in prediction)
@@ -297,13 +307,6 @@ def _newest_bar(rows: SymbolData) -> NewestBar:
 def _inside(timestamps: np.ndarray, border: Sequence[int]) -> np.ndarray:
     """Return which instants lie in [start, stop), bool `[N]`."""
     return np.asarray((timestamps >= border[0]) & (timestamps < border[1]))
-
-
-def _difference(names: Sequence[str], expected: Sequence[str]) -> str:
-    """Describe how names of features differ from the expected ones."""
-    missing, unknown = sorted(set(expected) - set(names)), sorted(set(names) - set(expected))
-    parts = [f"{kind} {', '.join(group)}" for kind, group in (("missing", missing), ("unknown", unknown)) if group]
-    return "; ".join(parts) or "they are in another order"
 
 
 def _from_content(content: dict[str, Any], path: str) -> TrainedModel:

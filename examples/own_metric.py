@@ -3,9 +3,8 @@
     python examples/own_metric.py
     python examples/own_metric.py results my-campaign
 
-The metric here is the precision of the BUY and SELL calls: the share of them whose label has the same direction. It is
-computed out of fold, on rows that neither the training nor the choice of the epoch has seen, for the winner and for the
-incumbent. Rows are not independent: the interval resamples blocks of time, as long as the verdict's for direction AUC.
+The metric is the precision of the BUY and SELL calls out of fold: the share of them whose label has the same direction.
+Rows are not independent: the interval resamples blocks of time, as long as the verdict's for direction AUC.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from core.data import HOLD
+from core.evaluation import Interval, confidence_interval
 from search import CampaignFolder
 from search.results import INCUMBENT, probabilities_of
-from search.statistics import Interval, confidence_interval, resample
+from search.statistics import resample
 
 
 def precision_of_calls(table: pd.DataFrame, block: int) -> Interval:

@@ -41,7 +41,7 @@ def main(preset: str, epochs: int, output: Path) -> None:
         print(f"  {name:17s} {value:8.4f}")
     # Anyone who has the checkpoint can predict bars of the same interval and with the same columns.
     trained = TrainedModel.load(output / "checkpoint.pt")
-    calls = trained.predict(read_market(data, labelled=False), torch.device("cpu"))
+    calls = trained.predict(read_market(data, labelled=False, features=trained.features), torch.device("cpu"))
     print("the newest predictions:")
     print(calls[["timestamp", "symbol", "sell", "hold", "buy", "call"]].tail(3).to_string(index=False))
 

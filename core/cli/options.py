@@ -12,7 +12,7 @@ from core import console
 from core.cli.data_settings import data_settings
 from core.errors import ConfigError
 
-VERDICT_COLOURS = {"pass": "green", "fail": "red", "not measured": "dim"}
+VERDICT_COLOURS = {"pass": "green", "fail": "red", "too short to tell": "yellow", "not measured": "dim"}
 """Rich style of each verdict of the checklist."""
 DataOption = Annotated[
     list[Path] | None,

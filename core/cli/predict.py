@@ -76,7 +76,7 @@ def predict(
     trained = TrainedModel.load(checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint)
     config = _prediction_config(trained, source, config_file)
     fetch_missing(config, _now(), up_to_now=True)
-    market = read_market(config, labelled=False)
+    market = read_market(config, labelled=False, features=trained.features)
     if market.is_synthetic:
         console.err.print(f"[bold yellow]{SYNTHETIC_NOTICE}[/]")
     table = trained.predict(market, torch_device)

@@ -9,7 +9,7 @@ belong to a segment, but no window and no label ends in one, and no label begins
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -121,7 +121,12 @@ class Market:
     dropped: tuple[str, ...] = ()
 
 
-def bars_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: bool = True) -> Market:
+def bars_market(
+    all_bars: Sequence[Bars],
+    config: DataConfig,
+    keep_features: bool = True,
+    only_features: Collection[str] | None = None,
+) -> Market:
     """Compute features, returns and labels of bars.
 
     Args:
@@ -129,15 +134,20 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: boo
         config: settings of windows, horizon, labels and additional features.
         keep_features: whether to keep the features that are computed; without them, which are most of a market, the
             rest is what a check needs: columns that the settings name, returns, labels, and which windows are whole.
+        only_features: names of the features to compute or, of additional columns, to keep; None for all that the
+            columns allow.
 
     Raises:
         ConfigError: a column that the settings name is missing, or has the name of a feature.
-        DataError: bars are so extreme that a feature is not finite.
+        DataError: bars are so extreme that a feature is not finite, or lack the columns of one of `only_features`.
     """
-    named = common_named_columns(all_bars, config.feature_patterns)
     # A feature needs the columns of every symbol: taker flow that one exchange alone records is left out.
     columns = set.intersection(*(set(bars.frame.columns) for bars in all_bars))
     features = registry.available_features(sorted(columns))
+    if only_features is not None:
+        _check_columns(only_features, [feature.name for feature in features], columns)
+        features = [feature for feature in features if feature.name in only_features]
+    named = common_named_columns(all_bars, config.feature_patterns)
     clash = sorted({feature.name for feature in features} & set(named))
     if clash:
         raise ConfigError(f"The named column(s) {', '.join(clash)} have the name of a feature", "Rename them")
@@ -154,6 +164,25 @@ def bars_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: boo
         untraded=sum(int(bars.frame[UNTRADED].sum()) for bars in all_bars if UNTRADED in bars.frame),
         dropped=() if keep_features else computed,
     )
+
+
+def _check_columns(wanted: Collection[str], computable: Collection[str], columns: Collection[str]) -> None:
+    """Refuse bars that lack columns of features that are asked for.
+
+    Args:
+        wanted: names of the features.
+        computable: names of those features that can be computed.
+        columns: columns that the bars of all symbols have.
+    """
+    missing = sorted(set(wanted) - set(computable) - set(columns))
+    if missing:
+        needs = {feature.name: feature.needs for feature in registry.FEATURES}
+        lacking = sorted({column for name in missing for column in needs.get(name, (name,))} - set(columns))
+        raise DataError(
+            f"The feature(s) {', '.join(missing)} cannot be computed: not every symbol has the column(s) "
+            f"{', '.join(lacking)}",
+            "Use files that have these columns, as those of the training had",
+        )
 
 
 def symbol_data(

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from core.config import TrainingConfig
+from core.evaluation.block_bootstrap import MIN_BLOCKS, MIN_HORIZONS
 from core.evaluation.metrics import MAX_TOP_SHARE
 
 Kind = Literal["advice", "check", "guide target", "gate"]
-LineResult = Literal["pass", "fail", "not measured"]
+LineResult = Literal["pass", "fail", "too short to tell", "not measured"]
 
 MAX_LEARNING_RATE, MIN_BATCH_SIZE, MIN_WEIGHT_DECAY, MIN_FOCAL_GAMMA, MIN_PATIENCE = 1e-4, 128, 0.001, 2.0, 15
 CONFIDENCE = 0.99
@@ -40,7 +41,7 @@ class ChecklistLine:
         name: the hyperparameter or the measurement that is compared.
         value: its value as text; empty where it was not measured.
         bound: the bound on the value as text.
-        verdict: whether the value is within the bound.
+        verdict: whether the value is within the bound; too short to tell where val holds too little time for that.
     """
 
     kind: Kind
@@ -114,27 +115,33 @@ def gate_lines(findings: Findings) -> list[ChecklistLine]:
     """Decide whether a model has shown skill: it beats every baseline, its direction is not luck, it has not collapsed.
 
     The first two are judged on rows that did not choose the epoch (see `core.evaluation.history.cross_fitted_scores`),
-    and the baselines on the same halves of val.
+    and the baselines on the same halves of val. A lead counts if luck does not explain it (see `core.evaluation.lead`).
     """
-    baselines: Mapping[str, float] = findings.get("val_baselines_by_halves", {})
-    best = max(baselines, key=lambda name: baselines[name], default="")
-    best_f1 = float(baselines[best]) if best else math.nan
-    f1 = _measurement(findings, "val_cross_fitted", "macro_f1")
     auc = _measurement(findings, "val_cross_fitted", "direction_auc")
     provable = _measurement(findings, "provable_direction_auc")
     share = _measurement(findings, "val", "top_share")
     luck = "> what luck reaches" if math.isnan(provable) else f"> {provable:.4f} ({CONFIDENCE:.0%}, on these rows)"
     return [
-        _measured(
-            "gate",
-            "macro-F1 better than every baseline",
-            f1,
-            f"> {best_f1:.4f} ({best})" if best else "> the best of them",
-            f1 > best_f1,
-        ),
+        _lead_line(findings),
         _measured("gate", "direction AUC beyond luck", auc, luck, auc > provable),
         _share("gate", "no mode collapse: class called most", share, f"<= {MAX_TOP_SHARE:.0%}", share <= MAX_TOP_SHARE),
     ]
+
+
+def _lead_line(findings: Findings) -> ChecklistLine:
+    """Return the gate that the lower bound of the lead over the best baseline is above zero."""
+    name, bound = "macro-F1 above the best baseline's", "> 0 at the lower bound"
+    baselines: Mapping[str, float] = findings.get("val_baselines_by_halves", {})
+    best = max(baselines, key=lambda baseline: baselines[baseline], default="")
+    if best:
+        bound += f", over {float(baselines[best]):.4f} ({best})"
+    value, low, high = (_measurement(findings, "val_lead", key) for key in ("value", "low", "high"))
+    if math.isnan(value):  # also of a checkpoint of a version that did not measure it
+        return ChecklistLine("gate", name, "", bound, "not measured")
+    if math.isnan(low):
+        bound += f"; val has to last at least {MIN_BLOCKS} days and {MIN_BLOCKS * MIN_HORIZONS} horizons"
+        return ChecklistLine("gate", name, f"{value:+.4f}", bound, "too short to tell")
+    return _line("gate", name, f"{value:+.4f} [{low:+.4f}, {high:+.4f}]", bound, low > 0)
 
 
 def has_skill(lines: list[ChecklistLine]) -> bool:

@@ -116,7 +116,7 @@ def make_evaluation_report(
 
 def evaluate_baselines(
     dataset: Dataset, rows: np.ndarray, metric: RankingMetric
-) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+) -> tuple[dict[str, dict[str, float]], dict[str, float], dict[str, np.ndarray]]:
     """Evaluate every baseline on some rows of a dataset, with calls that are cross-fitted as a model's are.
 
     Args:
@@ -125,15 +125,17 @@ def evaluate_baselines(
         metric: the ranking metric, which the decision rules are fitted for.
 
     Returns:
-        by the baseline's name, all its metrics; and its macro-F1 as the mean over the earlier and the later half of the
-        rows, which is a little lower than that of the whole: a model's cross-fitted score is such a mean too.
+        by the baseline's name, all its metrics; its macro-F1 as the mean over the earlier and the later half of the
+        rows, which is a little lower than that of the whole: a model's cross-fitted score is such a mean too; and the
+        classes that it calls, int `[N]`.
     """
     labels, halves = dataset.labels[rows], split_halves(dataset.timestamps[rows])
-    scores, macro_f1_by_halves = {}, {}
+    scores, macro_f1_by_halves, calls = {}, {}, {}
     for name, predict in BASELINES.items():
         probabilities = predict(dataset, rows)
         decisions = decide_rows(dataset, rows, probabilities, metric)
         scores[name] = evaluate_rows(dataset, rows, probabilities, decisions)
+        calls[name] = decisions.calls
         of_halves = [metrics.macro_f1(labels[half], decisions.calls[half]) for half in halves]
         macro_f1_by_halves[name] = float(np.mean(of_halves)) if of_halves else float("nan")
-    return scores, macro_f1_by_halves
+    return scores, macro_f1_by_halves, calls

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from scipy.special import softmax
 
 from core import __version__
@@ -17,9 +19,11 @@ from core.data.dataset import Dataset
 from core.data.summary import describe_data
 from core.errors import ConfigError
 from core.evaluation import curves, metrics, report
+from core.evaluation.block_bootstrap import Interval, minimum_block_length
 from core.evaluation.checklist import CONFIDENCE, ChecklistLine, make_checklist
 from core.evaluation.diagnosis import Diagnosis, diagnose
 from core.evaluation.history import EpochResult, cross_fitted_scores
+from core.evaluation.lead import macro_f1_lead
 from core.files import check_writable, write_json
 from core.inference import TrainedModel
 from core.training.best_epoch import BestEpochEvaluation
@@ -199,17 +203,50 @@ def evaluate_training(
     best = trainer.evaluate_best()
     probabilities = softmax(best.val_logits, axis=1)
     decisions = report.decide_rows(dataset, val, probabilities, metric)
-    baselines, baselines_by_halves = report.evaluate_baselines(dataset, val, metric)
+    baselines, baselines_by_halves, baseline_calls = report.evaluate_baselines(dataset, val, metric)
     cross_fitted = cross_fitted_scores(history, metric) if history[0].halves else {}
+    lead = macro_f1_lead(
+        dataset.labels[val],
+        decisions.calls,
+        baseline_calls,
+        dataset.timestamps[val],
+        minimum_block_length(dataset.horizon, dataset.bar),
+        np.random.default_rng(trainer.config.trainer.seed),
+    )
     return best, {
         "val": trainer.best.best_metrics,
         "val_cross_fitted": cross_fitted,
         "val_baselines": baselines,
         "val_baselines_by_halves": baselines_by_halves,
+        "val_lead": _cross_fitted_lead(lead, cross_fitted, baselines_by_halves),
         "val_report": report.make_evaluation_report(dataset, val, probabilities, decisions),
         "provable_direction_auc": summary.provable_direction_auc(dataset, val, CONFIDENCE),
         "gap": {"val_loss": best.val_loss, "train_loss": best.train_loss, "gap": best.gap},
     }
+
+
+def _cross_fitted_lead(
+    lead: Interval, cross_fitted: Mapping[str, float], baselines_by_halves: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the lead over the best baseline on rows that did not choose the epoch, for the findings.
+
+    The calls of every epoch are not kept, so the width of the interval is that of the best epoch's calls.
+
+    Args:
+        lead: the lead of the best epoch's calls, which is too large by what choosing the epoch on them adds.
+        cross_fitted: the model's scores on rows that did not choose the epoch; empty where val cannot be halved.
+        baselines_by_halves: each baseline's macro-F1 on the same halves.
+
+    Returns:
+        `over`, the best baseline; `value`, `low` and `high`, of which the bounds are None where val is too short; empty
+        where val cannot be halved.
+    """
+    if not cross_fitted:
+        return {}
+    best = max(baselines_by_halves, key=lambda name: baselines_by_halves[name])
+    interval = lead.moved_to(cross_fitted["macro_f1"] - baselines_by_halves[best])
+    bounds = {name: value if math.isfinite(value) else None for name, value in interval.as_row().items()}
+    return {"over": best, **bounds}
 
 
 def _draw_history(

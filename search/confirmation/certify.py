@@ -12,6 +12,7 @@ import numpy as np
 from core.data import file_format
 from core.errors import ConfigError
 from core.evaluation.baselines import BASELINES
+from core.evaluation.block_bootstrap import DRAWS, LEVEL, Interval
 from core.evaluation.calibration import Calibration, fit_calibration, logits_of
 from core.evaluation.decision import DecisionRule, fit_decision_rule
 from search.confirmation.cell_predictions import (
@@ -40,7 +41,6 @@ from search.results.verdict import (
     Verdict,
     Winner,
 )
-from search.statistics.bootstrap import DRAWS, LEVEL, Interval
 from search.statistics.certification import (
     CandidateScore,
     Comparison,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from core.data.dataset import Dataset
-from search.statistics.block_length import minimum_block_length
-from search.statistics.bootstrap import MIN_BLOCKS
+from core.evaluation.block_bootstrap import MIN_BLOCKS, minimum_block_length
 
 
 def short_test_notice(dataset: Dataset) -> str | None:

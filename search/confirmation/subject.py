@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from core.config import RankingMetric
 from core.data.dataset import Dataset
+from core.evaluation.block_bootstrap import minimum_block_length
 from search.results.folder import CampaignFolder
 from search.results.predictions import INCUMBENT
 from search.results.records import CampaignRecord
-from search.statistics.block_length import minimum_block_length
 
 
 @dataclass(frozen=True)

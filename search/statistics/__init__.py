@@ -1,10 +1,8 @@
 """Computes the statistics of a confirmation, in pure functions over arrays."""
 
-from search.statistics.block_length import BlockLengthSelector, minimum_block_length
+from search.statistics.block_length import BlockLengthSelector
 from search.statistics.bootstrap import (
-    Interval,
     Resampling,
-    confidence_interval,
     resample,
     resample_seeds,
     score_draws,
@@ -31,14 +29,11 @@ __all__ = [
     "Comparison",
     "FinalTestResult",
     "Gate",
-    "Interval",
     "Predictions",
     "Resampling",
     "best_candidate",
     "certification_gates",
     "certification_status",
-    "confidence_interval",
-    "minimum_block_length",
     "overfitting_probability",
     "probabilistic_sharpe",
     "resample",

@@ -17,27 +17,11 @@ import numpy as np
 from core.config import RankingMetric
 from search.statistics.weighted_metrics import Predictions, score
 
-_DAY_SECONDS = 24 * 3600
 _STRETCH_SECONDS = 6 * 3600
 """Influence is taken of stretches of this length: single bars hide the memory of days in their noise."""
 _MAX_STRETCHES = 1000
 _MIN_STRETCHES = 20
 """With fewer stretches than this, the estimate would be noise alone."""
-_HORIZONS = 8
-"""A block is at least this number of horizons long, because labels of neighbouring bars overlap."""
-
-
-def minimum_block_length(horizon: int, bar: int) -> int:
-    """Return the fewest bars that a block may have: a day or eight horizons, whichever is longer.
-
-    Args:
-        horizon: how far a label looks ahead, in bars.
-        bar: length of a bar in microseconds.
-
-    >>> minimum_block_length(horizon=1, bar=300_000_000), minimum_block_length(horizon=48, bar=300_000_000)
-    (288, 384)
-    """
-    return max(_HORIZONS * horizon, ceil(_DAY_SECONDS * 1e6 / bar))
 
 
 class BlockLengthSelector:

@@ -1,49 +1,18 @@
-"""Confidence intervals by resampling blocks of time (moving-block bootstrap, Künsch 1989).
+"""Draws of blocks of time and of seeds, and the metrics of several models on the same draws.
 
-Rows close in time are not independent: labels overlap, volatility clusters, symbols move together. So whole blocks of
-time are drawn, all symbols of an instant together, and everything that is compared is computed on the same draws.
+How blocks are drawn, and what interval follows from a figure's draws, is in `core.evaluation.block_bootstrap`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from math import ceil
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, t
 
 from core.config import RankingMetric
+from core.evaluation.block_bootstrap import DRAWS, LEVEL, Interval, draw_blocks, widening
 from search.statistics.weighted_metrics import Predictions, score
-
-DRAWS = 2000
-LEVEL = 0.95
-MIN_BLOCKS = 20
-"""With fewer blocks than this, no interval is given: the data are too short to tell."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % confidence interval.
-
-    Attributes:
-        value: the figure on the data itself.
-        low: the lower bound; NaN where there are too few blocks, or where the figure is undefined on a draw.
-        high: the upper bound; NaN where `low` is.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def as_row(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return asdict(self)
-
-    def contains(self, value: float) -> bool:
-        """Return whether a value lies within the bounds, which belong to the interval."""
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -67,9 +36,6 @@ class Resampling:
 def resample(instants: int, block: int, rng: np.random.Generator, draws: int = DRAWS) -> Resampling:
     """Draw blocks of time with replacement, and count how often each draw holds each instant.
 
-    A draw is made of blocks of consecutive instants that begin at random; the last block is cut so that the draw is
-    as long as the data.
-
     Args:
         instants: number of instants T, which are in order of time.
         block: length of a block, in instants.
@@ -81,12 +47,9 @@ def resample(instants: int, block: int, rng: np.random.Generator, draws: int = D
         the only one where there are fewer than `MIN_BLOCKS` blocks.
     """
     original = np.ones((1, instants), dtype=np.float32)
-    if instants < MIN_BLOCKS * block:
+    starts, lengths = draw_blocks(instants, block, rng, draws)
+    if len(starts) == 0:
         return Resampling(original, block)
-    blocks = ceil(instants / block)
-    starts = rng.integers(0, instants - block + 1, size=(draws, blocks))
-    lengths = np.full(blocks, block)
-    lengths[-1] = instants - block * (blocks - 1)
     return Resampling(np.concatenate([original, _count_coverage(starts, lengths, instants)]), block)
 
 
@@ -158,26 +121,6 @@ def score_draws(
     return np.asarray((scores * seed_weights[: len(scores)]).sum(axis=1))
 
 
-def confidence_interval(draws: np.ndarray, blocks: float) -> Interval:
-    """Return the central `LEVEL` of a figure's draws: percentiles, widened for the number of blocks.
-
-    The spread of draws from few blocks is too small, as a variance from few values is: percentiles are moved away from
-    the figure by the ratio of Student's quantile to the normal one, and by the root of n / (n - 1).
-
-    Args:
-        draws: `[1 + D]`, the figure on the data itself, then on each draw.
-        blocks: how many blocks the data hold.
-
-    Returns:
-        The interval; without bounds where there are no draws, or the figure is not finite on all of them.
-    """
-    if len(draws) < 2 or not np.isfinite(draws).all():
-        return Interval(float(draws[0]), float("nan"), float("nan"))
-    bounds = np.quantile(draws[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    low, high = draws[0] + (bounds - draws[0]) * _widening(blocks)
-    return Interval(float(draws[0]), float(low), float(high))
-
-
 def simultaneous_intervals(draws: np.ndarray, blocks: float) -> list[Interval]:
     """Return intervals that hold all figures at once with probability `LEVEL`: the best of them may then be chosen.
 
@@ -197,11 +140,5 @@ def simultaneous_intervals(draws: np.ndarray, blocks: float) -> list[Interval]:
     deviations = draws[:, 1:] - values[:, None]
     errors = deviations.std(axis=1)
     largest = np.abs(deviations / np.where(errors > 0, errors, 1.0)[:, None]).max(axis=0)
-    widths = np.quantile(largest, LEVEL) * errors * _widening(blocks)
+    widths = np.quantile(largest, LEVEL) * errors * widening(blocks)
     return [Interval(float(v), float(v - width), float(v + width)) for v, width in zip(values, widths, strict=True)]
-
-
-def _widening(blocks: float) -> float:
-    """Return the factor by which an interval from a number of blocks must be wider than its draws say."""
-    quantile = (1 + LEVEL) / 2
-    return float(t.ppf(quantile, blocks - 1) / norm.ppf(quantile) * np.sqrt(blocks / (blocks - 1)))

@@ -10,14 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from core.config import RankingMetric
+from core.evaluation.block_bootstrap import DRAWS, MIN_BLOCKS, Interval, confidence_interval
 from core.evaluation.metrics import MAX_TOP_SHARE
 from search.statistics.block_length import BlockLengthSelector
 from search.statistics.bootstrap import (
-    DRAWS,
-    MIN_BLOCKS,
-    Interval,
     Resampling,
-    confidence_interval,
     resample,
     resample_seeds,
     score_draws,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ _PATH, _ROW = "__path__", "__row__"
 
 
 def read_feature_tables(
-    config: DataConfig, table: TableConfig, labelled: bool = True
+    config: DataConfig, table: TableConfig, labelled: bool = True, only_features: Collection[str] | None = None
 ) -> tuple[list[SymbolData], tuple[str, ...], tuple[str, ...], str]:
     """Read and check the files of a feature table.
 
@@ -34,16 +35,25 @@ def read_feature_tables(
         config: settings of interval, window and horizon.
         table: names of the files and of their columns.
         labelled: whether the columns of labels and returns must exist; where they do not, all are unknown.
+        only_features: those of the features that are read; None for all that the settings name.
 
     Returns:
         The rows of each symbol, the names of the features, the ignored columns, and a fingerprint.
 
     Raises:
         ConfigError: a column that the settings name is missing.
-        DataError: a file is missing or damaged.
+        DataError: a file is missing or damaged, or lacks one of `only_features`.
     """
     files = expand_globs(table.files)
     names, ignored = _feature_names(files[0], table)
+    if only_features is not None:
+        if missing := sorted(set(only_features) - set(names)):
+            raise DataError(
+                f"{files[0]} lacks the feature(s) {', '.join(missing)}",
+                "Use files with the columns of the training, and name these columns as features",
+            )
+        ignored += tuple(name for name in names if name not in only_features)
+        names = tuple(name for name in names if name in only_features)
     joined = pd.concat([_read_file(path, names, table, labelled) for path in files], ignore_index=True)
     symbols = [
         _symbol_data(str(symbol), frame.reset_index(drop=True), names, config, table)

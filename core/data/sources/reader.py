@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,14 +36,32 @@ def read_bars(config: DataConfig) -> list[Bars]:
     return _complete_and_cut(_read_all_bars(config), config)
 
 
-def _read_all_bars(config: DataConfig) -> list[Bars]:
-    """Read and check all bars of each symbol that a config names."""
+def _read_all_bars(config: DataConfig, features: Collection[str] | None = None) -> list[Bars]:
+    """Read and check all bars of each symbol that a config names.
+
+    Args:
+        config: settings of the data to read.
+        features: names of the features that are needed, see `read_market`.
+    """
     if config.synthetic is not None:
         return synthetic.make_bars(config.synthetic, config.interval)
     contents = read_files(config)
+    if features is not None:
+        contents = {path: (_with_named(bars, features), complete) for path, (bars, complete) in contents.items()}
     for path, (bars, _) in contents.items():
         check_rows(path, bars, tuple(config.holds), sound_until(config))
     return _join(list(contents.values()))
+
+
+def _with_named(bars: Bars, features: Collection[str]) -> Bars:
+    """Return bars with those of their additional columns alone that are among these features."""
+    others = [name for name in bars.named if name not in features]
+    return replace(
+        bars,
+        frame=bars.frame.drop(columns=others),
+        named=tuple(name for name in bars.named if name in features),
+        ignored=(*bars.ignored, *others),
+    )
 
 
 def _join(files: Sequence[tuple[Bars, bool]]) -> list[Bars]:
@@ -175,23 +193,26 @@ def _list_bar_files(config: DataConfig) -> FileList:
     return list_files(config.files)
 
 
-def read_market(config: DataConfig, labelled: bool = True) -> Market:
+def read_market(config: DataConfig, labelled: bool = True, features: Collection[str] | None = None) -> Market:
     """Read the data that a config names, and compute everything that needs no fitting.
 
     Args:
         config: settings of the data to read.
         labelled: whether the data are for a training: a feature table must have its columns of labels and returns, and
             all symbols are cut to the time that they share. Without labels, each symbol keeps its own newest bar.
+        features: without labels, names of the features to compute, such as `TrainedModel.features`, whatever else the
+            columns allow; None for all features.
 
     Raises:
         ConfigError: a column that the config names is missing.
-        DataError: data are missing, damaged or too few.
+        DataError: data are missing, damaged or too few, or one of `features` cannot be computed.
     """
     if config.table is not None:
-        return _table_market(config, labelled)
-    all_bars = _read_all_bars(config)
+        return _table_market(config, labelled, features)
     if not labelled:
-        return bars_market(_complete_and_cut(all_bars, config, common=False), config)
+        all_bars = _read_all_bars(config, features)
+        return bars_market(_complete_and_cut(all_bars, config, common=False), config, only_features=features)
+    all_bars = _read_all_bars(config)
     return _make_market(all_bars, config)
 
 
@@ -212,9 +233,9 @@ def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Mark
     return _make_market(_join(files), config, keep_features=False)
 
 
-def _table_market(config: DataConfig, labelled: bool) -> Market:
+def _table_market(config: DataConfig, labelled: bool, features: Collection[str] | None) -> Market:
     assert config.table is not None  # `read_market` chose this branch by it
-    symbols, names, ignored, fingerprint = feature_table.read_feature_tables(config, config.table, labelled)
+    symbols, names, ignored, fingerprint = feature_table.read_feature_tables(config, config.table, labelled, features)
     bar = interval_microseconds(config.interval)
     spans = [(int(rows.timestamps[0]), int(rows.timestamps[-1]) + bar) for rows in symbols]
     if labelled:

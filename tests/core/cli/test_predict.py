@@ -50,14 +50,17 @@ def test_new_rows_of_a_feature_table_need_no_labels(run: Run) -> None:
         }
     )
     frame.to_parquet("old.parquet")
-    frame.drop(columns=["y", "r"]).tail(200).to_parquet("new.parquet")
+    frame.drop(columns=["y", "r"]).tail(200).assign(f_0=1.0).to_parquet("new.parquet")
+    frame.drop(columns=["f_2"]).to_parquet("less.parquet")
     table = "{{files: [{}.parquet], features: ['f_*'], label: y, returns: r}}"
     text = "data:\n  {{interval: 1h, horizon: 3, window: 8, table: " + table + "}}\n"
-    for name in ("old", "new"):
+    for name in ("old", "new", "less"):
         Path(f"{name}.yaml").write_text(text.format(name))
     assert run("--preset quick_experiment --config old.yaml --epochs 1 --output-dir out") == 0
     assert run("predict out --config new.yaml") == 0
     assert len(pd.read_parquet("predictions.parquet")) == 200 - 7
+    assert run("predict out --config less.yaml --overwrite") == 2
+    assert "less.parquet lacks the feature(s) f_2" in run.err
     assert run("--preset quick_experiment --config new.yaml --epochs 1 --output-dir more") == 2
     assert "has no column 'y'" in run.err
 
@@ -69,6 +72,60 @@ def test_predictions_are_read_as_the_training_read_its_bars(run: Run) -> None:
     # Neither interval nor window nor horizon are said again.
     assert run("predict out --symbols AAA --store . --offline") == 0
     assert len(pd.read_parquet("predictions.parquet")) > 3000
+
+
+def _write(symbol: str, *, seed: int = 0, without: str = "", **more: float) -> None:
+    """Write 4,100 bars of a symbol without a column, or with columns of noise, each with this in its newest bar."""
+    frame = random_bars(4100, interval="15m", symbol=symbol, seed=seed).frame
+    for name, newest in more.items():
+        frame[name] = np.random.default_rng(seed).standard_normal(len(frame))
+        frame.loc[frame.index[-2], name] = newest
+    frame.drop(columns=without or []).to_parquet(f"binance_{symbol}_15m.parquet")
+
+
+_TRAINING = (
+    "--preset quick_experiment --data binance_AAA_15m.parquet binance_BBB_15m.parquet --window 8 --horizon 2 "
+    "--epochs 1 --output-dir out"
+)
+
+
+def test_a_symbol_is_predicted_alone_though_it_has_more_columns_than_all_symbols_had(run: Run) -> None:
+    _write("AAA")
+    _write("BBB", seed=1, without="taker_buy_base")
+    assert run(_TRAINING) == 0
+    assert not any("taker" in name for name in TrainedModel.load(Path("out/checkpoint.pt")).features)
+    assert run("predict out --data binance_AAA_15m.parquet binance_BBB_15m.parquet --output both.parquet") == 0
+    assert run("predict out --data binance_AAA_15m.parquet --output alone.parquet") == 0
+    both, alone = pd.read_parquet("both.parquet"), pd.read_parquet("alone.parquet")
+    expected = both[both["symbol"] == "AAA"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, expected, check_exact=False, atol=1e-6)
+
+
+def test_a_feature_that_the_bars_have_no_columns_for_is_named(run: Run) -> None:
+    _write("AAA")
+    _write("BBB", seed=1)
+    assert run(_TRAINING) == 0
+    _write("AAA", without="taker_buy_base")
+    assert run("predict out --data binance_AAA_15m.parquet") == 2
+    said = " ".join(run.err.split())
+    assert "The feature(s) flow_agreement_12, flow_impact_48, taker_imbalance_1, " in said
+    assert "not every symbol has the column(s) taker_buy_base" in said
+
+
+def test_of_named_columns_only_those_of_the_training_are_read(run: Run) -> None:
+    for seed, symbol in enumerate(("AAA", "BBB")):
+        _write(symbol, seed=seed, f_1=0.0)
+    Path("data.yaml").write_text("data:\n  interval: 15m\n  features: ['f_*']\n")
+    assert run(f"{_TRAINING} --config data.yaml") == 0
+    assert run("predict out --data binance_AAA_15m.parquet") == 0
+    _write("AAA", f_1=0.0, f_2=np.nan)  # damaged, were it needed
+    assert run("predict out --data binance_AAA_15m.parquet binance_BBB_15m.parquet --output more.parquet") == 0
+    table = pd.read_parquet("more.parquet")
+    expected = table[table["symbol"] == "AAA"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(pd.read_parquet("predictions.parquet"), expected, check_exact=False, atol=1e-6)
+    _write("AAA", f_2=0.0)
+    assert run("predict out --data binance_AAA_15m.parquet --overwrite") == 2
+    assert "The feature(s) f_1 cannot be computed" in " ".join(run.err.split())
 
 
 def test_a_newest_bar_without_a_call_is_named_with_the_reason_and_exit_code_3(run: Run) -> None:

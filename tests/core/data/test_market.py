@@ -52,6 +52,28 @@ def test_a_longer_gap_costs_the_warm_up_too() -> None:
     assert after[0] == 500 + WARMUP + WINDOW - 1
 
 
+def test_of_some_features_only_those_are_computed_and_warmed_up() -> None:
+    bars, config = random_bars(1000), DataConfig(symbols=("BTCUSDT",), window=WINDOW, horizon=HORIZON)
+    whole, some = bars_market([bars], config), bars_market([bars], config, only_features=["return_3", "return_1"])
+    assert some.feature_names == ("return_1", "return_3")  # in the order of all features
+    columns = [whole.feature_names.index(name) for name in some.feature_names]
+    later = slice(WARMUP, None)
+    np.testing.assert_array_equal(some.symbols[0].features[later], whole.symbols[0].features[later][:, columns])
+    first = [int(np.flatnonzero(market.symbols[0].window_ok)[0]) for market in (some, whole)]
+    warmup = max(feature.warmup for feature in FEATURES if feature.name in some.feature_names)
+    assert first == [warmup + WINDOW - 1, WARMUP + WINDOW - 1]
+    assert warmup < WARMUP
+
+
+def test_a_feature_whose_columns_one_symbol_lacks_is_refused_by_name_only_if_it_is_asked_for() -> None:
+    all_bars = [random_bars(1000), random_bars(1000, symbol="ETHUSDT")]
+    all_bars[1] = replace(all_bars[1], frame=all_bars[1].frame.drop(columns="taker_buy_base"))
+    config = DataConfig(symbols=("BTCUSDT", "ETHUSDT"), window=WINDOW, horizon=HORIZON)
+    assert "taker_imbalance_4" not in bars_market(all_bars, config).feature_names
+    with pytest.raises(DataError, match=r"^The feature\(s\) taker_imbalance_4 cannot .* column\(s\) taker_buy_base\. "):
+        bars_market(all_bars, config, only_features=["return_1", "taker_imbalance_4"])
+
+
 def test_features_beyond_a_short_gap_are_those_of_bars_without_trades() -> None:
     bars = random_bars(1000)
     frame = bars.frame.copy()

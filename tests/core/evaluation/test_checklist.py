@@ -21,12 +21,13 @@ GOOD: dict[str, Any] = {
     "val": {"accuracy": 0.58, "macro_f1": 0.55, "direction_auc": 0.60, "top_share": 0.5},
     "val_cross_fitted": {"macro_f1": 0.54, "direction_auc": 0.58},
     "val_baselines_by_halves": {"majority": 0.23, "logistic regression": 0.41},
+    "val_lead": {"over": "logistic regression", "value": 0.13, "low": 0.02, "high": 0.21},
     "provable_direction_auc": 0.53,
     "gap": {"gap": 0.05, "val_loss": 0.6},
 }
 
 
-def _with(path: str, value: float) -> dict[str, Any]:
+def _with(path: str, value: float | None) -> dict[str, Any]:
     group, _, name = path.partition(".")
     return {**GOOD, group: {**GOOD[group], name: value} if name else value}
 
@@ -105,8 +106,10 @@ def test_each_guide_target_is_held(path: str, value: float, failed: str) -> None
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("val_cross_fitted.macro_f1", 0.41),
-        ("val_baselines_by_halves.persistence", 0.56),
+        ("val_lead.low", 0.0),
+        ("val_lead.low", -0.001),
+        ("val_lead.low", None),
+        ("val_lead.value", math.nan),
         ("val_cross_fitted.direction_auc", 0.53),
         ("provable_direction_auc", 0.61),
         ("val.top_share", 0.91),
@@ -127,5 +130,20 @@ def test_without_findings_nothing_measured_is_judged() -> None:
     assert not any("nan" in line.value + line.bound for line in lines)
 
 
-def test_the_gate_names_the_baseline_to_beat() -> None:
-    assert "0.4100 (logistic regression)" in gate_lines(GOOD)[0].bound
+def test_the_gate_names_the_baseline_to_beat_and_shows_the_lead_with_its_interval() -> None:
+    line = gate_lines(GOOD)[0]
+    assert "0.4100 (logistic regression)" in line.bound
+    assert line.value == "+0.1300 [+0.0200, +0.2100]"
+
+
+def test_a_lead_without_bounds_is_too_short_to_tell() -> None:
+    short = {**GOOD, "val_lead": {"over": "logistic regression", "value": 0.13, "low": None, "high": None}}
+    line = gate_lines(short)[0]
+    assert (line.value, line.verdict) == ("+0.1300", "too short to tell")
+    assert "val has to last at least 20 days and 160 horizons" in line.bound
+    assert not has_skill(make_checklist(TrainingConfig(), short))
+
+
+def test_a_model_that_was_measured_before_leads_had_intervals_has_not_passed_that_gate() -> None:
+    earlier = {key: value for key, value in GOOD.items() if key != "val_lead"}
+    assert [line.verdict for line in gate_lines(earlier)] == ["not measured", "pass", "pass"]

@@ -69,6 +69,8 @@ def test_the_metrics_file_holds_all_that_a_reader_needs(short: Dataset, tmp_path
     assert set(report["val_baselines"]) == {"majority", "persistence", "logistic regression", "gradient boosting"}
     assert report["checklist"] == [line.as_row() for line in result.checklist]
     assert report["provable_direction_auc"] > 0.5
+    assert report["val_lead"] == result.findings["val_lead"]
+    assert report["val_lead"]["over"] in report["val_baselines"]
     assert report["epochs"] == len(report["history"]) == 3
     assert report["interrupted"] is False
     assert report["data"] == summary.describe_data(short)
@@ -251,9 +253,36 @@ def test_the_gates_judge_each_half_of_val_at_the_epoch_that_the_other_chose(shor
     _, findings = training.evaluate_training(short, trainer, history)
     # The earlier half chooses epoch 1, the later one epoch 2.
     assert findings["val_cross_fitted"] == pytest.approx({"macro_f1": (0.2 + 0.1) / 2, "direction_auc": 0.45})
+    best = max(findings["val_baselines_by_halves"].values())
+    assert findings["val_lead"]["value"] == pytest.approx(0.15 - best)
     gates = [line for line in make_checklist(recipe(), findings) if line.kind == "gate"]
-    assert [line.value for line in gates[:2]] == ["0.1500", "0.4500"]
-    assert [line.verdict for line in gates[:2]] == ["fail", "fail"]
+    assert [line.value for line in gates[:2]] == [f"{0.15 - best:+.4f}", "0.4500"]
+    assert [line.verdict for line in gates[:2]] == ["too short to tell", "fail"]
+
+
+def _findings_at(macro_f1: float, dataset: Dataset, trainer: Trainer, history: list[EpochResult]) -> dict[str, Any]:
+    """Measure a training as if its macro-F1 were this one on each half of val."""
+    halves = [{"macro_f1": macro_f1, "direction_auc": 0.9}] * 2
+    return training.evaluate_training(dataset, trainer, [replace(result, halves=halves) for result in history])[1]
+
+
+def test_a_lead_over_the_best_baseline_that_luck_explains_does_not_pass(dataset: Dataset) -> None:
+    # As if the bars lasted six hours: then val is long enough for an interval.
+    long = cut(replace(dataset, timestamps=dataset.timestamps * 72, bar=dataset.bar * 72), train=256, val=560)
+    trainer = Trainer(recipe(epochs=1), long, torch.device("cpu"))
+    history = list(trainer)
+    measured = _findings_at(0.5, long, trainer, history)
+    best = max(measured["val_baselines_by_halves"].values())
+    luck = measured["val_lead"]["value"] - measured["val_lead"]["low"]
+    assert 0.01 < luck < 0.2
+    assert measured["val_baselines_by_halves"][measured["val_lead"]["over"]] == best
+    verdicts = []
+    for lead in (1e-6, luck - 1e-6, luck + 1e-6):
+        findings = _findings_at(best + lead, long, trainer, history)
+        assert findings["val_lead"]["value"] == pytest.approx(lead)
+        verdicts.append(next(line for line in make_checklist(recipe(), findings) if line.kind == "gate").verdict)
+    assert verdicts == ["fail", "fail", "pass"]
+    assert findings == _findings_at(best + lead, long, trainer, history)  # the draws are the same each time
 
 
 def test_what_was_trained_is_kept_if_measuring_it_is_interrupted(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.simulated_market import BAR, DAY, slow
-from search.statistics.block_length import BlockLengthSelector, minimum_block_length
+from search.statistics.block_length import BlockLengthSelector
 from search.statistics.weighted_metrics import Predictions
 from tests.helpers.predictions import random_predictions
 
@@ -22,13 +22,6 @@ def _length(losses: np.ndarray) -> int:
     predictions = _losses(losses)
     selector = BlockLengthSelector(predictions.instants, BAR, DAY)
     return selector.block_length([selector.of_metric("nll", [predictions])])
-
-
-@pytest.mark.parametrize(
-    ("horizon", "minutes", "bars"), [(3, 5, 288), (1, 15, 96), (12, 5, 288), (48, 5, 384), (3, 60, 24), (3, 1440, 24)]
-)
-def test_a_block_lasts_a_day_or_eight_horizons(horizon: int, minutes: int, bars: int) -> None:
-    assert minimum_block_length(horizon, minutes * 60_000_000) == bars
 
 
 def test_the_influence_on_a_mean_is_the_share_of_each_stretch() -> None:

@@ -7,15 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from benchmarks.simulated_market import autocorrelated
-from search.statistics.bootstrap import (
-    MIN_BLOCKS,
-    Interval,
-    confidence_interval,
-    resample,
-    resample_seeds,
-    score_draws,
-    simultaneous_intervals,
-)
+from core.evaluation.block_bootstrap import MIN_BLOCKS, Interval, confidence_interval
+from search.statistics.bootstrap import resample, resample_seeds, score_draws, simultaneous_intervals
 from search.statistics.weighted_metrics import Predictions
 from tests.helpers.predictions import BAR, random_predictions
 
@@ -67,14 +60,6 @@ def test_resampled_row_by_row_the_interval_would_be_far_too_narrow() -> None:
     assert _coverage(1, 1500, np.random.default_rng(0)) < 0.65
 
 
-def test_intervals_from_few_blocks_are_wider() -> None:
-    draws = np.concatenate([[0.5], np.random.default_rng(0).normal(0.5, 0.1, 1000)])
-    few, many = confidence_interval(draws, 20), confidence_interval(draws, 1e6)
-    ratio = stats.t.ppf(0.975, 19) / stats.norm.ppf(0.975) * np.sqrt(20 / 19)
-    assert few.high - few.low == pytest.approx(ratio * (many.high - many.low), rel=1e-4)
-    assert (many.low, many.high) == pytest.approx(tuple(np.quantile(draws[1:], [0.025, 0.975])), rel=1e-4)
-
-
 def test_simultaneous_intervals_from_few_blocks_are_wider_too() -> None:
     draws = np.concatenate([[0.5], np.random.default_rng(0).normal(0.5, 0.1, 1000)])[None]
     (few,), (many,) = simultaneous_intervals(draws, 20), simultaneous_intervals(draws, 1e6)
@@ -120,18 +105,6 @@ def test_seeds_are_drawn_too() -> None:
     )
     assert (narrow.low, narrow.high) == (-1.0, -1.0)
     assert (wide.low, wide.high) == pytest.approx((-1.5, -0.5), abs=0.2)
-
-
-def test_without_enough_blocks_or_with_an_undefined_draw_there_are_no_bounds() -> None:
-    assert np.isnan(confidence_interval(np.array([0.5]), 3).low)
-    undefined = confidence_interval(np.array([0.5, 0.4, np.nan]), 30)
-    assert (undefined.value, np.isnan(undefined.low), np.isnan(undefined.high)) == (0.5, True, True)
-    assert not undefined.contains(0.5)
-
-
-def test_an_interval_contains_its_bounds_and_nothing_beyond() -> None:
-    assert Interval(0.5, 0.4, 0.6).contains(0.4)
-    assert not Interval(0.5, 0.4, 0.6).contains(0.61)
 
 
 def test_all_symbols_of_an_instant_are_drawn_together() -> None:

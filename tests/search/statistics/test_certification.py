@@ -17,7 +17,7 @@ from benchmarks.simulated_market import (
     slow,
     split_and_call,
 )
-from search.statistics.bootstrap import Interval
+from core.evaluation.block_bootstrap import Interval
 from search.statistics.certification import (
     CandidateScore,
     FinalTestResult,
