@@ -26,7 +26,7 @@ from torch.optim import lr_scheduler
 from core.config import TrainingConfig
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
-from core.errors import ConfigError, NonFiniteLossError
+from core.errors import ConfigError, NonFiniteLossError, NonFiniteOutputError
 from core.evaluation.blocks import score_time_blocks
 from core.evaluation.calibration import Calibration, fit_calibration, nll
 from core.evaluation.history import CROSS_FITTED_METRICS, EpochResult
@@ -153,7 +153,8 @@ class Trainer:
             the result of the epoch, compared with those before it.
 
         Raises:
-            NonFiniteLossError: the loss or the model's output became NaN or infinite.
+            NonFiniteLossError: the loss became NaN or infinite.
+            NonFiniteOutputError: the model's output became NaN or infinite.
         """
         started = time.perf_counter()
         learning_rate = float(self._optimizer.param_groups[0]["lr"])
@@ -234,13 +235,13 @@ class Trainer:
             logits of the direction head, float64 `[N, 3]`.
 
         Raises:
-            NonFiniteLossError: the model's output became NaN or infinite.
+            NonFiniteOutputError: the model's output became NaN or infinite.
         """
         with autocast(self.device, self.dtype):
             direction = predict_windows(self.model, self._features, rows, self._dataset.window).direction
         logits = np.asarray(direction.numpy())
         if not np.isfinite(logits).all():
-            raise NonFiniteLossError(self.steps, self.epoch + 1, self._recipe_text())
+            raise NonFiniteOutputError(self.steps, self._recipe_text())
         return logits
 
     def _recipe_text(self) -> str:
