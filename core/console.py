@@ -144,6 +144,8 @@ class Command(TyperCommand):
 def repeat_options(args: Sequence[str], repeatable: set[str]) -> list[str]:
     """Repeat the name of an option before each further value: `--data A B` becomes `--data A --data B`.
 
+    The first value may follow a sign: `--data=A B` becomes `--data=A --data B`.
+
     Args:
         args: the words of a command line.
         repeatable: names of the options that take several values, such as `--data`; all others are left as they are.
@@ -153,7 +155,8 @@ def repeat_options(args: Sequence[str], repeatable: set[str]) -> list[str]:
     values = 0
     for argument in args:
         if argument.startswith("-"):
-            current, values = (argument, 0) if argument in repeatable else (None, 0)
+            name, has_value, _ = argument.partition("=")
+            current, values = (name, len(has_value)) if name in repeatable else (None, 0)
         elif current is not None:
             values += 1
             if values > 1:

@@ -68,3 +68,23 @@ class NonFiniteLossError(PresetSearchError):
 
     def __reduce__(self) -> tuple[type[NonFiniteLossError], tuple[int, int, str]]:  # type: ignore[override]
         return type(self), (self.step, self.epoch, self.config)
+
+
+class NonFiniteOutputError(PresetSearchError):
+    """Raised when a model that is evaluated during its training predicts NaN or infinite values.
+
+    Args:
+        steps: number of optimizer steps taken so far, over all epochs.
+        config: the hyperparameters in use, as a text for the message.
+    """
+
+    def __init__(self, steps: int, config: str) -> None:
+        self.steps = steps
+        self.config = config
+        super().__init__(
+            f"The model's predictions are not finite when it is evaluated after {steps} optimizer steps ({config})",
+            "Lower the learning rate or the weight decay, or check the features of validation rows for extreme values",
+        )
+
+    def __reduce__(self) -> tuple[type[NonFiniteOutputError], tuple[int, str]]:  # type: ignore[override]
+        return type(self), (self.steps, self.config)

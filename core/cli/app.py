@@ -13,18 +13,28 @@ from core.cli.predict import PREDICT_EPILOG, predict
 from core.cli.train import TRAIN_EPILOG, train
 from core.console import Command, with_verbosity
 
+EPILOG = (
+    "Examples:\n\n"
+    "preset-train --preset quick_experiment --synthetic --output-dir checkpoints/try\n\n"
+    "preset-train check checkpoints/try\n\n"
+    "preset-train predict checkpoints/try --synthetic\n\n"
+    "All options of a training: preset-train train --help"
+)
+
 
 class _TrainByDefault(TyperGroup):
     """Runs `train` where no command is named: `preset-train --preset X` is `preset-train train --preset X`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `train` before the arguments if they do not begin with a command."""
-        names_command = args[:1] and args[0] in self.commands
-        return super().parse_args(ctx, args if names_command else ["train", *args])
+        """Put `train` before the arguments if they begin with neither a command nor `--help`."""
+        is_complete = args[:1] and (args[0] in self.commands or args[0] in self.get_help_option_names(ctx))
+        return super().parse_args(ctx, args if is_complete else ["train", *args])
 
 
 app = typer.Typer(
-    cls=_TrainByDefault, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
+    cls=_TrainByDefault, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    help="Train one model from a preset, check it, and predict with it. Without the name of a command, train is meant.",
+    epilog=EPILOG,
 )  # fmt: skip
 app.command(cls=Command, epilog=TRAIN_EPILOG)(with_verbosity(train))
 app.command(cls=Command, epilog=CHECK_EPILOG)(check)

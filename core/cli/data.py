@@ -75,7 +75,8 @@ def check(
 ) -> None:
     """Report what the files contain, what is wrong with them, and what their span can prove."""
     from core.data import summary
-    from core.data.dataset import MIN_ROWS, fit_dataset, too_few_rows
+    from core.data.dataset import MIN_ROWS, fit_dataset
+    from core.data.row_counts import check_row_counts
     from core.data.sources.reader import check_market, read_files, read_market, sound_until
     from core.data.splits import main_borders
 
@@ -103,10 +104,7 @@ def check(
     _print_span(dataset, len(market.feature_names) + len(market.dropped))
     if config.sessions:
         _print_closures(market)
-    for name in ("train", "val", "test"):
-        rows = len(getattr(dataset, name))
-        if rows < MIN_ROWS:
-            raise too_few_rows(market, "the data", name, rows)
+    check_row_counts(market, dataset.row_counts(), dataset.borders, MIN_ROWS)
 
 
 @app.command(cls=Command, epilog=FETCH_EPILOG)

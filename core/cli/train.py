@@ -268,10 +268,7 @@ def _train(job: _Job, dataset: Dataset, output_dir: Path) -> TrainingResult:
     from core.training.run import train_model
 
     config = job.config
-    about = {
-        "preset": job.preset.model_dump(mode="json"),
-        "data_config": job.data.model_dump(mode="json", exclude_none=True),
-    }
+    about = {"preset": job.preset.model_dump(mode="json")}
     with console.progress_bar() as bar:
         task = bar.add_task("epoch", total=job.final_epochs or config.trainer.epochs)
 

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from core.config import DataConfig
 from core.data import cache
-from core.data.continuity import find_closures
 from core.data.file_format import iso
 from core.data.labels import NO_LABEL, by_thresholds, quantile_thresholds
 from core.data.lookahead import check_columns, check_exceptions
 from core.data.market import Market, SymbolData
+from core.data.row_counts import check_row_counts
 from core.data.sources.reader import bar_files, read_market
 from core.data.splits import Borders, main_borders
 from core.errors import ConfigError, DataError
@@ -33,6 +34,8 @@ CLIP = 10.0
 """Scaled features and returns are clipped to this many interquartile ranges."""
 _MIN_RANGE_SHARE = 0.1
 """An interquartile range below this share of the standard deviation does not measure the scale of a feature."""
+_BLOCK_ROWS, _BLOCK_COLUMNS = 16_384, 4
+"""Sizes of the blocks in which features are scaled and their scales are fitted."""
 _SPLITS = ("train", "val", "test")
 
 
@@ -57,6 +60,7 @@ class Dataset:
         window: L, the number of bars in a window.
         horizon: h, the number of bars that a label looks ahead.
         bar: length of a bar in microseconds.
+        config: the settings that the dataset was made with.
         borders: start and stop of each split.
         fingerprint: SHA-256 of the input.
         span: opening of the first and of the last bar, ISO 8601.
@@ -85,6 +89,7 @@ class Dataset:
     window: int
     horizon: int
     bar: int
+    config: DataConfig
     borders: Borders
     fingerprint: str
     span: tuple[str, str]
@@ -127,6 +132,11 @@ class Dataset:
             **{name: new_row[rows[keep[rows]]] for name, rows in splits.items()},
         )
 
+    def row_counts(self) -> dict[str, list[int]]:
+        """Return how many usable rows train, val and test have of each symbol, `[S]` each."""
+        symbols = len(self.symbol_names)
+        return {name: np.bincount(self.symbols[getattr(self, name)], minlength=symbols).tolist() for name in _SPLITS}
+
     def check_batch_size(self, batch_size: int) -> None:
         """Check that the train rows can fill a batch of this many windows.
 
@@ -152,7 +162,7 @@ def load_dataset(config: DataConfig) -> Dataset:
     entry = cache.read_cached(key) if key else None
     if entry is not None:
         with suppress(KeyError, TypeError, ValueError, AttributeError):  # a damaged entry is made again
-            return _from_entry(*entry)
+            return _from_entry(*entry, config)
     market = read_market(config)
     dataset = fit_dataset(market, config, main_borders(market.span, config))
     # A file that was replaced while it was read must not be cached under the key of the other.
@@ -174,19 +184,19 @@ def load_whole_dataset(config: DataConfig) -> Dataset:
 
 
 def _to_entry(dataset: Dataset) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Split a dataset into the arrays and the JSON values of a cache entry."""
-    fields_by_name = {field.name: getattr(dataset, field.name) for field in fields(Dataset)}
+    """Split a dataset into the arrays and the JSON values of a cache entry; its settings are part of the key."""
+    fields_by_name = {field.name: getattr(dataset, field.name) for field in fields(Dataset) if field.name != "config"}
     arrays = {name: value for name, value in fields_by_name.items() if isinstance(value, np.ndarray)}
     values = {name: value for name, value in fields_by_name.items() if name not in arrays}
     return arrays, {**values, "borders": asdict(dataset.borders)}
 
 
-def _from_entry(arrays: dict[str, np.ndarray], values: dict[str, Any]) -> Dataset:
-    """Rebuild a dataset from the arrays and the JSON values of a cache entry; errors mean that it is damaged."""
+def _from_entry(arrays: dict[str, np.ndarray], values: dict[str, Any], config: DataConfig) -> Dataset:
+    """Rebuild a dataset of these settings from the arrays and the JSON values of a cache entry; errors mean damage."""
     # JSON has lists where the dataset has tuples.
     restored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     restored["borders"] = Borders(**{name: (start, stop) for name, (start, stop) in values["borders"].items()})
-    return Dataset(**{**arrays, **restored})
+    return Dataset(**{**arrays, **restored, "config": config})
 
 
 def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: int | None = None) -> Dataset:
@@ -196,7 +206,7 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
         market: rows of all symbols.
         config: settings of window, horizon and labels.
         borders: start and stop of each split; an empty val or test holds nothing out.
-        min_rows: minimum number of usable rows in train (of each symbol), val and test; `MIN_ROWS` if None.
+        min_rows: minimum number of usable rows in a split, see `check_row_counts`; `MIN_ROWS` if None.
 
     Raises:
         ConfigError: a pattern of `allow_lookahead` matches no named feature.
@@ -213,7 +223,8 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
         ]
         for name in _SPLITS
     }
-    _check_row_counts(market, rows, borders, MIN_ROWS if min_rows is None else min_rows)
+    counts = {name: [len(numbers) for numbers in parts] for name, parts in rows.items()}
+    check_row_counts(market, counts, borders, MIN_ROWS if min_rows is None else min_rows)
     fitted = []
     for data, train in zip(market.symbols, rows["train"], strict=True):
         symbol = fit_symbol(data, train, config)
@@ -236,6 +247,7 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
         window=config.window,
         horizon=config.horizon,
         bar=market.span.bar,
+        config=config,
         borders=borders,
         fingerprint=market.fingerprint,
         span=(iso(market.span.start), iso(market.span.stop - market.span.bar)),
@@ -264,43 +276,6 @@ def _whole_rows(data: SymbolData, rows: np.ndarray, window: int, earliest: int) 
     return np.asarray(rows[data.timestamps[rows - window + 1] >= earliest])
 
 
-def _check_row_counts(market: Market, rows: dict[str, list[np.ndarray]], borders: Borders, min_rows: int) -> None:
-    """Refuse a symbol with too few train rows, and too few rows in val or test unless the split is empty."""
-    for data, train in zip(market.symbols, rows["train"], strict=True):
-        if len(train) < min_rows:
-            raise too_few_rows(market, data.symbol, "train", len(train))
-    for name in ("val", "test"):
-        start, stop = getattr(borders, name)
-        count = sum(len(part) for part in rows[name])
-        if start < stop and count < min_rows:
-            raise too_few_rows(market, "the data", name, count)
-
-
-def too_few_rows(market: Market, where: str, split: str, count: int) -> DataError:
-    """Return the error that a split has too few usable rows.
-
-    Where gaps recur as the closures of a market do, and windows do not reach across them, the remedy is `--sessions`.
-
-    Args:
-        market: the rows of all symbols.
-        where: what was counted: a symbol, or "the data".
-        split: name of the split.
-        count: number of its usable rows.
-    """
-    what = f"Only {count} usable {split} rows in {where}, at least {MIN_ROWS} are needed"
-    bar = market.span.bar
-    if any((find_closures(data.timestamps, bar) & data.is_break).any() for data in market.symbols):
-        return DataError(
-            f"{what}: gaps recur as the closures of a market do, and no window reaches across them",
-            "Say --sessions (sessions: true), so that windows do, or use more days",
-        )
-    return DataError(
-        what,
-        "Use more days, a shorter interval or more symbols, or data with fewer gaps: each gap costs the warm-up of the "
-        "features and a window",
-    )
-
-
 @dataclass(frozen=True)
 class FittedSymbol:
     """The arrays and fitted values of one symbol, under the names that they have in `Dataset`."""
@@ -325,7 +300,7 @@ _FITTED_VALUES = ("thresholds", "return_scale", "center", "scale")
 
 def fit_symbol(data: SymbolData, train: np.ndarray, config: DataConfig) -> FittedSymbol:
     """Fit scaler, thresholds and return scale on the train rows of one symbol, and apply them to all its rows."""
-    center, width = _fit_scaler(data.features[train])
+    center, width = _fit_scaler(data.features, train)
     thresholds = config.labels.fixed if config.labels.kind == "fixed" else (0.0, 0.0)
     labels = data.labels
     if labels is None:
@@ -357,19 +332,31 @@ def scale_features(features: np.ndarray, center: np.ndarray, width: np.ndarray) 
     Returns:
         Scaled features, float32 `[T, F]`.
     """
-    return np.asarray(np.clip((features - center) / width, -CLIP, CLIP), dtype=np.float32)
+    scaled = np.empty(features.shape, dtype=np.float32)
+    # In blocks of rows: there may be gigabytes of features, and each step of the formula would make a copy of them.
+    for start in range(0, len(features), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        scaled[rows] = np.clip((features[rows] - center) / width, -CLIP, CLIP)
+    return scaled
 
 
-def _fit_scaler(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the median and the interquartile range of each feature, `[F]` each.
+def _fit_scaler(features: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the median and the interquartile range of each feature `[T, F]` on the train rows, `[F]` each.
 
     Where hardly any row moves (returns of one second), the range is almost nothing compared with the standard
     deviation, which then takes its place; where no row moves, it is 1.
     """
-    low, center, high = np.quantile(features, (0.25, 0.5, 0.75), axis=0)
-    deviation = features.std(axis=0)
-    width = np.where(high - low < _MIN_RANGE_SHARE * deviation, deviation, high - low)
-    return center, np.where(np.ptp(features, axis=0) == 0, 1.0, width)
+    count = features.shape[1]
+    centers, widths = np.empty(count), np.empty(count)
+    # In blocks of columns, because each step makes a copy. No block has one column unless there is no other: numpy sums
+    # a lone column in another order, which would change the last bit of its deviation.
+    for columns in np.array_split(np.arange(count), max(ceil(count / _BLOCK_COLUMNS), 1)):
+        values = features[np.ix_(train, columns)]
+        low, centers[columns], high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+        deviation = values.std(axis=0)
+        width = np.where(high - low < _MIN_RANGE_SHARE * deviation, deviation, high - low)
+        widths[columns] = np.where(np.ptp(values, axis=0) == 0, 1.0, width)
+    return centers, widths
 
 
 def _fit_return_scale(data: SymbolData, train: np.ndarray) -> float:

@@ -1,9 +1,10 @@
 """Backtest of following a model's calls: what they would have earned, net of costs, beside buying and holding.
 
 A call at bar t enters at the open of bar t+1 and leaves at the open of bar t+1+h, with all the capital of its symbol.
-Calls made while a position is open are skipped. Symbols share the capital equally.
+Calls made while a position is open are skipped. All symbols begin with the same share of the capital, and each keeps
+what it gains. A symbol that has lost its capital trades no more.
 
-Shapes: N rows, M trades, D days.
+Shapes: N rows, M trades, D days, S symbols.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ class Backtest:
     Attributes:
         net_return: growth of the capital after costs.
         gross_return: growth of the capital without costs.
-        sharpe: annual Sharpe ratio, mean over standard deviation of the daily net returns times the root of 365; NaN
-            for fewer than two days or without a trade.
+        sharpe: annual Sharpe ratio, mean over standard deviation of the daily net returns times the root of 365; 0
+            where every day returns 0, as without a trade; NaN for fewer than two days.
         turnover: trades (entries and exits) per symbol and day.
-        drawdown: deepest fall of the capital from a peak, at the ends of days; falls within a day do not show.
-        trades: number of round trips, over all symbols.
+        drawdown: deepest fall of the capital from a peak, at the ends of days, from 0 to 1; falls within a day do not
+            show.
+        trades: number of round trips, over all symbols; those that a symbol had no capital for are not counted.
         buy_and_hold: growth of capital that is held equally in all symbols from the first row to the last.
     """
 
@@ -84,22 +86,19 @@ def run_backtest(dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp:
         the growth of the capital and the figures that describe it.
     """
     symbols = len(dataset.symbol_names)
-    exits, gross = compute_trade_returns(dataset, rows, calls, cost_bp=0.0)
-    net = gross - cost_bp / 1e4 / symbols
-    daily_net = _sum_by_day(exits, net, dataset.timestamps[rows])
-    daily_gross = _sum_by_day(exits, gross, dataset.timestamps[rows])
+    days = _days(dataset, rows)
+    gross = compute_row_gains(dataset, rows, calls, cost_bp=0.0)
+    gross_capital, _ = _compound(dataset, rows, gross, days)
+    capital, trades = _compound(dataset, rows, gross - cost_bp / 1e4 / symbols, days)
     rows_by_symbol = [rows[dataset.symbols[rows] == symbol] for symbol in range(symbols)]
     held = [np.expm1(_holding_return(dataset, symbol_rows)) for symbol_rows in rows_by_symbol if len(symbol_rows)]
-    capital = np.cumprod(1 + daily_net)
-    peaks = np.maximum.accumulate(np.concatenate([[1.0], capital]))
-    deviation = float(daily_net.std(ddof=1)) if len(daily_net) > 1 else 0.0
     return Backtest(
         net_return=float(capital[-1] - 1),
-        gross_return=float(np.prod(1 + daily_gross) - 1),
-        sharpe=float(daily_net.mean() / deviation * np.sqrt(_DAYS_PER_YEAR)) if deviation > 0 else float("nan"),
-        turnover=2 * len(net) / symbols / len(daily_net),
-        drawdown=float((1 - np.concatenate([[1.0], capital]) / peaks).max()),
-        trades=len(net),
+        gross_return=float(gross_capital[-1] - 1),
+        sharpe=_annual_sharpe(_daily_returns(capital)),
+        turnover=2 * trades / symbols / len(days),
+        drawdown=float((1 - capital / np.maximum.accumulate(capital)).max()),
+        trades=trades,
         buy_and_hold=float(np.mean(held)),
     )
 
@@ -107,7 +106,7 @@ def run_backtest(dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp:
 def compute_trade_returns(
     dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = DEFAULT_COST_BP
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute what each trade adds to the capital of all symbols together.
+    """Compute what each trade adds to the capital of all symbols together, see `compute_row_gains`.
 
     Args:
         dataset: holds the returns of the rows.
@@ -121,13 +120,15 @@ def compute_trade_returns(
     """
     gains = compute_row_gains(dataset, rows, calls, cost_bp)
     is_trade = ~np.isnan(gains)
-    return dataset.timestamps[rows[is_trade]] + (dataset.horizon + 1) * dataset.bar, gains[is_trade]
+    return _exits(dataset, rows[is_trade]), gains[is_trade]
 
 
 def compute_row_gains(
     dataset: Dataset, rows: np.ndarray, calls: np.ndarray, cost_bp: float = DEFAULT_COST_BP
 ) -> np.ndarray:
-    """Compute the net return of the trade that each row leads to.
+    """Compute the net return of the trade that each row leads to, as if each were made with the same capital.
+
+    Such returns can be added up and resampled; `run_backtest` compounds them.
 
     Args:
         dataset: holds the returns of the rows.
@@ -153,11 +154,61 @@ def compute_row_gains(
     return gains
 
 
-def _sum_by_day(exits: np.ndarray, gains: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
-    """Sum the gains `[M]` by the UTC day of their exits `[M]`, from the day of the first row to the last, `[D]`."""
-    first = int(timestamps.min()) // _DAY
-    last = max(int(timestamps.max()), int(exits.max(initial=0))) // _DAY
-    return np.bincount(exits // _DAY - first, weights=gains, minlength=last - first + 1)
+def _days(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return the numbers of the UTC days from that of the first row to that on which the last trade can end, `[D]`."""
+    exits = _exits(dataset, rows[~np.isnan(dataset.trade_returns[rows])])
+    last = max(int(dataset.timestamps[rows].max()), int(exits.max(initial=0)))
+    return np.arange(int(dataset.timestamps[rows].min()) // _DAY, last // _DAY + 1)
+
+
+def _exits(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return when the trades that rows lead to end, in epoch microseconds, `[N]`."""
+    return np.asarray(dataset.timestamps[rows] + (dataset.horizon + 1) * dataset.bar)
+
+
+def _compound(dataset: Dataset, rows: np.ndarray, gains: np.ndarray, days: np.ndarray) -> tuple[np.ndarray, int]:
+    """Compound the gains of trades, each with all the capital that its symbol has, until that is lost.
+
+    Args:
+        dataset: holds the symbols and timestamps of the rows.
+        rows: the rows called, `[N]`, in the order of the dataset.
+        gains: net return of each row's trade as a fraction of the capital that all symbols begin with, `[N]`; NaN where
+            no trade is made.
+        days: numbers of consecutive UTC days, `[D]`.
+
+    Returns:
+        the capital of all symbols at the beginning, 1, and at the end of each day, `[D + 1]`; and how many of the
+        trades there was capital for.
+    """
+    symbols = len(dataset.symbol_names)
+    capital, trades = np.zeros(len(days) + 1), 0
+    for symbol in range(symbols):
+        is_trade = ~np.isnan(gains) & (dataset.symbols[rows] == symbol)
+        # A short position loses more than its capital where the price more than doubles: no more than all can be lost.
+        factors = np.maximum(1 + gains[is_trade] * symbols, 0)
+        after_trades = np.cumprod(np.append(1.0, factors))
+        trades += int((after_trades[:-1] > 0).sum())
+        ended = np.searchsorted(_exits(dataset, rows[is_trade]) // _DAY, days, side="right")
+        capital += after_trades[np.append(0, ended)]
+    return capital / symbols, trades
+
+
+def _daily_returns(capital: np.ndarray) -> np.ndarray:
+    """Return the return of each day, given the capital at its beginning and at its end; 0 where none is left."""
+    before, after = capital[:-1], capital[1:]
+    growth = np.ones_like(after)
+    np.divide(after, before, out=growth, where=before > 0)
+    return growth - 1
+
+
+def _annual_sharpe(returns: np.ndarray) -> float:
+    """Compute the annual Sharpe ratio of daily returns `[D]`; 0 where all are 0, NaN where it is not defined."""
+    if len(returns) < 2:
+        return float("nan")
+    if not returns.any():
+        return 0.0
+    deviation = float(returns.std(ddof=1))
+    return float(returns.mean() / deviation * np.sqrt(_DAYS_PER_YEAR)) if deviation > 0 else float("nan")
 
 
 def _holding_return(dataset: Dataset, rows: np.ndarray) -> float:

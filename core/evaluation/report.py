@@ -52,7 +52,7 @@ def evaluate_rows(
         names: the metrics to compute, of `METRIC_NAMES`.
 
     Returns:
-        the metrics by name; NaN where these labels, or the trades that follow the calls, do not define one.
+        the metrics by name; NaN where these labels, or the days on which trades end, do not define one.
     """
     of_predictions = [name for name in names if name != NET_SHARPE]
     scores = metrics.evaluate(dataset.labels[rows], probabilities, decisions, of_predictions)
@@ -62,7 +62,7 @@ def evaluate_rows(
 
 
 def check_metric_is_defined(dataset: Dataset, metric: str) -> None:
-    """Check, before anything is trained, that the labels of val define a metric.
+    """Check, before anything is trained, that the labels and the days of val define a metric.
 
     Args:
         dataset: the dataset that is to be trained on; one without val rows passes.
@@ -72,12 +72,17 @@ def check_metric_is_defined(dataset: Dataset, metric: str) -> None:
         ConfigError: no prediction has this metric on val, as where one class never occurs there.
     """
     rows = dataset.val
-    if len(rows) == 0 or metric not in PREDICTION_METRICS:
+    if len(rows) == 0:
         return
     any_prediction = np.random.default_rng(0).dirichlet(np.ones(len(CLASSES)), len(rows))
     decisions = Decisions(any_prediction, any_prediction.argmax(axis=1))
     if np.isfinite(evaluate_rows(dataset, rows, any_prediction, decisions, [metric])[metric]):
         return
+    if metric == NET_SHARPE:
+        raise ConfigError(
+            "net_sharpe is not defined on val: all trades end on one day (UTC)",
+            "Use more days, or rank by another --metric",
+        )
     counts = np.bincount(dataset.labels[rows], minlength=len(CLASSES))
     absent = [name for name, count in zip(CLASSES, counts, strict=True) if count == 0]
     reason = f": {' and '.join(absent)} never occur{'s' if len(absent) == 1 else ''} there" if absent else ""

@@ -9,6 +9,8 @@ from torch.optim import lr_scheduler
 from core.config import TrainerConfig
 
 LearningRateSchedule = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
+PLATEAU_THRESHOLD = 1e-4
+"""Smallest rise of the ranking score, in its own unit, that ends a plateau: what one call in 10,000 changes."""
 
 
 def make_optimizer(model: nn.Module, config: TrainerConfig) -> torch.optim.AdamW:
@@ -38,7 +40,10 @@ def make_schedule(optimizer: torch.optim.Optimizer, config: TrainerConfig) -> Le
             # SGDR, Loshchilov & Hutter 2017: restarts after 10, 30, 70, 150 epochs.
             return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10, T_mult=2)
         case "plateau":
-            return lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=5)
+            # An absolute rise: in proportion to a negative best (-nll), even a slightly worse score would count as one.
+            return lr_scheduler.ReduceLROnPlateau(
+                optimizer, mode="max", factor=0.5, patience=5, threshold=PLATEAU_THRESHOLD, threshold_mode="abs"
+            )
 
 
 def warmed_up_step(optimizer: torch.optim.Optimizer, step: int, warmup_steps: int) -> None:

@@ -112,26 +112,29 @@ def train_model(
         the result, as it was written.
 
     Raises:
-        ConfigError: the batch is too large, val does not define the ranking metric, or the folder cannot be written.
+        ConfigError: the dataset was made with other settings, the batch is too large, val does not define the ranking
+            metric, or the folder cannot be written.
         NonFiniteLossError: the training diverged.
+        NonFiniteOutputError: the model's predictions of val are not finite.
     """
+    _check_settings(dataset, data)
     visible = dataset.without_test()  # a trade of the last val row would leave at the first price of test
     report.check_metric_is_defined(visible, config.trainer.metric)
     trainer = Trainer(config, visible, resolve_device(device))
     history, interrupted = _run_epochs(trainer, stop_after, on_epoch)
-    description = {"version": __version__, "training": config.model_dump(mode="json"), **(about or {})}
-    description |= {"data": describe_data(dataset), "interrupted": interrupted}
-    state = TRAINED if len(visible.val) else FINAL
     trained = TrainedModel.from_dataset(
-        dataset,
-        config,
-        data,
-        weights=trainer.best_weights,
-        calibration=None,
-        rule=None,
-        findings={},
-        about={**description, "epoch": history[-1].best_epoch, "state": state},
+        dataset, config, data, weights=trainer.best_weights, calibration=None, rule=None, findings={}, about={}
     )
+    description = {
+        "version": __version__,
+        "training": config.model_dump(mode="json"),
+        **(about or {}),
+        "data": describe_data(dataset),
+        "data_config": trained.data.model_dump(mode="json", exclude_none=True),
+        "interrupted": interrupted,
+    }
+    state = TRAINED if len(visible.val) else FINAL
+    trained = replace(trained, about={**description, "epoch": history[-1].best_epoch, "state": state})
     trained.save(output / CHECKPOINT_FILE)  # before the evaluation: it takes a while and may be interrupted
     if len(visible.val):
         best, findings = evaluate_training(visible, trainer, history)
@@ -139,6 +142,30 @@ def train_model(
         trained = replace(trained, calibration=best.calibration, rule=best.rule, findings=findings, about=about)
         trained.save(output / CHECKPOINT_FILE)
     return _write_result(output, trained, history, description)
+
+
+def _check_settings(dataset: Dataset, data: DataConfig) -> None:
+    """Check that a dataset was made with these settings: a checkpoint keeps them, to prepare what it predicts alike.
+
+    Raises:
+        ConfigError: a setting differs; the message names each that does.
+    """
+    ours, theirs = (_flatten(config.model_dump(mode="json", exclude={"offline"})) for config in (data, dataset.config))
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if names:
+        differences = "; ".join(f"{name} is {theirs.get(name)}, not {ours.get(name)}" for name in names)
+        raise ConfigError(
+            f"The dataset was made with other data settings than those given: {differences}",
+            "Give those that it was made with (dataset.config), or load the dataset with these",
+        )
+
+
+def _flatten(settings: dict[str, Any], parent: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted names, such as `labels.kind`."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{parent}{key}.") if isinstance(value, dict) else {f"{parent}{key}": value}
+    return flat
 
 
 def _run_epochs(

@@ -25,7 +25,7 @@ from torch.optim import lr_scheduler
 from core.config import TrainingConfig, recorded_recipe
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
-from core.errors import ConfigError, NonFiniteLossError
+from core.errors import ConfigError, NonFiniteLossError, NonFiniteOutputError
 from core.evaluation.blocks import score_time_blocks, split_halves
 from core.evaluation.calibration import nll
 from core.evaluation.decision import Decisions, fit_decisions
@@ -144,7 +144,8 @@ class Trainer:
             the result of the epoch, compared with those before it.
 
         Raises:
-            NonFiniteLossError: the loss or the model's output became NaN or infinite.
+            NonFiniteLossError: the loss became NaN or infinite.
+            NonFiniteOutputError: the model's output became NaN or infinite.
         """
         if self.steps == 0:
             self._fit_last_bar()
@@ -242,13 +243,13 @@ class Trainer:
             logits of the direction head, float64 `[N, 3]`.
 
         Raises:
-            NonFiniteLossError: the model's output became NaN or infinite.
+            NonFiniteOutputError: the model's output became NaN or infinite.
         """
         with autocast(self.device, self.dtype):
             direction = predict_windows(self.evaluated, self._features, rows, self._dataset.window).direction
         logits = np.asarray(direction.numpy())
         if not np.isfinite(logits).all():
-            raise NonFiniteLossError(self.steps, self.epoch + 1, self._recipe_text())
+            raise NonFiniteOutputError(self.steps, self._recipe_text())
         return logits
 
     def _recipe_text(self) -> str:

@@ -29,6 +29,10 @@ MANY = {"--data", "--symbols"}
         ("x y", "x y"),
         ("--data --synthetic", "--data --synthetic"),
         ("--data=a", "--data=a"),
+        ("--data=a b c", "--data=a --data b --data c"),
+        ("--data=a --days=3 4", "--data=a --days=3 4"),
+        ("--data= a", "--data= --data a"),
+        ("--symbols=a=b c", "--symbols=a=b --symbols c"),
         ("", ""),
     ],
 )
@@ -36,7 +40,7 @@ def test_an_option_is_repeated_before_each_further_value(given_args: str, expect
     assert repeat_options(given_args.split(), MANY) == expected.split()
 
 
-words = st.sampled_from(["--data", "--symbols", "--days", "a", "b", "3"])
+words = st.sampled_from(["--data", "--data=a", "--symbols", "--days", "--days=3", "a", "b", "3"])
 
 
 @given(args=st.lists(words))

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from core.errors import ConfigError, DataError, NonFiniteLossError, PresetSearchError
+from core.errors import ConfigError, DataError, NonFiniteLossError, NonFiniteOutputError, PresetSearchError
 
 
 @pytest.mark.parametrize("kind", [PresetSearchError, ConfigError, DataError])
@@ -21,7 +21,12 @@ def test_a_non_finite_loss_names_step_epoch_settings_and_a_remedy() -> None:
 # Errors cross process borders: a worker raises what a driver reports.
 @pytest.mark.parametrize(
     "error",
-    [ConfigError("what", "remedy"), DataError("what", "remedy"), NonFiniteLossError(3, 1, "lr=1")],
+    [
+        ConfigError("what", "remedy"),
+        DataError("what", "remedy"),
+        NonFiniteLossError(3, 1, "lr=1"),
+        NonFiniteOutputError(3, "lr=1"),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_errors_survive_pickling_whole(error: PresetSearchError) -> None:
@@ -31,6 +36,6 @@ def test_errors_survive_pickling_whole(error: PresetSearchError) -> None:
     assert vars(copy) == vars(error)
 
 
-@pytest.mark.parametrize("kind", [ConfigError, DataError, NonFiniteLossError])
+@pytest.mark.parametrize("kind", [ConfigError, DataError, NonFiniteLossError, NonFiniteOutputError])
 def test_every_error_that_a_user_can_fix_has_one_base(kind: type[Exception]) -> None:
     assert issubclass(kind, PresetSearchError)

@@ -18,6 +18,19 @@ def test_help_shows_how_to_begin(run: Run) -> None:
     assert "Examples" in run.out
 
 
+def test_help_is_that_of_the_program_and_names_its_commands(run: Run) -> None:
+    assert run("--help") == 0
+    assert "COMMAND" in run.out
+    for command in ("train", "check", "predict"):
+        assert f"│ {command} " in run.out
+    assert "--class-weights" not in run.out
+
+
+def test_help_after_options_is_that_of_train(run: Run) -> None:
+    assert run("--preset quick_experiment --help") == 0
+    assert "--class-weights" in run.out
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [

@@ -141,3 +141,22 @@ def test_check_judges_a_market_that_closes_as_a_campaign_with_sessions(tmp_path:
     assert f"train │ {len(made.train):,} " in shown
     assert "89 of the 90 gaps of SPY are closures of the market." in shown
     assert read_market(DataConfig(files=(tmp_path,), sessions=True)).symbols[0].is_break.sum() == 2
+
+
+@pytest.mark.parametrize("bars", [600, 1700])
+def test_check_names_the_minimum_of_a_training(bars: int, tmp_path: Path, command: Command) -> None:
+    random_bars(bars).frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    code, output, error = command("data", "check", ".")
+    assert code == 2
+    assert "Dataset: " in output  # what there is is shown first
+    assert "at least 500 are needed" in error
+
+
+def test_check_refuses_a_symbol_that_would_not_be_measured(tmp_path: Path, command: Command) -> None:
+    random_bars(6000).frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    gapped = without_rows(random_bars(6000, seed=1), np.arange(4400, 4700))
+    gapped.frame.to_parquet(tmp_path / "binance_ETHUSDT_5m.parquet")
+    code, output, error = command("data", "check", ".")
+    assert code == 2
+    assert "Dataset: " in output
+    assert "usable val rows in ETHUSDT, at least 250 are needed. Leave ETHUSDT out" in error

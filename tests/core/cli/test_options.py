@@ -38,6 +38,7 @@ class Probe:
         ("", {}),
         ("--epochs 3", {}),
         ("--data a.parquet b.parquet", {"files": ["a.parquet", "b.parquet"]}),
+        ("--symbols=A B --features=f g --days=3", {"symbols": ["A", "B"], "features": ["f", "g"], "days": 3.0}),
         ("--symbols A B --store bars", {"symbols": ["A", "B"], "store": "bars"}),
         ("--days 2.5 --until 2024-05-01 --interval 1h", {"days": 2.5, "until": "2024-05-01", "interval": "1h"}),
         ("--exchange kraken --offline", {"exchange": "kraken", "offline": True}),

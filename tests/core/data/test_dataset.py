@@ -1,25 +1,23 @@
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.config import DataConfig
 from core.data.bars import Bars
-from core.data.completion import mark_reopenings
-from core.data.dataset import CLIP, Dataset, load_dataset
+from core.data.dataset import CLIP, Dataset, _fit_scaler, load_dataset, scale_features
 from core.data.features.registry import FEATURES
-from core.data.file_format import DAY
 from core.data.labels import BUY, NO_LABEL, SELL
 from core.data.market import BRIDGED_BARS
 from core.data.sources.reader import read_bars
 from core.errors import ConfigError, DataError
-from tests.core.data.test_continuity import daily_starts, session_starts
 from tests.helpers.market import HORIZON, WINDOW, market_config, prepare, random_bars, without_rows
 
 SPLITS = ("train", "val", "test")
@@ -135,6 +133,42 @@ def test_features_are_scaled_by_median_and_quartiles_of_each_symbols_train_rows(
         low, middle, high = np.quantile(two.features[train].astype(float), (0.25, 0.5, 0.75), axis=0)
         np.testing.assert_allclose(middle, 0, atol=1e-6)
         np.testing.assert_allclose(high - low, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9, 30])
+def test_scaling_in_blocks_changes_no_bit(count: int) -> None:
+    rng = np.random.default_rng(count)
+    features = rng.standard_normal((40_000, count)) * np.exp(5 * rng.standard_normal(count))
+    features[:, ::3] *= rng.random((len(features), 1)) < 0.01  # the range is nothing: the deviation takes its place
+    features[:, 4::5] = 7.0
+    train = np.arange(3, 30_000, 2)
+    center, width = _fit_scaler(features, train)
+    low, middle, high = np.quantile(features[train], (0.25, 0.5, 0.75), axis=0)
+    deviation = features[train].std(axis=0)
+    expected = np.where(high - low < 0.1 * deviation, deviation, high - low)
+    expected[4::5] = 1.0
+    np.testing.assert_array_equal(center, middle)
+    np.testing.assert_array_equal(width, expected)
+    scaled = scale_features(features, center, width)
+    np.testing.assert_array_equal(scaled, np.clip((features - middle) / expected, -CLIP, CLIP).astype(np.float32))
+    assert scaled.dtype == np.float32
+
+
+def test_scaling_needs_little_memory_beside_its_result() -> None:
+    features = np.random.default_rng(0).standard_normal((100_000, 40))
+    train = np.arange(70_000)
+
+    def peak(function: Callable[[], object]) -> int:
+        tracemalloc.start()
+        try:
+            function()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(lambda: _fit_scaler(features, train)) < 0.4 * features.nbytes
+    result = features.nbytes / 2
+    assert peak(lambda: scale_features(features, features[0], np.ones(40))) < result + 0.4 * features.nbytes
 
 
 def test_features_of_an_extreme_bar_are_clipped() -> None:
@@ -260,32 +294,11 @@ def test_an_exception_that_matches_no_named_feature_is_refused(named: tuple[str,
         prepare([bars], config)
 
 
-@pytest.mark.parametrize(
-    ("bars", "split"), [(600, "train"), (3000, "val"), (60, "train"), (4, "train")], ids=["600", "3000", "60", "4"]
-)
-def test_too_few_rows_are_refused_by_split(bars: int, split: str) -> None:
-    with pytest.raises(DataError, match=f"usable {split} rows") as caught:
-        prepare([random_bars(bars)], market_config())
-    assert "more days" in caught.value.remedy
-
-
-@pytest.mark.parametrize("starts", [session_starts(days=90), daily_starts()], ids=["5m", "1d"])
-def test_bars_of_a_market_that_closes_lack_rows_until_sessions_are_said(starts: np.ndarray) -> None:
-    bars = random_bars(len(starts))
-    opened = pd.to_datetime(starts, unit="us", utc=True)
-    bars = replace(bars, frame=bars.frame.assign(timestamp=opened), interval="1d" if starts[1] % DAY == 0 else "5m")
-    config = DataConfig(symbols=("BTCUSDT",), window=20, horizon=2)
-    with pytest.raises(DataError, match="gaps recur as the closures of a market do") as caught:
-        prepare([bars], config)
-    assert "--sessions" in caught.value.remedy
-    dataset = prepare([mark_reopenings(bars)], config.model_copy(update={"sessions": True}))
-    assert len(dataset.train) > 0.4 * 0.7 * len(starts)
-
-
-def test_one_symbol_with_too_few_train_rows_is_named() -> None:
-    gapped = without_rows(random_bars(4000, seed=1, symbol="ETHUSDT"), np.arange(1, 2400))
-    with pytest.raises(DataError, match="usable train rows in ETHUSDT"):
-        prepare([random_bars(4000), gapped], market_config())
+def test_a_dataset_knows_its_settings_and_how_many_rows_each_symbol_has(two: Dataset) -> None:
+    assert two.config == two.without_test().config == market_config(symbols=("AAA", "BBB"))
+    counts = two.row_counts()
+    assert {name: sum(parts) for name, parts in counts.items()} == {name: len(_rows(two, name)) for name in SPLITS}
+    assert counts["train"][0] < counts["train"][1]  # the first symbol has a gap
 
 
 def test_a_batch_must_fit_the_train_rows(dataset: Dataset) -> None:

@@ -39,17 +39,27 @@ def test_calls_made_while_a_position_is_open_are_ignored() -> None:
     assert select_trades(np.arange(6), np.full(6, HOLD), hold=1).tolist() == []
 
 
-def test_no_call_earns_and_loses_nothing(flat: Dataset) -> None:
-    result = run_backtest(flat, flat.val, np.full(len(flat.val), HOLD))
+@pytest.mark.parametrize("symbols", [1, 3, 49])
+def test_no_call_earns_and_loses_nothing(symbols: int) -> None:
+    dataset = prepare([random_bars(4000, symbol=f"S{number}") for number in range(symbols)], market_config())
+    result = run_backtest(dataset, dataset.val, np.full(len(dataset.val), HOLD))
     assert (result.net_return, result.trades, result.turnover, result.drawdown) == (0.0, 0, 0.0, 0.0)
-    assert np.isnan(result.sharpe)
+    assert result.sharpe == 0.0
+
+
+def test_a_single_day_has_no_sharpe_ratio_whatever_is_called(flat: Dataset) -> None:
+    day = flat.timestamps[flat.val] // 86_400_000_000
+    rows = flat.val[day == day[300]][:-4]  # no trade of them ends on the next day
+    assert len(rows) > 250
+    for call in (HOLD, BUY):
+        assert np.isnan(run_backtest(flat, rows, np.full(len(rows), call)).sharpe)
 
 
 def test_costs_are_paid_on_every_round_trip(flat: Dataset) -> None:
     result = run_backtest(flat, flat.val, np.full(len(flat.val), BUY), cost_bp=10)
     assert result.trades == -(-len(flat.val) // HORIZON)
     assert result.gross_return == 0.0
-    assert result.net_return == pytest.approx(-0.001 * result.trades, rel=0.2)
+    assert result.net_return == pytest.approx(0.999**result.trades - 1)
     assert result.drawdown == pytest.approx(-result.net_return)
     assert result.sharpe < 0
 
@@ -89,7 +99,7 @@ def test_sharpe_turnover_and_drawdown_are_those_of_the_textbook(flat: Dataset) -
     day = 86_400_000_000
     daily = np.array(
         [
-            sum(r for r, end in zip(returns, ends, strict=True) if end // day == d)
+            np.prod([1 + r for r, end in zip(returns, ends, strict=True) if end // day == d]) - 1
             for d in range(first // day, last // day + 1)
         ]
     )
@@ -100,6 +110,42 @@ def test_sharpe_turnover_and_drawdown_are_those_of_the_textbook(flat: Dataset) -
     assert result.drawdown > 1.01 * max(1 - curve[-1], 0.0)  # the fall in between, not the one at the end
     assert result.turnover == pytest.approx(2 * len(returns) / len(daily))
     assert result.net_return == pytest.approx(curve[-1] - 1, rel=1e-5)
+
+
+def test_capital_that_is_lost_stays_lost_and_is_traded_with_no_more(flat: Dataset) -> None:
+    doubled, calls = _paid(flat, [0.5, 1.2, 3.0, 0.1], spacing=100)
+    result = run_backtest(doubled, doubled.val, np.where(calls == BUY, SELL, HOLD))
+    assert (result.net_return, result.gross_return, result.drawdown) == (-1.0, -1.0, 1.0)
+    assert result.trades == 2  # the second one loses more than there is
+    days = doubled.timestamps[doubled.val] // 86_400_000_000
+    last_trade = np.flatnonzero(calls == BUY)[1]
+    daily = np.zeros(days[-1] - days[0] + 1)
+    daily[days[last_trade] - days[0]] = -1.0
+    assert days[0] == days[last_trade]
+    assert result.turnover == pytest.approx(4 / len(daily))
+    assert result.sharpe == pytest.approx(daily.mean() / daily.std(ddof=1) * np.sqrt(365))
+
+
+def test_a_symbol_that_has_lost_its_capital_leaves_that_of_the_others_alone() -> None:
+    pair = prepare([random_bars(5000, symbol=name) for name in "AB"], market_config())
+    earned = np.zeros_like(pair.trade_returns)
+    first, second = (pair.val[pair.symbols[pair.val] == symbol] for symbol in (0, 1))
+    earned[first[[10, 20]]] = np.log1p([-1 + 1e-12, 9.0])
+    earned[second[[10, 20]]] = np.log1p(0.1)
+    both = replace(pair, trade_returns=earned)
+    calls = np.where(np.isin(pair.val, [*first[[10, 20]], *second[[10, 20]]]), BUY, HOLD)
+    result = run_backtest(both, both.val, calls, cost_bp=1)
+    assert result.trades == 3
+    assert result.net_return == pytest.approx((0 + 1.0999**2) / 2 - 1)
+
+
+def test_any_number_of_losing_trades_leaves_capital_between_0_and_1() -> None:
+    dataset = prepare([random_bars(20_000)], market_config())
+    result = run_backtest(dataset, dataset.val, np.full(len(dataset.val), BUY), cost_bp=300)
+    assert result.trades > 900
+    assert -1 <= result.net_return < -0.99
+    assert result.net_return <= -result.drawdown + 1e-9
+    assert 0.99 < result.drawdown <= 1
 
 
 def test_a_trade_whose_end_is_not_known_is_not_made(flat: Dataset) -> None:

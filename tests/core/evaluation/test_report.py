@@ -8,12 +8,13 @@ import pytest
 
 from core.data.dataset import Dataset
 from core.data.labels import BUY, HOLD, SELL
+from core.errors import ConfigError
 from core.evaluation import metrics
 from core.evaluation.backtest import run_backtest
 from core.evaluation.calibration import logits_of
 from core.evaluation.decision import cross_fitted_decisions
-from core.evaluation.metric_names import PREDICTION_METRICS
-from core.evaluation.report import decide_rows, evaluate_rows, make_evaluation_report
+from core.evaluation.metric_names import NET_SHARPE, PREDICTION_METRICS
+from core.evaluation.report import check_metric_is_defined, decide_rows, evaluate_rows, make_evaluation_report
 from tests.helpers.market import HORIZON
 from tests.helpers.predictions import most_probable
 
@@ -50,9 +51,9 @@ def test_the_backtest_buys_where_the_model_calls_buy_and_pays_the_cost(rising_an
     backtest = _report(rising_and_falling, probabilities)["backtest"]
     trades = int((probabilities.argmax(axis=1) != HOLD).sum())
     assert backtest["trades"] == trades
-    assert backtest["gross_return"] == pytest.approx(trades * MOVE, rel=0.05)
+    assert backtest["gross_return"] == pytest.approx((1 + MOVE) ** trades - 1)
     # Ten basis points per round trip.
-    assert backtest["net_return"] == pytest.approx(trades * (MOVE - 0.001), rel=0.05)
+    assert backtest["net_return"] == pytest.approx((1 + MOVE - 0.001) ** trades - 1)
 
 
 def test_calls_in_the_wrong_direction_lose_in_the_backtest(rising_and_falling: Dataset) -> None:
@@ -98,3 +99,20 @@ def test_rows_are_evaluated_on_their_own_labels_and_timestamps(dataset: Dataset)
     assert tuple(expected) == PREDICTION_METRICS
     few = evaluate_rows(dataset, rows, probabilities, decisions, ["nll", "macro_f1"])
     assert few == {name: expected[name] for name in ("nll", "macro_f1")}
+
+
+def test_not_trading_ranks_above_losing_money(rising_and_falling: Dataset) -> None:
+    rows = rising_and_falling.val
+    losing, idle = _few_calls(rising_and_falling, SELL, BUY), _probabilities(np.full(len(rows), HOLD))
+    scores = [evaluate_rows(rising_and_falling, rows, p, most_probable(p), [NET_SHARPE]) for p in (losing, idle)]
+    worse, better = (metrics.ranking_score(score, NET_SHARPE) for score in scores)
+    assert worse < better == 0.0
+
+
+def test_a_single_day_of_val_is_refused_for_a_ratio_of_days_before_training(dataset: Dataset) -> None:
+    day = dataset.timestamps[dataset.val] // 86_400_000_000
+    one_day = replace(dataset, val=dataset.val[day == day[300]][:-4])
+    with pytest.raises(ConfigError, match=r"^net_sharpe is not defined on val: all trades end on one day"):
+        check_metric_is_defined(one_day, "net_sharpe")
+    check_metric_is_defined(one_day, "macro_f1")
+    check_metric_is_defined(dataset, "net_sharpe")

@@ -48,6 +48,15 @@ def test_a_plateau_halves_the_learning_rate(short: Dataset, scripted: Scripted) 
     assert _rates(short, schedule="plateau", epochs=10) == [1e-3] * 8 + [5e-4] * 2
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("rise", "halvings"), [(0.0, 2), (5e-6, 2), (3e-4, 0)])
+def test_a_plateau_is_one_whatever_the_sign_of_the_score(
+    short: Dataset, scripted: Scripted, sign: int, rise: float, halvings: int
+) -> None:
+    scripted([sign * 0.9 + rise * epoch for epoch in range(14)])
+    assert _rates(short, schedule="plateau", epochs=14)[-1] == 1e-3 / 2**halvings
+
+
 def test_the_learning_rate_rises_over_the_first_steps(dataset: Dataset) -> None:
     trainer = Trainer(recipe(warmup_steps=8, batch_size=32), cut(dataset, train=160), torch.device("cpu"))
     rates: list[float] = []

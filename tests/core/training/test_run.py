@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core import __version__
-from core.config import LabelConfig, TrainingConfig, parse
+from core.config import DataConfig, LabelConfig, SyntheticConfig, TrainingConfig, parse
 from core.data import summary
 from core.data.dataset import Dataset, load_dataset, load_whole_dataset
 from core.errors import ConfigError, NonFiniteLossError
@@ -24,7 +24,7 @@ from core.models import checkpoint, memory
 from core.training import run as training
 from core.training.run import TrainingResult
 from core.training.trainer import Trainer
-from tests.helpers.market import cut, market_config, recipe
+from tests.helpers.market import cut, market_config, random_bars, recipe
 
 pytestmark = pytest.mark.costly
 
@@ -77,6 +77,41 @@ def test_the_metrics_file_holds_all_that_a_reader_needs(short: Dataset, tmp_path
     assert report["data"]["rows"] == {"train": 128, "val": 200, "test": len(short.test)}
     assert report["data"]["fingerprint"] == short.fingerprint
     assert report["data"]["synthetic"] is True
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"window": 20}, "window is 16, not 20"),
+        ({"horizon": 5}, "horizon is 3, not 5"),
+        ({"interval": "15m"}, "interval is 5m, not 15m"),
+        ({"labels": LabelConfig(kind="triple_barrier")}, "labels.kind is quantile, not triple_barrier"),
+        ({"synthetic": None, "files": (Path("x.parquet"),)}, r"files is \[\], not \['x.parquet'\]"),
+        ({"synthetic": SyntheticConfig(bars=4000, symbols=("A",), signal=0.8, seed=3)}, "synthetic.symbols"),
+    ],
+)
+def test_settings_that_did_not_make_the_dataset_are_refused(
+    short: Dataset, tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    data = market_config().model_copy(update=changes)
+    with pytest.raises(ConfigError, match=rf"^The dataset was made with other data settings .*{named}"):
+        training.train_model(recipe(), data, short, tmp_path / "new", device="cpu")
+    assert not (tmp_path / "new").exists()
+
+
+def test_settings_that_change_no_row_may_differ(short: Dataset, tmp_path: Path) -> None:
+    data = market_config().model_copy(update={"offline": True})
+    training.train_model(recipe(epochs=1), data, short, tmp_path, device="cpu")
+
+
+def test_the_metrics_file_has_the_interval_of_the_bars(tmp_path: Path) -> None:
+    random_bars(4000, interval="15m").frame.to_parquet(tmp_path / "binance_BTCUSDT_15m.parquet")
+    data = DataConfig(files=(tmp_path / "binance_BTCUSDT_15m.parquet",), window=8)
+    dataset = cut(load_dataset(data), train=128, val=200)
+    result = training.train_model(recipe(epochs=1), data, dataset, tmp_path / "out", device="cpu")
+    recorded = _report(tmp_path / "out")["data_config"]
+    assert recorded["interval"] == "15m"
+    assert parse(DataConfig, recorded, "metrics.json") == result.trained.data
 
 
 def test_the_majority_beside_it_is_of_the_same_rows(short: Dataset, tmp_path: Path) -> None:
@@ -133,7 +168,7 @@ def test_the_last_epoch_is_the_one_kept_where_nothing_is_held_out(tmp_path: Path
 def test_what_waits_for_a_score_needs_validation_rows(changes: dict[str, Any], tmp_path: Path) -> None:
     whole = load_whole_dataset(market_config(bars=1500))
     with pytest.raises(ConfigError, match="Without validation rows"):
-        training.train_model(recipe(**changes), market_config(), whole, tmp_path, device="cpu")
+        training.train_model(recipe(**changes), whole.config, whole, tmp_path, device="cpu")
 
 
 class _Interrupt:

@@ -12,7 +12,7 @@ import torch
 from core.config import AugmentConfig, BalanceConfig, LossConfig, LossKind
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
-from core.errors import ConfigError, NonFiniteLossError
+from core.errors import ConfigError, NonFiniteLossError, NonFiniteOutputError
 from core.evaluation import baselines, metrics
 from core.models.windows import gather_windows
 from core.training.last_bar import fit_last_bar
@@ -234,10 +234,21 @@ def test_a_deterministic_training_is_the_same_training(short: Dataset, determini
 
 
 def test_weights_that_are_no_longer_finite_end_the_training(short: Dataset) -> None:
-    trainer = Trainer(recipe(batch_size=160, learning_rate=1.0, weight_decay=1e30), short, CPU)
-    with pytest.raises(NonFiniteLossError, match=r"weight_decay=1e\+30.*dropout=.*noise_std=") as caught:
+    trainer = Trainer(recipe(batch_size=80, learning_rate=1.0, weight_decay=1e30), cut(short, 80), CPU)
+    with pytest.raises(NonFiniteOutputError, match=r"weight_decay=1e\+30.*dropout=.*noise_std=") as caught:
         trainer.run_epoch()
-    assert caught.value.epoch == 1
+    # The one training step had a finite loss; what is not finite is found by the evaluation after it.
+    assert str(caught.value).startswith("The model's predictions are not finite when it is evaluated after 1 optimizer")
+
+
+def test_a_model_that_is_evaluated_later_names_all_the_steps_it_was_trained_for(short: Dataset) -> None:
+    poisoned = replace(short, features=short.features.copy())
+    trainer = Trainer(recipe(epochs=2), poisoned, CPU)
+    results = list(trainer)
+    poisoned.features[poisoned.val[-1]] = np.nan
+    with pytest.raises(NonFiniteOutputError, match=r"evaluated after 6 optimizer steps"):
+        trainer.evaluate_best()
+    assert len(results) == 2
 
 
 def test_training_starts_at_the_fit_of_the_last_bar_and_not_again_after_it(short: Dataset) -> None:
