@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from core.config import ModelConfig
@@ -19,7 +20,8 @@ def build_model(config: ModelConfig, features: int, window: int, seed: int, devi
         seed: seed of the initial weights and of the dropout.
         device: device that the model will run on.
     """
-    generator = torch.Generator(device).manual_seed(seed)
+    # Not the seed itself: the dropout would draw the numbers again that the weights were made of.
+    generator = torch.Generator(device).manual_seed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
         model = HybridCNNLSTM(config, features, window, generator)

@@ -31,7 +31,7 @@ def gather_windows(features: Tensor, rows: Tensor, window: int) -> Tensor:
 def predict_windows(model: Network, features: Tensor, rows: Tensor, window: int) -> Prediction:
     """Predict the windows that end at the given rows, in batches and without gradients.
 
-    The model is left in evaluation mode. A caller that wants mixed precision calls this inside its autocast.
+    The model is left in evaluation mode.
 
     Args:
         model: the network, on the device of the features.

@@ -245,9 +245,9 @@ class Trainer:
         Raises:
             NonFiniteOutputError: the model's output became NaN or infinite.
         """
-        with autocast(self.device, self.dtype):
-            direction = predict_windows(self.evaluated, self._features, rows, self._dataset.window).direction
-        logits = np.asarray(direction.numpy())
+        # In full precision, as a checkpoint predicts: what is judged is what is used.
+        prediction = predict_windows(self.evaluated, self._features, rows, self._dataset.window)
+        logits = np.asarray(prediction.direction.numpy())
         if not np.isfinite(logits).all():
             raise NonFiniteOutputError(self.steps, self._recipe_text())
         return logits

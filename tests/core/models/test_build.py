@@ -32,3 +32,10 @@ def test_building_on_the_cpu_seeds_no_gpu(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     build_network()
     assert seeded == []
+
+
+def test_the_dropout_does_not_draw_the_numbers_of_the_weights_again() -> None:
+    draws = torch.rand(8, generator=torch.Generator().manual_seed(3))
+    assert not torch.equal(torch.rand(8, generator=build_network(seed=3).dropout.generator), draws)
+    same = [torch.rand(8, generator=build_network(seed=3).dropout.generator) for _ in range(2)]
+    assert torch.equal(*same)

@@ -287,3 +287,19 @@ def test_what_is_evaluated_and_kept_is_the_average_of_the_weights(short: Dataset
     assert plain.evaluated is plain.model
     assert same_weights(plain, trainer) is False
     assert all(torch.equal(plain.best_weights[name], value) for name, value in plain.model.state_dict().items())
+
+
+def test_only_training_steps_run_in_reduced_precision(short: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is evaluated must be what a checkpoint predicts, which is computed in full precision."""
+    entered: list[bool] = []
+
+    def recorded(*_: object) -> torch.autocast:
+        entered.append(True)
+        return torch.autocast("cpu", torch.bfloat16, enabled=False)
+
+    monkeypatch.setattr("core.training.trainer.autocast", recorded)
+    trainer = Trainer(recipe(), short, CPU)
+    trainer.logits(torch.from_numpy(short.val))
+    assert not entered
+    trainer.run_epoch()
+    assert len(entered) == trainer.steps
