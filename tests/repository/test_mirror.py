@@ -30,7 +30,6 @@ TESTED_ELSEWHERE = {
 SUBJECTS = {
     "tests/core/cli/test_data_check.py": "core/cli/data.py",
     "tests/core/data/sources/test_perpetuals.py": "core/data/sources/exchange.py",
-    "tests/core/training/test_best_epoch.py": "core/training/trainer.py",
     "tests/core/training/test_resume.py": "core/training/trainer.py",
     "tests/core/training/test_skill.py": "core/training/trainer.py",
     "tests/search/cli/test_damage.py": "search/cli/app.py",

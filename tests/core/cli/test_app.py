@@ -40,7 +40,7 @@ def test_help_after_options_is_that_of_train(run: Run) -> None:
         ("predict out --synthetic --output file/calls.csv", "cannot be written"),
         ("predict nothing.pt --synthetic", "nothing.pt cannot be read"),
         ("predict taken.csv --synthetic", "is not a checkpoint"),
-        ("predict out --data test_SYNTHETIC_5m.parquet", "missing"),
+        ("predict out --data test_SYNTHETIC_5m.parquet", "not every symbol has the column"),
         ("predict out --data test_OTHER_5m.parquet", "not trained on OTHER"),
         ("predict out --data test_SYNTHETIC_15m.parquet", "last 900 s, the model was trained on 300 s"),
         ("predict out --synthetic --days -1", "'days'"),
