@@ -94,6 +94,11 @@ class HybridCNNLSTM(Network):
             nn.init.zeros_(self.direction.bias)
             self.last_bar = LastBarPath(features)
 
+    @property
+    def last_bar_path(self) -> LastBarPath | None:
+        """The path from the last bar's features to logits and forecast, if the recipe asks for one."""
+        return self.last_bar
+
     def forward(self, windows: Tensor) -> Prediction:
         """Predict the classes, the confidence and the return of windows `[B, L, F]`."""
         steps, _ = self.lstm(self.blocks(functional.gelu(self.stem(windows))))

@@ -30,11 +30,14 @@ class Network(nn.Module, ABC):
     Attributes:
         dropout: the dropout of the network; a checkpoint keeps the state of its generator, from which all randomness of
             the network comes.
-        last_bar: the path from the last bar's features to the heads; None if the network has none.
     """
 
     dropout: Dropout
-    last_bar: LastBarPath | None
+
+    @property
+    def last_bar_path(self) -> LastBarPath | None:
+        """The path from the last bar's features to the output, which a training sets first; None if there is none."""
+        return None
 
     @abstractmethod
     def forward(self, windows: Tensor) -> Prediction:

@@ -179,10 +179,11 @@ class Trainer:
 
     def _fit_last_bar(self) -> None:
         """Set the path from the last bar to its fit on train, if the network has one."""
-        if self.model.last_bar is None:
+        path = self.model.last_bar_path
+        if path is None:
             return
         started = time.perf_counter()
-        self.model.last_bar.set_direction(*fit_last_bar(self._dataset, self.config))
+        path.set_direction(*fit_last_bar(self._dataset, self.config))
         self.fit_seconds = time.perf_counter() - started
 
     def _step_schedule(self, score: float) -> None:

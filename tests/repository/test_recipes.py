@@ -60,13 +60,13 @@ HYPERPARAMETER: Edits = {
         ("    def apply", '    clip_norm: ClipNorm\n    """Largest norm of the gradient."""\n\n    def apply'),
         ('"weight_decay")}', '"weight_decay", "clip_norm")}'),
     ],
-    "core/presets/schema.py": [("SCHEMA_VERSION = 3", "SCHEMA_VERSION = 4")],
+    "core/presets/schema.py": [("SCHEMA_VERSION = 4", "SCHEMA_VERSION = 5")],
     "core/presets/library.py": [
         (
             "    return content\n\n\ndef _migrate_provenance",
-            '    if content["schema_version"] == 3:\n'
+            '    if content["schema_version"] == 4:\n'
             '        hyperparameters = {**content.get("hyperparameters", {}), "clip_norm": 1.0}\n'
-            '        content = {**content, "schema_version": 4, "hyperparameters": hyperparameters}\n'
+            '        content = {**content, "schema_version": 5, "hyperparameters": hyperparameters}\n'
             "    return content\n\n\ndef _migrate_provenance",
         )
     ],

@@ -87,8 +87,8 @@ def test_every_parameter_learns() -> None:
 
 def _with_path(coefficients: np.ndarray, intercepts: np.ndarray) -> Network:
     model = build_network(last_bar="logistic").eval()
-    assert model.last_bar is not None
-    model.last_bar.set_direction(coefficients, intercepts)
+    assert model.last_bar_path is not None
+    model.last_bar_path.set_direction(coefficients, intercepts)
     return model
 
 

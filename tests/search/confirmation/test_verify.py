@@ -47,8 +47,8 @@ def test_a_second_training_is_the_same_and_is_compared_with_the_record() -> None
     verification = verify_preset(_preset(), {}, "cpu", 1)
     again = verify_preset(_preset(), {}, "cpu", 1)
     assert verification.figures == again.figures
-    (name, figure, value), _ = verification.figures
-    assert (name, figure.value) == ("macro_f1", 0.604466)
+    (first, _, _), (name, figure, value) = verification.figures
+    assert (first, name, figure.value) == ("macro_f1", "direction_auc", 0.955292)
     assert not verification.is_inside(figure, value)  # one epoch on another market is no match for what is recorded
 
 
