@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -33,11 +32,6 @@ from core.data.file_format import DAY, interval_microseconds, iso
 from core.data.labels import CLASSES
 from core.data.market import Market
 from core.errors import ConfigError, NonFiniteLossError
-from core.evaluation.block_bootstrap import Interval, minimum_block_length
-from core.evaluation.calibration import Calibration, logits_of
-from core.evaluation.decision import DecisionRule, decide
-from core.evaluation.lead import macro_f1_lead, mean_lead
-from core.evaluation.metrics import evaluate
 from core.inference import CPU, TrainedModel
 from core.models.network import Network
 from core.models.windows import gather_windows, predict_windows
@@ -46,12 +40,12 @@ from core.training.class_balance import compute_class_weights, oversample
 from core.training.device import autocast, deterministic
 from core.training.losses import make_loss
 from core.training.optimizer import make_optimizer
+from core.training.update_report import UpdateReport, compare_models
 
 REPLAY_DAYS = 30
 """An update also draws rows of this many days before it, so that the model does not forget them."""
 STATIC_NOTE = "measured on val before the model was updated: of the updated weights no figure here says anything"
-UPDATE_METRICS = ("nll", "auc", "direction_auc", "macro_f1", "mcc")
-"""Metrics by which the updated and the static model are compared."""
+UPDATE_FILE = "update.json"
 
 
 @dataclass(frozen=True)
@@ -88,35 +82,6 @@ class Step:
     static_logits: np.ndarray
     updated_logits: np.ndarray
     trained_on: np.ndarray
-
-
-@dataclass(frozen=True)
-class UpdateReport:
-    """Compares the updated model with the static one on the rows of all steps.
-
-    Attributes:
-        start, stop: the bars that were predicted open between these instants, in microseconds since 1970.
-        steps: number of steps, the last of which may be shorter.
-        updates: number of updates.
-        rows: number of rows predicted.
-        static, updated: metrics of the two models, by the names of `UPDATE_METRICS`.
-        nll_lead: how much lower the NLL of the updated model is, in nats, with its interval.
-        macro_f1_lead: how much higher the macro-F1 of the updated model is, with its interval.
-    """
-
-    start: int
-    stop: int
-    steps: int
-    updates: int
-    rows: int
-    static: dict[str, float]
-    updated: dict[str, float]
-    nll_lead: Interval
-    macro_f1_lead: Interval
-
-    def as_row(self) -> dict[str, Any]:
-        """Return plain values, for JSON and checkpoints."""
-        return asdict(self) | {"start": iso(self.start), "stop": iso(self.stop)}
 
 
 @dataclass(frozen=True)
@@ -340,7 +305,7 @@ def update_model(
     for step in walk:
         steps.append(step)
         on_step(len(steps), len(walk.steps))
-    report = _make_report(trained, walk, steps, settings.seed)
+    report = _make_report(trained, walk, steps, settings)
     updated_until = max((step.stop for step in steps if len(step.trained_on)), default=0)
     if not updated_until:
         raise ConfigError(
@@ -368,32 +333,19 @@ def update_model(
     return UpdateResult(updated, report)
 
 
-def _make_report(trained: TrainedModel, walk: WalkForward, steps: Sequence[Step], seed: int) -> UpdateReport:
-    """Compare both models on the rows of all steps, with the calibration and the rule of the checkpoint."""
+def _make_report(
+    trained: TrainedModel, walk: WalkForward, steps: Sequence[Step], settings: UpdateSettings
+) -> UpdateReport:
+    """Compare both models on the rows of all steps."""
     rows = np.concatenate([step.rows for step in steps])
-    labels, timestamps = walk.labels[rows].astype(np.int64), walk.timestamps[rows]
-    calibration, rule = trained.calibration or Calibration(), trained.rule or DecisionRule()
-    static_logits = np.concatenate([step.static_logits for step in steps])
-    updated_logits = np.concatenate([step.updated_logits for step in steps])
-    static, updated = decide(static_logits, calibration, rule), decide(updated_logits, calibration, rule)
-    of_labels = np.arange(len(labels)), labels
-    gains = logits_of(updated.probabilities)[of_labels] - logits_of(static.probabilities)[of_labels]
-    block = minimum_block_length(trained.data.horizon, trained.bar)
-    return UpdateReport(
-        start=steps[0].start,
-        stop=steps[-1].stop,
-        steps=len(steps),
-        updates=sum(len(step.trained_on) > 0 for step in steps),
-        rows=len(rows),
-        static=evaluate(labels, np.asarray(softmax(static_logits, axis=1)), static, UPDATE_METRICS),
-        updated=evaluate(labels, np.asarray(softmax(updated_logits, axis=1)), updated, UPDATE_METRICS),
-        nll_lead=mean_lead(gains, timestamps, block, np.random.default_rng(seed)),
-        macro_f1_lead=macro_f1_lead(
-            labels,
-            updated.calls,
-            {"static model": static.calls},
-            timestamps,
-            block,
-            np.random.default_rng(seed),
-        ),
+    comparison = compare_models(
+        trained,
+        walk.labels[rows].astype(np.int64),
+        walk.timestamps[rows],
+        np.concatenate([step.static_logits for step in steps]),
+        np.concatenate([step.updated_logits for step in steps]),
+        settings.seed,
     )
+    updates = sum(len(step.trained_on) > 0 for step in steps)
+    every = canonical_interval(settings.every)
+    return UpdateReport(every, steps[0].start, steps[-1].stop, len(steps), updates, comparison)
