@@ -118,8 +118,8 @@ def _show(result: UpdateResult, is_synthetic: bool) -> None:
     console.out.print(_comparison_table(title, report.comparison))
     console.out.print(report.describe_worth())
     console.out.print(
-        "Every row was predicted before it was trained on, those of the first step by the same weights. Both models have "
-        "the calibration and the decision rule of the checkpoint."
+        "Every row was predicted before it was trained on, those of the first step by the same weights. Both models "
+        "have the calibration and the decision rule of the checkpoint."
     )
     console.out.print(f"{report.updates} updates, the last at {result.trained.about['update']['until']}.")
 

@@ -64,8 +64,9 @@ class UpdateReport:
 
     def as_row(self) -> dict[str, Any]:
         """Return plain values, for JSON and checkpoints."""
-        row = asdict(self) | {"start": iso(self.start), "stop": iso(self.stop)}
-        return row | row.pop("comparison") | {"verdict": self.describe_worth()}
+        row: dict[str, Any] = {"every": self.every, "start": iso(self.start), "stop": iso(self.stop)}
+        row |= {"steps": self.steps, "updates": self.updates, **asdict(self.comparison)}
+        return row | {"verdict": self.describe_worth()}
 
     def describe_worth(self) -> str:
         """Return a sentence on what updating was worth, and whether luck explains it."""
@@ -73,8 +74,9 @@ class UpdateReport:
         worth = f"Re-fitting every {self.every} over these {self.steps} steps would have been worth"
         if math.isnan(macro_f1.low) or math.isnan(nll.low):
             return (
-                f"{worth} {macro_f1.value:+.4f} macro-F1 and {nll.value:+.4f} nats of NLL (above 0 is better), but these "
-                f"bars are too short to tell: an interval takes {MIN_BLOCKS} days and {MIN_BLOCKS * MIN_HORIZONS} horizons."
+                f"{worth} {macro_f1.value:+.4f} macro-F1 and {nll.value:+.4f} nats of NLL (above 0 is better), but "
+                f"these bars are too short to tell: an interval takes {MIN_BLOCKS} days and "
+                f"{MIN_BLOCKS * MIN_HORIZONS} horizons."
             )
         return f"{worth} {_judge('macro-F1', macro_f1)}, and {_judge('nats of NLL (above 0 is better)', nll)}."
 
