@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.config import DataConfig, SyntheticConfig, TrainingConfig
+from core.config import DataConfig, LossConfig, SyntheticConfig, TrainingConfig
 from core.data.bars import Bars
 from core.data.dataset import Dataset, fit_dataset
 from core.data.file_format import DAY, column_microseconds
@@ -23,6 +23,9 @@ from core.data.splits import Borders
 from core.errors import ConfigError, DataError, NonFiniteLossError
 from core.evaluation.decision import fit_decisions
 from core.inference import CPU, TrainedModel
+from core.training import update
+from core.training.class_balance import compute_class_weights
+from core.training.losses import make_loss
 from core.training.trainer import Trainer
 from core.training.update import STATIC_NOTE, UpdateSettings, WalkForward, update_model, update_steps
 from tests.helpers.market import recipe
@@ -149,8 +152,37 @@ def test_only_labels_that_are_complete_are_trained_on_and_each_is_once(trained: 
         assert np.isin(new, step.trained_on).all()
         assert len(new) == 2 * 288
         assert len(step.trained_on) > len(new)  # and some of the past
-        assert walk.timestamps[step.trained_on].min() >= step.stop - 30 * DAY
         since = step.stop
+
+
+def test_rows_of_the_recent_past_are_drawn_again_as_many_as_are_new(
+    trained: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(update, "REPLAY_DAYS", 3)
+    walk = WalkForward(trained, _market(), replace(SETTINGS, passes=1), CPU)
+    for step in list(walk)[:-1]:
+        past = walk.timestamps[step.trained_on] + (CONFIG.horizon + 1) * BAR <= step.start
+        assert past.sum() == (~past).sum() == 2 * 288
+        assert step.stop - 3 * DAY <= walk.timestamps[step.trained_on].min() < step.stop - 2 * DAY
+    # A step of few rows is filled up to a batch.
+    hourly = WalkForward(trained, _market(stop=KNOWN + 12), replace(SETTINGS, every="1h", passes=1), CPU)
+    (step,) = hourly
+    assert len(step.trained_on) == RECIPE.trainer.batch_size
+
+
+def test_classes_weigh_what_they_weighed_in_the_training(
+    trained: TrainedModel, known: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights: list[Tensor] = []
+
+    def keep(config: LossConfig, of_classes: Tensor) -> torch.nn.Module:
+        weights.append(of_classes)
+        return make_loss(config, of_classes)
+
+    monkeypatch.setattr(update, "make_loss", keep)
+    WalkForward(trained, _market(), SETTINGS, CPU)
+    expected = compute_class_weights(known.labels[known.train], "balanced")
+    np.testing.assert_allclose(weights[0].numpy(), expected, rtol=1e-6)
 
 
 def test_where_the_signal_flips_the_updated_model_beats_the_static_one(trained: TrainedModel) -> None:
