@@ -37,7 +37,6 @@ UPDATE_EPILOG = (
     "preset-train update checkpoints/btc-updated --symbols BTCUSDT --days 90 --output-dir checkpoints/btc-updated "
     "--overwrite"
 )
-_SHOWN = {"nll": "NLL", "auc": "AUC", "direction_auc": "direction AUC", "macro_f1": "macro-F1", "mcc": "MCC"}
 
 
 @with_data_options("data", "symbols", "days", "until", "store", "exchange", "offline", "synthetic")
@@ -131,7 +130,7 @@ def _comparison_table(title: str, comparison: Comparison) -> Table:
     table.add_column("", no_wrap=True)
     for heading in ("static", "updated", "lead of updating", "95 % interval"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, shown in _SHOWN.items():
+    for name, shown in {"auc": "AUC", **console.METRIC_HEADINGS}.items():
         static, updated = comparison.static[name], comparison.updated[name]
         lead = static - updated if name == "nll" else updated - static
         interval = intervals.get(name)

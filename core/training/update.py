@@ -35,7 +35,7 @@ from core.errors import ConfigError, NonFiniteLossError
 from core.inference import CPU, TrainedModel
 from core.models.network import Network
 from core.models.windows import gather_windows, predict_windows
-from core.training.augment import Augmenter
+from core.training.augment import Augmenter, without_mixup
 from core.training.class_balance import compute_class_weights, oversample
 from core.training.device import autocast, deterministic
 from core.training.losses import make_loss
@@ -200,7 +200,7 @@ class WalkForward:
         rng = np.random.default_rng(seeds[0])
         augment_seed, dropout_seed = (int(seed.generate_state(1)[0]) for seed in seeds[1:])
         generator = torch.Generator(self._device).manual_seed(augment_seed)
-        augment = Augmenter(self._config.augment.model_copy(update={"mixup_alpha": 0.0}), generator, rng)
+        augment = Augmenter(without_mixup(self._config.augment), generator, rng)
         recipe = self._config.trainer.model_copy(update={"learning_rate": self._settings.learning_rate})
         optimizer = make_optimizer(self.model, recipe)
         self.model.dropout.generator.manual_seed(dropout_seed)

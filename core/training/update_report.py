@@ -20,9 +20,6 @@ from core.evaluation.lead import macro_f1_lead, mean_lead
 from core.evaluation.metrics import evaluate
 from core.inference import TrainedModel
 
-UPDATE_METRICS = ("nll", "auc", "direction_auc", "macro_f1", "mcc")
-"""Metrics by which the updated and the static model are compared."""
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -30,8 +27,8 @@ class Comparison:
 
     Attributes:
         rows: number of rows predicted, N.
-        static, updated: metrics of the two models, by the names of `UPDATE_METRICS`; NaN where the labels of the rows
-            do not define one.
+        static, updated: metrics of the two models, see `core.evaluation.metrics.evaluate`; NaN where the labels of the
+            rows do not define one.
         nll_lead: how much lower the NLL of the updated model is, in nats, with its interval.
         macro_f1_lead: how much higher the macro-F1 of the updated model is, with its interval.
     """
@@ -116,8 +113,8 @@ def compare_models(
     calls, baseline_calls = updated.calls, {"static model": static.calls}
     return Comparison(
         rows=len(labels),
-        static=evaluate(labels, np.asarray(softmax(static_logits, axis=1)), static, UPDATE_METRICS),
-        updated=evaluate(labels, np.asarray(softmax(updated_logits, axis=1)), updated, UPDATE_METRICS),
+        static=evaluate(labels, np.asarray(softmax(static_logits, axis=1)), static),
+        updated=evaluate(labels, np.asarray(softmax(updated_logits, axis=1)), updated),
         nll_lead=mean_lead(gains, timestamps, block, np.random.default_rng(seed)),
         macro_f1_lead=macro_f1_lead(labels, calls, baseline_calls, timestamps, block, np.random.default_rng(seed)),
     )

@@ -12,8 +12,9 @@ import pytest
 from core.evaluation.block_bootstrap import Interval
 from core.evaluation.calibration import Calibration
 from core.evaluation.decision import DecisionRule
+from core.evaluation.metric_names import PREDICTION_METRICS
 from core.inference import TrainedModel
-from core.training.update_report import UPDATE_METRICS, Comparison, UpdateReport, compare_models
+from core.training.update_report import Comparison, UpdateReport, compare_models
 
 HOUR = 3600 * 1_000_000
 ROWS = 24 * 30
@@ -38,7 +39,7 @@ def test_both_models_are_judged_by_the_calibration_and_the_rule_of_the_checkpoin
     compared = compare_models(trained, labels, timestamps, poor, good, seed=0)
     swapped = compare_models(trained, labels, timestamps, good, poor, seed=0)
     assert compared.static == swapped.updated
-    assert tuple(compared.static) == UPDATE_METRICS
+    assert tuple(compared.static) == PREDICTION_METRICS
     assert compared.updated["macro_f1"] > compared.static["macro_f1"]
     assert compared.nll_lead.value == pytest.approx(compared.static["nll"] - compared.updated["nll"])
     assert compared.macro_f1_lead.value == pytest.approx(compared.updated["macro_f1"] - compared.static["macro_f1"])
