@@ -240,6 +240,13 @@ def test_the_updated_checkpoint_says_what_it_knows(trained: TrainedModel, tmp_pa
     np.testing.assert_array_equal(updated.scale, trained.scale)
 
 
+def test_a_model_of_which_nothing_was_measured_can_be_updated(trained: TrainedModel) -> None:
+    final = replace(trained, calibration=None, rule=None, findings={})
+    updated = update_model(final, _market(), replace(SETTINGS, passes=1)).trained
+    assert (updated.calibration, updated.rule, updated.findings) == (None, None, {})
+    assert "update" in updated.about
+
+
 def test_what_cannot_be_updated_is_refused(trained: TrainedModel) -> None:
     def refusal(model: TrainedModel, market: Market, settings: UpdateSettings = SETTINGS) -> str:
         with pytest.raises(ConfigError) as error:
