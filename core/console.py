@@ -232,6 +232,15 @@ def format_interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"[{low:.4f}, {high:.4f}]"
 
 
+METRIC_HEADINGS = {
+    "macro_f1": "macro-F1",
+    "mcc": "MCC",
+    "direction_auc": "direction AUC",
+    "balanced_accuracy": "bal. accuracy",
+    "accuracy": "accuracy",
+    "nll": "NLL",
+}
+"""Headings of the metrics that tables show, by the metric's name, in the order in which they are shown."""
 Row = tuple[str, Mapping[str, float | None], Sequence[str]]
 
 
@@ -243,20 +252,13 @@ def metrics_table(title: str, rows: Sequence[Row], extra: Sequence[str]) -> Tabl
         rows: name, metrics by name, and extra cells of each candidate; metrics that are missing or None stay empty.
         extra: headings of the extra cells.
     """
-    shown = {
-        "macro_f1": "macro-F1",
-        "mcc": "MCC",
-        "direction_auc": "direction AUC",
-        "balanced_accuracy": "bal. accuracy",
-        "accuracy": "accuracy",
-        "nll": "NLL",
-    }
     table = Table(title=title, title_justify="left")
     table.add_column("", no_wrap=True)
-    for heading in shown.values():
+    for heading in METRIC_HEADINGS.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in extra:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, values, cells in rows:
-        table.add_row(name, *("" if values.get(key) is None else f"{values[key]:.4f}" for key in shown), *cells)
+        figures = ("" if values.get(key) is None else f"{values[key]:.4f}" for key in METRIC_HEADINGS)
+        table.add_row(name, *figures, *cells)
     return table

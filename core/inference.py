@@ -19,7 +19,7 @@ from torch import Tensor
 from core.config import DataConfig, TrainingConfig, parse, recorded_recipe
 from core.data import file_format
 from core.data.dataset import Dataset, scale_features
-from core.data.labels import CLASSES
+from core.data.labels import CLASSES, FittedLabels
 from core.data.market import Market, SymbolData
 from core.errors import ConfigError, DataError
 from core.evaluation.calibration import Calibration
@@ -56,10 +56,12 @@ class TrainedModel:
         bar: length of a bar in microseconds.
         center, scale: what each symbol's features are scaled by, float64 `[S, F]`.
         return_scale: unit of each symbol's forecast return, as a log return, float64 `[S]`.
-        train, val: start and stop of these splits, in epoch microseconds.
+        train, val: start and stop of these splits, in epoch microseconds. In an updated model, train reaches to where
+            the update ended, and val is empty there: the update may have trained on any row before.
         findings: measurements of the training on val, see `core.evaluation.checklist.Findings`; empty if nothing was
             held out.
         about: what else the checkpoint says about the training, by key (preset, version, epoch).
+        labels: what was fitted for the labels; None in a checkpoint of a version that did not keep it.
     """
 
     config: TrainingConfig
@@ -77,6 +79,7 @@ class TrainedModel:
     val: tuple[int, int]
     findings: dict[str, Any]
     about: dict[str, Any]
+    labels: FittedLabels | None = None
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, config: TrainingConfig, data: DataConfig, **results: Any) -> TrainedModel:
@@ -100,6 +103,7 @@ class TrainedModel:
             return_scale=dataset.return_scale,
             train=dataset.borders.train,
             val=dataset.borders.val,
+            labels=FittedLabels(dataset.thresholds, np.bincount(dataset.labels[dataset.train], minlength=len(CLASSES))),
             **results,
         )
 
@@ -124,6 +128,7 @@ class TrainedModel:
             "val": list(self.val),
             "findings": self.findings,
             "about": self.about,
+            "labels": {name: value.tolist() for name, value in asdict(self.labels).items()} if self.labels else None,
         }
         checkpoint.save_checkpoint(path, content)
 
@@ -339,6 +344,7 @@ def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
         val=_border(content["val"]),
         findings={_RENAMED_FINDINGS.get(str(key), str(key)): value for key, value in dict(content["findings"]).items()},
         about=dict(content["about"]),
+        labels=_labels(content.get("labels"), len(symbols)),
     )
 
 
@@ -346,6 +352,17 @@ def _calibration(content: dict[str, Any] | None) -> Calibration | None:
     if content is None:
         return None
     return Calibration(_positive(float(content["temperature"]), "temperature"), _bias(content))
+
+
+def _labels(content: dict[str, Any] | None, symbols: int) -> FittedLabels | None:
+    if content is None:
+        return None
+    thresholds, counts = np.array(content["thresholds"], dtype=np.float64), np.array(content["counts"], dtype=np.int64)
+    if thresholds.shape != (symbols, 2) or not np.isfinite(thresholds).all():
+        raise ValueError("label thresholds that do not fit")
+    if counts.shape != (len(CLASSES),) or (counts < 0).any():
+        raise ValueError("class counts that do not fit")
+    return FittedLabels(thresholds, counts)
 
 
 def _rule(content: dict[str, Any] | None) -> DecisionRule | None:

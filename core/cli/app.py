@@ -1,4 +1,4 @@
-"""`preset-train`: trains one model from a preset, checks it, and predicts with it."""
+"""`preset-train`: trains one model from a preset, checks it, predicts with it, and updates it with new bars."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from core import console
 from core.cli.check import CHECK_EPILOG, check
 from core.cli.predict import PREDICT_EPILOG, predict
 from core.cli.train import TRAIN_EPILOG, train
+from core.cli.update import UPDATE_EPILOG, update
 from core.console import Command, with_verbosity
 
 EPILOG = (
@@ -18,6 +19,7 @@ EPILOG = (
     "preset-train --preset quick_experiment --synthetic --output-dir checkpoints/try\n\n"
     "preset-train check checkpoints/try\n\n"
     "preset-train predict checkpoints/try --synthetic\n\n"
+    "preset-train update checkpoints/try --synthetic --output-dir checkpoints/updated\n\n"
     "All options of a training: preset-train train --help"
 )
 
@@ -33,12 +35,14 @@ class _TrainByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_TrainByDefault, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
-    help="Train one model from a preset, check it, and predict with it. Without the name of a command, train is meant.",
+    help="Train one model from a preset, check it, predict with it, and update it with new bars. Without the name of a "
+    "command, train is meant.",
     epilog=EPILOG,
 )  # fmt: skip
 app.command(cls=Command, epilog=TRAIN_EPILOG)(with_verbosity(train))
 app.command(cls=Command, epilog=CHECK_EPILOG)(check)
 app.command(cls=Command, epilog=PREDICT_EPILOG)(predict)
+app.command(cls=Command, epilog=UPDATE_EPILOG)(update)
 
 
 def main() -> None:

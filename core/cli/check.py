@@ -27,6 +27,7 @@ def check(
     from core.evaluation.checklist import make_checklist
     from core.inference import TrainedModel
     from core.training.run import CHECKPOINT_FILE, FINAL_NOTE, TRAINED, UNMEASURED_NOTE
+    from core.training.update import STATIC_NOTE
 
     path = Path(subject)
     # As in `load_preset`, the name of a preset means the preset, even if the working folder has a folder of that name.
@@ -37,6 +38,8 @@ def check(
         lines = make_checklist(trained.config, trained.findings)
         if trained.findings:
             note = "The figures are optimistic: the best epoch was selected on these validation rows."
+            if "update" in trained.about:
+                note += f" They were {STATIC_NOTE}."
         else:
             unfinished = trained.about.get("state") == TRAINED
             note = f"{(UNMEASURED_NOTE if unfinished else FINAL_NOTE).capitalize()}."

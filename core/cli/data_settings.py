@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.config import SOURCES, DataConfig, SyntheticConfig, merge_sources, parse, refuse_without_effect
 from core.errors import ConfigError
 from core.files import read_yaml
 from core.presets import Preset, data_defaults
+
+if TYPE_CHECKING:
+    from core.inference import TrainedModel
 
 
 def data_settings(**flags: Any) -> dict[str, Any]:
@@ -89,6 +92,22 @@ def data_config(
     config = parse(DataConfig, {**merged, **(fixed or {})}, str(file) if file else "command line")
     refuse_without_effect(config, settings, in_file)
     return config
+
+
+def bars_like_the_trainings(trained: TrainedModel, settings: dict[str, Any], file: Path | None) -> DataConfig:
+    """Return settings that read the bars of the command line in the same way as the training read its bars.
+
+    Args:
+        trained: the model, which holds the data settings of its training.
+        settings: data settings of the command line.
+        file: YAML file of a campaign whose data settings are used; None if there is none.
+
+    Raises:
+        ConfigError: no source of bars is named, or a setting does not fit.
+    """
+    if file is None and not any(name in settings for name in SOURCES):
+        raise ConfigError("No bars are named", "Use --data, --symbols, --synthetic or --config")
+    return data_config(settings, file, fixed=trained.bar_settings)
 
 
 def bar_location(file: Path) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from core import console
-from core.cli.data_settings import data_config
+from core.cli.data_settings import bars_like_the_trainings
 from core.cli.options import ConfigOption, DeviceOption, choice, with_data_options
-from core.config import SOURCES, DataConfig, Device
+from core.config import DataConfig, Device
 from core.console import SYNTHETIC_NOTICE
 from core.errors import ConfigError
 from core.files import check_writable, writing
@@ -74,7 +74,7 @@ def predict(
     torch_device = resolve_device(cast(Device, choice(device, Device, "--device")))
     _check_output(output, overwrite)
     trained = TrainedModel.load(checkpoint / CHECKPOINT_FILE if checkpoint.is_dir() else checkpoint)
-    config = _prediction_config(trained, source, config_file)
+    config = bars_like_the_trainings(trained, source, config_file)
     fetch_missing(config, _now(), up_to_now=True)
     market = read_market(config, labelled=False, features=trained.features)
     if market.is_synthetic:
@@ -204,22 +204,6 @@ def _describe_left_out(symbol: str, opened: int) -> str:
     return f"the last bar of {symbol} in its file opened {when}; it may be incomplete and was left out"
 
 
-def _prediction_config(trained: TrainedModel, settings: dict[str, Any], file: Path | None) -> DataConfig:
-    """Return settings that read the bars of the command line in the same way as the training read its bars.
-
-    Args:
-        trained: the model, which holds the data settings of its training.
-        settings: data settings of the command line.
-        file: YAML file of a campaign whose data settings are used; None if there is none.
-
-    Raises:
-        ConfigError: no source of bars is named, or a setting does not fit.
-    """
-    if file is None and not any(name in settings for name in SOURCES):
-        raise ConfigError("No bars are named", "Use --data, --symbols, --synthetic or --config")
-    return data_config(settings, file, fixed=trained.bar_settings)
-
-
 def _explain_missing_call(bar: NewestBar) -> str:
     """Return a sentence on why the newest bar of a symbol has no call."""
     if bar.missing_before_left_out:
@@ -273,7 +257,8 @@ def _rule_metric(trained: TrainedModel) -> str:
 
 def _show_notes(table: pd.DataFrame, trained: TrainedModel) -> None:
     """Print what a reader of the predictions has to know about all of them."""
-    kind = "calibrated on val" if trained.calibration else f"not calibrated: {_why_uncalibrated(trained)}"
+    before = " before the model was updated" if "update" in trained.about else ""
+    kind = f"calibrated on val{before}" if trained.calibration else f"not calibrated: {_why_uncalibrated(trained)}"
     calls = (
         f"Calls follow the decision rule that was best for {_rule_metric(trained)} on val, so a call need not be the "
         "most probable class"

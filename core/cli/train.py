@@ -42,7 +42,7 @@ TRAIN_EPILOG = (
     "preset-train --preset quick_experiment --synthetic --output-dir checkpoints/try\n\n"
     "preset-train --preset btc_eth_30d --config results/btc-eth-30d/campaign.yaml --final --epochs 7 "
     "--output-dir checkpoints/now\n\n"
-    "Other commands: preset-train check --help, preset-train predict --help"
+    "Other commands: preset-train check --help, preset-train predict --help, preset-train update --help"
 )
 
 PresetOption = Annotated[str, typer.Option("--preset", help="Name of a preset, or path to its .yaml file.")]

@@ -302,11 +302,24 @@ def fit_symbol(data: SymbolData, train: np.ndarray, config: DataConfig) -> Fitte
     """Fit scaler, thresholds and return scale on the train rows of one symbol, and apply them to all its rows."""
     center, width = _fit_scaler(data.features, train)
     thresholds = config.labels.fixed if config.labels.kind == "fixed" else (0.0, 0.0)
-    labels = data.labels
-    if labels is None:
+    if data.labels is None:
         thresholds = quantile_thresholds(data.scores[train], config.labels.quantiles)
-        labels = by_thresholds(data.scores, *thresholds)
-    return_scale = _fit_return_scale(data, train)
+    return apply_fitted(data, center, width, thresholds, _fit_return_scale(data, train))
+
+
+def apply_fitted(
+    data: SymbolData, center: np.ndarray, width: np.ndarray, thresholds: tuple[float, float], return_scale: float
+) -> FittedSymbol:
+    """Scale and label all rows of one symbol with what was fitted before, on these rows or on earlier ones.
+
+    Args:
+        data: rows of the symbol.
+        center: what is subtracted from each feature, `[F]`.
+        width: what each feature is divided by, `[F]`.
+        thresholds: thresholds between the classes; they do not matter to labels that need no fitting.
+        return_scale: unit of the forward returns, as a log return.
+    """
+    labels = by_thresholds(data.scores, *thresholds) if data.labels is None else data.labels
     return FittedSymbol(
         features=scale_features(data.features, center, width),
         labels=np.where(np.isnan(data.returns), NO_LABEL, labels).astype(np.int8),

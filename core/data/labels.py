@@ -6,6 +6,8 @@ move is measured in units of volatility, on bars up to t.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -14,6 +16,19 @@ CLASSES = ("SELL", "HOLD", "BUY")
 NO_LABEL = -1
 _MIN_VOLATILITY = 1e-8
 """Lower limit of the one-bar volatility: where nothing moved at all, any move is large, but finite in its units."""
+
+
+@dataclass(frozen=True)
+class FittedLabels:
+    """Holds what a training has fitted for its labels, so that later bars can be labelled and weighted alike.
+
+    Attributes:
+        thresholds: thresholds of each symbol, fitted on train or given, float64 `[S, 2]`; zeros where labels have none.
+        counts: number of train rows of each class, all symbols together, int `[3]`.
+    """
+
+    thresholds: np.ndarray
+    counts: np.ndarray
 
 
 def forward_returns(close: np.ndarray, horizon: int) -> np.ndarray:

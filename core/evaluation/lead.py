@@ -1,11 +1,14 @@
-"""The lead of a model over the best baseline in macro-F1, with the interval of what luck could have made of it.
+"""The lead of a model over others on the same rows, with the interval of what luck could have made of it.
+
+How long the memory of a lead is, a few weeks of rows cannot tell; so a lead is measured with blocks of `min_block`,
+twice that, four times and so on while there are `MIN_BLOCKS` of them, and the widest bounds are taken.
 
 Shapes: N rows, T instants, D draws, B blocks of a draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -27,9 +30,7 @@ def macro_f1_lead(
 ) -> Interval:
     """Compute macro-F1 less that of the best baseline, both on the same draws of blocks of time.
 
-    In each draw, the best baseline is the one that is best there. How long the memory of a lead is, a few weeks of rows
-    cannot tell; so the lead is measured with blocks of `min_block`, twice that, four times and so on while there are
-    `MIN_BLOCKS` of them, and the widest bounds are taken.
+    In each draw, the best baseline is the one that is best there.
 
     Args:
         labels: true classes, int `[N]`.
@@ -47,12 +48,63 @@ def macro_f1_lead(
     everyone = [
         _running_counts(labels, of_one, positions, len(instants)) for of_one in (calls, *baseline_calls.values())
     ]
+
+    def lead(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        model, *baselines = (_macro_f1_draws(counts, starts, lengths) for counts in everyone)
+        return np.asarray(model - np.max(baselines, axis=0))
+
+    return _widest_interval(len(instants), min_block, rng, draws, lead)
+
+
+def mean_lead(
+    gains: np.ndarray, timestamps: np.ndarray, min_block: int, rng: np.random.Generator, draws: int = DRAWS
+) -> Interval:
+    """Compute the mean of what a model gains over another on each row, such as how much smaller its loss is.
+
+    Args:
+        gains: what is gained on each row, `[N]`.
+        timestamps: instants of the rows in any unit, `[N]`; all rows of an instant are drawn together.
+        min_block: the fewest instants of a block, from `core.evaluation.block_bootstrap.minimum_block_length`.
+        rng: source of the draws.
+        draws: number of draws D.
+
+    Returns:
+        the mean with its 95 % interval; without bounds where there are fewer than `MIN_BLOCKS` of the shortest blocks.
+    """
+    instants, positions = np.unique(timestamps, return_inverse=True)
+    sums_and_counts = np.column_stack([np.bincount(positions, weights=gains), np.bincount(positions)])
+    running = np.concatenate([np.zeros_like(sums_and_counts[:1]), sums_and_counts.cumsum(axis=0)])
+
+    def lead(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        of_draws = (running[starts + lengths] - running[starts]).sum(axis=1)
+        sums, counts = np.concatenate([running[-1:], of_draws]).T
+        return np.asarray(sums / counts)
+
+    return _widest_interval(len(instants), min_block, rng, draws, lead)
+
+
+def _widest_interval(
+    instants: int,
+    min_block: int,
+    rng: np.random.Generator,
+    draws: int,
+    lead: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Interval:
+    """Return a lead with the widest bounds of all lengths of a block.
+
+    Args:
+        instants: number of instants T.
+        min_block: the fewest instants of a block.
+        rng: source of the draws.
+        draws: number of draws D.
+        lead: computes the lead on the rows themselves, then on each draw, `[1 + D]`, given where the blocks of the
+            draws begin, `[D, B]`, and how long they are, `[B]`.
+    """
     intervals: list[Interval] = []
     block = min_block
-    while not intervals or len(instants) >= MIN_BLOCKS * block:
-        starts, lengths = draw_blocks(len(instants), block, rng, draws)
-        model, *baselines = (_macro_f1_draws(counts, starts, lengths) for counts in everyone)
-        intervals.append(confidence_interval(model - np.max(baselines, axis=0), len(instants) / block))
+    while not intervals or instants >= MIN_BLOCKS * block:
+        starts, lengths = draw_blocks(instants, block, rng, draws)
+        intervals.append(confidence_interval(lead(starts, lengths), instants / block))
         block *= 2
     return Interval(
         intervals[0].value, min(interval.low for interval in intervals), max(interval.high for interval in intervals)

@@ -4,6 +4,7 @@ from .device import resolve_device
 from .losses import DirectionalAccuracyLoss, FocalLoss, LabelSmoothingCrossEntropy, MultiTaskLoss, make_loss
 from .run import TrainingResult, evaluate_training, train_model
 from .trainer import Trainer
+from .update import UpdateSettings, update_model
 
 __all__ = [
     "Augmenter",
@@ -13,6 +14,7 @@ __all__ = [
     "MultiTaskLoss",
     "Trainer",
     "TrainingResult",
+    "UpdateSettings",
     "compute_class_weights",
     "evaluate_training",
     "feature_dropout",
@@ -22,4 +24,5 @@ __all__ = [
     "resolve_device",
     "time_mask",
     "train_model",
+    "update_model",
 ]

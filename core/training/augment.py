@@ -98,6 +98,11 @@ class AugmentedBatch:
     mixed: Tensor
 
 
+def without_mixup(config: AugmentConfig) -> AugmentConfig:
+    """Return the same augmentations, but no sample blended with another."""
+    return config.model_copy(update={"mixup_alpha": 0.0})
+
+
 class Augmenter:
     """Applies to training batches the augmentations that an AugmentConfig switches on."""
 

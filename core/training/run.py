@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -65,18 +65,21 @@ class TrainingResult:
     files: list[Path]
 
 
-def check_output(folder: Path, overwrite: bool) -> None:
+def check_output(
+    folder: Path, overwrite: bool, files: Sequence[str] = (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE)
+) -> None:
     """Check, before training, that its result can be written.
 
     Args:
-        folder: folder for the checkpoint, the metrics and the curves; it need not exist.
+        folder: folder for the files; it need not exist.
         overwrite: whether the result of an earlier training may be replaced.
+        files: names of the files that will be written.
 
     Raises:
         ConfigError: the folder holds the result of another training or cannot be written.
     """
     check_writable(folder)
-    existing = [name for name in (CHECKPOINT_FILE, METRICS_FILE, CURVES_FILE) if (folder / name).exists()]
+    existing = [name for name in files if (folder / name).exists()]
     if existing and not overwrite:
         raise ConfigError(
             f"{folder} already holds {' and '.join(existing)}", "Choose another folder, or add --overwrite"

@@ -188,6 +188,9 @@ def test_a_checkpoint_keeps_everything(folder: Path, trained: TrainedModel, data
         assert getattr(loaded, name) == getattr(trained, name), name
     for name in ("center", "scale", "return_scale"):
         assert np.array_equal(getattr(loaded, name), getattr(dataset, name)), name
+    assert loaded.labels is not None
+    assert np.array_equal(loaded.labels.thresholds, dataset.thresholds)
+    assert loaded.labels.counts.tolist() == np.bincount(dataset.labels[dataset.train]).tolist()
     assert trained.data == CONFIG
     assert trained.findings["val"]["macro_f1"] > 0
 
@@ -200,8 +203,11 @@ def test_a_checkpoint_of_an_earlier_version_has_its_findings_under_their_present
     findings = content["findings"]
     content["findings"] = {key.replace("val_baselines", "val_yardsticks"): findings[key] for key in findings}
     assert content["findings"].keys() != findings.keys()
+    del content["labels"]
     checkpoint.save_checkpoint(tmp_path / "earlier.pt", content)
-    assert TrainedModel.load(tmp_path / "earlier.pt").findings == trained.findings
+    earlier = TrainedModel.load(tmp_path / "earlier.pt")
+    assert earlier.findings == trained.findings
+    assert earlier.labels is None
 
 
 def _damaged(change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -236,6 +242,11 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "two biases": _damaged(lambda c: c["calibration"].update(bias=[1.0, 2.0])),
     "three borders": _damaged(lambda c: c.update(train=[1, 2, 3])),
     "a list for findings": _damaged(lambda c: c.update(findings=[1])),
+    "thresholds of one symbol": _damaged(lambda c: c["labels"]["thresholds"].pop()),
+    "a threshold that is not finite": _damaged(lambda c: c["labels"]["thresholds"][0].__setitem__(0, float("nan"))),
+    "counts of two classes": _damaged(lambda c: c["labels"]["counts"].pop()),
+    "a negative count": _damaged(lambda c: c["labels"]["counts"].__setitem__(0, -1)),
+    "a text for labels": _damaged(lambda c: c.update(labels="quantile")),
     "a text for a model": _damaged(lambda c: c.update(model="weights")),
 }
 

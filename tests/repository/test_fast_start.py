@@ -54,6 +54,7 @@ def _imported(folder: Path, *words: str) -> set[str]:
         "preset-search presets check",
         "preset-train --help",
         "preset-train predict --help",
+        "preset-train update --help",
     ],
 )
 def test_it_starts_without_what_takes_long_to_import(line: str, tmp_path: Path) -> None:

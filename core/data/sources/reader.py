@@ -115,9 +115,14 @@ def sound_until(config: DataConfig) -> int | None:
     return None if config.until is None else datetime_microseconds(config.until)
 
 
-def _make_market(all_bars: Sequence[Bars], config: DataConfig, keep_features: bool = True) -> Market:
-    """Make the market of all bars of each symbol."""
-    market = bars_market(_complete_and_cut(all_bars, config), config, keep_features)
+def _make_market(
+    all_bars: Sequence[Bars],
+    config: DataConfig,
+    keep_features: bool = True,
+    features: Collection[str] | None = None,
+) -> Market:
+    """Make the market of all bars of each symbol; see `bars_market` for what of the features is kept."""
+    market = bars_market(_complete_and_cut(all_bars, config), config, keep_features, features)
     if config.days is not None:  # and all symbols cover them
         return market
     spans = {bars.symbol: (int(bars.opened[0]), int(bars.opened[-1]) + bars.bar) for bars in all_bars}
@@ -200,8 +205,8 @@ def read_market(config: DataConfig, labelled: bool = True, features: Collection[
         config: settings of the data to read.
         labelled: whether the data are for a training: a feature table must have its columns of labels and returns, and
             all symbols are cut to the time that they share. Without labels, each symbol keeps its own newest bar.
-        features: without labels, names of the features to compute, such as `TrainedModel.features`, whatever else the
-            columns allow; None for all features.
+        features: names of the features to compute, such as `TrainedModel.features`, whatever else the columns allow;
+            None for all features.
 
     Raises:
         ConfigError: a column that the config names is missing.
@@ -209,11 +214,10 @@ def read_market(config: DataConfig, labelled: bool = True, features: Collection[
     """
     if config.table is not None:
         return _table_market(config, labelled, features)
+    all_bars = _read_all_bars(config, features)
     if not labelled:
-        all_bars = _read_all_bars(config, features)
         return bars_market(_complete_and_cut(all_bars, config, common=False), config, only_features=features)
-    all_bars = _read_all_bars(config)
-    return _make_market(all_bars, config)
+    return _make_market(all_bars, config, features=features)
 
 
 def check_market(config: DataConfig, files: Sequence[tuple[Bars, bool]]) -> Market:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.evaluation.block_bootstrap import MIN_BLOCKS, confidence_interval
-from core.evaluation.lead import macro_f1_lead
+from core.evaluation.lead import macro_f1_lead, mean_lead
 from search.statistics.bootstrap import resample
 from search.statistics.weighted_metrics import Predictions, score
 
@@ -99,3 +99,21 @@ def test_too_short_a_time_gives_a_lead_without_bounds() -> None:
     lead = macro_f1_lead(labels, labels, {"baseline": _calls(labels, 0.1, rng)}, np.arange(rows), BLOCK, rng)
     assert lead.value > 0.5
     assert np.isnan([lead.low, lead.high]).all()
+
+
+def test_the_mean_of_gains_and_its_interval_are_those_of_the_verdicts_draws() -> None:
+    rng = np.random.default_rng(0)
+    timestamps = np.append(np.arange(ROWS) * 300, np.arange(ROWS // 2) * 300)  # one symbol ends earlier
+    gains = rng.normal(0.1, 1.0, len(timestamps))
+    measured = mean_lead(gains, timestamps, 48, np.random.default_rng(1), draws=300)
+    drawn = resample(ROWS, 48, np.random.default_rng(1), draws=300)
+    weights = np.asarray(drawn.weights)[:, timestamps // 300]
+    expected = confidence_interval((weights * gains).sum(axis=1) / weights.sum(axis=1), drawn.blocks)
+    assert measured.as_row() == pytest.approx(expected.as_row(), abs=1e-6)
+    assert measured.value == pytest.approx(gains.mean())
+
+
+def test_the_mean_of_gains_on_too_few_blocks_has_no_interval() -> None:
+    few = mean_lead(np.ones(MIN_BLOCKS * BLOCK - 1), np.arange(MIN_BLOCKS * BLOCK - 1), BLOCK, np.random.default_rng(0))
+    assert few.value == 1.0
+    assert np.isnan([few.low, few.high]).all()

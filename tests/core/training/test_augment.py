@@ -6,7 +6,15 @@ import torch
 from torch import Generator, Tensor
 
 from core.config import AugmentConfig
-from core.training.augment import Augmenter, feature_dropout, gaussian_noise, mixup, mixup_weights, time_mask
+from core.training.augment import (
+    Augmenter,
+    feature_dropout,
+    gaussian_noise,
+    mixup,
+    mixup_weights,
+    time_mask,
+    without_mixup,
+)
 from tests.helpers.market import NO_AUGMENTATION
 
 BATCH, LENGTH, FEATURES = 2000, 20, 5
@@ -141,6 +149,10 @@ def test_rows_of_which_another_sample_makes_up_more_than_a_tenth_are_marked_as_m
         unmarked += int(pure.sum())
     # Of Beta(1, 1) four fifths lie between a tenth and nine tenths, of Beta(0.2, 0.2) three tenths.
     assert marked / (marked + unmarked) == pytest.approx({1.0: 0.79, 0.2: 0.31}[alpha], abs=0.05)
+
+
+def test_mixup_alone_is_switched_off() -> None:
+    assert without_mixup(AugmentConfig(mixup_alpha=0.4, noise_std=0.5)) == AugmentConfig(mixup_alpha=0, noise_std=0.5)
 
 
 def test_the_injected_generators_alone_decide() -> None:

@@ -42,6 +42,17 @@ def test_bars_come_from_files_or_the_store_alike(tmp_path: Path) -> None:
     assert len(named.timestamps) == 2 * 14 * 288
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_features_that_are_asked_for_are_read_and_no_others(tmp_path: Path, labelled: bool) -> None:
+    frame = random_bars(900).frame.assign(f_1=1.0, f_2=np.nan)  # the second is damaged, were it needed
+    frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    config = DataConfig(files=(tmp_path / "binance_BTCUSDT_5m.parquet",), window=WINDOW, features=("f_*",))
+    market = read_market(config, labelled, features=("return_1", "f_1"))
+    assert market.feature_names == ("return_1", "f_1")
+    with pytest.raises(DataError, match="f_2"):
+        read_market(config, labelled)
+
+
 def test_the_synthetic_market_can_be_cut_to_days() -> None:
     config = DataConfig(synthetic=SyntheticConfig(bars=6000), window=WINDOW, days=14)
     assert len(load_dataset(config).timestamps) == 14 * 288
