@@ -180,9 +180,8 @@ class WalkForward:
         """Predict logits, float64 `[N, 3]`, for the windows that end at `rows`, int64 `[N]`."""
         if len(rows) == 0:
             return np.zeros((0, len(CLASSES)))
-        with autocast(self._device, torch.float32):
-            on_device = torch.from_numpy(rows).to(self._device)
-            return np.asarray(predict_windows(model, self._features, on_device, self._window).direction.numpy())
+        on_device = torch.from_numpy(rows).to(self._device)
+        return np.asarray(predict_windows(model, self._features, on_device, self._window).direction.numpy())
 
     def _update(self, since: int, now: int) -> np.ndarray:
         """Update the model; return the rows that it was trained on.
