@@ -33,6 +33,7 @@ from search.results.folder import (
     TRIALS_FILE,
     CampaignFolder,
 )
+from search.results.predictions import timestamps_of
 from search.study.trial_record import COMPLETE, STOPPED
 from tests.helpers.processes import HANG_SECONDS, environment, kill, left_after, owned, processes_of, trial_processes_of
 
@@ -174,7 +175,7 @@ def test_the_predictions_are_those_of_the_full_fidelity_trials(campaign: tuple[P
     table = pd.read_parquet(campaign[0] / PREDICTIONS_FILE)
     assert set(table["number"]) == set(trials.index[trials["status"] == COMPLETE])
     for number, mine in table.groupby("number"):
-        labels, times = mine["label"].to_numpy(), mine["timestamp"].to_numpy().astype(np.int64)
+        labels, times = mine["label"].to_numpy(), timestamps_of(mine)
         logits = logits_of(mine[["sell", "hold", "buy"]].to_numpy(dtype=np.float64))
         found = metrics.macro_f1(labels, cross_fitted_decisions(logits, labels, times, "macro_f1").calls)
         assert found == pytest.approx(trials.loc[number, "value"], abs=1e-6)
