@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +43,7 @@ from core.training.device import autocast, deterministic, shared_tensor
 from core.training.last_bar import fit_last_bar
 from core.training.losses import make_loss
 from core.training.optimizer import make_optimizer, make_schedule, warmed_up_step
-from core.training.weight_average import make_weight_average
+from core.training.weight_average import WeightAverage
 
 
 class Trainer:
@@ -108,7 +108,7 @@ class Trainer:
         weights = class_balance.compute_class_weights(train_labels, config.balance.class_weights)
         self._loss = make_loss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
         decay = config.trainer.ema_decay
-        self._average = make_weight_average(self.model, decay) if decay > 0 else None
+        self._average = WeightAverage(self.model, decay) if decay > 0 else None
         self._optimizer = make_optimizer(self.model, config.trainer)
         self._schedule = make_schedule(self._optimizer, config.trainer)
         self.epoch = 0
@@ -121,7 +121,7 @@ class Trainer:
     @property
     def evaluated(self) -> Network:
         """The network that predictions are made with: the average of the weights, or `model` without averaging."""
-        return cast(Network, self._average.module) if self._average is not None else self.model
+        return self._average.module if self._average is not None else self.model
 
     @property
     def finished(self) -> bool:

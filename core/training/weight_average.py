@@ -6,9 +6,8 @@ Juditsky 1992; as an exponential moving average, Tarvainen & Valpola 2017, arXiv
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from core.models.network import Network
 
@@ -16,17 +15,28 @@ _WARM_UP = 10
 """Steps over which the average begins to reach back: after t steps it keeps no more than (1 + t) / (10 + t)."""
 
 
-def make_weight_average(model: Network, decay: float) -> AveragedModel:
-    """Return an exponential moving average of the weights of a model, to be updated after each optimizer step.
+class WeightAverage(AveragedModel):
+    """Keeps an exponential moving average of a model's weights, to be updated after each optimizer step.
 
-    Args:
-        model: the model that is trained.
+    Attributes:
+        module: the network with the averaged weights.
         decay: share of the average that a step keeps, once enough of them have been taken.
     """
 
-    def average(averaged: Tensor, present: Tensor, count: Tensor | int) -> Tensor:
-        steps = torch.as_tensor(count)  # stays a tensor: to read it would wait for the GPU
-        kept = ((1 + steps) / (_WARM_UP + steps)).clamp(max=decay)
-        return averaged.lerp(present, (1 - kept).to(averaged.dtype))
+    module: Network
 
-    return AveragedModel(model, avg_fn=average)
+    def __init__(self, model: Network, decay: float) -> None:
+        """Begin at the weights of a model, and average with this decay."""
+        super().__init__(model)
+        self.decay = decay
+        for layer in self.module.modules():
+            if isinstance(layer, nn.LSTM):  # on a GPU, a copy of its weights is slow until they lie together again
+                layer.flatten_parameters()
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take the present weights of the model into the average."""
+        steps = int(self.n_averaged)  # lies on the CPU, so reading it does not wait for the GPU
+        # Of all weights at once: one by one, this took a GPU as long as the rest of the step.
+        kept = min(self.decay, (1 + steps) / (_WARM_UP + steps))
+        self.multi_avg_fn = get_ema_multi_avg_fn(kept)  # type: ignore[no-untyped-call]
+        super().update_parameters(model)

@@ -51,12 +51,11 @@ def test_everything_lies_on_the_gpu(on_gpu: tuple[Trainer, list[EpochResult]]) -
     assert {value.device.type for value in trainer.best_weights.values()} == {"cuda"}
 
 
-def test_the_model_runs_in_bfloat16_and_keeps_float32_weights(on_gpu: tuple[Trainer, list[EpochResult]]) -> None:
-    trainer, _ = on_gpu
+def test_training_runs_in_bfloat16_and_keeps_float32_weights(market: Dataset) -> None:
+    trainer = Trainer(CONFIG, market, CUDA)
     outputs: list[torch.dtype] = []
-    handle = trainer.model.register_forward_hook(lambda *args: outputs.append(args[-1].direction.dtype))
-    trainer.logits(trainer._val[:4])
-    handle.remove()
+    trainer.model.register_forward_hook(lambda *args: outputs.append(args[-1].direction.dtype))
+    trainer._step(trainer._train[:4])
     assert outputs == [torch.bfloat16]
     assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from core.training.weight_average import make_weight_average
+from core.training.weight_average import WeightAverage
 from tests.helpers.networks import build_network
 
 
 def _steps(decay: float, count: int) -> tuple[list[torch.Tensor], torch.Tensor]:
     """Return the biases of a model after each of its steps, and their average."""
     model = build_network()
-    average = make_weight_average(model, decay)
+    average = WeightAverage(model, decay)
     generator, biases = torch.Generator().manual_seed(0), []
     for _ in range(count):
         with torch.no_grad():
@@ -43,7 +43,7 @@ def test_the_average_is_less_noisy_than_the_weights() -> None:
 def test_averaging_changes_no_weight_of_the_model(decay: float) -> None:
     model = build_network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    average = make_weight_average(model, decay)
+    average = WeightAverage(model, decay)
     average.update_parameters(model)
     average.update_parameters(model)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
