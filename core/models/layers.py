@@ -86,28 +86,47 @@ class LastBarPath(nn.Linear):
 
     What a linear model can read off the last bar need not find its way through convolutions and recurrence then (Cheng
     et al. 2016, arXiv:1606.07792, call it the wide part). The map is zero until it is set or trained.
+
+    The network's logits are those of class probabilities, as cross-entropy makes them. A loss that focuses on hard rows
+    or smooths its targets is smallest at other logits, so the layer also knows what maps the ones to the others.
+
+    Attributes:
+        loss_scale, loss_shift: the loss of the training is computed on logits * scale + shift, `[1]` and `[3]`.
     """
+
+    loss_scale: Tensor
+    loss_shift: Tensor
 
     def __init__(self, features: int) -> None:
         """Build a layer for F features per bar."""
         super().__init__(features, len(CLASSES) + 1)
         nn.init.zeros_(self.weight)
         nn.init.zeros_(self.bias)
+        self.register_buffer("loss_scale", torch.ones(1))
+        self.register_buffer("loss_shift", torch.zeros(len(CLASSES)))
 
     def forward(self, windows: Tensor) -> Tensor:
         """Map windows `[B, L, F]`."""
         return super().forward(windows[:, -1])
 
-    def set_direction(self, coefficients: np.ndarray, intercepts: np.ndarray) -> None:
-        """Set the part that is added to the logits.
+    def for_loss(self, logits: Tensor) -> Tensor:
+        """Return what the loss of the training is computed on, given logits `[B, 3]`."""
+        return logits * self.loss_scale + self.loss_shift
+
+    def set_direction(self, coefficients: np.ndarray, intercepts: np.ndarray, scale: float, shift: np.ndarray) -> None:
+        """Set the part that is added to the logits, and what maps logits to those that the loss asks for.
 
         Args:
             coefficients: of each feature for each class, `[F, 3]`.
             intercepts: of each class, `[3]`.
+            scale: see `loss_scale`.
+            shift: see `loss_shift`, `[3]`.
         """
         with torch.no_grad():
             self.weight[: len(CLASSES)] = torch.from_numpy(coefficients.T).to(self.weight)
             self.bias[: len(CLASSES)] = torch.from_numpy(intercepts).to(self.bias)
+            self.loss_scale.fill_(scale)
+            self.loss_shift.copy_(torch.from_numpy(shift))
 
 
 class ResidualBlock(nn.Module):

@@ -39,6 +39,12 @@ class Network(nn.Module, ABC):
         """The path from the last bar's features to the output, which a training sets first; None if there is none."""
         return None
 
+    def for_loss(self, prediction: Prediction) -> Prediction:
+        """Return a prediction with the logits that the loss of the training is computed on, see `LastBarPath`."""
+        if self.last_bar_path is None:
+            return prediction
+        return prediction._replace(direction=self.last_bar_path.for_loss(prediction.direction))
+
     @abstractmethod
     def forward(self, windows: Tensor) -> Prediction:
         """Predict the classes, the confidence and the return of windows `[B, L, F]`."""

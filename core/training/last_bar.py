@@ -5,6 +5,8 @@ Shapes: N train rows, F features; 3 classes (SELL, HOLD, BUY).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from scipy.optimize import minimize
@@ -21,18 +23,29 @@ from core.training.losses import make_loss
 _MAX_LOG_SCALE = 1.5
 
 
-def fit_last_bar(dataset: Dataset, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the path on the train rows: a logistic regression, on the scale that the training's loss drives it to.
+class LastBarFit(NamedTuple):
+    """Holds what the path from the last bar is set to.
 
-    The focal loss wants less certain logits than cross-entropy does, and class weights move its intercepts. Logits of
-    another scale would have to be unlearned before the rest of the network can add to them.
+    Attributes:
+        coefficients, intercepts: of the logistic regression, float64 `[F, 3]` and `[3]`.
+        scale, shift: the loss of the training is smallest at the regression's logits * scale + shift, `[3]`.
+    """
+
+    coefficients: np.ndarray
+    intercepts: np.ndarray
+    scale: float
+    shift: np.ndarray
+
+
+def fit_last_bar(dataset: Dataset, config: TrainingConfig) -> LastBarFit:
+    """Fit a logistic regression on the train rows, and the scale that the training's loss drives its logits to.
+
+    The focal loss wants less certain logits than cross-entropy does, and class weights move its intercepts. At another
+    scale, training would have to unlearn the path before the rest of the network can add to it.
 
     Args:
         dataset: holds features and labels; rows outside train are not read.
         config: the recipe, of which the loss and the class balance count.
-
-    Returns:
-        coefficients, float64 `[F, 3]`, and intercepts, float64 `[3]`.
     """
     coefficients, intercepts = fit_logistic_regression(dataset)
     scores, labels = dataset.features[dataset.train] @ coefficients + intercepts, dataset.labels[dataset.train]
@@ -41,7 +54,7 @@ def fit_last_bar(dataset: Dataset, config: TrainingConfig) -> tuple[np.ndarray, 
         weights = weights * compute_class_weights(labels, "balanced")
     targets = functional.one_hot(torch.from_numpy(labels).long(), len(CLASSES)).double()
     scale, shift = _fit_scale(torch.from_numpy(scores), targets, make_loss(config.loss, torch.tensor(weights)))
-    return coefficients * scale, intercepts * scale + shift
+    return LastBarFit(coefficients, intercepts, scale, shift)
 
 
 def _fit_scale(scores: Tensor, targets: Tensor, loss: nn.Module) -> tuple[float, np.ndarray]:

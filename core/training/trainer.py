@@ -374,7 +374,7 @@ class Trainer:
         windows = gather_windows(self._features, rows, self._dataset.window)
         batch = self._augment(windows, targets, self._returns[rows])
         with autocast(self.device, self.dtype):
-            heads = self.model(batch.windows)
+            heads = self.model.for_loss(self.model(batch.windows))
         loss: Tensor = self._loss(
             *(head.to(self.dtype) for head in heads),
             batch.targets,

@@ -223,7 +223,7 @@ class WalkForward:
         windows = gather_windows(self._features, rows, self._window)
         batch = augment(windows, self._targets[rows], self._returns[rows])
         with autocast(self._device, torch.float32):
-            heads = self.model(batch.windows)
+            heads = self.model.for_loss(self.model(batch.windows))
         loss: Tensor = self._loss(*(head.float() for head in heads), batch.targets, batch.returns, batch.mixed)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

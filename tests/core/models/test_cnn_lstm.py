@@ -88,7 +88,7 @@ def test_every_parameter_learns() -> None:
 def _with_path(coefficients: np.ndarray, intercepts: np.ndarray) -> Network:
     model = build_network(last_bar="logistic").eval()
     assert model.last_bar_path is not None
-    model.last_bar_path.set_direction(coefficients, intercepts)
+    model.last_bar_path.set_direction(coefficients, intercepts, 0.5, np.array([0.1, 0.0, -0.1]))
     return model
 
 
@@ -99,6 +99,16 @@ def test_the_network_starts_as_the_linear_model_that_its_path_is_set_to() -> Non
     expected = windows[:, -1].double().numpy() @ coefficients + intercepts
     np.testing.assert_allclose(direction.detach().numpy(), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(forecast, build_network().eval()(windows).forecast)
+
+
+def test_the_loss_is_computed_on_the_scale_that_the_path_was_set_to() -> None:
+    model, without = _with_path(np.ones((5, 3)), np.zeros(3)), build_network().eval()
+    prediction = model(_windows())
+    scaled = model.for_loss(prediction)
+    torch.testing.assert_close(scaled.direction, prediction.direction * 0.5 + torch.tensor([0.1, 0.0, -0.1]))
+    assert scaled[1:] == prediction[1:]
+    prediction = without(_windows())
+    assert without.for_loss(prediction) is prediction
 
 
 def test_the_path_reads_the_last_bar_alone() -> None:
@@ -122,7 +132,8 @@ def test_path_and_network_add_up_and_are_trained_together() -> None:
 
 def test_a_network_without_the_path_is_the_one_of_earlier_versions() -> None:
     with_path, without = build_network(last_bar="logistic").state_dict(), build_network().state_dict()
-    assert set(with_path) - set(without) == {"last_bar.weight", "last_bar.bias"}
+    of_path = {"last_bar.weight", "last_bar.bias", "last_bar.loss_scale", "last_bar.loss_shift"}
+    assert set(with_path) - set(without) == of_path
     # The path draws no random number: all else but the head of the direction is initialised alike.
     changed = {name for name in without if not torch.equal(without[name], with_path[name])}
     assert changed == {"direction.weight", "direction.bias"}

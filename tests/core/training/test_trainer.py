@@ -262,14 +262,27 @@ def test_training_starts_at_the_fit_of_the_last_bar_and_not_again_after_it(short
     trainer = Counted(config, short, CPU)
     assert trainer.fit_seconds == 0
     trainer.run_epoch()
-    coefficients, intercepts = fit_last_bar(short, config)
-    expected = short.features[short.val] @ coefficients + intercepts
+    fit = fit_last_bar(short, config)
+    expected = short.features[short.val] @ fit.coefficients + fit.intercepts
     np.testing.assert_allclose(trainer.logits(torch.from_numpy(short.val)), expected, atol=1e-4)
     assert trainer.fit_seconds > 0
     resumed = Counted(config, short, CPU)
     resumed.load_state_dict(trainer.state_dict())
     trainer.run_epoch(), resumed.run_epoch()
     assert fitted == [0]
+
+
+def test_training_begins_where_its_loss_is_smallest(short: Dataset) -> None:
+    config = recipe(learning_rate=1e-9)
+    trainer, fit = Trainer(config, short, CPU), fit_last_bar(short, config)
+    trainer._fit_last_bar()
+    seen: list[torch.Tensor] = []
+    loss = trainer._loss
+    loss.register_forward_pre_hook(lambda _, heads: seen.append(heads[0].detach()))
+    rows = trainer._train[:64]
+    trainer._step(rows)
+    expected = (short.features[rows] @ fit.coefficients + fit.intercepts) * fit.scale + fit.shift
+    np.testing.assert_allclose(seen[0], expected, atol=1e-4)
 
 
 def test_what_is_evaluated_and_kept_is_the_average_of_the_weights(short: Dataset) -> None:
