@@ -12,16 +12,13 @@ same blocks of time are drawn for both sides.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from scipy.special import log_softmax
-from sklearn.ensemble import ExtraTreesClassifier
 
 from core.config import DataConfig, RankingMetric, TrainingConfig
 from core.data.dataset import Dataset, fit_dataset
@@ -42,31 +39,30 @@ SPANS = {
     "BTC+ETH 5m": ("binance_BTCUSDT_5m", "binance_ETHUSDT_5m"),
     "SOL+XRP 5m": ("binance_SOLUSDT_5m", "binance_XRPUSDT_5m"),
     "BTC+SOL perpetuals 5m": ("binanceusdm_BTCUSDT_5m", "binanceusdm_SOLUSDT_5m"),
+    "BTC+ETH 1h": ("binance_BTCUSDT_1h", "binance_ETHUSDT_1h"),
 }
 METRICS: tuple[RankingMetric, ...] = ("nll", "auc", "direction_auc", "macro_f1", "mcc")
 BASELINES = ("logistic regression", "gradient boosting")
-TREES = "extra trees"
-SIMPLE = (*BASELINES, TREES)
 DRAWS = 1000
 FAST: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 512, "schedule": "cosine", "epochs": 6}
 """A higher learning rate over fewer epochs than the guide advises."""
 
 
-def _variant(last_bar: str = "logistic", **trainer: Any) -> Callable[[TrainingConfig], TrainingConfig]:
+def _variant(model: Mapping[str, Any] | None = None, **trainer: Any) -> Callable[[TrainingConfig], TrainingConfig]:
     def change(recipe: TrainingConfig) -> TrainingConfig:
-        model = recipe.model.model_copy(update={"last_bar": last_bar})
-        return recipe.model_copy(update={"model": model}).with_trainer(**trainer)
+        changed = recipe.model.model_copy(update=dict(model or {}))
+        return recipe.model_copy(update={"model": changed}).with_trainer(**trainer)
 
     return change
 
 
 VARIANTS: dict[str, Callable[[TrainingConfig], TrainingConfig]] = {
     "present": _variant(),
-    "without the path": _variant("none"),
+    "without the forest": _variant({"forest": "none"}),
+    "without the path": _variant({"last_bar": "none"}),
     "without the average": _variant(ema_decay=0.0),
-    "without either": _variant("none", ema_decay=0.0),
+    "without any": _variant({"forest": "none", "last_bar": "none"}, ema_decay=0.0),
     "fast": _variant(**FAST),
-    "fast, without either": _variant("none", ema_decay=0.0, **FAST),
 }
 """Changes to the default recipe, by the name of the variant."""
 
@@ -81,15 +77,8 @@ def train(dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
     trainer = Trainer(recipe, dataset, torch.device("cpu"))
     for _ in trainer:
         pass
-    trainer.load_best()
+    trainer.evaluate_best()
     return trainer.logits(torch.from_numpy(np.concatenate([dataset.val, dataset.test])))
-
-
-def extra_trees(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Predict rows by extremely randomised trees on the last bar's features (Geurts et al. 2006), `[N, 3]`."""
-    model = ExtraTreesClassifier(200, max_depth=12, min_samples_leaf=50, max_features=0.3, random_state=0)
-    model.fit(dataset.features[dataset.train], dataset.labels[dataset.train])
-    return np.asarray(model.predict_proba(dataset.features[rows]))
 
 
 def logits(name: str, dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
@@ -97,28 +86,7 @@ def logits(name: str, dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
     rows = np.concatenate([dataset.val, dataset.test])
     if name in BASELINES:
         return logits_of(baselines.BASELINES[name](dataset, rows))
-    if name == TREES:
-        return logits_of(extra_trees(dataset, rows))
     return train(dataset, VARIANTS[name](recipe))
-
-
-def mix(dataset: Dataset, parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Add up the logits of several models, weighted as the cross-entropy on val asks for; no weight is negative."""
-    labels, size = dataset.labels[dataset.val], len(dataset.val)
-    centred = [part - part.mean(axis=1, keepdims=True) for part in parts]
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        bias = np.append(parameters[len(parts) :], 0.0)
-        log_p = log_softmax(sum(w * z[:size] for w, z in zip(parameters, centred, strict=False)) + bias, axis=1)
-        error = np.exp(log_p)
-        error[np.arange(size), labels] -= 1
-        gradient = [(error * z[:size]).sum() / size for z in centred]
-        return float(-log_p[np.arange(size), labels].mean()), np.array([*gradient, *error.mean(axis=0)[:2]])
-
-    start = np.append(np.full(len(parts), 1 / len(parts)), np.zeros(2))
-    bounds = [(0.0, 5.0)] * len(parts) + [(-10.0, 10.0)] * 2
-    weights = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-    return np.asarray(sum(w * z for w, z in zip(weights, centred, strict=False)))
 
 
 def predictions(dataset: Dataset, scores: np.ndarray, fold: int) -> Predictions:
@@ -151,20 +119,14 @@ def run_span(span: str, names: Sequence[str], folder: Path, output: Path, option
     by_model: dict[str, dict[int, list[Predictions]]] = {}
     for fold, borders in enumerate(borders_of(market, data)):
         dataset = fit_dataset(market, data, borders)
-        for name, seed in product([*SIMPLE, *names], options.seeds):
-            if name in SIMPLE and seed != options.seeds[0]:
+        for name, seed in product([*BASELINES, *names], options.seeds):
+            if name in BASELINES and seed != options.seeds[0]:
                 continue
             path = output / f"{span}-{fold}-{name}-{seed}-{options.epochs}.npy".replace(" ", "_")
             if not path.exists():
                 np.save(path, logits(name, dataset, recipe.with_trainer(seed=seed)))
                 print(f"{span}, fold {fold + 1}, {name}, seed {seed}: trained", flush=True)
-            scores = np.load(path)
-            by_model.setdefault(name, {}).setdefault(seed, []).append(predictions(dataset, scores, fold))
-            if name == TREES:
-                trees = scores
-            elif name not in SIMPLE:
-                mixed = predictions(dataset, mix(dataset, [scores, trees]), fold)
-                by_model.setdefault(f"{name} + {TREES}", {}).setdefault(seed, []).append(mixed)
+            by_model.setdefault(name, {}).setdefault(seed, []).append(predictions(dataset, np.load(path), fold))
     show(span, {name: [join(folds) for folds in by_seed.values()] for name, by_seed in by_model.items()}, data)
 
 
@@ -201,7 +163,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--spans", nargs="+", default=list(SPANS), choices=list(SPANS))
-    parser.add_argument("--variants", nargs="*", default=["present", "without either"], choices=list(VARIANTS))
+    parser.add_argument("--variants", nargs="*", default=["present", "without any"], choices=list(VARIANTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()

@@ -27,6 +27,7 @@ from core.evaluation.checklist import make_checklist
 from core.evaluation.decision import DecisionRule
 from core.models import checkpoint
 from core.models.build import build_model
+from core.models.forest import Forest, as_tensors, from_tensors
 from core.models.network import Network
 from core.models.windows import predict_windows
 
@@ -48,6 +49,7 @@ class TrainedModel:
         config: the recipe of the training.
         data: the data settings of the training.
         weights: the network's weights by parameter name.
+        forest: what predictions of the network are blended with; None without one.
         calibration: calibration fitted on val; None if nothing was held out.
         rule: decision rule fitted on val, which makes the calls; None if nothing was held out, or in a checkpoint of a
             version that had none. Then the class of the largest raw score is called.
@@ -80,6 +82,7 @@ class TrainedModel:
     findings: dict[str, Any]
     about: dict[str, Any]
     labels: FittedLabels | None = None
+    forest: Forest | None = None
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, config: TrainingConfig, data: DataConfig, **results: Any) -> TrainedModel:
@@ -89,7 +92,7 @@ class TrainedModel:
             dataset: the dataset trained on.
             config: the recipe of the training.
             data: the settings that the dataset was made with.
-            results: what the training has made: `weights`, `calibration`, `rule`, `findings` and `about`.
+            results: what the training has made: `weights`, `forest`, `calibration`, `rule`, `findings` and `about`.
         """
         interval = file_format.interval_text(dataset.bar)  # files may have another than the settings
         return cls(
@@ -118,6 +121,7 @@ class TrainedModel:
             "config": self.config.model_dump(mode="json"),
             "data": self.data.model_dump(mode="json", exclude_none=True),
             "model": self.weights,
+            "forest": as_tensors(self.forest),
             "calibration": asdict(self.calibration) if self.calibration else None,
             "decision_rule": asdict(self.rule) if self.rule else None,
             "features": list(self.features),
@@ -154,6 +158,15 @@ class TrainedModel:
         model = build_model(self.config.model, len(self.features), self.data.window, 0, device)
         model.load_state_dict(self.weights)
         return model.eval()
+
+    def with_forest(self, logits: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Blend the logits of the network, `[N, 3]`, with those of the forest, if there is one.
+
+        Args:
+            logits: what the network predicts for some bars.
+            features: scaled features of these bars, `[N, F]`.
+        """
+        return logits if self.forest is None else self.forest.blended(logits, features)
 
     def check(self, market: Market) -> None:
         """Check that a market is one that the network can read; it may have further features, in any order.
@@ -199,7 +212,7 @@ class TrainedModel:
             judge it), `confidence` (probability that the call is right, as its head predicts),
             `forecast_return` (log return over the horizon), `split` (train, val, or new: not used in the training).
             `confidence` and `forecast_return` are NaN if the loss of the training did not train their heads.
-            It has no rows if no window is whole; `find_newest_bars` then gives the reasons.
+            It has no rows if no window is whole; `core.data.newest_bars` then gives the reasons.
 
         Raises:
             DataError: the market is not like the training's.
@@ -228,6 +241,7 @@ class TrainedModel:
             features = torch.from_numpy(scaled).to(device)
             prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.data.window)
             logits, confidence, forecast = (output.numpy() for output in prediction)
+            logits = self.with_forest(logits, scaled[ends])
         probabilities = self.calibration.apply(logits) if self.calibration else softmax(logits, axis=1)
         timestamps = rows.timestamps[ends]
         return pd.DataFrame(
@@ -243,70 +257,6 @@ class TrainedModel:
                 ),
             }
         )
-
-
-@dataclass(frozen=True)
-class NewestBar:
-    """The newest bar of a symbol, and why it may have no prediction.
-
-    Attributes:
-        symbol: name of the symbol.
-        opened: when its newest complete bar opens, in microseconds since 1970.
-        unpredicted: number of its newest bars at which no whole window ends: 0 if the newest bar has a prediction.
-        since_gap: number of its bars since the last missing bar, or since its first bar if none is missing.
-        has_gap: whether a bar is missing before those.
-        left_out: when the last bar of its files opens, in microseconds since 1970, if it was left out because it may be
-            incomplete; None if no bar was left out.
-        missing_before_left_out: number of bars missing between the newest bar and that one.
-    """
-
-    symbol: str
-    opened: int
-    unpredicted: int
-    since_gap: int
-    has_gap: bool
-    left_out: int | None = None
-    missing_before_left_out: int = 0
-
-    @property
-    def newest(self) -> int:
-        """When the bar that is shown as the newest one opens, in microseconds since 1970.
-
-        That is the last complete one, unless bars are missing between it and the end of the files: then it is the last
-        bar of the files.
-        """
-        return self.left_out if self.left_out is not None and self.missing_before_left_out else self.opened
-
-    @property
-    def has_call(self) -> bool:
-        """Whether the newest bar has a prediction, and no bars are missing between it and the end of the files."""
-        return self.unpredicted == 0 and self.missing_before_left_out == 0
-
-
-def find_newest_bars(market: Market) -> list[NewestBar]:
-    """Find the newest bar of each symbol, and how many of its newest bars have no prediction.
-
-    A window must not cross a missing bar, and features need bars before it, so after each missing bar many bars have no
-    prediction.
-
-    Args:
-        market: bars with their features, as they were handed to `TrainedModel.predict`.
-    """
-    return [_newest_bar(rows) for rows in market.symbols]
-
-
-def _newest_bar(rows: SymbolData) -> NewestBar:
-    predicted, gaps = np.flatnonzero(rows.window_ok), np.flatnonzero(rows.is_break[1:])
-    count = len(rows.timestamps)
-    return NewestBar(
-        symbol=rows.symbol,
-        opened=int(rows.timestamps[-1]),
-        unpredicted=count - 1 - int(predicted[-1]) if len(predicted) else count,
-        since_gap=count - 1 - int(gaps[-1]) if len(gaps) else count,
-        has_gap=len(gaps) > 0,
-        left_out=rows.left_out,
-        missing_before_left_out=rows.missing_before_left_out,
-    )
 
 
 def _inside(timestamps: np.ndarray, border: Sequence[int]) -> np.ndarray:
@@ -328,8 +278,9 @@ def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
             raise ValueError(f"a {name} that does not fit")
         if name != "center" and (fitted[name] <= 0).any():
             raise ValueError(f"a {name} that is not positive")
+    config = parse(TrainingConfig, recorded_recipe(content["config"]), path)
     return TrainedModel(
-        config=parse(TrainingConfig, recorded_recipe(content["config"]), path),
+        config=config,
         data=parse(DataConfig, content["data"], path),
         weights=weights,
         calibration=_calibration(content["calibration"]),
@@ -345,7 +296,17 @@ def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
         findings={_RENAMED_FINDINGS.get(str(key), str(key)): value for key, value in dict(content["findings"]).items()},
         about=dict(content["about"]),
         labels=_labels(content.get("labels"), len(symbols)),
+        forest=_forest(content.get("forest"), config, len(features)),
     )
+
+
+def _forest(content: dict[str, Tensor] | None, config: TrainingConfig, features: int) -> Forest | None:
+    forest = from_tensors(content)
+    if (forest is None) != (config.model.forest == "none"):
+        raise ValueError("a forest that its recipe does not name, or none that it names")
+    if forest is not None and forest.feature.max() >= features:
+        raise ValueError("a forest whose features are missing")
+    return forest
 
 
 def _calibration(content: dict[str, Any] | None) -> Calibration | None:

@@ -22,7 +22,8 @@ from core.files import check_writable, writing
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.inference import NewestBar, TrainedModel
+    from core.data.newest_bars import NewestBar
+    from core.inference import TrainedModel
 
 NO_CURRENT_CALL = 3
 """Exit code where the newest bar of a symbol has no call, or is too old for a call of now."""
@@ -65,9 +66,10 @@ def predict(
     Bars of --symbols are fetched up to now, unless --offline or --until is given. The exit code is 3 if the newest bar
     of a symbol is older than --max-age, or has no call, because there are too few bars or some are missing near it.
     """
+    from core.data.newest_bars import find_newest_bars
     from core.data.sources.fetch import fetch_missing
     from core.data.sources.reader import read_market
-    from core.inference import TrainedModel, find_newest_bars
+    from core.inference import TrainedModel
     from core.training.device import resolve_device
     from core.training.run import CHECKPOINT_FILE
 

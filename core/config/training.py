@@ -12,6 +12,7 @@ from core.config.hyperparameters import BatchSize, Dropout, FocalGamma, Learning
 
 ModelSize = Literal["quick", "small", "large"]
 LastBarPath = Literal["logistic", "none"]
+ForestKind = Literal["extra_trees", "none"]
 LossKind = Literal["multi_task", "focal", "label_smoothing", "directional_accuracy"]
 Schedule = Literal["warm_restarts", "cosine", "plateau", "constant"]
 ClassWeights = Literal["none", "balanced", "sqrt", "effective"]
@@ -29,6 +30,9 @@ class ModelConfig(Config):
     last_bar: LastBarPath = "logistic"
     """logistic (a linear map of the last bar's features is added to the output; it starts as a logistic regression on
     train, and is trained with the rest) or none (networks of earlier versions)."""
+    forest: ForestKind = "extra_trees"
+    """extra_trees (predictions are blended with those of a forest on the last bar's features, which is fitted on train)
+    or none (networks of earlier versions)."""
 
 
 class LossConfig(Config):
@@ -173,6 +177,11 @@ class TrainingConfig(Config):
         """
         return self.model_copy(update={"trainer": self.trainer.model_copy(update=changes)})
 
+    def as_text(self) -> str:
+        """Return the recipe in one line, for an error message."""
+        parts = (self.trainer, self.model, self.loss, self.augment)
+        return ", ".join(f"{key}={value}" for part in parts for key, value in part.model_dump().items())
+
 
 def recorded_recipe(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a recorded recipe, with what versions without some settings did in their place.
@@ -180,5 +189,8 @@ def recorded_recipe(content: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         content: settings by the part of the recipe and their name, as a checkpoint or a campaign holds them.
     """
-    earlier: dict[str, dict[str, Any]] = {"model": {"last_bar": "none"}, "trainer": {"ema_decay": 0.0}}
+    earlier: dict[str, dict[str, Any]] = {
+        "model": {"last_bar": "none", "forest": "none"},
+        "trainer": {"ema_decay": 0.0},
+    }
     return {**content, **{part: {**values, **content[part]} for part, values in earlier.items() if part in content}}

@@ -1,8 +1,9 @@
-"""A cache of prepared datasets on disk.
+"""A cache on disk of prepared datasets, and of the simple models that are fitted to them.
 
-The key of an entry covers the bytes of the files, the settings, and the source of this package, so that nothing stale
-is ever served; a damaged or missing entry is simply made again. Arrays are stored without pickling. The folder is
-`$PRESET_SEARCH_CACHE`, by default `preset-search` in the user's cache folder; an empty value switches caching off.
+The key of an entry covers all that it is made of (the bytes of the files or the rows, the settings) and the source of
+this package, so that nothing stale is ever served; a damaged or missing entry is simply made again. Arrays are stored
+without pickling. The folder is `$PRESET_SEARCH_CACHE`, by default `preset-search` in the user's cache folder; an empty
+value switches caching off.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from core.errors import PresetSearchError
 from core.files import source_digest, writing
 
 MAX_ENTRIES = 8
-"""Number of entries to keep; the least recently used are deleted first."""
+"""Number of datasets to keep; the least recently used are deleted first."""
+MAX_FITS = 64
+"""Number of fitted models to keep, each of about a megabyte."""
+_FITS_FOLDER = "fits"
 _META = "meta_json"
 """Array of an entry that holds the plain values as JSON text."""
 
@@ -63,6 +67,23 @@ def cache_key(settings: str, paths: Sequence[Path]) -> str | None:
     return digest.hexdigest()
 
 
+def fit_key(name: str, arrays: Sequence[np.ndarray], settings: str) -> str:
+    """Compute the key of a model that is fitted to arrays.
+
+    Args:
+        name: name of the model.
+        arrays: all arrays that it is fitted to.
+        settings: what else the fit depends on, as text.
+    """
+    digest = hashlib.blake2b(digest_size=20)
+    libraries = " ".join(version(name) for name in ("numpy", "scipy", "scikit-learn"))
+    digest.update(f"{_source_digest()} {libraries} {name} {settings}".encode())
+    for values in arrays:
+        digest.update(f"{values.dtype} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return f"{_FITS_FOLDER}/{digest.hexdigest()}"
+
+
 @functools.cache
 def _source_digest() -> str:
     return source_digest(Path(core.__file__).parent)
@@ -85,19 +106,20 @@ def read_cached(key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None
 
 
 def write_cached(key: str, arrays: dict[str, np.ndarray], values: dict[str, Any]) -> None:
-    """Write an entry, and delete the oldest beyond `MAX_ENTRIES`; a folder that cannot be written is not an error.
+    """Write an entry, and delete the oldest of its kind beyond their number; an unwritable folder is not an error.
 
     Args:
-        key: key of the dataset, as `cache_key` returns it.
-        arrays: arrays of the dataset.
+        key: key of the entry, as `cache_key` or `fit_key` returns it.
+        arrays: arrays of the entry.
         values: its other values, which JSON can hold.
     """
     folder = cache_folder()
     if folder is None:
         return
     with suppress(OSError, PresetSearchError):
-        with writing(folder / f"{key}.npz") as temporary:
+        path = folder / f"{key}.npz"
+        with writing(path) as temporary:
             np.savez(temporary, **arrays, **{_META: np.array(json.dumps(values))})  # type: ignore[arg-type]
-        entries = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in entries[MAX_ENTRIES:]:
-            path.unlink()
+        entries = sorted(path.parent.glob("*.npz"), key=lambda entry: entry.stat().st_mtime, reverse=True)
+        for oldest in entries[MAX_FITS if path.parent.name == _FITS_FOLDER else MAX_ENTRIES :]:
+            oldest.unlink()

@@ -15,6 +15,8 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 _MIN_PROBABILITY = 1e-12
+BOUNDS = [(-5.0, 5.0), (-10.0, 10.0), (-10.0, 10.0)]
+"""Bounds of the parameters of `calibration_loss`."""
 _RIDGE = 1e-3
 """Pull towards the identity, in nats per row: a class without a row must not send its bias to infinity."""
 
@@ -47,23 +49,41 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> Calibration:
         the temperature, between exp(-5) and exp(5), and the biases.
     """
     centred = logits - logits.mean(axis=1, keepdims=True)
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        scale, bias = np.exp(parameters[0]), np.append(parameters[1:], -parameters[1:].sum())
-        log_p = log_softmax(centred * scale + bias, axis=1)
-        error = np.exp(log_p)
-        error[np.arange(len(labels)), labels] -= 1
-        slope = error.mean(axis=0)
-        gradient = np.array([(error * centred).sum() / len(labels) * scale, slope[0] - slope[2], slope[1] - slope[2]])
-        value = -log_p[np.arange(len(labels)), labels].mean()
-        # The biases of all three classes are pulled alike: to exchange SELL and BUY must exchange their biases.
-        pull = np.array([parameters[0], bias[0] - bias[2], bias[1] - bias[2]])
-        ridge = parameters[0] ** 2 + (bias**2).sum()
-        return float(value + _RIDGE * ridge), gradient + 2 * _RIDGE * pull
-
-    bounds = [(-5, 5), (-10, 10), (-10, 10)]
-    log_scale, sell, hold = map(float, minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B", bounds=bounds).x)
+    fitted = minimize(
+        lambda parameters: calibration_loss(centred, labels, parameters)[:2],
+        np.zeros(3),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=BOUNDS,
+    )
+    log_scale, sell, hold = map(float, fitted.x)
     return Calibration(float(np.exp(-log_scale)), (sell, hold, -sell - hold))
+
+
+def calibration_loss(
+    logits: np.ndarray, labels: np.ndarray, parameters: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Compute what a calibration is fitted to minimise: cross-entropy, and a pull towards the identity.
+
+    Args:
+        logits: logits less their mean over the classes, `[N, 3]`.
+        labels: true classes, `[N]`.
+        parameters: logarithm of the inverse temperature, and the biases of SELL and HOLD, `[3]`.
+
+    Returns:
+        the loss in nats per row, its gradient by the parameters, `[3]`, and by the logits, `[N, 3]`.
+    """
+    scale, bias = np.exp(parameters[0]), np.append(parameters[1:], -parameters[1:].sum())
+    log_p = log_softmax(logits * scale + bias, axis=1)
+    error = np.exp(log_p)
+    error[np.arange(len(labels)), labels] -= 1
+    slope = error.mean(axis=0)
+    gradient = np.array([(error * logits).sum() / len(labels) * scale, slope[0] - slope[2], slope[1] - slope[2]])
+    value = -log_p[np.arange(len(labels)), labels].mean()
+    # The biases of all three classes are pulled alike: to exchange SELL and BUY must exchange their biases.
+    pull = np.array([parameters[0], bias[0] - bias[2], bias[1] - bias[2]])
+    ridge = parameters[0] ** 2 + (bias**2).sum()
+    return float(value + _RIDGE * ridge), gradient + 2 * _RIDGE * pull, error * scale / len(labels)
 
 
 def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from core.errors import ConfigError
 from core.evaluation import metrics
 from core.evaluation.backtest import DEFAULT_COST_BP, run_backtest
 from core.evaluation.baselines import BASELINES
-from core.evaluation.blocks import split_halves
+from core.evaluation.blocks import score_time_blocks, split_halves
 from core.evaluation.calibration import logits_of
 from core.evaluation.decision import Decisions, cross_fitted_decisions
 from core.evaluation.metric_names import NET_SHARPE, PREDICTION_METRICS
@@ -59,6 +59,29 @@ def evaluate_rows(
     if NET_SHARPE in names:
         scores[NET_SHARPE] = run_backtest(dataset, rows, decisions.calls).sharpe
     return scores
+
+
+def score_blocks(
+    dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, decisions: Decisions, metric: RankingMetric
+) -> tuple[float, ...]:
+    """Compute the ranking score of predictions on each block of the rows' time, see `core.evaluation.blocks`.
+
+    Args:
+        dataset: holds the labels and the timestamps of the rows.
+        rows: the rows predicted, `[N]`.
+        probabilities: SELL, HOLD, BUY for each of these rows, float64 `[N, 3]`, not calibrated.
+        decisions: what follows from them; see `evaluate_rows`.
+        metric: the ranking metric.
+
+    Returns:
+        the scores of the blocks, the earliest first, higher is better; NaN where a block does not define it.
+    """
+
+    def score(indices: np.ndarray) -> float:
+        of_block = probabilities[indices], decisions.of(indices)
+        return metrics.ranking_score(evaluate_rows(dataset, rows[indices], *of_block, [metric]), metric)
+
+    return score_time_blocks(dataset.timestamps[rows], score)
 
 
 def check_metric_is_defined(dataset: Dataset, metric: str) -> None:

@@ -79,7 +79,7 @@ def migrate(content: dict[str, Any]) -> dict[str, Any]:
 
     Version 1 to 2: presets of the guide had an empty provenance instead of none. Version 2 to 3: the lead on test was
     always in macro-F1; what was said of returns and overfitting was measured in a way that is no longer trusted.
-    Version 3 to 4: networks had no path from the last bar, and weights were not averaged.
+    Version 3 to 4: networks had no path from the last bar and no forest, and weights were not averaged.
     """
     if content.get("schema_version", 1) == 1:
         content = {**content, "schema_version": 2, "provenance": content.get("provenance") or None}
@@ -88,7 +88,7 @@ def migrate(content: dict[str, Any]) -> dict[str, Any]:
     if content["schema_version"] == 3:
         training = content.get("training") or {}
         if isinstance(training, dict):
-            training = {"last_bar": "none", "ema_decay": 0.0, **training}
+            training = {"last_bar": "none", "forest": "none", "ema_decay": 0.0, **training}
         content = {**content, "schema_version": 4, "training": training}
     return content
 

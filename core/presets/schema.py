@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from core.config import (
     AugmentConfig,
     Config,
+    ForestKind,
     Hyperparameters,
     LastBarPath,
     LossConfig,
@@ -63,6 +64,8 @@ class PresetTraining(Config):
     last_bar: LastBarPath = ModelConfig().last_bar
     """How the last bar's features reach the output directly: logistic (a linear path, set from a logistic regression on
     train and trained further) or none."""
+    forest: ForestKind = ModelConfig().forest
+    """Model that predictions are blended with: extra_trees (a forest on the last bar's features) or none."""
     ema_decay: float = Field(default=TrainerConfig().ema_decay, ge=0.0, lt=1.0)
     """Share of the averaged weights that an optimizer step keeps; 0 switches averaging off."""
     augmentation: PresetAugmentation = PresetAugmentation()
@@ -114,7 +117,7 @@ class Preset(Config):
             seed=seed,
         )
         recipe = TrainingConfig(
-            model=ModelConfig(size=size, last_bar=settings.last_bar),
+            model=ModelConfig(size=size, last_bar=settings.last_bar, forest=settings.forest),
             loss=LossConfig(kind=settings.loss, label_smoothing=settings.label_smoothing),
             augment=AugmentConfig(**settings.augmentation.model_dump()),
             trainer=trainer,

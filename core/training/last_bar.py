@@ -16,9 +16,9 @@ from torch.nn import functional
 from core.config import TrainingConfig
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
-from core.evaluation.logistic_fit import fit_logistic_regression
 from core.training.class_balance import compute_class_weights
 from core.training.losses import make_loss
+from core.training.simple_models import load_regression
 
 _MAX_LOG_SCALE = 1.5
 
@@ -47,7 +47,7 @@ def fit_last_bar(dataset: Dataset, config: TrainingConfig) -> LastBarFit:
         dataset: holds features and labels; rows outside train are not read.
         config: the recipe, of which the loss and the class balance count.
     """
-    coefficients, intercepts = fit_logistic_regression(dataset)
+    coefficients, intercepts = load_regression(dataset)
     scores, labels = dataset.features[dataset.train] @ coefficients + intercepts, dataset.labels[dataset.train]
     weights = compute_class_weights(labels, config.balance.class_weights)
     if config.balance.oversample:  # the rows of each class count as often as they are drawn

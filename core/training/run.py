@@ -126,7 +126,15 @@ def train_model(
     trainer = Trainer(config, visible, resolve_device(device))
     history, interrupted = _run_epochs(trainer, stop_after, on_epoch)
     trained = TrainedModel.from_dataset(
-        dataset, config, data, weights=trainer.best_weights, calibration=None, rule=None, findings={}, about={}
+        dataset,
+        config,
+        data,
+        weights=trainer.best_weights,
+        forest=trainer.forest,
+        calibration=None,
+        rule=None,
+        findings={},
+        about={},
     )
     description = {
         "version": __version__,
@@ -142,7 +150,9 @@ def train_model(
     if len(visible.val):
         best, findings = evaluate_training(visible, trainer, history)
         about = {**trained.about, "state": MEASURED}
-        trained = replace(trained, calibration=best.calibration, rule=best.rule, findings=findings, about=about)
+        trained = replace(
+            trained, forest=trainer.forest, calibration=best.calibration, rule=best.rule, findings=findings, about=about
+        )
         trained.save(output / CHECKPOINT_FILE)
     return _write_result(output, trained, history, description)
 

@@ -26,23 +26,26 @@ from core.config import TrainingConfig, recorded_recipe
 from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError, NonFiniteOutputError
-from core.evaluation.blocks import score_time_blocks, split_halves
+from core.evaluation.blocks import split_halves
 from core.evaluation.calibration import nll
 from core.evaluation.decision import Decisions, fit_decisions
 from core.evaluation.history import CROSS_FITTED_METRICS, EpochResult
 from core.evaluation.metric_names import METRIC_NAMES
 from core.evaluation.metrics import ranking_score
-from core.evaluation.report import decide_rows, evaluate_rows
+from core.evaluation.report import decide_rows, evaluate_rows, score_blocks
 from core.models.build import build_model
+from core.models.forest import Forest, as_tensors, blend, from_tensors
 from core.models.network import Network
 from core.models.windows import gather_windows, predict_windows
 from core.training import class_balance
 from core.training.augment import Augmenter
 from core.training.best_epoch import BestEpochEvaluation, improves
+from core.training.blend import ForestOnVal
 from core.training.device import autocast, deterministic, shared_tensor
 from core.training.last_bar import fit_last_bar
 from core.training.losses import make_loss
 from core.training.optimizer import make_optimizer, make_schedule, warmed_up_step
+from core.training.simple_models import load_forest
 from core.training.weight_average import WeightAverage
 
 
@@ -57,7 +60,9 @@ class Trainer:
         steps: number of optimizer steps taken.
         best: result of the best epoch so far; None before the first epoch has ended.
         best_weights: the weights that were evaluated then, by parameter name.
-        fit_seconds: seconds that fitting the path from the last bar took, before the first epoch; 0 where it was not.
+        forest: the forest that predictions are blended with; None without one, and before the first epoch. Its weight
+            is fitted when the best epoch is evaluated.
+        fit_seconds: seconds that fitting path and forest took, before the first epoch; 0 until then.
     """
 
     def __init__(
@@ -115,6 +120,8 @@ class Trainer:
         self.steps = 0
         self.best: EpochResult | None = None
         self.best_weights: dict[str, Tensor] = {}
+        self.forest: Forest | None = None
+        self._forest_on_val: ForestOnVal | None = None
         self.fit_seconds = 0.0
         self._val_predictions: tuple[np.ndarray, Decisions] | None = None  # of the latest epoch, if this process ran it
 
@@ -148,7 +155,7 @@ class Trainer:
             NonFiniteOutputError: the model's output became NaN or infinite.
         """
         if self.steps == 0:
-            self._fit_last_bar()
+            self._fit_simple_models()
         started = time.perf_counter()
         learning_rate = float(self._optimizer.param_groups[0]["lr"])
         with deterministic(self.config.trainer.deterministic):
@@ -173,25 +180,24 @@ class Trainer:
             self.best, self.best_weights = result, copy.deepcopy(self.evaluated.state_dict())
         else:
             result = replace(result, value=best.value, best_epoch=best.epoch, best_metrics=best.metrics)
-        self._step_schedule(score)
+        # The plateau schedule takes the score, the others nothing; both set the learning rate of the next epoch.
+        arguments = (score,) if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau) else ()
+        self._schedule.step(*arguments)
         self.epoch = result.epoch
         return result
 
-    def _fit_last_bar(self) -> None:
-        """Set the path from the last bar to its fit on train, if the network has one."""
-        path = self.model.last_bar_path
-        if path is None:
-            return
+    def _fit_simple_models(self) -> None:
+        """Set the path from the last bar to its fit on train, and fit the forest, if the recipe asks for them."""
         started = time.perf_counter()
-        path.set_direction(*fit_last_bar(self._dataset, self.config))
+        if self.model.last_bar_path is not None:
+            self.model.last_bar_path.set_direction(*fit_last_bar(self._dataset, self.config))
+        if self.config.model.forest != "none":
+            self._set_forest(load_forest(self._dataset))
         self.fit_seconds = time.perf_counter() - started
 
-    def _step_schedule(self, score: float) -> None:
-        """Set the learning rate of the next epoch, given the score of this one."""
-        if isinstance(self._schedule, lr_scheduler.ReduceLROnPlateau):
-            self._schedule.step(score)
-        else:
-            self._schedule.step()
+    def _set_forest(self, forest: Forest | None) -> None:
+        self.forest = forest
+        self._forest_on_val = ForestOnVal(forest, self._dataset) if forest is not None else None
 
     def _scores(self) -> tuple[dict[str, float], list[dict[str, float]]]:
         """Compute all metrics of the present weights on val, and some on each half of it; none without val rows."""
@@ -199,7 +205,7 @@ class Trainer:
         if len(rows) == 0:
             return {}, []
         metric = self.config.trainer.metric
-        probabilities = self.probabilities(self._val)
+        probabilities = np.asarray(softmax(self._val_logits(), axis=1))
         decisions = decide_rows(self._dataset, rows, probabilities, metric)
         self._val_predictions = probabilities, decisions
         names = sorted({metric, *CROSS_FITTED_METRICS})
@@ -222,42 +228,40 @@ class Trainer:
         """
         if self._val_predictions is None:
             raise RuntimeError("there are no predictions of val: run an epoch first")
-        rows, (probabilities, decisions), metric = self._dataset.val, self._val_predictions, self.config.trainer.metric
-
-        def score(indices: np.ndarray) -> float:
-            of_block = probabilities[indices], decisions.of(indices)
-            return ranking_score(evaluate_rows(self._dataset, rows[indices], *of_block, [metric]), metric)
-
-        return score_time_blocks(self._dataset.timestamps[rows], score)
+        return score_blocks(self._dataset, self._dataset.val, *self._val_predictions, self.config.trainer.metric)
 
     def probabilities(self, rows: Tensor) -> np.ndarray:
         """Predict class probabilities, float64 `[N, 3]`, for the windows that end at `rows`, `[N]`; see `logits`."""
         return np.asarray(softmax(self.logits(rows), axis=1))
 
     def logits(self, rows: Tensor) -> np.ndarray:
-        """Predict with the present weights.
+        """Predict with the present weights, and with the forest if there is one.
 
         Args:
             rows: rows of the dataset at which a whole window ends, int64 `[N]`, on the trainer's device.
 
         Returns:
-            logits of the direction head, float64 `[N, 3]`.
+            logits of the classes, float64 `[N, 3]`.
 
         Raises:
             NonFiniteOutputError: the model's output became NaN or infinite.
         """
+        logits, features = self._network_logits(rows), self._dataset.features[rows.cpu().numpy()]
+        return logits if self.forest is None else self.forest.blended(logits, features)
+
+    def _val_logits(self) -> np.ndarray:
+        """Predict val, `[N, 3]`; the weight of a forest is cross-fitted, because these rows judge it."""
+        logits = self._network_logits(self._val)
+        return logits if self._forest_on_val is None else self._forest_on_val.blend(logits)
+
+    def _network_logits(self, rows: Tensor) -> np.ndarray:
+        """Predict with the present weights alone; see `logits`."""
         # In full precision, as a checkpoint predicts: what is judged is what is used.
         prediction = predict_windows(self.evaluated, self._features, rows, self._dataset.window)
         logits = np.asarray(prediction.direction.numpy())
         if not np.isfinite(logits).all():
-            raise NonFiniteOutputError(self.steps, self._recipe_text())
+            raise NonFiniteOutputError(self.steps, self.config.as_text())
         return logits
-
-    def _recipe_text(self) -> str:
-        """Return the recipe in one line, for an error message."""
-        config = self.config
-        parts = (config.trainer, config.model, config.loss, config.augment)
-        return ", ".join(f"{key}={value}" for part in parts for key, value in part.model_dump().items())
 
     def load_best(self) -> None:
         """Give the network that predictions are made with the weights of the best epoch."""
@@ -268,28 +272,34 @@ class Trainer:
         present_weights = {name: value.clone() for name, value in self.evaluated.state_dict().items()}
         self.load_best()
         try:
-            return self.probabilities(self._val)
+            return np.asarray(softmax(self._val_logits(), axis=1))
         finally:
             self.evaluated.load_state_dict(present_weights)
 
     def evaluate_best(self) -> BestEpochEvaluation:
         """Calibrate the best weights on val, and measure their loss on val and on a fixed sample of train.
 
+        The losses are those of the network alone: a forest remembers its train rows, which says nothing of overfitting.
         Predictions are made with the best weights afterwards.
         """
         self.load_best()
         # Evenly over all of train: symbols lie there one after the other.
         indices = np.linspace(0, len(self._train) - 1, min(len(self._train), len(self._val))).round().astype(np.int64)
         sample = self._train[torch.from_numpy(indices).to(self.device)]
-        val_logits, train_logits = self.logits(self._val), self.logits(sample)
+        network_logits = self._network_logits(self._val)
+        fitted = judged = network_logits
+        if self.forest is not None and self._forest_on_val is not None:
+            self.forest = replace(self.forest, weight=self._forest_on_val.fit_weight(network_logits))
+            fitted = blend(network_logits, self._forest_on_val.logits, self.forest.weight)
+            judged = self._forest_on_val.blend(network_logits)
         train_labels = self._labels[sample].cpu().numpy()
-        calibration, rule = fit_decisions(val_logits, self._val_labels, self.config.trainer.metric)
+        calibration, rule = fit_decisions(fitted, self._val_labels, self.config.trainer.metric)
         return BestEpochEvaluation(
-            val_logits=val_logits,
+            val_logits=judged,
             calibration=calibration,
             rule=rule,
-            val_loss=nll(np.asarray(softmax(val_logits, axis=1)), self._val_labels),
-            train_loss=nll(np.asarray(softmax(train_logits, axis=1)), train_labels),
+            val_loss=nll(np.asarray(softmax(network_logits, axis=1)), self._val_labels),
+            train_loss=nll(np.asarray(softmax(self._network_logits(sample), axis=1)), train_labels),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -304,6 +314,7 @@ class Trainer:
             "steps": self.steps,
             "best": asdict(self.best) if self.best else None,
             "best_weights": self.best_weights,
+            "forest": as_tensors(self.forest),
             "random": {
                 "order": self._order_generator.get_state(),
                 "draws": self._augment_generator.get_state(),
@@ -336,6 +347,7 @@ class Trainer:
         self.steps = state["steps"]
         self.best = EpochResult(**state["best"]) if state["best"] else None
         self.best_weights = state["best_weights"]
+        self._set_forest(from_tensors(state.get("forest")))
         self._order_generator.set_state(state["random"]["order"])
         self._augment_generator.set_state(state["random"]["draws"])
         self.model.dropout.generator.set_state(state["random"]["dropout"])
@@ -346,7 +358,11 @@ class Trainer:
         """Train on the train rows once, in random order; return the mean loss of the steps."""
         config = self.config.trainer
         self.model.train()
-        rows = self._train_rows()
+        rows = self._train
+        if self.config.balance.oversample:
+            train = self._dataset.train
+            drawn = class_balance.oversample(train, self._dataset.labels[train], self._balance_rng)
+            rows = torch.from_numpy(drawn).to(self.device)
         order = rows[torch.randperm(len(rows), generator=self._order_generator, device=self.device)]
         losses = []
         for batch in torch.split(order, config.batch_size):
@@ -357,16 +373,8 @@ class Trainer:
         total = torch.stack(losses)
         if not bool(total.isfinite().all()):
             step = int((~total.isfinite()).nonzero()[0])
-            raise NonFiniteLossError(step + 1, self.epoch + 1, self._recipe_text())
+            raise NonFiniteLossError(step + 1, self.epoch + 1, self.config.as_text())
         return float(total.mean())
-
-    def _train_rows(self) -> Tensor:
-        """Return the rows of one epoch: those of train, the rarer classes several times if the recipe oversamples."""
-        if not self.config.balance.oversample:
-            return self._train
-        train = self._dataset.train
-        rows = class_balance.oversample(train, self._dataset.labels[train], self._balance_rng)
-        return torch.from_numpy(rows).to(self.device)
 
     def _step(self, rows: Tensor) -> Tensor:
         """Take one optimizer step on a batch of rows `[B]`; return its loss, a scalar."""

@@ -2,7 +2,7 @@
 
 Each step is first predicted, by the weights as they are then and by those that were never updated, and only then
 trained on. So the figures are those of a walk forward through time: nothing predicts a row that it has seen. What the
-training fitted (scales, thresholds of labels, calibration, decision rule) stays as it is.
+training fitted (scales, thresholds of labels, forest, calibration, decision rule) stays as it is.
 
 An update happens at the end of a step, and knows only labels that are complete by then. It makes a few passes over the
 rows whose labels have become known since the last one; so that nothing is forgotten, each pass draws as many rows again
@@ -128,6 +128,7 @@ class WalkForward:
         self._window = trained.data.window
         self._device = device
         self._set_rows(trained, market)
+        self._trained = trained
         self._static, self.model = trained.build(device), trained.build(device)
         assert trained.labels is not None  # `_set_rows` has refused a checkpoint without them
         train_labels = np.repeat(np.arange(len(CLASSES)), trained.labels.counts)
@@ -177,11 +178,12 @@ class WalkForward:
             yield Step(start, stop, rows, static_logits, updated_logits, trained_on)
 
     def _logits(self, model: Network, rows: np.ndarray) -> np.ndarray:
-        """Predict logits, float64 `[N, 3]`, for the windows that end at `rows`, int64 `[N]`."""
+        """Predict logits, float64 `[N, 3]`, of the windows that end at `rows`, int64 `[N]`, forest included."""
         if len(rows) == 0:
             return np.zeros((0, len(CLASSES)))
         on_device = torch.from_numpy(rows).to(self._device)
-        return np.asarray(predict_windows(model, self._features, on_device, self._window).direction.numpy())
+        logits = predict_windows(model, self._features, on_device, self._window).direction.numpy()
+        return self._trained.with_forest(logits, self._features[on_device].cpu().numpy())
 
     def _update(self, since: int, now: int) -> np.ndarray:
         """Update the model; return the rows that it was trained on.

@@ -100,6 +100,7 @@ def _assemble_preset(name: str, trial: RankedTrial, record: CampaignRecord, verd
             loss=recipe["loss"].get("kind", LossConfig().kind),
             label_smoothing=recipe["loss"]["label_smoothing"],
             last_bar=recipe["model"]["last_bar"],
+            forest=recipe["model"]["forest"],
             ema_decay=recipe["trainer"]["ema_decay"],
             augmentation=PresetAugmentation(**{key: recipe["augment"][key] for key in PresetAugmentation.model_fields}),
         ),

@@ -15,9 +15,10 @@ from core.config import DataConfig, LossConfig, SyntheticConfig
 from core.data.dataset import Dataset, load_dataset
 from core.data.labels import CLASSES
 from core.data.market import Market
+from core.data.newest_bars import find_newest_bars
 from core.data.sources.reader import read_market
 from core.errors import ConfigError, DataError
-from core.inference import TrainedModel, find_newest_bars
+from core.inference import TrainedModel
 from core.models import checkpoint
 from core.training import run as training
 from core.training.trainer import Trainer
@@ -55,6 +56,8 @@ def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Ma
     table = trained.predict(market, CPU)
     trainer = Trainer(recipe(epochs=1), dataset, CPU)
     trainer.evaluated.load_state_dict(trained.weights)
+    trainer.forest = trained.forest
+    assert trained.forest is not None
     assert trained.calibration is not None
     assert trained.rule is not None
     for symbol, name in enumerate(dataset.symbol_names):
@@ -188,6 +191,10 @@ def test_a_checkpoint_keeps_everything(folder: Path, trained: TrainedModel, data
         assert getattr(loaded, name) == getattr(trained, name), name
     for name in ("center", "scale", "return_scale"):
         assert np.array_equal(getattr(loaded, name), getattr(dataset, name)), name
+    assert loaded.forest is not None
+    assert trained.forest is not None
+    for name, values in trained.forest.arrays().items():
+        assert np.array_equal(loaded.forest.arrays()[name], values), name
     assert loaded.labels is not None
     assert np.array_equal(loaded.labels.thresholds, dataset.thresholds)
     assert loaded.labels.counts.tolist() == np.bincount(dataset.labels[dataset.train]).tolist()
@@ -247,6 +254,11 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "counts of two classes": _damaged(lambda c: c["labels"]["counts"].pop()),
     "a negative count": _damaged(lambda c: c["labels"]["counts"].__setitem__(0, -1)),
     "a text for labels": _damaged(lambda c: c.update(labels="quantile")),
+    "no forest, which the recipe names": _damaged(lambda c: c.pop("forest")),
+    "a forest of circles": _damaged(lambda c: c["forest"]["left"].fill_(0)),
+    "a forest that reads a feature too many": _damaged(lambda c: c["forest"]["feature"].fill_(99)),
+    "a forest less its leaves": _damaged(lambda c: c["forest"].pop("shares")),
+    "a text for a forest": _damaged(lambda c: c.update(forest="oak")),
     "a text for a model": _damaged(lambda c: c.update(model="weights")),
 }
 

@@ -24,6 +24,7 @@ HERE = Path(__file__).parent / "checkpoints"
 def test_an_earlier_checkpoint_predicts_as_before(name: str) -> None:
     trained = TrainedModel.load(HERE / f"{name}.pt")
     assert (trained.config.model.last_bar, trained.config.trainer.ema_decay, trained.rule) == ("none", 0.0, None)
+    assert (trained.config.model.forest, trained.forest) == ("none", None)
     market = read_market(DataConfig(synthetic=SyntheticConfig(bars=4000, seed=5), window=16, horizon=3))
     recorded = pd.read_csv(HERE / f"{name}.csv", parse_dates=["timestamp"])
     table = trained.predict(market, torch.device("cpu")).set_index("timestamp").loc[recorded["timestamp"]]

@@ -23,7 +23,7 @@ STEPS, BATCH = 20, 32
 def losses() -> list[float]:
     """Return the losses in float64 of steps whose weights, order and data all follow from integers."""
     config = TrainingConfig(
-        model=ModelConfig(size="quick", dropout=0.0, last_bar="none"),  # as the losses were recorded
+        model=ModelConfig(size="quick", dropout=0.0, last_bar="none", forest="none"),  # as the losses were recorded
         augment=AugmentConfig(mixup_alpha=0.0, time_mask=0.0, noise_std=0.0, feature_dropout=0.0),
         trainer=TrainerConfig(learning_rate=1e-3, batch_size=BATCH, warmup_steps=4, schedule="cosine", epochs=2),
     )

@@ -35,9 +35,9 @@ def test_the_text_of_the_present_layout_has_not_changed() -> None:
 @pytest.mark.parametrize("state", ["started", "reworded", "loss"])
 def test_a_file_of_layout_3_is_the_same_preset_with_the_network_of_its_time(state: str) -> None:
     earlier, present = presets.load_preset(str(HERE / f"schema_3_{state}.yaml")), presets.load_preset(str(PRESENT))
-    of_its_time = {"last_bar": "none", "ema_decay": 0.0}
+    of_its_time = {"last_bar": "none", "forest": "none", "ema_decay": 0.0}
     assert present.training.last_bar == "logistic"
     training = present.training.model_copy(update=of_its_time)
     assert earlier == present.model_copy(update={"name": earlier.name, "training": training})
     recipe = earlier.training_config()
-    assert (recipe.model.last_bar, recipe.trainer.ema_decay) == ("none", 0.0)
+    assert (recipe.model.last_bar, recipe.model.forest, recipe.trainer.ema_decay) == ("none", "none", 0.0)

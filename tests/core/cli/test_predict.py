@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from core.cli import predict
+from core.data.newest_bars import NewestBar
 from core.data.sources import fetch
 from core.data.sources.exchange import ExchangeClient
-from core.inference import NewestBar, TrainedModel
+from core.inference import TrainedModel
 from tests.helpers.exchange_server import STEP, ExchangeServer, exchange_server, kline
 from tests.helpers.fetching import connect
 from tests.helpers.market import random_bars

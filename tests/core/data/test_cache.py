@@ -115,6 +115,32 @@ def test_only_the_latest_entries_are_kept(folder: Path, config: DataConfig, monk
     assert newest[1] == {"number": 3}
 
 
+def test_datasets_and_fitted_models_do_not_displace_one_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "MAX_ENTRIES", 1)
+    monkeypatch.setattr(cache, "MAX_FITS", 2)
+    keys = [cache.fit_key("a model", [np.full(2, number)], "") for number in range(3)]
+    cache.write_cached("dataset", {"a": np.zeros(1)}, {})
+    for key in keys:
+        cache.write_cached(key, {"a": np.zeros(1)}, {})
+    assert [cache.read_cached(key) is not None for key in ("dataset", *keys)] == [True, False, True, True]
+
+
+def test_the_key_of_a_model_covers_all_that_it_is_fitted_to() -> None:
+    arrays, settings = [np.zeros(2), np.ones(3)], "3"
+    key = cache.fit_key("a", arrays, settings)
+    assert key == cache.fit_key("a", [np.zeros(2), np.ones(3)], settings)
+    others = [
+        cache.fit_key("b", arrays, settings),
+        cache.fit_key("a", arrays, "4"),
+        cache.fit_key("a", [np.zeros(2), np.zeros(3)], settings),
+        cache.fit_key("a", [np.zeros((2, 1)), np.ones(3)], settings),
+        cache.fit_key("a", [np.zeros(2, dtype=np.int64), np.ones(3)], settings),
+        cache.fit_key("a", arrays[:1], settings),
+    ]
+    assert key not in others
+    assert len(set(others)) == len(others)
+
+
 def test_it_can_be_switched_off(config: DataConfig, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRESET_SEARCH_CACHE", "")
     assert cache.cache_key("{}", config.files) is None

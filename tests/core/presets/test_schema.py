@@ -31,11 +31,12 @@ def test_a_training_recipe_takes_every_value_of_the_preset() -> None:
         patience=None,
         label_smoothing=0.25,
         last_bar="none",
+        forest="none",
         ema_decay=0.5,
         augmentation=PresetAugmentation(time_mask=0.3, noise_std=0.2, feature_dropout=0.15),
     )
     config = make_preset(training=training).training_config(size="large", metric="mcc", seed=11)
-    assert config.model.model_dump() == {"size": "large", "dropout": 0.2, "last_bar": "none"}
+    assert config.model.model_dump() == {"size": "large", "dropout": 0.2, "last_bar": "none", "forest": "none"}
     assert (config.loss.focal_gamma, config.loss.label_smoothing) == (1.5, 0.25)
     assert config.augment.model_dump() == {
         "mixup_alpha": 0.0,

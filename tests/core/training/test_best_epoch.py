@@ -91,7 +91,7 @@ def test_the_net_sharpe_is_that_of_following_the_calls_at_cost(dataset: Dataset)
     days = cut(dataset, train=160, val=600)  # on one day of trades alone, any Sharpe ratio is the same
     trainer = Trainer(recipe(epochs=1), days, CPU)
     result = trainer.run_epoch()
-    probabilities = trainer.probabilities(torch.from_numpy(days.val))
+    probabilities = softmax(trainer._val_logits(), axis=1)
     calls = decide_rows(days, days.val, probabilities, "macro_f1").calls
     assert (calls != HOLD).any()
     sharpe = run_backtest(days, days.val, calls, cost_bp=10.0).sharpe
@@ -103,7 +103,7 @@ def test_the_net_sharpe_is_that_of_following_the_calls_at_cost(dataset: Dataset)
 def test_halves_are_halves_in_time_and_judged_as_the_whole_is(short: Dataset) -> None:
     trainer = Trainer(recipe(epochs=1, metric="net_sharpe"), short, CPU)
     (result,) = list(trainer)
-    probabilities = trainer.probabilities(torch.from_numpy(short.val))
+    probabilities = softmax(trainer._val_logits(), axis=1)
     decisions = decide_rows(short, short.val, probabilities, "net_sharpe")
     times = short.timestamps[short.val]
     for half, chosen in zip(result.halves, (times <= np.median(times), times > np.median(times)), strict=True):
@@ -120,7 +120,7 @@ def test_the_latest_epoch_is_scored_on_ten_blocks_of_val_as_on_the_whole(short: 
     before = {name: weight.clone() for name, weight in trainer.evaluated.state_dict().items()}
     scores = trainer.val_block_scores()
     assert all(torch.equal(weight, before[name]) for name, weight in trainer.evaluated.state_dict().items())
-    probabilities = trainer.probabilities(torch.from_numpy(short.val))
+    probabilities = softmax(trainer._val_logits(), axis=1)
     decisions = decide_rows(short, short.val, probabilities, metric)
     instants = np.unique(short.timestamps[short.val])
     assert len(scores) == 10
@@ -176,7 +176,7 @@ def test_calibration_and_decision_rule_are_fitted_on_val(dataset: Dataset) -> No
 
 def test_the_gap_is_measured_evenly_over_all_of_train(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> None:
     requests: list[np.ndarray] = []
-    logits = Trainer.logits
+    logits = Trainer._network_logits
 
     def recorded(trainer: Trainer, rows: torch.Tensor) -> np.ndarray:
         requests.append(rows.numpy())
@@ -184,9 +184,9 @@ def test_the_gap_is_measured_evenly_over_all_of_train(monkeypatch: pytest.Monkey
 
     trainer = Trainer(recipe(epochs=1), cut(dataset, train=1000, val=500), CPU)
     trainer.run_epoch()
-    monkeypatch.setattr(Trainer, "logits", recorded)
+    monkeypatch.setattr(Trainer, "_network_logits", recorded)
     trainer.evaluate_best()
-    sample = requests[1]
+    sample = requests[-1]
     assert len(sample) == 500
     assert (sample[0], sample[-1]) == (dataset.train[0], dataset.train[999])
     assert np.diff(np.searchsorted(dataset.train, sample)).max() <= 3

@@ -49,6 +49,7 @@ def linear_markets(tmp_path_factory: pytest.TempPathFactory) -> list[LinearMarke
         result = train_model(RECIPE, data, dataset, tmp_path_factory.mktemp("linear"), device="cpu")
         trainer = Trainer(RECIPE, replace(dataset, train=dataset.train[:256]), torch.device("cpu"))
         trainer.evaluated.load_state_dict(result.trained.weights)
+        trainer.forest = result.trained.forest
         probabilities = trainer.probabilities(torch.from_numpy(dataset.test))
         markets.append(LinearMarket(data, dataset, result.checklist, result.trained, probabilities))
     return markets

@@ -14,7 +14,9 @@ from core.data.dataset import Dataset
 from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError, NonFiniteOutputError
 from core.evaluation import baselines, metrics
+from core.models.forest import EQUAL_WEIGHT, blend
 from core.models.windows import gather_windows
+from core.training.forest_fit import fit_forest
 from core.training.last_bar import fit_last_bar
 from core.training.trainer import Trainer
 from tests.core.training.conftest import rows_of, same_weights
@@ -217,8 +219,9 @@ def test_oversampling_trains_on_more_rows_and_refuses_to_compensate_twice(datase
         Trainer(double, dataset, torch.device("cpu"))
     single = config.model_copy(update={"balance": BalanceConfig(class_weights="none", oversample=True)})
     trainer = Trainer(single, cut(dataset, train=200), torch.device("cpu"))
+    trainer.run_epoch()
     counts = np.bincount(dataset.labels[dataset.train[:200]])
-    assert len(trainer._train_rows()) == 3 * counts.max()
+    assert trainer.steps == -(-3 * counts.max() // single.trainer.batch_size) > -(-200 // single.trainer.batch_size)
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -255,8 +258,8 @@ def test_training_starts_at_the_fit_of_the_last_bar_and_not_again_after_it(short
     config, fitted = recipe(learning_rate=1e-9, ema_decay=0.0), []
 
     class Counted(Trainer):
-        def _fit_last_bar(self) -> None:
-            super()._fit_last_bar()
+        def _fit_simple_models(self) -> None:
+            super()._fit_simple_models()
             fitted.append(self.steps)
 
     trainer = Counted(config, short, CPU)
@@ -264,7 +267,7 @@ def test_training_starts_at_the_fit_of_the_last_bar_and_not_again_after_it(short
     trainer.run_epoch()
     fit = fit_last_bar(short, config)
     expected = short.features[short.val] @ fit.coefficients + fit.intercepts
-    np.testing.assert_allclose(trainer.logits(torch.from_numpy(short.val)), expected, atol=1e-4)
+    np.testing.assert_allclose(trainer._network_logits(torch.from_numpy(short.val)), expected, atol=1e-4)
     assert trainer.fit_seconds > 0
     resumed = Counted(config, short, CPU)
     resumed.load_state_dict(trainer.state_dict())
@@ -275,7 +278,7 @@ def test_training_starts_at_the_fit_of_the_last_bar_and_not_again_after_it(short
 def test_training_begins_where_its_loss_is_smallest(short: Dataset) -> None:
     config = recipe(learning_rate=1e-9)
     trainer, fit = Trainer(config, short, CPU), fit_last_bar(short, config)
-    trainer._fit_last_bar()
+    trainer._fit_simple_models()
     seen: list[torch.Tensor] = []
     loss = trainer._loss
     loss.register_forward_pre_hook(lambda _, heads: seen.append(heads[0].detach()))
@@ -290,7 +293,7 @@ def test_what_is_evaluated_and_kept_is_the_average_of_the_weights(short: Dataset
     trainer.run_epoch()
     kept, last = trainer.best_weights, trainer.model.state_dict()
     assert any(not torch.equal(kept[name], value) for name, value in last.items())
-    logits = trainer.logits(torch.from_numpy(short.val))
+    logits = trainer._network_logits(torch.from_numpy(short.val))
     trainer.model.load_state_dict(kept)
     windows = gather_windows(torch.from_numpy(short.features), torch.from_numpy(short.val), short.window)
     with torch.inference_mode():
@@ -300,6 +303,31 @@ def test_what_is_evaluated_and_kept_is_the_average_of_the_weights(short: Dataset
     assert plain.evaluated is plain.model
     assert same_weights(plain, trainer) is False
     assert all(torch.equal(plain.best_weights[name], value) for name, value in plain.model.state_dict().items())
+
+
+def test_predictions_are_a_blend_of_network_and_forest(short: Dataset) -> None:
+    trainer = Trainer(recipe(epochs=1), short, CPU)
+    trainer.run_epoch()
+    assert trainer.forest is not None
+    rows = torch.from_numpy(short.train[:100])
+    forest, network = fit_forest(short).logits(short.features[rows]), trainer._network_logits(rows)
+    np.testing.assert_allclose(trainer.logits(rows), blend(network, forest, EQUAL_WEIGHT))
+    trainer.evaluate_best()
+    assert trainer.forest.weight != EQUAL_WEIGHT
+    np.testing.assert_allclose(trainer.logits(rows), blend(network, forest, trainer.forest.weight))
+    without = recipe(epochs=1)
+    without = without.model_copy(update={"model": without.model.model_copy(update={"forest": "none"})})
+    alone = Trainer(without, short, CPU)
+    alone.run_epoch()
+    assert alone.forest is None
+    np.testing.assert_array_equal(alone.logits(alone._val), trainer._network_logits(trainer._val))
+
+
+def test_a_resumed_training_has_the_forest_that_it_was_begun_with(short: Dataset) -> None:
+    trainer, resumed = (Trainer(recipe(epochs=2), short, CPU) for _ in range(2))
+    trainer.run_epoch()
+    resumed.load_state_dict(trainer.state_dict())
+    np.testing.assert_array_equal(resumed.logits(resumed._val), trainer.logits(trainer._val))
 
 
 def test_only_training_steps_run_in_reduced_precision(short: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -66,12 +67,13 @@ def known() -> Dataset:
 def _model_of(dataset: Dataset, config: TrainingConfig = RECIPE) -> TrainedModel:
     """Return a model that is as skilled as a logistic regression, without a training."""
     trainer = Trainer(config, dataset, CPU)
-    trainer._fit_last_bar()
+    trainer._fit_simple_models()
     trainer.evaluated.load_state_dict(trainer.model.state_dict())
     logits, labels = trainer.logits(torch.from_numpy(dataset.val)), dataset.labels[dataset.val]
     calibration, rule = fit_decisions(logits, labels, "macro_f1")
-    results: dict[str, Any] = {"weights": trainer.model.state_dict(), "calibration": calibration, "rule": rule}
-    return TrainedModel.from_dataset(dataset, config, CONFIG, findings={"val": {"nll": 1.0}}, about={}, **results)
+    results: dict[str, Any] = {"calibration": calibration, "rule": rule, "forest": trainer.forest}
+    results |= {"weights": trainer.model.state_dict(), "findings": {"val": {"nll": 1.0}}, "about": {}}
+    return TrainedModel.from_dataset(dataset, config, CONFIG, **results)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,17 @@ def test_rows_are_scaled_and_labelled_as_the_training_did_it(trained: TrainedMod
     )
     np.testing.assert_array_equal(alone.labels, walk.labels[BARS:])
     np.testing.assert_array_equal(alone._features.numpy(), walk._features[BARS:].numpy())
+
+
+def test_a_step_is_predicted_as_the_checkpoint_predicts_it(trained: TrainedModel) -> None:
+    step = next(iter(WalkForward(trained, _market(), SETTINGS, CPU)))
+    assert trained.forest is not None
+    assert trained.calibration is not None
+    np.testing.assert_array_equal(step.static_logits, step.updated_logits)
+    table = trained.predict(_market())
+    table = table[table["timestamp"].between(*pd.to_datetime([step.start, step.stop - BAR], unit="us", utc=True))]
+    probabilities = table.sort_values(["symbol", "timestamp"])[["sell", "hold", "buy"]].to_numpy()
+    np.testing.assert_allclose(trained.calibration.apply(step.static_logits), probabilities, atol=1e-6)
 
 
 def test_every_row_with_a_known_label_is_predicted_once_and_only_new_ones(trained: TrainedModel) -> None:
@@ -185,8 +198,10 @@ def test_classes_weigh_what_they_weighed_in_the_training(
     np.testing.assert_allclose(weights[0].numpy(), expected, rtol=1e-6)
 
 
-def test_where_the_signal_flips_the_updated_model_beats_the_static_one(trained: TrainedModel) -> None:
-    report = update_model(trained, _market(), UpdateSettings(learning_rate=3e-3, passes=4)).report
+def test_where_the_signal_flips_the_updated_model_beats_the_static_one(known: Dataset) -> None:
+    # Without a forest, which is not updated and goes on to speak of the past.
+    config = RECIPE.model_copy(update={"model": RECIPE.model.model_copy(update={"forest": "none"})})
+    report = update_model(_model_of(known, config), _market(), UpdateSettings(learning_rate=3e-3, passes=4)).report
     static, updated = report.comparison.static, report.comparison.updated
     assert static["direction_auc"] < 0.1  # it is wrong for sure
     assert updated["direction_auc"] > static["direction_auc"] + 0.2
