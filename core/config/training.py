@@ -145,6 +145,9 @@ class TrainerConfig(Config):
     """Optimizer steps over which the learning rate rises from 0; 0 starts at the full rate."""
     epochs: int = Field(default=150, ge=1)
     """Most epochs to train."""
+    epoch_windows: int | None = Field(default=None, ge=1)
+    """Most windows that an epoch reads: where train has more, several epochs read all of them once. none reads all of
+    them in each epoch."""
     patience: int | None = Field(default=20, ge=1)
     """Epochs without improvement after which training ends; none switches early stopping off."""
     clip_norm: float = Field(default=1.0, gt=0.0)
@@ -191,6 +194,6 @@ def recorded_recipe(content: Mapping[str, Any]) -> dict[str, Any]:
     """
     earlier: dict[str, dict[str, Any]] = {
         "model": {"last_bar": "none", "forest": "none"},
-        "trainer": {"ema_decay": 0.0},
+        "trainer": {"ema_decay": 0.0, "epoch_windows": None},
     }
     return {**content, **{part: {**values, **content[part]} for part, values in earlier.items() if part in content}}

@@ -52,6 +52,8 @@ class PresetTraining(Config):
     """Schedule of the learning rate over the epochs."""
     epochs: int = Field(default=TrainerConfig().epochs, ge=1)
     """Maximum number of epochs."""
+    epoch_windows: int | None = Field(default=TrainerConfig().epoch_windows, ge=1)
+    """Maximum number of windows in an epoch, where train has more; null reads all windows in each epoch."""
     patience: int | None = Field(default=TrainerConfig().patience, ge=1)
     """Number of epochs without improvement after which training stops; null trains all epochs."""
     final_epochs: int | None = Field(default=None, ge=1)
@@ -111,6 +113,7 @@ class Preset(Config):
         trainer = TrainerConfig(
             schedule=settings.schedule,
             epochs=settings.epochs,
+            epoch_windows=settings.epoch_windows,
             patience=settings.patience,
             ema_decay=settings.ema_decay,
             metric=metric,

@@ -42,6 +42,7 @@ from core.training.augment import Augmenter
 from core.training.best_epoch import BestEpochEvaluation, improves
 from core.training.blend import ForestOnVal
 from core.training.device import autocast, deterministic, shared_tensor
+from core.training.epoch_rows import EpochRows
 from core.training.last_bar import fit_last_bar
 from core.training.losses import make_loss
 from core.training.optimizer import make_optimizer, make_schedule, warmed_up_step
@@ -78,8 +79,8 @@ class Trainer:
             dtype: precision of weights and features; float64 is for comparing implementations.
 
         Raises:
-            ConfigError: the batch is larger than the train rows, both kinds of class balance are on, or the recipe
-                needs val rows and there are none.
+            ConfigError: the batch is larger than the train rows or an epoch, both kinds of class balance are on, or the
+                recipe needs val rows and there are none.
         """
         dataset.check_batch_size(config.trainer.batch_size)
         if len(dataset.val) == 0 and (config.trainer.schedule == "plateau" or config.trainer.patience is not None):
@@ -94,7 +95,6 @@ class Trainer:
         self._features = shared_tensor(dataset.features, device).to(dtype)
         self._labels = shared_tensor(dataset.labels, device)
         self._returns = shared_tensor(dataset.returns, device).to(dtype)
-        self._train = shared_tensor(dataset.train, device)
         self._val = shared_tensor(dataset.val, device)
         self._val_labels = dataset.labels[dataset.val]
         self._val_halves = split_halves(dataset.timestamps[dataset.val])
@@ -103,13 +103,12 @@ class Trainer:
             int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(5)
         )
         self.model = build_model(config.model, dataset.features.shape[1], dataset.window, model_seed, device).to(dtype)
-        self._order_generator = torch.Generator(device).manual_seed(draw_seeds[0])
+        self._rows = EpochRows(dataset, config, (draw_seeds[0], draw_seeds[3]), device)
         self._augment_generator = torch.Generator(device).manual_seed(draw_seeds[1])
         self._mixup_rng = np.random.default_rng(draw_seeds[2])
         self._augment = Augmenter(config.augment, self._augment_generator, self._mixup_rng)
         class_balance.check_balance(config.balance)
         train_labels = dataset.labels[dataset.train]
-        self._balance_rng = np.random.default_rng(draw_seeds[3])
         weights = class_balance.compute_class_weights(train_labels, config.balance.class_weights)
         self._loss = make_loss(config.loss, torch.tensor(weights, dtype=dtype)).to(device)
         decay = config.trainer.ema_decay
@@ -284,8 +283,9 @@ class Trainer:
         """
         self.load_best()
         # Evenly over all of train: symbols lie there one after the other.
-        indices = np.linspace(0, len(self._train) - 1, min(len(self._train), len(self._val))).round().astype(np.int64)
-        sample = self._train[torch.from_numpy(indices).to(self.device)]
+        train = self._rows.train
+        indices = np.linspace(0, len(train) - 1, min(len(train), len(self._val))).round().astype(np.int64)
+        sample = train[torch.from_numpy(indices).to(self.device)]
         network_logits = self._network_logits(self._val)
         fitted = judged = network_logits
         if self.forest is not None and self._forest_on_val is not None:
@@ -316,11 +316,10 @@ class Trainer:
             "best_weights": self.best_weights,
             "forest": as_tensors(self.forest),
             "random": {
-                "order": self._order_generator.get_state(),
+                "rows": self._rows.state_dict(),
                 "draws": self._augment_generator.get_state(),
                 "dropout": self.model.dropout.generator.get_state(),
                 "rng": self._mixup_rng.bit_generator.state,
-                "balance": self._balance_rng.bit_generator.state,
             },
         }
 
@@ -348,24 +347,16 @@ class Trainer:
         self.best = EpochResult(**state["best"]) if state["best"] else None
         self.best_weights = state["best_weights"]
         self._set_forest(from_tensors(state.get("forest")))
-        self._order_generator.set_state(state["random"]["order"])
+        self._rows.load_state_dict(state["random"]["rows"])
         self._augment_generator.set_state(state["random"]["draws"])
         self.model.dropout.generator.set_state(state["random"]["dropout"])
         self._mixup_rng.bit_generator.state = state["random"]["rng"]
-        self._balance_rng.bit_generator.state = state["random"]["balance"]
 
     def _train_epoch(self) -> float:
-        """Train on the train rows once, in random order; return the mean loss of the steps."""
-        config = self.config.trainer
+        """Train on the rows of one epoch; return the mean loss of the steps."""
         self.model.train()
-        rows = self._train
-        if self.config.balance.oversample:
-            train = self._dataset.train
-            drawn = class_balance.oversample(train, self._dataset.labels[train], self._balance_rng)
-            rows = torch.from_numpy(drawn).to(self.device)
-        order = rows[torch.randperm(len(rows), generator=self._order_generator, device=self.device)]
         losses = []
-        for batch in torch.split(order, config.batch_size):
+        for batch in torch.split(self._rows.draw(), self.config.trainer.batch_size):
             losses.append(self._step(batch).detach())
             # Reading the loss waits for the GPU, so there it is done once per epoch.
             if self.device.type == "cpu" and not math.isfinite(losses[-1].item()):

@@ -95,6 +95,7 @@ def _assemble_preset(name: str, trial: RankedTrial, record: CampaignRecord, verd
         training=PresetTraining(
             schedule=recipe["trainer"]["schedule"],
             epochs=recipe["trainer"]["epochs"],
+            epoch_windows=recipe["trainer"]["epoch_windows"],
             patience=recipe["trainer"]["patience"],
             final_epochs=verdict.winner.final_epochs if verdict else None,
             loss=recipe["loss"].get("kind", LossConfig().kind),

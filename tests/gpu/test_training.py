@@ -55,7 +55,7 @@ def test_training_runs_in_bfloat16_and_keeps_float32_weights(market: Dataset) ->
     trainer = Trainer(CONFIG, market, CUDA)
     outputs: list[torch.dtype] = []
     trainer.model.register_forward_hook(lambda *args: outputs.append(args[-1].direction.dtype))
-    trainer._step(trainer._train[:4])
+    trainer._step(trainer._rows.train[:4])
     assert outputs == [torch.bfloat16]
     assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
 

@@ -282,7 +282,7 @@ def test_training_begins_where_its_loss_is_smallest(short: Dataset) -> None:
     seen: list[torch.Tensor] = []
     loss = trainer._loss
     loss.register_forward_pre_hook(lambda _, heads: seen.append(heads[0].detach()))
-    rows = trainer._train[:64]
+    rows = trainer._rows.train[:64]
     trainer._step(rows)
     expected = (short.features[rows] @ fit.coefficients + fit.intercepts) * fit.scale + fit.shift
     np.testing.assert_allclose(seen[0], expected, atol=1e-4)
