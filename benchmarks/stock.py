@@ -77,7 +77,7 @@ class StockHybrid(nn.Module):
                 mine[f"blocks.{part[1]}.body.{inner[part[2]]}.{part[3]}"] = value
             elif name == "attention.positions":
                 mine["positions"] = value
-            elif part[0] != "attention":
+            elif part[0] != "attention" and part[-1] not in ("loss_scale", "loss_shift"):
                 mine[name] = value
         # A bias of the keys has no effect.
         theirs["attention.key.bias"] = torch.zeros_like(theirs["attention.query.bias"])

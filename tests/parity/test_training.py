@@ -17,6 +17,8 @@ from tests.helpers.market import cut
 
 CPU = torch.device("cpu")
 STEPS, BATCH = 20, 16
+SCALE, SHIFT = 0.6, (0.1, -0.3, 0.2)
+"""What the loss is computed on: logits * scale + shift."""
 OFF = AugmentConfig(mixup_alpha=0.0, time_mask=0.0, noise_std=0.0, feature_dropout=0.0)
 
 
@@ -70,6 +72,7 @@ def _move_what_starts_at_zero(model: Any) -> None:
 
 def _loss(config: LossConfig, weights: Tensor, heads: Any, labels: Tensor, returns: Tensor) -> Tensor:
     direction, confidence, forecast = heads
+    direction = SCALE * direction + torch.tensor(SHIFT, dtype=torch.float64)
     p = torch.softmax(direction, dim=1)
     q = (1 - config.label_smoothing) * nn.functional.one_hot(labels, 3).double() + config.label_smoothing / 3
     focal = (q * weights * (1 - p) ** config.focal_gamma * -p.log()).sum(dim=1).mean()
@@ -98,6 +101,9 @@ def test_twenty_steps_are_those_of_a_plain_loop(dataset: Dataset, size: ModelSiz
     config = _config(size, **loss)
     trainer = Trainer(config, cut(dataset, train=STEPS * BATCH), CPU, torch.float64)
     _move_what_starts_at_zero(trainer.model)
+    assert trainer.model.last_bar_path is not None
+    trainer.model.last_bar_path.loss_scale.fill_(SCALE)
+    trainer.model.last_bar_path.loss_shift.copy_(torch.tensor(SHIFT))
     trainer.model.train()
     rng = np.random.default_rng(0)
     batches = np.split(rng.permutation(dataset.train[: STEPS * BATCH]), STEPS)

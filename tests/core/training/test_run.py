@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from core import __version__
 from core.config import DataConfig, LabelConfig, SyntheticConfig, TrainingConfig, parse
@@ -22,6 +23,7 @@ from core.evaluation.report import decide_rows
 from core.inference import TrainedModel
 from core.models import checkpoint, memory
 from core.training import run as training
+from core.training.blend import ForestOnVal
 from core.training.run import TrainingResult
 from core.training.trainer import Trainer
 from tests.helpers.market import cut, market_config, random_bars, recipe
@@ -131,10 +133,12 @@ def test_what_is_not_defined_is_null_in_the_metrics_file(short: Dataset, tmp_pat
 
 def test_the_checkpoint_holds_the_model_that_was_measured(short: Dataset, tmp_path: Path) -> None:
     result = _train(short, tmp_path)
-    model = TrainedModel.load(tmp_path / "checkpoint.pt").build(torch.device("cpu"))
+    trained = TrainedModel.load(tmp_path / "checkpoint.pt")
     windows = torch.from_numpy(short.features[short.val[:, None] + np.arange(1 - short.window, 1)])
     with torch.inference_mode():
-        probabilities = model(windows).direction.double().softmax(-1).numpy()
+        logits = trained.build(torch.device("cpu"))(windows).direction.double().numpy()
+    assert trained.forest is not None
+    probabilities = softmax(ForestOnVal(trained.forest, short).blend(logits), axis=1)
     decisions = decide_rows(short, short.val, probabilities, "macro_f1")
     measured = metrics.evaluate(short.labels[short.val], probabilities, decisions)
     assert measured == pytest.approx({name: result.best.metrics[name] for name in measured})
