@@ -16,7 +16,7 @@ from core.evaluation.blocks import split_halves
 from core.evaluation.calibration import BOUNDS, calibration_loss
 from core.models.forest import EQUAL_WEIGHT, Forest, blend
 
-_PULL = 0.005
+_PULL = 0.01
 """Four times the nats per row that a weight of 0 or 1 must gain over equal weights to be taken."""
 
 
