@@ -213,6 +213,7 @@ def _write_result(
         **findings,
         "calibration": asdict(calibration) if calibration else None,
         "decision_rule": asdict(trained.rule) if trained.rule else None,
+        "forest_weight": trained.forest.weight if trained.forest else None,
         "checklist": [line.as_row() for line in lines],
         "diagnoses": [trouble.as_row() for trouble in diagnoses],
         "history": [result.as_row() for result in history],

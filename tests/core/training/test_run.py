@@ -22,6 +22,7 @@ from core.evaluation.history import EpochResult
 from core.evaluation.report import decide_rows
 from core.inference import TrainedModel
 from core.models import checkpoint, memory
+from core.models.forest import EQUAL_WEIGHT
 from core.training import run as training
 from core.training.blend import ForestOnVal
 from core.training.run import TrainingResult
@@ -138,6 +139,7 @@ def test_the_checkpoint_holds_the_model_that_was_measured(short: Dataset, tmp_pa
     with torch.inference_mode():
         logits = trained.build(torch.device("cpu"))(windows).direction.double().numpy()
     assert trained.forest is not None
+    assert _report(tmp_path)["forest_weight"] == trained.forest.weight != EQUAL_WEIGHT
     probabilities = softmax(ForestOnVal(trained.forest, short).blend(logits), axis=1)
     decisions = decide_rows(short, short.val, probabilities, "macro_f1")
     measured = metrics.evaluate(short.labels[short.val], probabilities, decisions)
@@ -155,6 +157,7 @@ def test_a_training_on_all_rows_says_that_nothing_was_held_out(tmp_path: Path) -
     assert "no held-out figure exists" in report["note"]
     assert not {"val", "val_baselines", "gap"} & set(report)
     assert report["calibration"] is None
+    assert report["forest_weight"] == EQUAL_WEIGHT
     assert all(line["verdict"] == "not measured" for line in report["checklist"] if line["kind"] != "advice")
 
 
