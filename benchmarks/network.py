@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ VARIANTS: dict[str, Callable[[TrainingConfig], TrainingConfig]] = {
     "fast": _variant(**FAST),
 }
 """Changes to the default recipe, by the name of the variant."""
+WINDOWS = {f"window {bars}": bars for bars in (8, 16, 32)}
+"""Bars in a window, by the name of the variant, whose recipe is the default one; others have those of the data."""
 
 
 def borders_of(market: Market, data: DataConfig) -> list[Borders]:
@@ -86,6 +89,8 @@ def logits(name: str, dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
     rows = np.concatenate([dataset.val, dataset.test])
     if name in BASELINES:
         return logits_of(baselines.BASELINES[name](dataset, rows))
+    if name in WINDOWS:  # on the same rows, at which longer windows end, too
+        return train(replace(dataset, window=WINDOWS[name]), recipe)
     return train(dataset, VARIANTS[name](recipe))
 
 
@@ -163,7 +168,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--spans", nargs="+", default=list(SPANS), choices=list(SPANS))
-    parser.add_argument("--variants", nargs="*", default=["present", "without any"], choices=list(VARIANTS))
+    parser.add_argument("--variants", nargs="*", default=["present", "without any"], choices=[*VARIANTS, *WINDOWS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
