@@ -20,6 +20,8 @@ EQUAL_WEIGHT = 0.5
 """Weight of a forest in a blend where no rows say otherwise."""
 _MIN_PROBABILITY = 1e-4
 """What a forest takes a class to be worth that none of its leaves has seen."""
+MAX_DEPTH = 64
+"""Deepest tree that is accepted."""
 _ROWS = 4096
 """Rows that are predicted at a time: what bounds the memory."""
 _TYPES = {
@@ -75,12 +77,24 @@ class Forest:
             raise ValueError("a forest whose nodes do not lead to leaves")
         if max(self.left.max(), self.right.max(), self.roots.max()) >= nodes or self.roots.min() < 0:
             raise ValueError("a forest whose nodes are missing")
+        if not self._has_leaves_within(MAX_DEPTH):
+            raise ValueError("a forest whose trees are too deep")
         if self.feature.min() < 0 or not np.isfinite(self.threshold).all():
             raise ValueError("a forest whose comparisons are damaged")
         if not (np.isfinite(self.shares).all() and self.shares.min() >= 0):
             raise ValueError("a forest whose shares are damaged")
         if not 0 <= self.weight <= 1:
             raise ValueError("a forest whose weight is damaged")
+
+    def _has_leaves_within(self, depth: int) -> bool:
+        """Return whether no path from a root takes more than `depth` steps to a leaf: each costs time for every row."""
+        nodes = np.unique(self.roots)
+        for _ in range(depth + 1):
+            nodes = nodes[self.left[nodes] != nodes]
+            if len(nodes) == 0:
+                return True
+            nodes = np.unique([self.left[nodes], self.right[nodes]])
+        return False
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], weight: float = EQUAL_WEIGHT) -> Forest:

@@ -88,6 +88,20 @@ def test_damaged_arrays_are_refused(changes: dict[str, Any]) -> None:
         _forest(**changes)
 
 
+@pytest.mark.parametrize(("depth", "fits"), [(64, True), (65, False)])
+def test_a_tree_that_is_too_deep_is_refused(depth: int, fits: bool) -> None:
+    """A chain: each node goes on to the next, or to the leaf at the end."""
+    nodes = np.arange(depth + 1)
+    following = np.minimum(nodes + 1, depth)
+    chain = {"roots": [0], "left": following, "right": np.where(nodes < depth, depth, nodes)}
+    values = {"feature": 0 * nodes, "threshold": 0.0 * nodes, "shares": np.ones((depth + 1, 3))}
+    if fits:
+        assert Forest.from_arrays({**chain, **values}).probabilities(np.zeros((1, 1))).shape == (1, 3)
+        return
+    with pytest.raises(ValueError, match="too deep"):
+        Forest.from_arrays({**chain, **values})
+
+
 @pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
 def test_a_weight_that_is_no_share_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="weight"):
