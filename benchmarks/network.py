@@ -99,10 +99,12 @@ def logits(name: str, dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
 def predictions(dataset: Dataset, scores: np.ndarray, fold: int) -> Predictions:
     """Return the predictions of a fold's test rows, calibrated and called by what its val asks for."""
     val, test, size = scores[: len(dataset.val)], scores[len(dataset.val) :], len(dataset.test)
-    fitted = fit_decisions(val, dataset.labels[dataset.val], "macro_f1")
-    decisions, labels = decide(test, *fitted), dataset.labels[dataset.test].astype(np.int64)
+    val_labels, val_instants = dataset.labels[dataset.val], dataset.timestamps[dataset.val]
+    fitted = fit_decisions(val, val_labels, val_instants, dataset.bar, "macro_f1")
+    instants, labels = dataset.timestamps[dataset.test], dataset.labels[dataset.test].astype(np.int64)
+    decisions = decide(test, instants, *fitted)
     return Predictions(
-        instants=dataset.timestamps[dataset.test],
+        instants=instants,
         labels=labels,
         probabilities=decisions.probabilities,
         losses=-np.log(decisions.probabilities[np.arange(size), labels]),

@@ -113,8 +113,10 @@ def split_and_call(labels: np.ndarray, probabilities: np.ndarray, val: int) -> P
         probabilities: `[T, 3]`, likewise.
         val: number of rows of val.
     """
-    rule = fit_decision_rule("macro_f1", probabilities[:val], labels[:val])
-    return predictions_of(labels[val:], probabilities[val:]).with_calls(rule.calls(probabilities[val:]))
+    instants = np.arange(len(labels)) * BAR
+    rule = fit_decision_rule(probabilities[:val], labels[:val], instants[:val], BAR, "macro_f1")
+    test = predictions_of(labels[val:], probabilities[val:])
+    return test.with_calls(rule.calls(test.probabilities, instants[val:]))
 
 
 def baselines_of(labels: np.ndarray, val: int, rng: np.random.Generator) -> dict[str, Predictions]:

@@ -52,7 +52,8 @@ class TrainedModel:
         forest: what predictions of the network are blended with; None without one.
         calibration: calibration fitted on val; None if nothing was held out.
         rule: decision rule fitted on val, which makes the calls; None if nothing was held out, or in a checkpoint of a
-            version that had none. Then the class of the largest raw score is called.
+            version that had none. Then the class of the largest raw score is called. In an updated model, it follows
+            from where the update ended.
         features: names of the features, in the order of the network's inputs, `[F]`.
         symbols: names of the symbols that the network was trained on, `[S]`.
         bar: length of a bar in microseconds.
@@ -222,6 +223,10 @@ class TrainedModel:
         columns = [market.feature_names.index(name) for name in self.features]
         tables = [self._predict(model, rows, columns, device) for rows in market.symbols]
         table = pd.concat([part for part in tables if len(part)] or tables[:1], ignore_index=True)
+        if self.rule is not None:  # it compares with what was predicted for all symbols before
+            probabilities = table[[name.lower() for name in CLASSES]].to_numpy()
+            calls = self.rule.calls(probabilities, file_format.column_microseconds(table["timestamp"]))
+            table["call"] = np.array(CLASSES)[calls]
         return table.sort_values(["timestamp", "symbol"], ignore_index=True)
 
     def _predict(self, model: Network, rows: SymbolData, columns: Sequence[int], device: torch.device) -> pd.DataFrame:
@@ -249,7 +254,7 @@ class TrainedModel:
                 "timestamp": pd.to_datetime(timestamps, unit="us", utc=True),
                 "symbol": rows.symbol,
                 **{name.lower(): probabilities[:, k] for k, name in enumerate(CLASSES)},
-                "call": np.array(CLASSES)[self.rule.calls(probabilities) if self.rule else logits.argmax(axis=1)],
+                "call": np.array(CLASSES)[logits.argmax(axis=1)],
                 "confidence": expit(confidence) if self.config.loss.trains_confidence else np.nan,
                 "forecast_return": forecast * self.return_scale[symbol] if self.config.loss.trains_return else np.nan,
                 "split": np.select(
@@ -327,7 +332,14 @@ def _labels(content: dict[str, Any] | None, symbols: int) -> FittedLabels | None
 
 
 def _rule(content: dict[str, Any] | None) -> DecisionRule | None:
-    return None if content is None else DecisionRule(_bias(content))
+    if content is None:
+        return None
+    sell, hold, buy = (_positive(float(value), "mean probability") for value in content["mean"])
+    tilt, since = float(content["tilt"]), content["since"]
+    if not np.isfinite(tilt):
+        raise ValueError("a tilt that is not finite")
+    bar = _positive(int(content["bar"]), "bar")
+    return DecisionRule((sell, hold, buy), tilt, bar, None if since is None else int(since))
 
 
 def _bias(content: dict[str, Any]) -> tuple[float, float, float]:

@@ -262,8 +262,8 @@ def _show_notes(table: pd.DataFrame, trained: TrainedModel) -> None:
     before = " before the model was updated" if "update" in trained.about else ""
     kind = f"calibrated on val{before}" if trained.calibration else f"not calibrated: {_why_uncalibrated(trained)}"
     calls = (
-        f"Calls follow the decision rule that was best for {_rule_metric(trained)} on val, so a call need not be the "
-        "most probable class"
+        f"A call compares each probability with its mean of the past weeks, as was best for {_rule_metric(trained)} on "
+        "val, so it need not be the most probable class"
         if trained.rule
         else "Calls are the class with the largest raw score, before any calibration"
     )

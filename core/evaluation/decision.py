@@ -1,51 +1,94 @@
 """Decision rule: which class to call, given calibrated probabilities.
 
 The most probable class is the best call for accuracy alone. Macro-F1, Matthews' correlation and balanced accuracy ask
-for rarer classes to be called at lower probabilities. One bias per class, fitted on val, moves these thresholds.
+for rarer classes to be called at lower probabilities, and how rare they are changes with the volatility of the market.
+So each probability is compared with its own mean, which follows the market bar by bar; only how far it is, the tilt,
+is fitted on val.
 
 Every call in this project is made by such a rule: those that metrics judge, of models and baselines alike, those that a
 backtest follows, and those that `predict` shows. Rows that no rule was fitted for beforehand, such as those of val
 itself, are cross-fitted: each half of their time is called by the rule of the other half.
 
-Shapes: N rows, S and B candidate biases of SELL and BUY; 3 classes (SELL, HOLD, BUY).
+Shapes: N rows; 3 classes (SELL, HOLD, BUY).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
 from core.config import RankingMetric
-from core.data.labels import BUY, CLASSES, HOLD, SELL
+from core.data.labels import CLASSES
 from core.evaluation.blocks import split_halves
 from core.evaluation.calibration import Calibration, fit_calibration, logits_of
 from core.evaluation.confusion import CALL_METRICS
 
-_STEP, _FINE_STEP = 0.25, 0.05
-_COARSE = np.arange(-8, 9) * _STEP
-_FINE = np.arange(-4, 5) * _FINE_STEP
+HALF_LIFE = 15 * 86_400_000_000
+"""Bars of this length ago, in microseconds, count half as much in the mean as the present one."""
+_TILTS = np.arange(16) / 10
+_TOLERANCE = 0.005
+"""Of the tilts whose metric on val falls short of the best by no more than this, the one nearest 1 is taken."""
 _CLASSES = len(CLASSES)
 
 
 @dataclass(frozen=True)
 class DecisionRule:
-    """Calls the class with the largest log-probability plus bias.
+    """Calls the class whose probability is highest in relation to its mean over the past.
+
+    That is the class with the largest log(probability) - tilt * log(mean). The mean is an exponentially weighted one
+    over the instants after `since`, up to and including that of the call; it starts from the mean of the rows that the
+    rule was fitted on.
 
     Attributes:
-        bias: added to the log-probabilities of SELL, HOLD, BUY; that of HOLD is 0.
+        mean: mean probability of SELL, HOLD, BUY that the rule starts from.
+        tilt: 0 calls the most probable class; 1 calls the class that stands out most, however rare it is.
+        bar: length of a bar in microseconds.
+        since: instant of the last row that the mean was taken of, in microseconds since 1970; rows up to it are called
+            with the mean as it is. None if every row comes after.
     """
 
-    bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mean: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
+    tilt: float = 1.0
+    bar: int = 1
+    since: int | None = None
 
-    def calls(self, probabilities: np.ndarray) -> np.ndarray:
+    def calls(self, probabilities: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
         """Return the called class of each row, int `[N]`.
 
         Args:
             probabilities: calibrated probabilities, `[N, 3]`.
+            timestamps: when the bar of each row opens, in microseconds since 1970 and any order, `[N]`.
         """
-        return np.asarray((logits_of(probabilities) + np.array(self.bias)).argmax(axis=1))
+        means, place = self._means(probabilities, timestamps)
+        return _calls(probabilities, means[place], self.tilt)
+
+    def follow(self, probabilities: np.ndarray, timestamps: np.ndarray) -> DecisionRule:
+        """Return the rule as it stands after these rows; arguments as those of `calls`."""
+        if len(timestamps) == 0:
+            return self
+        sell, hold, buy = map(float, self._means(probabilities, timestamps)[0][-1])
+        last = int(timestamps.max())
+        return replace(self, mean=(sell, hold, buy), since=last if self.since is None else max(last, self.since))
+
+    def _means(self, probabilities: np.ndarray, timestamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean at each distinct instant, `[K, 3]`, and the index of each row's instant, int `[N]`.
+
+        A gap between two instants counts as one bar: what was not seen does not wear away what was.
+        """
+        instants, place = np.unique(timestamps, return_inverse=True)
+        rows = np.bincount(place)
+        is_later = np.ones(len(instants), dtype=bool) if self.since is None else instants > self.since
+        weight = is_later * (1 - 0.5 ** (self.bar / HALF_LIFE))
+        means = np.empty((len(instants), _CLASSES))
+        for k, start in enumerate(self.mean):
+            here = np.bincount(place, probabilities[:, k]) / rows
+            steps = zip(here.tolist(), weight.tolist(), strict=True)
+            path = accumulate(steps, lambda mean, step: mean + step[1] * (step[0] - mean), initial=start)
+            means[:, k] = list(path)[1:]
+        return means, place
 
 
 class Decisions(NamedTuple):
@@ -64,14 +107,21 @@ class Decisions(NamedTuple):
         return Decisions(self.probabilities[rows], self.calls[rows])
 
 
-def decide(logits: np.ndarray, calibration: Calibration, rule: DecisionRule) -> Decisions:
-    """Apply a calibration and a decision rule that were fitted on other rows to logits `[N, 3]`."""
+def decide(logits: np.ndarray, timestamps: np.ndarray, calibration: Calibration, rule: DecisionRule) -> Decisions:
+    """Apply a calibration and a decision rule that were fitted on other rows.
+
+    Args:
+        logits: raw logits of the three classes, `[N, 3]`.
+        timestamps: when the bar of each row opens, in microseconds since 1970 and any order, `[N]`.
+        calibration: makes the logits probabilities.
+        rule: makes the calls.
+    """
     probabilities = calibration.apply(logits)
-    return Decisions(probabilities, rule.calls(probabilities))
+    return Decisions(probabilities, rule.calls(probabilities, timestamps))
 
 
 def cross_fitted_decisions(
-    logits: np.ndarray, labels: np.ndarray, timestamps: np.ndarray, metric: RankingMetric
+    logits: np.ndarray, labels: np.ndarray, timestamps: np.ndarray, bar: int, metric: RankingMetric
 ) -> Decisions:
     """Decide on each half of the time with the calibration and the decision rule that the other half is best with.
 
@@ -80,7 +130,8 @@ def cross_fitted_decisions(
     Args:
         logits: raw logits of the three classes, `[N, 3]`.
         labels: true classes, `[N]`.
-        timestamps: instants of the rows in any unit, `[N]`.
+        timestamps: when the bar of each row opens, in microseconds since 1970 and any order, `[N]`.
+        bar: length of a bar in microseconds.
         metric: the ranking metric, which the rule is fitted for; see `fit_decision_rule`.
     """
     everything = np.ones(len(labels), dtype=bool)
@@ -88,43 +139,46 @@ def cross_fitted_decisions(
     decisions = Decisions(np.zeros((len(labels), _CLASSES)), np.zeros(len(labels), dtype=np.int64))
     for half in halves:
         other = ~half if len(halves) == 2 else half
-        calibration, rule = fit_decisions(logits[other], labels[other], metric)
-        decided = decide(logits[half], calibration, rule)
+        calibration, rule = fit_decisions(logits[other], labels[other], timestamps[other], bar, metric)
+        # Each half is followed as later rows would be, that before the other one, too.
+        decided = decide(logits[half], timestamps[half], calibration, replace(rule, since=None))
         decisions.probabilities[half], decisions.calls[half] = decided
     return decisions
 
 
-def fit_decisions(logits: np.ndarray, labels: np.ndarray, metric: RankingMetric) -> tuple[Calibration, DecisionRule]:
-    """Fit the calibration, and the decision rule on the calibrated probabilities, to logits `[N, 3]` and labels `[N]`.
-
-    Args:
-        logits: raw logits of the three classes, `[N, 3]`.
-        labels: true classes, `[N]`.
-        metric: the ranking metric, which the rule is fitted for; see `fit_decision_rule`.
-    """
+def fit_decisions(
+    logits: np.ndarray, labels: np.ndarray, timestamps: np.ndarray, bar: int, metric: RankingMetric
+) -> tuple[Calibration, DecisionRule]:
+    """Fit the calibration, and then the decision rule; the arguments are those of `cross_fitted_decisions`."""
     calibration = fit_calibration(logits, labels)
-    return calibration, fit_decision_rule(metric, calibration.apply(logits), labels)
+    return calibration, fit_decision_rule(calibration.apply(logits), labels, timestamps, bar, metric)
 
 
-def fit_decision_rule(metric: RankingMetric, probabilities: np.ndarray, labels: np.ndarray) -> DecisionRule:
-    """Find the rule whose calls have the best metric on these rows.
+def fit_decision_rule(
+    probabilities: np.ndarray, labels: np.ndarray, timestamps: np.ndarray, bar: int, metric: RankingMetric
+) -> DecisionRule:
+    """Find the rule for the rows after these.
 
     Args:
-        metric: the ranking metric; where calls do not enter it, as in AUC, the rule is the best one for macro-F1.
         probabilities: calibrated probabilities, `[N, 3]`.
         labels: true classes, `[N]`.
+        timestamps: when the bar of each row opens, in microseconds since 1970 and any order, `[N]`.
+        bar: length of a bar in microseconds.
+        metric: the ranking metric; where calls do not enter it, as in AUC, the rule is the best one for macro-F1.
 
     Returns:
-        the best rule of a grid of biases for SELL and BUY, refined around its best place; of equally good rules, the
-        one whose biases are smallest.
+        the rule that starts from the mean of these rows, with the tilt nearest 1 of those whose calls have, within
+        0.005, the best metric on these rows.
     """
     if len(labels) == 0:
-        return DecisionRule()
-    name = rule_metric(metric)
-    log_p = logits_of(probabilities)
-    sell, buy = _best_bias(name, log_p, labels, _COARSE, _COARSE)
-    sell, buy = _best_bias(name, log_p, labels, sell + _FINE, buy + _FINE)
-    return DecisionRule((round(sell, 6), 0.0, round(buy, 6)))
+        return DecisionRule(bar=bar)
+    sell, hold, buy = map(float, probabilities.mean(axis=0))
+    means = np.array([[sell, hold, buy]])
+    counts = [_confusion(labels, _calls(probabilities, means, tilt)) for tilt in _TILTS]
+    scores = np.nan_to_num(CALL_METRICS[rule_metric(metric)](np.stack(counts)), nan=-np.inf)
+    good = _TILTS[scores >= scores.max() - _TOLERANCE]
+    tilt = float(good[np.argmin(np.abs(good - 1))])
+    return DecisionRule((sell, hold, buy), tilt, bar, int(timestamps.max()))
 
 
 def rule_metric(metric: RankingMetric) -> str:
@@ -132,48 +186,12 @@ def rule_metric(metric: RankingMetric) -> str:
     return metric if metric in CALL_METRICS else "macro_f1"
 
 
-def _best_bias(
-    metric: str, log_p: np.ndarray, labels: np.ndarray, sell: np.ndarray, buy: np.ndarray
-) -> tuple[float, float]:
-    """Return the biases for SELL and BUY, out of two lists of equal steps, whose calls have the best metric."""
-    counts = _confusion_by_bias(log_p, labels, sell, buy)
-    scores = np.nan_to_num(CALL_METRICS[metric](counts.reshape(-1, _CLASSES, _CLASSES)), nan=-np.inf)
-    size = np.round(np.abs(sell)[:, None] + np.abs(buy)[None, :], 9)  # sums that differ by rounding alone are equal
-    best = np.lexsort([size.ravel(), -scores])[0]
-    return float(sell[best // len(buy)]), float(buy[best % len(buy)])
+def _calls(probabilities: np.ndarray, means: np.ndarray, tilt: float) -> np.ndarray:
+    """Return the called classes, int `[N]`, of probabilities `[N, 3]` with means `[N, 3]` or `[1, 3]`."""
+    return np.asarray((logits_of(probabilities) - tilt * logits_of(means)).argmax(axis=1))
 
 
-def _confusion_by_bias(log_p: np.ndarray, labels: np.ndarray, sell: np.ndarray, buy: np.ndarray) -> np.ndarray:
-    """Count the rows by label and call for every pair of biases, `[S, B, 3, 3]`, reading each row only once.
-
-    SELL is called where its bias makes up both for HOLD's lead and, together with BUY's bias, for BUY's lead; so a
-    table of the rows by these two leads, summed up along both, answers all pairs. BUY is counted alike.
-
-    Args:
-        log_p: logarithms of the probabilities, `[N, 3]`.
-        labels: true classes, `[N]`.
-        sell: candidate biases of SELL, rising in equal steps, `[S]`.
-        buy: candidate biases of BUY, rising in the same steps, `[B]`.
-    """
-    differences = np.append(sell[0] - buy[::-1], sell[1:] - buy[0])  # sell[i] - buy[j] stands at i - j + B - 1
-    of_pair = np.arange(len(sell))[:, None] - np.arange(len(buy))[None, :] + len(buy) - 1
-    # The first candidate with which the class is called rather than the other one; ties go to the earlier class.
-    sell_over_hold = np.searchsorted(sell, log_p[:, HOLD] - log_p[:, SELL], side="left")
-    buy_over_hold = np.searchsorted(buy, log_p[:, HOLD] - log_p[:, BUY], side="right")
-    sell_over_buy = np.searchsorted(differences, log_p[:, BUY] - log_p[:, SELL], side="left")
-
-    def below(first: np.ndarray, last: int) -> np.ndarray:
-        """Count by label, candidate and difference the rows whose `first` and `sell_over_buy` are no larger."""
-        shape = (_CLASSES, last + 1, len(differences) + 1)
-        index = np.ravel_multi_index((labels.astype(np.int64), first, sell_over_buy), shape)
-        return np.bincount(index, minlength=int(np.prod(shape))).reshape(shape).cumsum(1).cumsum(2)
-
-    of_sell, of_buy = below(sell_over_hold, len(sell)), below(buy_over_hold, len(buy))
-    rows, columns = np.arange(len(sell))[:, None], np.arange(len(buy))[None, :]
-    counts = np.zeros((len(sell), len(buy), _CLASSES, _CLASSES))
-    for label in range(_CLASSES):
-        counts[:, :, label, SELL] = of_sell[label][rows, of_pair]
-        counts[:, :, label, BUY] = of_buy[label][columns, -1] - of_buy[label][columns, of_pair]
-        total = np.count_nonzero(labels == label)
-        counts[:, :, label, HOLD] = total - counts[:, :, label, SELL] - counts[:, :, label, BUY]
-    return counts
+def _confusion(labels: np.ndarray, calls: np.ndarray) -> np.ndarray:
+    """Count the rows by label and call, float64 `[3, 3]`."""
+    counts = np.bincount(labels * _CLASSES + calls, minlength=_CLASSES**2).reshape(_CLASSES, _CLASSES)
+    return counts.astype(np.float64)

@@ -32,7 +32,8 @@ def decide_rows(dataset: Dataset, rows: np.ndarray, probabilities: np.ndarray, m
         probabilities: SELL, HOLD, BUY for each of these rows, float64 `[N, 3]`, not calibrated.
         metric: the ranking metric, which the rule is fitted for.
     """
-    return cross_fitted_decisions(logits_of(probabilities), dataset.labels[rows], dataset.timestamps[rows], metric)
+    labels, timestamps = dataset.labels[rows], dataset.timestamps[rows]
+    return cross_fitted_decisions(logits_of(probabilities), labels, timestamps, dataset.bar, metric)
 
 
 def evaluate_rows(

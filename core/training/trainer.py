@@ -293,7 +293,8 @@ class Trainer:
             fitted = blend(network_logits, self._forest_on_val.logits, self.forest.weight)
             judged = self._forest_on_val.blend(network_logits)
         train_labels = self._labels[sample].cpu().numpy()
-        calibration, rule = fit_decisions(fitted, self._val_labels, self.config.trainer.metric)
+        timestamps, bar = self._dataset.timestamps[self._dataset.val], self._dataset.bar
+        calibration, rule = fit_decisions(fitted, self._val_labels, timestamps, bar, self.config.trainer.metric)
         return BestEpochEvaluation(
             val_logits=judged,
             calibration=calibration,

@@ -32,6 +32,7 @@ from core.data.file_format import DAY, interval_microseconds, iso
 from core.data.labels import CLASSES
 from core.data.market import Market
 from core.errors import ConfigError, NonFiniteLossError
+from core.evaluation.decision import DecisionRule
 from core.inference import CPU, TrainedModel
 from core.models.network import Network
 from core.models.windows import gather_windows, predict_windows
@@ -325,6 +326,7 @@ def update_model(
     updated = replace(
         trained,
         weights=weights,
+        rule=_follow(trained, walk, steps),
         # Rows of the old val are drawn again, too, so that all before the last update has been trained on.
         train=(trained.train[0], updated_until),
         val=(updated_until, updated_until),
@@ -332,6 +334,15 @@ def update_model(
         about={**trained.about, "update": update},
     )
     return UpdateResult(updated, report)
+
+
+def _follow(trained: TrainedModel, walk: WalkForward, steps: Sequence[Step]) -> DecisionRule | None:
+    """Return the decision rule as it stands after the updated model's predictions of all steps."""
+    if trained.rule is None or trained.calibration is None:
+        return trained.rule
+    rows = np.concatenate([step.rows for step in steps])
+    logits = np.concatenate([step.updated_logits for step in steps])
+    return trained.rule.follow(trained.calibration.apply(logits), walk.timestamps[rows])
 
 
 def _make_report(

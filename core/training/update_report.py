@@ -106,7 +106,7 @@ def compare_models(
         seed: seed of the draws of blocks.
     """
     calibration, rule = trained.calibration or Calibration(), trained.rule or DecisionRule()
-    static, updated = decide(static_logits, calibration, rule), decide(updated_logits, calibration, rule)
+    static, updated = (decide(logits, timestamps, calibration, rule) for logits in (static_logits, updated_logits))
     of_label = np.arange(len(labels)), labels
     gains = logits_of(updated.probabilities)[of_label] - logits_of(static.probabilities)[of_label]
     block = minimum_block_length(trained.data.horizon, trained.bar)

@@ -24,6 +24,7 @@ from search.results.predictions import (
     probabilities_of,
     timestamps_of,
 )
+from search.results.records import CellRecord
 from search.statistics.weighted_metrics import Predictions
 
 _MIN_PROBABILITY = 1e-12
@@ -71,10 +72,26 @@ def predictions_of_cell(cell: CellResult, dataset: Dataset) -> Predictions:
     assert record.temperature is not None and record.bias is not None  # noqa: PT018 - it is complete
     calibration = Calibration(record.temperature, record.bias)
     predictions = predictions_from_tables(cell.predictions, cell.returns, calibration, dataset)
-    if record.decision_bias is None:
-        return predictions
-    rule = DecisionRule(record.decision_bias)
-    return predictions.with_calls(rule.calls(calibration.apply(logits_of(predictions.probabilities))))
+    rule = rule_of(record, dataset.bar)
+    return predictions if rule is None else decide_anew(predictions, calibration, rule)
+
+
+def rule_of(record: CellRecord, bar: int) -> DecisionRule | None:
+    """Return the decision rule of a cell, for its held-out rows; None where an earlier version recorded none.
+
+    Args:
+        record: the record of a complete cell.
+        bar: length of a bar in microseconds.
+    """
+    if record.decision_mean is None or record.decision_tilt is None:
+        return None
+    return DecisionRule(record.decision_mean, record.decision_tilt, bar)
+
+
+def decide_anew(predictions: Predictions, calibration: Calibration, rule: DecisionRule) -> Predictions:
+    """Return predictions with the calls of a decision rule."""
+    calibrated = calibration.apply(logits_of(predictions.probabilities))
+    return predictions.with_calls(rule.calls(calibrated, predictions.instants))
 
 
 def predict_baseline(name: str, dataset: Dataset, metric: RankingMetric) -> tuple[Predictions, dict[str, float]]:
@@ -91,8 +108,9 @@ def predict_baseline(name: str, dataset: Dataset, metric: RankingMetric) -> tupl
     rows = np.concatenate([dataset.val, dataset.test])
     probabilities = BASELINES[name](dataset, rows)
     val, test = probabilities[: len(dataset.val)], probabilities[len(dataset.val) :]
-    calibration, rule = fit_decisions(logits_of(val), dataset.labels[dataset.val], metric)
-    decisions = decide(logits_of(test), calibration, rule)
+    labels, timestamps = dataset.labels[dataset.val], dataset.timestamps[dataset.val]
+    calibration, rule = fit_decisions(logits_of(val), labels, timestamps, dataset.bar, metric)
+    decisions = decide(logits_of(test), dataset.timestamps[dataset.test], calibration, rule)
     source = Source(INCUMBENT, 0, TEST)
     table = make_predictions_table(source, dataset, dataset.test, test)
     returns = make_returns_table(source, dataset, dataset.test, decisions.calls)

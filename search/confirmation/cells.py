@@ -124,7 +124,8 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
     except PresetSearchError as error:  # the same training would fail again, so it is not run again
         yield CellResult.failed(cell, one_line(error))
         return
-    probabilities, decisions = softmax(logits, axis=1), decide(logits, fitted.calibration, fitted.rule)
+    probabilities = softmax(logits, axis=1)
+    decisions = decide(logits, dataset.timestamps[dataset.test], fitted.calibration, fitted.rule)
     checklist = make_checklist(recipe, findings) if findings else []
     record = CellRecord(
         number=cell.candidate.number,
@@ -137,7 +138,8 @@ def train_cell(cell: Cell, dataset: Dataset, job: TrialJob) -> Iterator[CellResu
         seconds=sum(result.seconds for result in history),
         temperature=fitted.calibration.temperature,
         bias=fitted.calibration.bias,
-        decision_bias=fitted.rule.bias,
+        decision_mean=fitted.rule.mean,
+        decision_tilt=fitted.rule.tilt,
         val=best.best_metrics,
         held_out=evaluate_rows(dataset, dataset.test, probabilities, decisions),
         train_rows=len(dataset.train),

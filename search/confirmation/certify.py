@@ -16,14 +16,16 @@ from core.evaluation.block_bootstrap import DRAWS, LEVEL, Interval
 from core.evaluation.calibration import Calibration, fit_calibration, logits_of
 from core.evaluation.decision import DecisionRule, fit_decision_rule
 from search.confirmation.cell_predictions import (
+    decide_anew,
     predict_baseline,
     predictions_by_seed,
     predictions_of_cell,
+    rule_of,
 )
 from search.confirmation.cells import CellResult
 from search.confirmation.subject import ConfirmationSubject, Contender
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry
-from search.results.predictions import VAL, probabilities_of
+from search.results.predictions import VAL, probabilities_of, timestamps_of
 from search.results.tables import read_val_blocks
 from search.results.verdict import (
     SCHEMA_VERSION,
@@ -239,13 +241,15 @@ def _decision_rule(subject: ConfirmationSubject, selection: Selection, final: Ce
     Early versions did not record one. There the rule is fitted on the predictions of val that the winning trial of the
     search made, which has the same hyperparameters and another seed.
     """
-    if final.record.decision_bias is not None:
-        return DecisionRule(final.record.decision_bias), "fitted on val, for the model and each baseline"
+    recorded = rule_of(final.record, subject.dataset.bar)
+    if recorded is not None:
+        return recorded, "fitted on val, for the model and each baseline"
     table = subject.folder.read_predictions()
     is_winner = (table["split"] == VAL) & (table["number"] == selection.winner.number)
     labels = table[is_winner]["label"].to_numpy(dtype=np.int64)
     logits = logits_of(probabilities_of(table[is_winner]))
-    rule = fit_decision_rule(subject.metric, fit_calibration(logits, labels).apply(logits), labels)
+    calibrated = fit_calibration(logits, labels).apply(logits)
+    rule = fit_decision_rule(calibrated, labels, timestamps_of(table[is_winner]), subject.dataset.bar, subject.metric)
     return rule, "fitted on val, for each baseline and for the winning trial of the search, which stands for the model"
 
 
@@ -254,8 +258,7 @@ def _read_test(
 ) -> tuple[FinalTestResult, TestReading]:
     """Compare the final model with the baselines on test; return the figures that gates decide on, and the record."""
     dataset = subject.dataset
-    model = predictions_of_cell(final, dataset)
-    model = model.with_calls(rule.calls(_calibration_of(final).apply(logits_of(model.probabilities))))
+    model = decide_anew(predictions_of_cell(final, dataset), _calibration_of(final), rule)
     baselines = {name: predict_baseline(name, dataset, subject.metric) for name in BASELINES}
     gating = {name: baselines[name][0] for name in _GATING_BASELINES}
     rng = _random_generator(subject, _TEST_STREAM)
@@ -268,7 +271,8 @@ def _read_test(
         direction_auc=_estimate(result.direction_auc),
         score=_estimate(result.score),
         lead=BaselineLead(metric=subject.metric, baseline=result.best_baseline, **result.lead.as_row()),
-        decision_bias=rule.bias,
+        decision_mean=rule.mean,
+        decision_tilt=rule.tilt,
         metrics=final.record.held_out,
         calibrated_nll=float(model.losses.mean()),
         baselines={name: metrics for name, (_, metrics) in baselines.items()},

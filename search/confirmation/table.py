@@ -12,7 +12,7 @@ from search.results.records import CellRecord
 
 _METRICS = ("val", "held_out")
 """Fields of metrics by name, which become a column for each metric."""
-_BIASES = ("bias", "decision_bias")
+_BY_CLASS = ("bias", "decision_mean")
 """Fields of a value for each class, which become three columns."""
 _CLASSES = ("sell", "hold", "buy")
 
@@ -25,16 +25,16 @@ def make_confirmation_table(cells: Sequence[CellRecord]) -> pd.DataFrame:
 
     Returns:
         a table in which metrics on val are columns `val_…`, metrics of the predicted rows `held_out_…`, the biases of
-        the calibration `bias_…`, and those of the decision rule `decision_bias_…`. Checklists are not in it.
+        the calibration `bias_…`, and the means of the decision rule `decision_mean_…`. Checklists are not in it.
     """
     return pd.DataFrame([_flatten(cell.as_row()) for cell in cells])
 
 
 def _flatten(row: Mapping[str, Any]) -> dict[str, Any]:
-    flat = {key: value for key, value in row.items() if key not in (*_METRICS, *_BIASES, "checklist")}
+    flat = {key: value for key, value in row.items() if key not in (*_METRICS, *_BY_CLASS, "checklist")}
     for group in _METRICS:
         flat |= {f"{group}_{name}": _number_or_nan(value) for name, value in row.get(group, {}).items()}
-    for group in _BIASES:
+    for group in _BY_CLASS:
         if row.get(group) is not None:
             flat |= {f"{group}_{name}": value for name, value in zip(_CLASSES, row[group], strict=True)}
     return flat
@@ -56,7 +56,7 @@ def read_confirmation_row(row: pd.Series[Any]) -> CellRecord:
     """
     known = {str(key): value for key, value in row.items() if not _is_nan(value)}
     nested: dict[str, Any] = {}
-    for group in _BIASES:
+    for group in _BY_CLASS:
         columns = [f"{group}_{name}" for name in _CLASSES]
         if all(column in known for column in columns):
             nested[group] = tuple(known.pop(column) for column in columns)

@@ -97,7 +97,7 @@ def verify_preset(
             bar.advance(bar_task)
     fitted, rows = trainer.evaluate_best(), dataset.test
     logits = trainer.logits(torch.from_numpy(rows).to(trainer.device))
-    decisions = decide(logits, fitted.calibration, fitted.rule)
+    decisions = decide(logits, dataset.timestamps[rows], fitted.calibration, fitted.rule)
     metrics = evaluate_rows(dataset, rows, softmax(logits, axis=1), decisions, ["macro_f1", "direction_auc"])
     recorded = record.confirmation.test
     return Verification(

@@ -188,8 +188,10 @@ class CellRecord(Record):
     """Temperature of the calibration, fitted on val."""
     bias: tuple[float, float, float] | None = None
     """Biases of the calibration for SELL, HOLD, BUY."""
-    decision_bias: tuple[float, float, float] | None = None
-    """Biases of the decision rule, fitted on val; in early versions, None for all but the final training."""
+    decision_mean: tuple[float, float, float] | None = None
+    """Mean probability of SELL, HOLD, BUY on val, which the decision rule starts from; None in early versions."""
+    decision_tilt: float | None = None
+    """Tilt of the decision rule, fitted on val; None in early versions."""
     val: dict[str, Number] = Field(default_factory=dict)
     """Metrics on val at the best epoch, by name."""
     held_out: dict[str, Number] = Field(default_factory=dict)

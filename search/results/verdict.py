@@ -165,16 +165,18 @@ class TestReading(Record):
     rows: int
     """Number of test rows."""
     macro_f1: Estimate
-    """Mean F1 of the three classes, each row called as its most probable class."""
+    """Mean F1 of the three classes, the calls made by the decision rule."""
     direction_auc: Estimate
     """AUC of p_BUY - p_SELL among the rows that are not HOLD."""
     score: Estimate | None = None
     """Ranking metric of the model, its calls made by its decision rule; None in verdicts of the first schema."""
     lead: BaselineLead
     """That score less the best baseline's."""
-    decision_bias: tuple[float, ...] = ()
-    """The model's decision rule: biases added to the calibrated log-probabilities of SELL, HOLD, BUY; empty in verdicts
-    of the first schema."""
+    decision_mean: tuple[float, ...] = ()
+    """The model's decision rule: the mean probability of SELL, HOLD, BUY that it starts from; empty in verdicts of the
+    first schema."""
+    decision_tilt: float | None = None
+    """The model's decision rule: its tilt, see `core.evaluation.decision`; None in verdicts of the first schema."""
     metrics: dict[str, Number]
     """All metrics of the model, by name."""
     calibrated_nll: Number

@@ -92,7 +92,7 @@ class FinalTestResult:
     """The figures of the final model on the test rows.
 
     Attributes:
-        macro_f1: macro-F1 of the most probable classes.
+        macro_f1: macro-F1 of the model, its calls made by its decision rule.
         direction_auc: direction AUC of the model.
         score: ranking metric of the model, its calls made by its decision rule.
         lead: that score less the best baseline's of each draw, the baselines' calls made by their own rules.

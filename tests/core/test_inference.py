@@ -13,11 +13,13 @@ from scipy.special import softmax
 
 from core.config import DataConfig, LossConfig, SyntheticConfig
 from core.data.dataset import Dataset, load_dataset
+from core.data.file_format import column_microseconds
 from core.data.labels import CLASSES
 from core.data.market import Market
 from core.data.newest_bars import find_newest_bars
 from core.data.sources.reader import read_market
 from core.errors import ConfigError, DataError
+from core.evaluation.decision import HALF_LIFE
 from core.inference import TrainedModel
 from core.models import checkpoint
 from core.training import run as training
@@ -67,9 +69,25 @@ def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Ma
         predicted = symbol_table.loc[pd.to_datetime(dataset.timestamps[rows], unit="us", utc=True)]
         probabilities = predicted[["sell", "hold", "buy"]].to_numpy()
         np.testing.assert_allclose(probabilities, trained.calibration.apply(expected), atol=1e-6)
-        calls = trained.rule.calls(trained.calibration.apply(expected))
+        calls = trained.rule.calls(trained.calibration.apply(expected), dataset.timestamps[rows])
         assert predicted["call"].tolist() == np.array(CLASSES)[calls].tolist()
         assert set(predicted["split"]) == {"val"}
+
+
+def test_calls_follow_what_was_predicted_for_all_symbols_since_val(trained: TrainedModel, market: Market) -> None:
+    assert trained.rule is not None
+    # So short a half-life that a symbol followed by itself is called otherwise.
+    quick = replace(trained, rule=replace(trained.rule, bar=HALF_LIFE // 10))
+    table = quick.predict(market, CPU)
+    probabilities, instants = table[["sell", "hold", "buy"]].to_numpy(), column_microseconds(table["timestamp"])
+    assert quick.rule is not None
+    assert table["call"].tolist() == np.array(CLASSES)[quick.rule.calls(probabilities, instants)].tolist()
+    alone = quick.predict(replace(market, symbols=market.symbols[:1]), CPU)
+    together = table[table["symbol"] == market.symbols[0].symbol]
+    np.testing.assert_array_equal(alone[["sell", "buy"]], together[["sell", "buy"]])
+    differs = alone["call"].to_numpy() != together["call"].to_numpy()
+    assert differs[(alone["split"] == "new").to_numpy()].any()
+    assert not differs[(alone["split"] != "new").to_numpy()].any()
 
 
 def test_confidence_and_forecast_are_the_heads_in_plain_units(

@@ -88,9 +88,8 @@ def test_the_report_holds_the_figures_of_its_rows(dataset: Dataset) -> None:
 def test_rows_are_evaluated_on_their_own_labels_and_timestamps(dataset: Dataset) -> None:
     rows = dataset.val[5:400:3]
     probabilities = np.random.default_rng(1).dirichlet([1, 1, 1], len(rows))
-    decisions = cross_fitted_decisions(
-        logits_of(probabilities), dataset.labels[rows], dataset.timestamps[rows], "macro_f1"
-    )
+    labels, timestamps = dataset.labels[rows], dataset.timestamps[rows]
+    decisions = cross_fitted_decisions(logits_of(probabilities), labels, timestamps, dataset.bar, "macro_f1")
     of_rows = decide_rows(dataset, rows, probabilities, "macro_f1")
     assert of_rows.calls.tolist() == decisions.calls.tolist()
     np.testing.assert_array_equal(of_rows.probabilities, decisions.probabilities)

@@ -171,7 +171,8 @@ def test_calibration_and_decision_rule_are_fitted_on_val(dataset: Dataset) -> No
     logits, labels = trainer.logits(torch.from_numpy(rows)), dataset.labels[rows]
     assert evaluation.calibration == calibration.fit_calibration(logits, labels)
     probabilities = evaluation.calibration.apply(logits)
-    assert evaluation.rule == fit_decision_rule("macro_f1", probabilities, labels) != DecisionRule()
+    rule = fit_decision_rule(probabilities, labels, dataset.timestamps[rows], dataset.bar, "macro_f1")
+    assert evaluation.rule == rule != DecisionRule(bar=dataset.bar)
 
 
 def test_the_gap_is_measured_evenly_over_all_of_train(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> None:

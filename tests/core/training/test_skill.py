@@ -77,9 +77,11 @@ def test_on_a_linear_signal_the_network_is_level_with_logistic_regression(linear
         dataset, test, val = market.dataset, market.dataset.test, market.dataset.val
         labels, rows = dataset.labels[test], np.concatenate([val, test])
         regression = baselines.logistic_regression(dataset, rows)
-        rule = fit_decisions(logits_of(regression[: len(val)]), dataset.labels[val], "macro_f1")
-        regression_calls = decide(logits_of(regression[len(val) :]), *rule).calls
-        calls = decide(logits_of(market.probabilities), market.trained.calibration, market.trained.rule).calls
+        of_val = logits_of(regression[: len(val)]), dataset.labels[val], dataset.timestamps[val]
+        fitted = fit_decisions(*of_val, dataset.bar, "macro_f1")
+        instants = dataset.timestamps[test]
+        regression_calls = decide(logits_of(regression[len(val) :]), instants, *fitted).calls
+        calls = decide(logits_of(market.probabilities), instants, market.trained.calibration, market.trained.rule).calls
         assert metrics.macro_f1(labels, calls) > metrics.macro_f1(labels, regression_calls) - 0.01
         expected = metrics.direction_auc(labels, regression[len(val) :])
         assert metrics.direction_auc(labels, market.probabilities) > expected - 0.005

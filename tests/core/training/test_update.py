@@ -70,7 +70,7 @@ def _model_of(dataset: Dataset, config: TrainingConfig = RECIPE) -> TrainedModel
     trainer._fit_simple_models()
     trainer.evaluated.load_state_dict(trainer.model.state_dict())
     logits, labels = trainer.logits(torch.from_numpy(dataset.val)), dataset.labels[dataset.val]
-    calibration, rule = fit_decisions(logits, labels, "macro_f1")
+    calibration, rule = fit_decisions(logits, labels, dataset.timestamps[dataset.val], dataset.bar, "macro_f1")
     results: dict[str, Any] = {"calibration": calibration, "rule": rule, "forest": trainer.forest}
     results |= {"weights": trainer.model.state_dict(), "findings": {"val": {"nll": 1.0}}, "about": {}}
     return TrainedModel.from_dataset(dataset, config, CONFIG, **results)
@@ -251,7 +251,12 @@ def test_the_updated_checkpoint_says_what_it_knows(trained: TrainedModel, tmp_pa
     assert about["from"] == {"path": "old.pt"}
     assert about["until"].startswith("2024-01-09T05:00")
     assert about["report"]["rows"] == result.report.comparison.rows
-    assert (updated.calibration, updated.rule) == (trained.calibration, trained.rule)
+    assert updated.calibration == trained.calibration
+    assert updated.rule is not None
+    assert trained.rule is not None
+    assert (updated.rule.tilt, updated.rule.bar) == (trained.rule.tilt, trained.rule.bar)
+    assert updated.rule.mean != trained.rule.mean  # it has followed the new bars
+    assert (trained.rule.since or 0) < trained.val[1] < until - DAY < (updated.rule.since or 0) < market.span.stop
     np.testing.assert_array_equal(updated.scale, trained.scale)
 
 

@@ -35,7 +35,7 @@ def _predictions(rows: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 
 def test_both_models_are_judged_by_the_calibration_and_the_rule_of_the_checkpoint() -> None:
     labels, timestamps, poor, good = _predictions()
-    trained = _trained(Calibration(temperature=2.0), DecisionRule((0.5, 0.0, -0.5)))
+    trained = _trained(Calibration(temperature=2.0), DecisionRule((0.2, 0.3, 0.5)))
     compared = compare_models(trained, labels, timestamps, poor, good, seed=0)
     swapped = compare_models(trained, labels, timestamps, good, poor, seed=0)
     assert compared.static == swapped.updated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,14 +66,16 @@ def test_the_rule_that_calls_held_out_rows_is_the_one_fitted_on_val(
 ) -> None:
     fitted: list[tuple[str, np.ndarray]] = []
 
-    def spy(logits: np.ndarray, labels: np.ndarray, metric: str) -> tuple[Calibration, DecisionRule]:
+    def spy(
+        logits: Any, labels: np.ndarray, timestamps: Any, bar: int, metric: str
+    ) -> tuple[Calibration, DecisionRule]:
         fitted.append((metric, labels))
-        return Calibration(), DecisionRule((9.0, 0.0, 0.0))
+        return Calibration(), DecisionRule((1e-9, 0.5, 0.5), 1.5, bar)
 
     monkeypatch.setattr(trainer, "fit_decisions", spy)
     cell = next(cell for cell in plan.cells if cell.candidate.number == final.record.number)
     result = train_result(plan, replace(cell, seed=final.record.seed, split=TEST))
-    assert result.record.decision_bias == (9.0, 0.0, 0.0)
+    assert (result.record.decision_mean, result.record.decision_tilt) == ((1e-9, 0.5, 0.5), 1.5)
     assert result.record.held_out["top_share"] == 1.0
     ((metric, labels),) = fitted
     assert metric == plan.campaign.config.metric

@@ -76,7 +76,10 @@ def test_the_verdict_holds_all_that_a_preset_says(confirmed: Path, plan: Confirm
     assert set(verdict.method.block_bars) == {"macro_f1", "mcc", "direction_auc", "nll", "lead"}
     assert verdict.method.test_block_bars == plan.subject.min_block
     assert verdict.test is not None
-    assert verdict.test.decision_bias == final.record.decision_bias
+    assert (verdict.test.decision_mean, verdict.test.decision_tilt) == (
+        final.record.decision_mean,
+        final.record.decision_tilt,
+    )
     calls = cell_predictions.predictions_of_cell(final, plan.dataset).calls
     assert verdict.test.macro_f1.value == pytest.approx(metrics.macro_f1(labels, calls))
     assert verdict.test.macro_f1 == verdict.test.score
@@ -151,9 +154,11 @@ def test_a_baselines_rule_is_fitted_on_val_as_the_models_is(
 ) -> None:
     fitted: list[np.ndarray] = []
 
-    def spy(logits: np.ndarray, labels: np.ndarray, metric: str) -> tuple[Calibration, DecisionRule]:
+    def spy(
+        logits: Any, labels: np.ndarray, timestamps: Any, bar: int, metric: str
+    ) -> tuple[Calibration, DecisionRule]:
         fitted.append(labels)
-        return Calibration(), DecisionRule((5.0, 0.0, -5.0))
+        return Calibration(), DecisionRule((1e-6, 1e-6, 1.0), 1.0)
 
     monkeypatch.setattr(cell_predictions, "fit_decisions", spy)
     predictions, _ = cell_predictions.predict_baseline("logistic regression", plan.dataset, "macro_f1")
@@ -175,12 +180,12 @@ def test_the_models_calls_are_made_by_its_rule_from_calibrated_probabilities(
         return present(model, *args)
 
     monkeypatch.setattr(certify, "score_final_test", spy)
-    record = final.record.model_copy(
-        update={"temperature": 0.5, "bias": (1.0, 0.0, -1.0), "decision_bias": (0.3, 0, 0)}
-    )
+    fitted = {"temperature": 0.5, "bias": (1.0, 0.0, -1.0), "decision_mean": (0.2, 0.5, 0.3), "decision_tilt": 0.8}
+    record = final.record.model_copy(update=fitted)
     make_verdict(plan.subject, select_winner(plan.subject, trained), replace(final, record=record), None, [])
-    scores = np.log(probabilities_of(final.predictions)) / 0.5 + np.array([1.3, 0.0, -1.0])
-    assert seen[0].calls.tolist() == scores.argmax(axis=1).tolist()
+    calibrated = Calibration(0.5, (1.0, 0.0, -1.0)).apply(np.log(probabilities_of(final.predictions)))
+    rule = DecisionRule((0.2, 0.5, 0.3), 0.8, plan.dataset.bar)
+    assert seen[0].calls.tolist() == rule.calls(calibrated, timestamps_of(final.predictions)).tolist()
 
 
 def test_a_training_out_of_fold_that_calls_one_class_alone_fails_the_gate(

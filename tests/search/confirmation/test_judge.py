@@ -195,7 +195,7 @@ def test_the_rule_is_fitted_on_val_alone(early: CampaignFolder, monkeypatch: pyt
     val = table[(table["split"] == VAL) & (table["number"] == winner)]
     fitted: list[np.ndarray] = []
 
-    def spy(metric: Any, probabilities: np.ndarray, labels: np.ndarray) -> DecisionRule:
+    def spy(probabilities: np.ndarray, labels: np.ndarray, *_: Any) -> DecisionRule:
         fitted.append(labels)
         return DecisionRule()
 
