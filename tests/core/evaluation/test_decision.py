@@ -72,6 +72,7 @@ def test_no_later_row_changes_a_call_and_the_rule_goes_on_where_it_was(seed: int
     later = rule.follow(probabilities[early], timestamps[early])
     assert later.calls(probabilities[~early], timestamps[~early]).tolist() == whole[~early].tolist()
     assert later.since is None if not early.any() else later.since == timestamps[early].max()
+    assert later.follow(probabilities[early], timestamps[early]) == later
     if early.any():  # rows that it has already followed do not count again
         again = later.calls(probabilities, timestamps)
         assert again[~early].tolist() == whole[~early].tolist()
@@ -174,10 +175,11 @@ def _drifting(count: int = 800) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_each_half_of_the_time_is_decided_by_what_the_other_half_fitted() -> None:
     logits, labels, timestamps = _drifting()
-    decisions = cross_fitted_decisions(logits, labels, timestamps, 1, "macro_f1")
+    bar = HALF_LIFE // 20
+    decisions = cross_fitted_decisions(logits, labels, timestamps, bar, "macro_f1")
     early = timestamps <= np.median(timestamps)
     for half in (early, ~early):
-        calibration, rule = fit_decisions(logits[~half], labels[~half], timestamps[~half], 1, "macro_f1")
+        calibration, rule = fit_decisions(logits[~half], labels[~half], timestamps[~half], bar, "macro_f1")
         expected = decide(logits[half], timestamps[half], calibration, replace(rule, since=None))
         np.testing.assert_array_equal(decisions.of(half).probabilities, expected.probabilities)
         assert decisions.of(half).calls.tolist() == expected.calls.tolist()
