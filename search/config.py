@@ -30,6 +30,10 @@ from search.storage.location import resolve_location
 from search.study.settings import FidelityPolicy, SamplerKind, StudySettings
 from search.study.space import SpaceConfig
 
+CAMPAIGN_WINDOW = 16
+"""Number of bars that a prediction of a campaign sees, unless its settings name another: with the path from the last
+bar, 60 are worth no more on recorded bars, and cost two to three times as much."""
+
 
 def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: dict[str, Any]) -> CampaignConfig:
     """Return the settings of a campaign: those of its YAML file, overridden by those of the command line.
@@ -55,6 +59,7 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
                 f"{', '.join(stray)} describes the data, but no data are named", "Add --symbols, --data or --synthetic"
             )
         data["synthetic"] = {}
+    data.setdefault("window", CAMPAIGN_WINDOW)
     if "max_epochs" in content | flags and "grace" not in content:
         max_epochs = (content | flags)["max_epochs"]
         flags = {**flags, "grace": min(2, max_epochs) if isinstance(max_epochs, int) and max_epochs > 0 else 2}
@@ -133,7 +138,9 @@ class CampaignConfig(Config):
     base: str = "production_small"
     """Preset that gives the settings that are not searched: label smoothing, and augmentation other than mixup."""
     incumbent: str = "production_small"
-    """Preset to beat, trained once with its own epochs and patience."""
+    """Preset to beat. The confirmation trains it, with its own epochs and patience, beside the candidates."""
+    train_incumbent: bool = False
+    """Train the incumbent once in the search, too, to show what it reaches on val; that decides nothing."""
     incumbent_epochs: int | None = Field(default=None, ge=1)
     """Maximum number of epochs of the incumbent, if lower than that of its preset."""
     model: ModelSize | None = None
@@ -179,7 +186,7 @@ class CampaignConfig(Config):
         """
         without_effect = {
             "name", "trials", "hours", "epochs", "convergence", "concurrency", "sampler", "policy", "ask",
-            "warm_start", "attempts", "incumbent", "incumbent_epochs", "device",
+            "warm_start", "attempts", "incumbent", "incumbent_epochs", "train_incumbent", "device",
             "cpus_per_trial", "gpus_per_trial", "storage", "space", "base", "confirm",
         }  # fmt: skip
         content = self.model_dump(mode="json", exclude=without_effect)

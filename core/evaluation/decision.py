@@ -128,7 +128,8 @@ def cross_fitted_decisions(
     Where the rows cannot be halved in time, both are fitted on the rows themselves.
 
     Args:
-        logits: raw logits of the three classes, `[N, 3]`.
+        logits: raw logits of the three classes, `[N, 3]`. If something in them was fitted on these rows, `[2, N, 3]`:
+            first those that the later half has fitted, which the earlier one is judged with, then the other way round.
         labels: true classes, `[N]`.
         timestamps: when the bar of each row opens, in microseconds since 1970 and any order, `[N]`.
         bar: length of a bar in microseconds.
@@ -137,11 +138,12 @@ def cross_fitted_decisions(
     everything = np.ones(len(labels), dtype=bool)
     halves = split_halves(timestamps) or [everything]
     decisions = Decisions(np.zeros((len(labels), _CLASSES)), np.zeros(len(labels), dtype=np.int64))
-    for half in halves:
+    by_half = np.broadcast_to(logits, (2, *logits.shape[-2:]))
+    for of_half, half in zip(by_half, halves, strict=False):
         other = ~half if len(halves) == 2 else half
-        calibration, rule = fit_decisions(logits[other], labels[other], timestamps[other], bar, metric)
+        calibration, rule = fit_decisions(of_half[other], labels[other], timestamps[other], bar, metric)
         # Each half is followed as later rows would be, that before the other one, too.
-        decided = decide(logits[half], timestamps[half], calibration, replace(rule, since=None))
+        decided = decide(of_half[half], timestamps[half], calibration, replace(rule, since=None))
         decisions.probabilities[half], decisions.calls[half] = decided
     return decisions
 

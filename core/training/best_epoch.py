@@ -7,12 +7,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from core.evaluation.calibration import Calibration
-from core.evaluation.decision import DecisionRule
+from core.evaluation.decision import DecisionRule, Decisions
 from core.evaluation.history import EpochResult
+
+
+class ValPredictions(NamedTuple):
+    """Holds predictions for the val rows, with everything that was fitted on val cross-fitted over its halves.
+
+    Attributes:
+        probabilities: SELL, HOLD, BUY for each row, float64 `[N, 3]`, not calibrated.
+        decisions: calibrated probabilities and calls.
+    """
+
+    probabilities: np.ndarray
+    decisions: Decisions
 
 
 @dataclass(frozen=True)
@@ -20,14 +33,14 @@ class BestEpochEvaluation:
     """Holds what the weights of the best epoch reach on val, and on train beside it.
 
     Attributes:
-        val_logits: raw logits of SELL, HOLD, BUY for the val rows, `[N, 3]`.
-        calibration: calibration fitted to these logits and the labels of val.
+        val: what the weights predict for val, by which they may be judged.
+        calibration: calibration fitted to the logits and the labels of val.
         rule: decision rule fitted for the ranking metric to the calibrated probabilities and the labels of val.
         val_loss: plain cross-entropy of the raw logits on val, in nats.
         train_loss: plain cross-entropy on a fixed sample of train rows, as many as val has, in nats.
     """
 
-    val_logits: np.ndarray
+    val: ValPredictions
     calibration: Calibration
     rule: DecisionRule
     val_loss: float

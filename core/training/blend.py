@@ -37,16 +37,15 @@ class ForestOnVal:
         """Find the forest's weight, see `fit_weight`, beside the network's logits for val, `[N, 3]`."""
         return fit_weight(network, self.logits, self._labels)
 
-    def blend(self, network: np.ndarray) -> np.ndarray:
+    def blend_by_half(self, network: np.ndarray) -> np.ndarray:
         """Blend the network's logits for val, `[N, 3]`, so that val can judge them.
 
-        Each half of val's time has the weight that the other half asks for, or equal weights if val has no halves.
+        Returns:
+            the logits of all rows, `[2, N, 3]`: with the weight that the later half of val's time asks for, by which
+            the earlier half may be judged, then the other way round; with equal weights if val has no halves.
         """
-        blended = blend(network, self.logits, EQUAL_WEIGHT)
-        for half in self._halves:
-            weight = fit_weight(network[~half], self.logits[~half], self._labels[~half])
-            blended[half] = blend(network[half], self.logits[half], weight)
-        return blended
+        weights = [fit_weight(network[~half], self.logits[~half], self._labels[~half]) for half in self._halves]
+        return np.stack([blend(network, self.logits, weight) for weight in weights or [EQUAL_WEIGHT] * 2])
 
 
 def fit_weight(network: np.ndarray, forest: np.ndarray, labels: np.ndarray) -> float:

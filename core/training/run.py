@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from core import __version__
 from core.config import DataConfig, Device, TrainingConfig
@@ -242,8 +241,7 @@ def evaluate_training(
     assert trainer.best is not None  # an epoch has run
     metric, val = trainer.config.trainer.metric, dataset.val
     best = trainer.evaluate_best()
-    probabilities = softmax(best.val_logits, axis=1)
-    decisions = report.decide_rows(dataset, val, probabilities, metric)
+    probabilities, decisions = best.val
     baselines, baselines_by_halves, baseline_calls = report.evaluate_baselines(dataset, val, metric)
     cross_fitted = cross_fitted_scores(history, metric) if history[0].halves else {}
     lead = macro_f1_lead(

@@ -28,18 +28,18 @@ from core.data.labels import CLASSES
 from core.errors import ConfigError, NonFiniteLossError, NonFiniteOutputError
 from core.evaluation.blocks import split_halves
 from core.evaluation.calibration import nll
-from core.evaluation.decision import Decisions, fit_decisions
+from core.evaluation.decision import cross_fitted_decisions, fit_decisions
 from core.evaluation.history import CROSS_FITTED_METRICS, EpochResult
 from core.evaluation.metric_names import METRIC_NAMES
 from core.evaluation.metrics import ranking_score
-from core.evaluation.report import decide_rows, evaluate_rows, score_blocks
+from core.evaluation.report import evaluate_rows, score_blocks
 from core.models.build import build_model
 from core.models.forest import Forest, as_tensors, blend, from_tensors
 from core.models.network import Network
 from core.models.windows import gather_windows, predict_windows
 from core.training import class_balance
 from core.training.augment import Augmenter
-from core.training.best_epoch import BestEpochEvaluation, improves
+from core.training.best_epoch import BestEpochEvaluation, ValPredictions, improves
 from core.training.blend import ForestOnVal
 from core.training.device import autocast, deterministic, shared_tensor
 from core.training.epoch_rows import EpochRows
@@ -122,7 +122,7 @@ class Trainer:
         self.forest: Forest | None = None
         self._forest_on_val: ForestOnVal | None = None
         self.fit_seconds = 0.0
-        self._val_predictions: tuple[np.ndarray, Decisions] | None = None  # of the latest epoch, if this process ran it
+        self._val_predictions: ValPredictions | None = None  # of the latest epoch, if this process ran it
 
     @property
     def evaluated(self) -> Network:
@@ -204,9 +204,7 @@ class Trainer:
         if len(rows) == 0:
             return {}, []
         metric = self.config.trainer.metric
-        probabilities = np.asarray(softmax(self._val_logits(), axis=1))
-        decisions = decide_rows(self._dataset, rows, probabilities, metric)
-        self._val_predictions = probabilities, decisions
+        probabilities, decisions = self._val_predictions = self._predict_val(self._network_logits(self._val))
         names = sorted({metric, *CROSS_FITTED_METRICS})
         halves = [
             evaluate_rows(self._dataset, rows[half], probabilities[half], decisions.of(half), names)
@@ -248,10 +246,14 @@ class Trainer:
         logits, features = self._network_logits(rows), self._dataset.features[rows.cpu().numpy()]
         return logits if self.forest is None else self.forest.blended(logits, features)
 
-    def _val_logits(self) -> np.ndarray:
-        """Predict val, `[N, 3]`; the weight of a forest is cross-fitted, because these rows judge it."""
-        logits = self._network_logits(self._val)
-        return logits if self._forest_on_val is None else self._forest_on_val.blend(logits)
+    def _predict_val(self, logits: np.ndarray) -> ValPredictions:
+        """Predict val, given the network's logits there, `[N, 3]`; all that is fitted on val is cross-fitted."""
+        forest, dataset = self._forest_on_val, self._dataset
+        by_half = np.stack([logits, logits]) if forest is None else forest.blend_by_half(logits)
+        early = self._val_halves[0] if self._val_halves else np.ones(len(logits), dtype=bool)
+        probabilities = np.asarray(softmax(np.where(early[:, None], *by_half), axis=1))
+        rows = self._val_labels, dataset.timestamps[dataset.val], dataset.bar
+        return ValPredictions(probabilities, cross_fitted_decisions(by_half, *rows, self.config.trainer.metric))
 
     def _network_logits(self, rows: Tensor) -> np.ndarray:
         """Predict with the present weights alone; see `logits`."""
@@ -266,12 +268,12 @@ class Trainer:
         """Give the network that predictions are made with the weights of the best epoch."""
         self.evaluated.load_state_dict(self.best_weights)
 
-    def best_probabilities(self) -> np.ndarray:
-        """Predict class probabilities, `[N, 3]`, of val with the best weights; the present weights are kept."""
+    def best_val_predictions(self) -> ValPredictions:
+        """Predict val with the best weights; the present weights are kept."""
         present_weights = {name: value.clone() for name, value in self.evaluated.state_dict().items()}
         self.load_best()
         try:
-            return np.asarray(softmax(self._val_logits(), axis=1))
+            return self._predict_val(self._network_logits(self._val))
         finally:
             self.evaluated.load_state_dict(present_weights)
 
@@ -287,16 +289,15 @@ class Trainer:
         indices = np.linspace(0, len(train) - 1, min(len(train), len(self._val))).round().astype(np.int64)
         sample = train[torch.from_numpy(indices).to(self.device)]
         network_logits = self._network_logits(self._val)
-        fitted = judged = network_logits
+        fitted = network_logits
         if self.forest is not None and self._forest_on_val is not None:
             self.forest = replace(self.forest, weight=self._forest_on_val.fit_weight(network_logits))
             fitted = blend(network_logits, self._forest_on_val.logits, self.forest.weight)
-            judged = self._forest_on_val.blend(network_logits)
         train_labels = self._labels[sample].cpu().numpy()
         timestamps, bar = self._dataset.timestamps[self._dataset.val], self._dataset.bar
         calibration, rule = fit_decisions(fitted, self._val_labels, timestamps, bar, self.config.trainer.metric)
         return BestEpochEvaluation(
-            val_logits=judged,
+            val=self._predict_val(network_logits),
             calibration=calibration,
             rule=rule,
             val_loss=nll(np.asarray(softmax(network_logits, axis=1)), self._val_labels),

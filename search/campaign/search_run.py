@@ -1,4 +1,4 @@
-"""One run of a campaign's search: the trials, the incumbent's training beside them, and what is done at the end."""
+"""One run of a campaign's search: the trials, the incumbent beside them if asked for, and what is done at the end."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ GPU_TOLERANCE = 1e-3
 
 
 class SearchRun:
-    """One run of a campaign's search: the trials, and the incumbent's training beside them.
+    """One run of a campaign's search: the trials, and the incumbent's training beside them if it is asked for.
 
     Attributes:
         controller: the controller, which makes every decision about the trials.
-        incumbent: the training of the incumbent.
+        incumbent: the training of the incumbent; None if the campaign does not ask for it.
         remove: takes a function that removes files from the storage, see `search.storage.removal`.
     """
 
@@ -79,18 +79,10 @@ class SearchRun:
             if config.storage is None
             else StorageMonitor(plan.storage, lambda message: bar.console.print(escape(message)))
         )
-        self.incumbent = IncumbentTraining(
-            self._job(plan.incumbent),
-            dataset,
-            presets.load_preset(config.incumbent).hyperparameters.model_dump(),
-            plan.folder,
-            add_incumbent_bar(bar, config.incumbent, plan.incumbent.trainer.epochs),
-            study.generation,
-            on_end=lambda: self.remove(partial(remove_checkpoints, plan.storage.subfolder(CHECKPOINT_FOLDER))),
-        )
         self._tasks = TaskRunner(engine, plan.resources, config.attempts, self._monitor)
-        if not self.incumbent.ended:
-            self._tasks.add(self.incumbent)
+        self.incumbent = incumbent = self._incumbent_training(bar) if config.train_incumbent else None
+        if incumbent is not None and not incumbent.ended:
+            self._tasks.add(incumbent)
         tolerance = GPU_TOLERANCE if plan.resources.device == "cuda" else 0.0
         concurrency = plan.resources.max_concurrent
         self.controller = Controller(
@@ -103,6 +95,24 @@ class SearchRun:
             stop_requested=_stop_requested(plan.folder.stop_request),
             monitor=self._monitor,
         )
+
+    def _incumbent_training(self, bar: Progress) -> IncumbentTraining:
+        """Make the training of the incumbent, with a bar of its own."""
+        plan, preset = self._plan, self._plan.config.incumbent
+        return IncumbentTraining(
+            self._job(plan.incumbent),
+            self._dataset,
+            presets.load_preset(preset).hyperparameters.model_dump(),
+            plan.folder,
+            add_incumbent_bar(bar, preset, plan.incumbent.trainer.epochs),
+            self._study.generation,
+            on_end=lambda: self.remove(partial(remove_checkpoints, plan.storage.subfolder(CHECKPOINT_FOLDER))),
+        )
+
+    @property
+    def _incumbent_runs(self) -> bool:
+        """Whether the training of the incumbent is asked for, and has not ended."""
+        return self.incumbent is not None and not self.incumbent.ended
 
     def storage_is_failing(self) -> bool:
         """Return whether the storage is known to be unavailable."""
@@ -128,7 +138,7 @@ class SearchRun:
         plan = self._plan
         with suppress(KeyboardInterrupt):  # a second one, or one while the engine did not run
             self._step()
-            capacity = plan.resources.capacity - (0 if self.incumbent.ended else 1)  # the incumbent takes one slot
+            capacity = plan.resources.capacity - int(self._incumbent_runs)  # the incumbent takes one slot
             remaining = plan.config.trials - sum(trial.outcome is not None for trial in self._trials())
             starting = min(capacity, remaining)
             self._engine.run_trials(self._job(plan.base), self._dataset, self.controller, scratch, self._step, starting)
@@ -143,11 +153,11 @@ class SearchRun:
 
     def _wait_for_incumbent(self) -> None:
         """Wait until the incumbent's training has ended, unless someone ends the run."""
-        while not self.incumbent.ended and not self.controller.stop_requested() and not self._taken_over():
+        while self._incumbent_runs and not self.controller.stop_requested() and not self._taken_over():
             self._tasks.poll(POLL_SECONDS)
         if self._taken_over():
             self.controller.fail(backup.taken_over_error(self._plan.config.name))
-        elif not self.incumbent.ended:
+        elif self._incumbent_runs:
             self.controller.end_reason = "stopped"
 
     def _on_end(self, trial: TrialRecord) -> None:
@@ -182,7 +192,8 @@ class SearchRun:
             raise self.controller.failure
         if not any(trial.epochs or trial.outcome for trial in trials):
             raise KeyboardInterrupt
-        summarize = partial(write_summary, self._plan, self.controller, self.incumbent.record, started)
+        incumbent = None if self.incumbent is None else self.incumbent.record
+        summarize = partial(write_summary, self._plan, self.controller, incumbent, started)
         if self._monitor is None:
             return summarize()
         return self._monitor.retry_until_available(

@@ -24,7 +24,7 @@ class CampaignSummary:
 
     Attributes:
         winner: the best full-fidelity trial; None if there is none.
-        incumbent: the record of the incumbent's training.
+        incumbent: the record of the incumbent's training; None if the search does not train it.
         baselines: metrics on val of predictions that need no network, by name: `majority` for the majority class and,
             on the synthetic market, `bayes` for predictions from the rule that generates it.
         counts: number of trials by status.
@@ -35,7 +35,7 @@ class CampaignSummary:
     """
 
     winner: RankedTrial | None
-    incumbent: TrialRecord
+    incumbent: TrialRecord | None
     baselines: dict[str, dict[str, float]]
     counts: dict[str, int]
     ended_by: str
@@ -50,14 +50,14 @@ class CampaignSummary:
 
 
 def write_summary(
-    plan: CampaignPlan, controller: Controller, incumbent: TrialRecord, started: datetime
+    plan: CampaignPlan, controller: Controller, incumbent: TrialRecord | None, started: datetime
 ) -> CampaignSummary:
     """Choose the winner, then write the tables of the full-fidelity trials, the summary and the manifest.
 
     Args:
         plan: the planned campaign, from `plan_campaign` or `plan_resume`.
         controller: the controller of the trials, after the last of them.
-        incumbent: the record of the incumbent's training.
+        incumbent: the record of the incumbent's training; None if the search does not train it.
         started: when this run of the search started.
 
     Raises:
@@ -91,14 +91,14 @@ def write_summary(
     return result
 
 
-def _ended_by(controller: Controller, incumbent: TrialRecord) -> str:
+def _ended_by(controller: Controller, incumbent: TrialRecord | None) -> str:
     """Return why the search ended; `interrupted` unless all trials and the incumbent have ended, too."""
     if controller.end_reason == "stopped":
         return "stopped"
     is_complete = (
         controller.end_reason is not None
         and all(trial.outcome for trial in controller.study.trials.values())
-        and incumbent.outcome
+        and (incumbent is None or incumbent.outcome)
     )
     return str(controller.end_reason) if is_complete else "interrupted"
 
@@ -133,9 +133,9 @@ def _make_content(plan: CampaignPlan, result: CampaignSummary) -> dict[str, Any]
     }
 
 
-def _describe_incumbent(plan: CampaignPlan, trial: TrialRecord) -> dict[str, Any] | None:
-    """Return the incumbent's part of the summary; None if its training is not complete."""
-    if trial.outcome != COMPLETE:
+def _describe_incumbent(plan: CampaignPlan, trial: TrialRecord | None) -> dict[str, Any] | None:
+    """Return the incumbent's part of the summary; None without a complete training."""
+    if trial is None or trial.outcome != COMPLETE:
         return None
     return {
         "preset": plan.config.incumbent,

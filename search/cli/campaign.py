@@ -36,7 +36,9 @@ from search.cli.options import (
     SamplerOption,
     SeedOption,
     SyntheticOverride,
+    TrainIncumbentOption,
     TrialsOption,
+    WindowOverride,
     results_flag,
 )
 from search.cluster.address import is_job_server
@@ -67,7 +69,7 @@ STOP_EPILOG = "Example:\n\npreset-search stop btc-eth-30d"
 BASELINE_LABELS = {"majority": "majority class", "bayes": "best possible: recipe known"}
 
 
-@with_data_options(synthetic=SyntheticOverride)
+@with_data_options(synthetic=SyntheticOverride, window=WindowOverride)
 def run(
     campaign_file: CampaignFile = None,
     name: NameOption = None,
@@ -80,6 +82,7 @@ def run(
     max_epochs: MaxEpochsOption = None,
     metric: MetricOption = None,
     incumbent: IncumbentOption = None,
+    train_incumbent: TrainIncumbentOption = False,
     model: ModelOption = None,
     seed: SeedOption = None,
     device: DeviceOverride = None,
@@ -106,7 +109,7 @@ def run(
 
     flags: dict[str, Any] = {
         "name": name, "trials": trials, "hours": hours, "sampler": sampler, "policy": policy,
-        "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent,
+        "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent, "train_incumbent": train_incumbent or None,
         "model": model, "seed": seed, "device": device, "dry_run": dry_run or None, "confirm": {} if confirm else None,
     }  # fmt: skip
     config = resolve_config(campaign_file, source, {key: value for key, value in flags.items() if value is not None})
@@ -202,7 +205,7 @@ def _results_table(plan: CampaignPlan, result: CampaignSummary) -> Table:
     rows: list[Row] = []
     if best:
         rows.append((f"winner: trial #{best.number}", best.metrics, [f"{best.best_epoch} of {best.epochs}"]))
-    if incumbent.outcome == COMPLETE:
+    if incumbent is not None and incumbent.outcome == COMPLETE:
         best_epoch = incumbent.last.best_epoch
         name = f"incumbent: {plan.config.incumbent}"
         rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
@@ -233,7 +236,7 @@ def _report(plan: CampaignPlan, result: CampaignSummary, root: Path) -> None:
         console.out.print(f"wrote {escape(str(path))}")
     for difference in result.differences:
         console.out.print(f"[bold yellow]run again with other figures:[/] {escape(difference)}")
-    if incumbent.outcome == FAILED:
+    if incumbent is not None and incumbent.outcome == FAILED:
         console.out.print(f"The incumbent failed: {escape(incumbent.reason)}")
     flag = escape(results_flag(root))
     if result.unfinished:

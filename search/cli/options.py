@@ -32,6 +32,9 @@ RootOption = Annotated[Path, typer.Option("--results", help="Folder of all campa
 SyntheticOverride = Annotated[
     bool, typer.Option("--synthetic", help="Use the embedded synthetic market, the default if no data are named.")
 ]
+WindowOverride = Annotated[
+    int | None, typer.Option("--window", help="Number of bars that one prediction sees. Default: 16.")
+]
 TrialsOption = Annotated[int | None, typer.Option("--trials", help="Number of trials. Default: 16.")]
 MoreTrialsOption = Annotated[
     int | None, typer.Option("--trials", help="New total number of trials, to extend the campaign.", min=1)
@@ -52,6 +55,9 @@ MetricOption = Annotated[
     str | None, typer.Option("--metric", help="Validation metric that ranks trials. Default: macro_f1.")
 ]
 IncumbentOption = Annotated[str | None, typer.Option("--incumbent", help="Preset to beat. Default: production_small.")]
+TrainIncumbentOption = Annotated[
+    bool, typer.Option("--train-incumbent", help="Train the incumbent in the search, too; confirm does so in any case.")
+]
 ModelOption = Annotated[
     str | None, typer.Option("--model", help="Model size: quick, small or large. Default: quick; small on a GPU.")
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from core.data.dataset import Dataset
-from core.evaluation.report import decide_rows
 from core.files import table_bytes
 from core.training.trainer import Trainer
 from search.engine.job import TrialJob, classify_error, make_epoch_record
@@ -79,8 +78,7 @@ def write_outputs(trainer: Trainer, dataset: Dataset, number: int, storage: Stor
         StorageError: the tables cannot be written.
     """
     source, rows = Source(number, trainer.config.trainer.seed, VAL), dataset.val
-    probabilities = trainer.best_probabilities()
-    decisions = decide_rows(dataset, rows, probabilities, trainer.config.trainer.metric)
+    probabilities, decisions = trainer.best_val_predictions()
     predictions = make_predictions_table(source, dataset, rows, probabilities)
     storage.write(PREDICTIONS_FILE, table_bytes(predictions))
     storage.write(RETURNS_FILE, table_bytes(make_returns_table(source, dataset, rows, decisions.calls)))

@@ -32,6 +32,7 @@ def config(data: DataConfig | None = None) -> CampaignConfig:
         sampler="random",
         incumbent="quick_experiment",
         incumbent_epochs=1,
+        train_incumbent=True,
         model="quick",
         space=SpaceConfig(),
         confirm=ConfirmConfig(top=2, seeds=2, folds=2),

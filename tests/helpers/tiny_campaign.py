@@ -24,6 +24,7 @@ CAMPAIGN: dict[str, Any] = {
     "sampler": "random",
     "incumbent": "quick_experiment",
     "incumbent_epochs": 2,
+    "train_incumbent": True,
     "model": "quick",
     "ask": [],
     "device": "cpu",

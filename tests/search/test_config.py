@@ -16,6 +16,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (config.max_epochs, config.grace, config.reduction) == (18, 2, 3)
     assert config.metric == "macro_f1"
     assert config.incumbent == "production_small"
+    assert not config.train_incumbent
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from scipy.special import softmax
 
 from core.config import RankingMetric, TrainingConfig
 from core.data.dataset import Dataset
@@ -16,7 +15,7 @@ from core.evaluation import calibration, metrics
 from core.evaluation.backtest import run_backtest
 from core.evaluation.decision import DecisionRule, fit_decision_rule
 from core.evaluation.history import EpochResult
-from core.evaluation.report import decide_rows, evaluate_rows
+from core.evaluation.report import evaluate_rows
 from core.training.trainer import Trainer
 from tests.core.training.conftest import Scripted
 from tests.helpers.market import cut, recipe
@@ -91,8 +90,7 @@ def test_the_net_sharpe_is_that_of_following_the_calls_at_cost(dataset: Dataset)
     days = cut(dataset, train=160, val=600)  # on one day of trades alone, any Sharpe ratio is the same
     trainer = Trainer(recipe(epochs=1), days, CPU)
     result = trainer.run_epoch()
-    probabilities = softmax(trainer._val_logits(), axis=1)
-    calls = decide_rows(days, days.val, probabilities, "macro_f1").calls
+    calls = trainer._predict_val(trainer._network_logits(trainer._val)).decisions.calls
     assert (calls != HOLD).any()
     sharpe = run_backtest(days, days.val, calls, cost_bp=10.0).sharpe
     assert result.metrics["net_sharpe"] == sharpe
@@ -103,8 +101,7 @@ def test_the_net_sharpe_is_that_of_following_the_calls_at_cost(dataset: Dataset)
 def test_halves_are_halves_in_time_and_judged_as_the_whole_is(short: Dataset) -> None:
     trainer = Trainer(recipe(epochs=1, metric="net_sharpe"), short, CPU)
     (result,) = list(trainer)
-    probabilities = softmax(trainer._val_logits(), axis=1)
-    decisions = decide_rows(short, short.val, probabilities, "net_sharpe")
+    probabilities, decisions = trainer._predict_val(trainer._network_logits(trainer._val))
     times = short.timestamps[short.val]
     for half, chosen in zip(result.halves, (times <= np.median(times), times > np.median(times)), strict=True):
         expected = metrics.evaluate(short.labels[short.val[chosen]], probabilities[chosen], decisions.of(chosen))
@@ -120,8 +117,7 @@ def test_the_latest_epoch_is_scored_on_ten_blocks_of_val_as_on_the_whole(short: 
     before = {name: weight.clone() for name, weight in trainer.evaluated.state_dict().items()}
     scores = trainer.val_block_scores()
     assert all(torch.equal(weight, before[name]) for name, weight in trainer.evaluated.state_dict().items())
-    probabilities = softmax(trainer._val_logits(), axis=1)
-    decisions = decide_rows(short, short.val, probabilities, metric)
+    probabilities, decisions = trainer._predict_val(trainer._network_logits(trainer._val))
     instants = np.unique(short.timestamps[short.val])
     assert len(scores) == 10
     for score, block in zip(scores, np.array_split(instants, 10), strict=True):
@@ -129,6 +125,26 @@ def test_the_latest_epoch_is_scored_on_ten_blocks_of_val_as_on_the_whole(short: 
         of_block = probabilities[chosen], decisions.of(chosen)
         expected = evaluate_rows(short, short.val[chosen], *of_block, [metric])[metric]
         assert score == pytest.approx(-expected if metric == "nll" else expected, rel=1e-12, nan_ok=True)
+
+
+def test_no_label_of_a_half_reaches_what_judges_it(short: Dataset) -> None:
+    """The weight of the forest, calibration and decision rule are fitted on the other half alone."""
+    trainer = Trainer(recipe(epochs=1), short, CPU)
+    list(trainer)
+    assert trainer.forest is not None
+    logits = trainer._network_logits(trainer._val)
+    before = trainer._predict_val(logits)
+    for half in trainer._val_halves:
+        changed = replace(short, labels=short.labels.copy())
+        rows = short.val[half]
+        changed.labels[rows] = (changed.labels[rows] + 1) % 3
+        trainer._dataset, trainer._val_labels = changed, changed.labels[short.val]
+        trainer._set_forest(trainer.forest)
+        after = trainer._predict_val(logits)
+        np.testing.assert_array_equal(after.probabilities[half], before.probabilities[half])
+        np.testing.assert_array_equal(after.decisions.probabilities[half], before.decisions.probabilities[half])
+        assert after.decisions.calls[half].tolist() == before.decisions.calls[half].tolist()
+        assert (after.decisions.probabilities[~half] != before.decisions.probabilities[~half]).any()
 
 
 def test_blocks_are_scored_only_by_the_trainer_that_ran_the_epoch(short: Dataset) -> None:
@@ -154,9 +170,7 @@ def test_the_best_weights_are_the_ones_evaluated(dataset: Dataset) -> None:
     evaluation = trainer.evaluate_best()
     assert trainer.best is not None
     rows = dataset.val[:128]
-    probabilities = softmax(evaluation.val_logits, axis=1)
-    decisions = decide_rows(dataset, rows, probabilities, "macro_f1")
-    assert evaluate_rows(dataset, rows, probabilities, decisions, ["macro_f1", "auc"]) == {
+    assert evaluate_rows(dataset, rows, *evaluation.val, ["macro_f1", "auc"]) == {
         name: pytest.approx(trainer.best.metrics[name]) for name in ("macro_f1", "auc")
     }
     assert evaluation.gap == evaluation.val_loss - evaluation.train_loss

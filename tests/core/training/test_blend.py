@@ -80,22 +80,23 @@ def test_each_half_of_val_is_blended_with_the_weight_of_the_other(dataset: Datas
     np.testing.assert_array_equal(on_val.logits, forest.logits(dataset.features[val]))
     rng = np.random.default_rng(0)
     network, labels, times = rng.standard_normal((len(val), 3)), dataset.labels[val], dataset.timestamps[val]
-    blended = on_val.blend(network)
+    blended = on_val.blend_by_half(network)
     early = times <= np.median(times)
-    for half in (early, ~early):
+    for of_half, half in zip(blended, (early, ~early), strict=True):
         weight = fit_weight(network[~half], on_val.logits[~half], labels[~half])
-        np.testing.assert_array_equal(blended[half], blend(network[half], on_val.logits[half], weight))
+        np.testing.assert_array_equal(of_half, blend(network, on_val.logits, weight))
     assert on_val.fit_weight(network) == fit_weight(network, on_val.logits, labels)
     # The labels of a half do not enter its own predictions.
     changed = dataset.labels.copy()
     changed[val[early]] = (changed[val[early]] + 1) % 3
-    again = ForestOnVal(forest, replace(dataset, labels=changed)).blend(network)
-    np.testing.assert_array_equal(again[early], blended[early])
-    assert not np.array_equal(again[~early], blended[~early])
+    again = ForestOnVal(forest, replace(dataset, labels=changed)).blend_by_half(network)
+    np.testing.assert_array_equal(again[0], blended[0])
+    assert not np.array_equal(again[1], blended[1])
 
 
 def test_val_of_one_instant_is_blended_with_equal_weights(dataset: Dataset) -> None:
     one = replace(dataset, val=dataset.val[:1])
     on_val = ForestOnVal(fit_forest(dataset), one)
     network = log_softmax(np.array([[1.0, 2.0, 0.5]]), axis=1)
-    np.testing.assert_array_equal(on_val.blend(network), blend(network, on_val.logits, EQUAL_WEIGHT))
+    for of_half in on_val.blend_by_half(network):
+        np.testing.assert_array_equal(of_half, blend(network, on_val.logits, EQUAL_WEIGHT))

@@ -114,7 +114,7 @@ def test_an_interrupted_epoch_changes_neither_the_count_nor_the_best_one(
     untouched.run_epoch()
     assert all(torch.equal(trainer.best_weights[name], value) for name, value in untouched.best_weights.items())
     evaluation, expected = trainer.evaluate_best(), untouched.evaluate_best()
-    assert np.array_equal(evaluation.val_logits, expected.val_logits)
+    assert np.array_equal(evaluation.val.probabilities, expected.val.probabilities)
     assert (evaluation.calibration, evaluation.gap) == (expected.calibration, expected.gap)
 
 

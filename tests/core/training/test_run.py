@@ -18,6 +18,7 @@ from core.errors import ConfigError, NonFiniteLossError
 from core.evaluation import baselines, metrics
 from core.evaluation.blocks import split_halves
 from core.evaluation.checklist import has_skill, make_checklist
+from core.evaluation.decision import cross_fitted_decisions
 from core.evaluation.history import EpochResult
 from core.evaluation.report import decide_rows
 from core.inference import TrainedModel
@@ -140,9 +141,11 @@ def test_the_checkpoint_holds_the_model_that_was_measured(short: Dataset, tmp_pa
         logits = trained.build(torch.device("cpu"))(windows).direction.double().numpy()
     assert trained.forest is not None
     assert _report(tmp_path)["forest_weight"] == trained.forest.weight != EQUAL_WEIGHT
-    probabilities = softmax(ForestOnVal(trained.forest, short).blend(logits), axis=1)
-    decisions = decide_rows(short, short.val, probabilities, "macro_f1")
-    measured = metrics.evaluate(short.labels[short.val], probabilities, decisions)
+    by_half = ForestOnVal(trained.forest, short).blend_by_half(logits)
+    labels, times = short.labels[short.val], short.timestamps[short.val]
+    probabilities = softmax(np.where((times <= np.median(times))[:, None], *by_half), axis=1)
+    decisions = cross_fitted_decisions(by_half, labels, times, short.bar, "macro_f1")
+    measured = metrics.evaluate(labels, probabilities, decisions)
     assert measured == pytest.approx({name: result.best.metrics[name] for name in measured})
 
 

@@ -40,6 +40,17 @@ def test_a_storage_that_hangs_while_files_are_removed_does_not_hold_the_campaign
     pd.testing.assert_frame_equal(curves_of(CampaignFolder(tmp_path / NAME)), curves_of(whole))
 
 
+def test_the_incumbent_is_trained_only_where_that_is_asked_for(whole: CampaignFolder, tmp_path: Path) -> None:
+    settings = config().model_copy(update={"train_incumbent": False})
+    summary = run_campaign(plan_campaign(settings, tmp_path), InProcessEngine())
+    folder = CampaignFolder(tmp_path / NAME)
+    assert summary.incumbent is None
+    assert summary.ended_by == "trials"
+    assert not folder.incumbent.exists()
+    assert whole.incumbent.exists()
+    pd.testing.assert_frame_equal(curves_of(folder), curves_of(whole))  # it decides nothing
+
+
 def test_a_request_to_stop_is_obeyed_before_the_first_trial(tmp_path: Path) -> None:
     planned = plan_campaign(config(), tmp_path)
 

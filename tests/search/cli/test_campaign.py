@@ -36,6 +36,15 @@ def test_without_data_the_market_is_synthetic() -> None:
     assert resolve_config(None, {}, {"name": "try"}).data.synthetic is not None
 
 
+@pytest.mark.parametrize(("source", "window"), [({}, 16), ({"window": 60}, 60)])
+def test_a_campaign_sees_16_bars_unless_it_names_another_window(
+    tmp_path: Path, source: dict[str, int], window: int
+) -> None:
+    assert resolve_config(None, source, {"name": "try"}).data.window == window
+    (tmp_path / "c.yaml").write_text("name: x\ndata: {window: 8}\n")
+    assert resolve_config(tmp_path / "c.yaml", source, {}).data.window == source.get("window", 8)
+
+
 @pytest.mark.parametrize("text", ["data: 3", "data: [a]"])
 def test_data_settings_must_be_settings(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.yaml").write_text(f"name: x\n{text}\n")

@@ -13,11 +13,11 @@ import torch
 
 from core.data.dataset import Dataset
 from core.evaluation import backtest, metrics
-from core.evaluation.report import decide_rows
 from core.training.trainer import Trainer
 from search.engine.job import TrialJob
 from search.engine.trial_training import TrialTraining
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE
+from search.results.predictions import probabilities_of
 from search.storage.checkpoints import list_checkpoints
 from search.storage.filesystem import Storage, StorageError
 from tests.helpers.trial_jobs import HYPERPARAMETERS, Start, report_row, reported_failure, trial_config
@@ -113,8 +113,10 @@ def test_a_full_fidelity_trial_writes_its_predictions_and_their_returns(
     assert len(table) == len(dataset.val)
     assert set(table["number"]) == {7}
     assert table["label"].tolist() == dataset.labels[dataset.val].tolist()
-    probabilities = table[["sell", "hold", "buy"]].to_numpy(dtype=np.float64)
-    calls = decide_rows(dataset, dataset.val, probabilities, "macro_f1").calls
+    assert trial._training._trainer is not None
+    best = trial._training._trainer.best_val_predictions()
+    np.testing.assert_allclose(probabilities_of(table), best.probabilities, atol=1e-6)
+    calls = best.decisions.calls
     macro_f1 = metrics.macro_f1(dataset.labels[dataset.val], calls)
     assert macro_f1 == pytest.approx(rows[-1]["value"], abs=1e-6)  # of the best weights, not the last
     returns = pd.read_parquet(Path(job.storage.location, "7", "1", RETURNS_FILE))
