@@ -34,6 +34,8 @@ from core.models.windows import predict_windows
 N = TypeVar("N", int, float)
 CPU = torch.device("cpu")
 _HOW_BARS_ARE_READ = ("interval", "window", "horizon", "labels", "features", "fill_untraded", "sessions")
+_MAX_TEMPERATURE, _MAX_BIAS, _MAX_TILT = 1e3, 100.0, 10.0
+"""Limits of what a checkpoint may hold, far beyond what is fitted."""
 _RENAMED_FINDINGS = {
     "val_yardsticks": "val_baselines",
     "val_yardsticks_by_halves": "val_baselines_by_halves",
@@ -147,7 +149,9 @@ class TrainedModel:
         content = checkpoint.load_checkpoint(path)
         try:
             trained = _from_content(content, str(path))
-            trained.build(torch.device("cpu"))  # so that weights that do not fit fail here
+            path_of_model = trained.build(torch.device("cpu")).last_bar_path  # weights that do not fit fail here
+            if path_of_model is not None and not (path_of_model.loss_scale > 0).all():
+                raise ValueError("a loss on a scale that is not positive")
             make_checklist(trained.config, trained.findings)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             reason = (str(error).strip().splitlines() or [""])[0]
@@ -289,7 +293,7 @@ def _from_content(content: dict[str, Any], path: str) -> TrainedModel:
         data=parse(DataConfig, content["data"], path),
         weights=weights,
         calibration=_calibration(content["calibration"]),
-        rule=_rule(content.get("decision_rule")),
+        rule=_rule(content.get("decision_rule"), int(content["bar"])),
         features=features,
         symbols=symbols,
         bar=_positive(int(content["bar"]), "bar"),
@@ -309,15 +313,18 @@ def _forest(content: dict[str, Tensor] | None, config: TrainingConfig, features:
     forest = from_tensors(content)
     if (forest is None) != (config.model.forest == "none"):
         raise ValueError("a forest that its recipe does not name, or none that it names")
-    if forest is not None and forest.feature.max() >= features:
-        raise ValueError("a forest whose features are missing")
+    if forest is not None:
+        forest.check_features(features)
     return forest
 
 
 def _calibration(content: dict[str, Any] | None) -> Calibration | None:
     if content is None:
         return None
-    return Calibration(_positive(float(content["temperature"]), "temperature"), _bias(content))
+    temperature = float(content["temperature"])
+    if not 1 / _MAX_TEMPERATURE <= temperature <= _MAX_TEMPERATURE:
+        raise ValueError(f"a temperature of {temperature}")
+    return Calibration(temperature, _bias(content))
 
 
 def _labels(content: dict[str, Any] | None, symbols: int) -> FittedLabels | None:
@@ -326,26 +333,29 @@ def _labels(content: dict[str, Any] | None, symbols: int) -> FittedLabels | None
     thresholds, counts = np.array(content["thresholds"], dtype=np.float64), np.array(content["counts"], dtype=np.int64)
     if thresholds.shape != (symbols, 2) or not np.isfinite(thresholds).all():
         raise ValueError("label thresholds that do not fit")
+    if (thresholds[:, 0] > thresholds[:, 1]).any():
+        raise ValueError("label thresholds in the wrong order")
     if counts.shape != (len(CLASSES),) or (counts < 0).any():
         raise ValueError("class counts that do not fit")
     return FittedLabels(thresholds, counts)
 
 
-def _rule(content: dict[str, Any] | None) -> DecisionRule | None:
+def _rule(content: dict[str, Any] | None, bar: int) -> DecisionRule | None:
     if content is None:
         return None
     sell, hold, buy = (_positive(float(value), "mean probability") for value in content["mean"])
-    tilt, since = float(content["tilt"]), content["since"]
-    if not np.isfinite(tilt):
-        raise ValueError("a tilt that is not finite")
-    bar = _positive(int(content["bar"]), "bar")
-    return DecisionRule((sell, hold, buy), tilt, bar, None if since is None else int(since))
+    tilt, since = float(content["tilt"]), int(content["since"])
+    if not 0 <= tilt <= _MAX_TILT:
+        raise ValueError(f"a tilt of {tilt}")
+    if content["bar"] != bar:
+        raise ValueError("a decision rule for other bars")
+    return DecisionRule((sell, hold, buy), tilt, bar, since)
 
 
 def _bias(content: dict[str, Any]) -> tuple[float, float, float]:
     sell, hold, buy = map(float, content["bias"])
-    if not np.isfinite([sell, hold, buy]).all():
-        raise ValueError("a bias that is not finite")
+    if not max(map(abs, (sell, hold, buy))) <= _MAX_BIAS:
+        raise ValueError("a bias without bounds")
     return sell, hold, buy
 
 

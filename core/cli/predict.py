@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +24,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from core.data.newest_bars import NewestBar
+    from core.evaluation.decision import DecisionRule
     from core.inference import TrainedModel
 
 NO_CURRENT_CALL = 3
 """Exit code where the newest bar of a symbol has no call, or is too old for a call of now."""
+MAX_UNSEEN_DAYS = 2
+"""Days without bars that the decision rule need not follow."""
+_WARM_UP = 400
+"""Bars before the first one that can be predicted: features look back 239, and windows begin after them."""
 DEFAULT_MAX_AGE = 3
 """Number of bars that may have closed since the newest one where bars are fetched up to now."""
 _TIME = "%Y-%m-%d %H:%M:%S"
@@ -35,8 +41,8 @@ _UNITS = ((86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 PREDICT_EPILOG = (
     "Examples:\n\n"
     "preset-train predict checkpoints/btc/checkpoint.pt --data data/binance_BTCUSDT_5m.parquet\n\n"
-    "preset-train predict checkpoints/btc/checkpoint.pt --symbols BTCUSDT --days 3 --output calls.csv\n\n"
-    "preset-train predict checkpoints/btc/checkpoint.pt --symbols BTCUSDT --days 3 --offline --max-age 12"
+    "preset-train predict checkpoints/btc/checkpoint.pt --symbols BTCUSDT --days 60 --output calls.csv\n\n"
+    "preset-train predict checkpoints/btc/checkpoint.pt --symbols BTCUSDT --days 60 --offline --max-age 12"
 )
 
 
@@ -257,17 +263,44 @@ def _rule_metric(trained: TrainedModel) -> str:
     return rule_metric(trained.config.trainer.metric)
 
 
+def _describe_calls(trained: TrainedModel) -> str:
+    """Return a sentence on how the calls follow from the probabilities."""
+    if trained.rule is None:
+        return "Calls are the class with the largest raw score, before any calibration"
+    best = f", as was best for {_rule_metric(trained)} on val" if trained.calibration else ""
+    return (
+        f"A call compares each probability with its mean of the past weeks{best}, so it need not be the most probable "
+        "class"
+    )
+
+
+def _describe_unseen(table: pd.DataFrame, rule: DecisionRule) -> str:
+    """Return a sentence on bars that were not given and that the decision rule would follow; empty if there are none.
+
+    Args:
+        table: the predictions.
+        rule: the decision rule of the model, which has followed the bars up to `rule.since`.
+    """
+    from core.data.file_format import DAY, column_microseconds, iso
+
+    opened = column_microseconds(table["timestamp"])
+    later = opened[opened > rule.since] if rule.since is not None else opened[:0]
+    if len(later) == 0 or rule.since is None or later.min() - rule.since <= MAX_UNSEEN_DAYS * DAY:
+        return ""
+    days = math.ceil((later.max() - rule.since + _WARM_UP * rule.bar) / DAY)
+    return (
+        f"These means are as they were at {iso(rule.since)[:10]}: the bars since then, before the first one here, were "
+        f"not given. Give them, too (--days {days}), for the calls that a confirmation makes."
+    )
+
+
 def _show_notes(table: pd.DataFrame, trained: TrainedModel) -> None:
     """Print what a reader of the predictions has to know about all of them."""
     before = " before the model was updated" if "update" in trained.about else ""
     kind = f"calibrated on val{before}" if trained.calibration else f"not calibrated: {_why_uncalibrated(trained)}"
-    calls = (
-        f"A call compares each probability with its mean of the past weeks, as was best for {_rule_metric(trained)} on "
-        "val, so it need not be the most probable class"
-        if trained.rule
-        else "Calls are the class with the largest raw score, before any calibration"
-    )
-    console.out.print(f"{len(table)} bars. Probabilities are {kind}. {calls}.")
+    console.out.print(f"{len(table)} bars. Probabilities are {kind}. {_describe_calls(trained)}.")
+    if trained.rule is not None and (unseen := _describe_unseen(table, trained.rule)):
+        console.out.print(unseen)
     seen = int((table["split"] != "new").sum())
     if seen:
         console.out.print(f"{seen} of them lie in the span of the training: calls there look better than they are.")

@@ -12,7 +12,6 @@ import functools
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
@@ -100,7 +99,7 @@ def read_cached(key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None
             arrays = {name: stored[name] for name in stored.files}
         values: dict[str, Any] = json.loads(str(arrays.pop(_META)))
         os.utime(path)
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile):
+    except Exception:
         return None
     return arrays, values
 

@@ -22,8 +22,10 @@ _MIN_PROBABILITY = 1e-4
 """What a forest takes a class to be worth that none of its leaves has seen."""
 MAX_DEPTH = 64
 """Deepest tree that is accepted."""
-_ROWS = 4096
-"""Rows that are predicted at a time: what bounds the memory."""
+MAX_TREES = 10_000
+"""Most trees that are accepted."""
+_ROWS_TIMES_TREES = 409_600
+"""Rows that are predicted at a time, times the trees: what bounds the memory."""
 _TYPES = {
     "roots": np.int32,
     "left": np.int32,
@@ -67,8 +69,8 @@ class Forest:
         """
         nodes = len(self.left)
         shapes = {"roots": (len(self.roots),), "shares": (nodes, len(CLASSES))}
-        if nodes == 0 or len(self.roots) == 0:
-            raise ValueError("a forest without a tree")
+        if nodes == 0 or not 1 <= len(self.roots) <= MAX_TREES:
+            raise ValueError(f"a forest of {len(self.roots)} trees")
         for name, values in self.arrays().items():
             if values.shape != shapes.get(name, (nodes,)) or values.dtype != _TYPES[name]:
                 raise ValueError(f"a forest whose {name} do not fit")
@@ -96,6 +98,15 @@ class Forest:
             nodes = np.unique([self.left[nodes], self.right[nodes]])
         return False
 
+    def check_features(self, count: int) -> None:
+        """Check that the trees compare no feature beyond a number of them.
+
+        Raises:
+            ValueError: a feature is missing.
+        """
+        if self.feature.max() >= count:
+            raise ValueError("a forest whose features are missing")
+
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], weight: float = EQUAL_WEIGHT) -> Forest:
         """Return the forest of arrays by their names in this class, of any number types.
@@ -114,7 +125,8 @@ class Forest:
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return class probabilities, float64 `[N, 3]`, of features `[N, F]`."""
-        parts = [self._probabilities(features[start : start + _ROWS]) for start in range(0, len(features), _ROWS)]
+        step = max(_ROWS_TIMES_TREES // len(self.roots), 1)
+        parts = [self._probabilities(features[start : start + step]) for start in range(0, len(features), step)]
         return np.concatenate(parts) if parts else np.zeros((0, len(CLASSES)))
 
     def _probabilities(self, features: np.ndarray) -> np.ndarray:

@@ -27,17 +27,22 @@ def check_balance(config: BalanceConfig) -> None:
 
 
 def compute_class_weights(labels: np.ndarray, kind: ClassWeights) -> np.ndarray:
+    """Compute `class_weights_of` from the classes of the train rows, `[N]`."""
+    return class_weights_of(np.bincount(labels, minlength=len(CLASSES)), kind)
+
+
+def class_weights_of(counts: np.ndarray, kind: ClassWeights) -> np.ndarray:
     """Compute the weight of each class in the loss.
 
     Args:
-        labels: classes of the train rows, `[N]`.
+        counts: train rows of each class, n, of which there are N in all, `[3]`.
         kind: `none` (all 1); `balanced` (N / (3 n_k), King & Zeng 2001, as in scikit-learn); `sqrt` (its
             root); `effective` (the inverse effective number of samples, Cui et al. 2019, arXiv:1901.05555).
 
     Returns:
         weights, float64 `[3]`; a class that does not occur has weight 1.
     """
-    counts = np.bincount(labels, minlength=len(CLASSES)).astype(np.float64)
+    counts = counts.astype(np.float64)
     occurs = counts > 0
     if kind == "effective":
         weights = np.where(occurs, 1 / np.maximum(effective_numbers(counts), 1e-12), 0.0)

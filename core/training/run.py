@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from core import __version__
 from core.config import DataConfig, Device, TrainingConfig
@@ -20,6 +21,7 @@ from core.errors import ConfigError
 from core.evaluation import curves, metrics, report
 from core.evaluation.block_bootstrap import Interval, minimum_block_length
 from core.evaluation.checklist import CONFIDENCE, ChecklistLine, make_checklist
+from core.evaluation.decision import HALF_LIFE, DecisionRule
 from core.evaluation.diagnosis import Diagnosis, diagnose
 from core.evaluation.history import EpochResult, cross_fitted_scores
 from core.evaluation.lead import macro_f1_lead
@@ -124,6 +126,7 @@ def train_model(
     report.check_metric_is_defined(visible, config.trainer.metric)
     trainer = Trainer(config, visible, resolve_device(device))
     history, interrupted = _run_epochs(trainer, stop_after, on_epoch)
+    has_val = len(visible.val) > 0
     trained = TrainedModel.from_dataset(
         dataset,
         config,
@@ -131,7 +134,7 @@ def train_model(
         weights=trainer.best_weights,
         forest=trainer.forest,
         calibration=None,
-        rule=None,
+        rule=None if has_val else _rule_without_val(trainer, visible),
         findings={},
         about={},
     )
@@ -143,10 +146,10 @@ def train_model(
         "data_config": trained.data.model_dump(mode="json", exclude_none=True),
         "interrupted": interrupted,
     }
-    state = TRAINED if len(visible.val) else FINAL
+    state = TRAINED if has_val else FINAL
     trained = replace(trained, about={**description, "epoch": history[-1].best_epoch, "state": state})
     trained.save(output / CHECKPOINT_FILE)  # before the evaluation: it takes a while and may be interrupted
-    if len(visible.val):
+    if has_val:
         best, findings = evaluate_training(visible, trainer, history)
         about = {**trained.about, "state": MEASURED}
         trained = replace(
@@ -154,6 +157,20 @@ def train_model(
         )
         trained.save(output / CHECKPOINT_FILE)
     return _write_result(output, trained, history, description)
+
+
+def _rule_without_val(trainer: Trainer, dataset: Dataset) -> DecisionRule:
+    """Return a decision rule for a model of which nothing is held out: it needs no label.
+
+    Probabilities that are not calibrated lean to some class throughout; what each is on average, here over the train
+    rows of the last half-life, takes that out of the calls.
+    """
+    timestamps = dataset.timestamps[dataset.train]
+    last = int(timestamps.max())
+    rows = dataset.train[timestamps > last - HALF_LIFE]
+    trainer.load_best()
+    sell, hold, buy = trainer.probabilities(torch.from_numpy(rows).to(trainer.device)).mean(axis=0).tolist()
+    return DecisionRule((sell, hold, buy), tilt=1.0, bar=dataset.bar, since=last)
 
 
 def _check_settings(dataset: Dataset, data: DataConfig) -> None:

@@ -31,6 +31,8 @@ def load_regression(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         coefficients, intercepts = arrays["coefficients"], arrays["intercepts"]
         if coefficients.shape != (dataset.features.shape[1], len(CLASSES)) or intercepts.shape != (len(CLASSES),):
             raise ValueError("a regression that does not fit")
+        if not (np.isfinite(coefficients).all() and np.isfinite(intercepts).all()):
+            raise ValueError("a regression that is not finite")
         return coefficients, intercepts
 
     return _load("logistic regression", dataset, fit, read)
@@ -38,7 +40,13 @@ def load_regression(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def load_forest(dataset: Dataset) -> Forest:
     """Return `fit_forest` of a dataset, from the cache if it was fitted before."""
-    return _load("forest", dataset, lambda: fit_forest(dataset).arrays(), Forest.from_arrays)
+
+    def read(arrays: Mapping[str, np.ndarray]) -> Forest:
+        forest = Forest.from_arrays(arrays)
+        forest.check_features(dataset.features.shape[1])
+        return forest
+
+    return _load("forest", dataset, lambda: fit_forest(dataset).arrays(), read)
 
 
 def _load(
@@ -53,7 +61,7 @@ def _load(
         name: name of the model.
         dataset: what it is fitted to: the train rows, and how far apart they have to be.
         fit: fits the model, and returns its arrays.
-        read: makes the model of its arrays; raises KeyError or ValueError if they are damaged.
+        read: makes the model of its arrays; raises KeyError, TypeError or ValueError if they are damaged.
     """
     arrays = [getattr(dataset, column)[dataset.train] for column in ("features", "labels", "timestamps")]
     key = cache.fit_key(name, arrays, f"{dataset.horizon} {dataset.window} {dataset.bar}")
@@ -61,7 +69,7 @@ def _load(
     if entry is not None:
         try:
             return read(entry[0])
-        except (KeyError, ValueError):  # a damaged entry is made again
+        except (KeyError, TypeError, ValueError):  # a damaged entry is made again
             pass
     fitted = fit()
     cache.write_cached(key, fitted, {})

@@ -37,7 +37,7 @@ from core.inference import CPU, TrainedModel
 from core.models.network import Network
 from core.models.windows import gather_windows, predict_windows
 from core.training.augment import Augmenter, without_mixup
-from core.training.class_balance import compute_class_weights, oversample
+from core.training.class_balance import class_weights_of, oversample
 from core.training.device import autocast, deterministic
 from core.training.losses import make_loss
 from core.training.optimizer import make_optimizer
@@ -132,8 +132,7 @@ class WalkForward:
         self._trained = trained
         self._static, self.model = trained.build(device), trained.build(device)
         assert trained.labels is not None  # `_set_rows` has refused a checkpoint without them
-        train_labels = np.repeat(np.arange(len(CLASSES)), trained.labels.counts)
-        weights = compute_class_weights(train_labels, trained.config.balance.class_weights)
+        weights = class_weights_of(trained.labels.counts, trained.config.balance.class_weights)
         self._loss = make_loss(trained.config.loss, torch.tensor(weights, dtype=torch.float32)).to(device)
 
     def _set_rows(self, trained: TrainedModel, market: Market) -> None:

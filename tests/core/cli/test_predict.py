@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -99,7 +100,14 @@ def test_a_symbol_is_predicted_alone_though_it_has_more_columns_than_all_symbols
     assert run("predict out --data binance_AAA_15m.parquet --output alone.parquet") == 0
     both, alone = pd.read_parquet("both.parquet"), pd.read_parquet("alone.parquet")
     expected = both[both["symbol"] == "AAA"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(alone, expected, check_exact=False, atol=1e-6)
+    _assert_same_but_for_a_few_calls(alone, expected)
+
+
+def _assert_same_but_for_a_few_calls(alone: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """The decision rule follows what is predicted for the symbols that are given, here one instead of two."""
+    assert (alone["call"] == expected["call"]).mean() > 0.98
+    columns = alone.columns.drop("call")
+    pd.testing.assert_frame_equal(alone[columns], expected[columns], check_exact=False, atol=1e-6)
 
 
 def test_a_feature_that_the_bars_have_no_columns_for_is_named(run: Run) -> None:
@@ -123,7 +131,7 @@ def test_of_named_columns_only_those_of_the_training_are_read(run: Run) -> None:
     assert run("predict out --data binance_AAA_15m.parquet binance_BBB_15m.parquet --output more.parquet") == 0
     table = pd.read_parquet("more.parquet")
     expected = table[table["symbol"] == "AAA"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(pd.read_parquet("predictions.parquet"), expected, check_exact=False, atol=1e-6)
+    _assert_same_but_for_a_few_calls(pd.read_parquet("predictions.parquet"), expected)
     _write("AAA", f_2=0.0)
     assert run("predict out --data binance_AAA_15m.parquet --overwrite") == 2
     assert "The feature(s) f_1 cannot be computed" in " ".join(run.err.split())
@@ -225,6 +233,21 @@ def test_a_model_that_was_not_measured_yet_is_not_said_to_have_seen_all_rows(run
         replace(model, calibration=None, about={**model.about, "state": state}).save(trained)
         assert run("predict out --synthetic --overwrite") == 0
         assert f"not calibrated: {reason}" in " ".join(run.out.split())
+
+
+def test_bars_that_were_left_out_since_val_are_asked_for(run: Run, trained: Path) -> None:
+    """The decision rule follows the bars since val; without them, calls are not those of a confirmation."""
+    model = TrainedModel.load(trained)
+    assert model.rule is not None
+    assert model.rule.since is not None
+    assert run("predict out --synthetic --overwrite") == 0
+    assert "were not given" not in run.out
+    week = 7 * 86_400_000_000
+    replace(model, rule=replace(model.rule, since=model.rule.since - 100 * week)).save(trained)
+    assert run("predict out --synthetic --days 3 --overwrite") == 0
+    assert re.search(
+        r"These means are as they were at 20\d\d-\d\d-\d\d: .* \(--days 7\d\d\)", " ".join(run.out.split())
+    )
 
 
 FILE = "binance_BTCUSDT_5m.parquet"

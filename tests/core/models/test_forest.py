@@ -33,7 +33,7 @@ def test_a_row_gets_the_mean_of_its_leaves() -> None:
 def test_more_rows_than_a_block_are_predicted_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     features = np.random.default_rng(0).random((10, 1))
     whole = _forest().probabilities(features)
-    monkeypatch.setattr(forest, "_ROWS", 3)
+    monkeypatch.setattr(forest, "_ROWS_TIMES_TREES", 3)
     np.testing.assert_array_equal(_forest().probabilities(features), whole)
     assert _forest().probabilities(features[:0]).shape == (0, 3)
 

@@ -14,6 +14,9 @@ from core import __version__
 from core.config import DataConfig, LabelConfig, SyntheticConfig, TrainingConfig, parse
 from core.data import summary
 from core.data.dataset import Dataset, load_dataset, load_whole_dataset
+from core.data.file_format import column_microseconds
+from core.data.labels import CLASSES
+from core.data.sources.reader import read_market
 from core.errors import ConfigError, NonFiniteLossError
 from core.evaluation import baselines, metrics
 from core.evaluation.blocks import split_halves
@@ -161,7 +164,25 @@ def test_a_training_on_all_rows_says_that_nothing_was_held_out(tmp_path: Path) -
     assert not {"val", "val_baselines", "gap"} & set(report)
     assert report["calibration"] is None
     assert report["forest_weight"] == EQUAL_WEIGHT
+    assert report["decision_rule"]["tilt"] == 1
     assert all(line["verdict"] == "not measured" for line in report["checklist"] if line["kind"] != "advice")
+
+
+def test_a_model_of_all_rows_is_called_by_what_it_predicts_on_average(tmp_path: Path) -> None:
+    """Its probabilities lean to the rarer classes, which weigh more in the loss; its calls do not."""
+    config = market_config(bars=1500)
+    whole = load_whole_dataset(config)
+    trained = training.train_model(recipe(epochs=1), config, whole, tmp_path, device="cpu").trained
+    table = trained.predict(read_market(config, labelled=False))
+    probabilities = table[["sell", "hold", "buy"]].to_numpy()
+    last = int(whole.timestamps[whole.train].max())
+    assert trained.rule is not None
+    assert (trained.rule.tilt, trained.rule.bar, trained.rule.since) == (1.0, whole.bar, last)
+    known = np.isin(column_microseconds(table["timestamp"]), whole.timestamps[whole.train])
+    np.testing.assert_allclose(trained.rule.mean, probabilities[known].mean(axis=0), atol=1e-5)
+    calls = (probabilities / np.array(trained.rule.mean)).argmax(axis=1)
+    assert (np.array(CLASSES)[calls] == table["call"])[known].all()
+    assert (calls != probabilities.argmax(axis=1)).any()
 
 
 def test_the_last_epoch_is_the_one_kept_where_nothing_is_held_out(tmp_path: Path) -> None:

@@ -80,6 +80,31 @@ def test_a_damaged_entry_is_fitted_again(short: Dataset, folder: Path, fits: lis
     assert len(fits) == 4
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"coefficients": np.full((40, 3), np.nan)},
+        {"intercepts": np.array(["a", "b", "c"])},
+        {"feature": 10**6},
+        {"shares": "text"},
+    ],
+)
+def test_an_entry_of_damaged_numbers_is_fitted_again(
+    short: Dataset, folder: Path, fits: list[str], damage: dict[str, object]
+) -> None:
+    _same(short)
+    ((name, value),) = damage.items()
+    for entry in folder.glob("*.npz"):
+        with np.load(entry) as stored:
+            arrays = dict(stored)
+        if name in arrays:
+            arrays[name] = value if isinstance(value, np.ndarray) else np.full(arrays[name].shape, value)
+            with entry.open("wb") as file:
+                np.savez(file, **arrays)
+    _same(short)
+    assert len(fits) == 3
+
+
 def test_without_a_cache_it_is_fitted_each_time(
     short: Dataset, fits: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
