@@ -24,6 +24,7 @@ from core.config import DataConfig, TrainingConfig
 from core.data.dataset import Dataset, fit_dataset
 from core.data.sources.reader import read_market
 from core.evaluation.block_bootstrap import confidence_interval, minimum_block_length
+from core.models.cnn_lstm import HybridCNNLSTM
 from core.models.layers import LastBarPath
 from core.presets import load_preset
 from core.training.forest_fit import fit_forest
@@ -145,9 +146,10 @@ class TwoLayers(Added):
 
             def __init__(self) -> None:
                 super().__init__()
-                self.layers = nn.Sequential(nn.Linear(features, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, outputs))
-                nn.init.zeros_(self.layers[2].weight)
-                nn.init.zeros_(self.layers[2].bias)
+                last = nn.Linear(HIDDEN, outputs)
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
+                self.layers = nn.Sequential(nn.Linear(features, HIDDEN), nn.GELU(), last)
 
             def forward(self, bars: Tensor, output: Tensor) -> Tensor:
                 added: Tensor = output + self.layers(bars)
@@ -162,10 +164,11 @@ class FurtherHorizons(Changed):
     def change(self) -> None:
         """Add a head for each further horizon."""
         self._tasks = [_labels_of(self._dataset, factor) for factor in FURTHER_HORIZONS]
-        self._heads = nn.Linear(self.model.direction.in_features, 3 * len(self._tasks))  # type: ignore[attr-defined]
+        assert isinstance(self.model, HybridCNNLSTM)
+        self._heads = nn.Linear(self.model.direction.in_features, 3 * len(self._tasks))
         self._optimizer.add_param_group({"params": list(self._heads.parameters())})
         self._loss_of_direction, self._rows_of_step = self._loss, torch.zeros(0, dtype=torch.int64)
-        self.model.context_norm.register_forward_hook(self._keep_context)  # type: ignore[union-attr]
+        self.model.context_norm.register_forward_hook(self._keep_context)
         self._loss = self._with_further_tasks  # type: ignore[assignment]
 
     def _keep_context(self, _: nn.Module, __: Any, output: Tensor) -> None:
