@@ -94,8 +94,22 @@ class Pulled(Changed):
         return loss
 
 
-class Added(Changed):
-    """Something with weights of its own changes what the path says; they are not averaged."""
+class Extended(Changed):
+    """The network has weights beside its own, which are trained with a constant rate and not averaged."""
+
+    def optimize(self, module: nn.Module) -> None:
+        """Train a module's weights, too."""
+        self._further = torch.optim.AdamW(module.parameters(), self.config.trainer.learning_rate)
+
+    def _step(self, rows: Tensor) -> Tensor:
+        self._further.zero_grad()
+        loss = super()._step(rows)
+        self._further.step()
+        return loss
+
+
+class Added(Extended):
+    """Something with weights of its own changes what the path says."""
 
     def addition(self) -> nn.Module:
         """Return the module that maps the last bars `[B, F]` and the output of the path `[B, 4]` to another."""
@@ -104,7 +118,7 @@ class Added(Changed):
     def change(self) -> None:
         """Let the module see what the path sees and says, in the network and in its average."""
         module = self.addition()
-        self._optimizer.add_param_group({"params": list(module.parameters())})
+        self.optimize(module)
 
         def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
             changed: Tensor = module(inputs[0][:, -1], output)
@@ -158,7 +172,7 @@ class TwoLayers(Added):
         return Layers()
 
 
-class FurtherHorizons(Changed):
+class FurtherHorizons(Extended):
     """The network also learns the labels of longer horizons, where they are complete before val."""
 
     def change(self) -> None:
@@ -166,7 +180,7 @@ class FurtherHorizons(Changed):
         self._tasks = [_labels_of(self._dataset, factor) for factor in FURTHER_HORIZONS]
         assert isinstance(self.model, HybridCNNLSTM)
         self._heads = nn.Linear(self.model.direction.in_features, 3 * len(self._tasks))
-        self._optimizer.add_param_group({"params": list(self._heads.parameters())})
+        self.optimize(self._heads)
         self._loss_of_direction, self._rows_of_step = self._loss, torch.zeros(0, dtype=torch.int64)
         self.model.context_norm.register_forward_hook(self._keep_context)
         self._loss = self._with_further_tasks  # type: ignore[assignment]

@@ -106,6 +106,29 @@ def test_where_the_network_sees_more_than_trees_the_forest_hardly_holds_it_back(
     assert blended < alone + 0.004
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_where_only_a_nonlinear_model_sees_the_signal_the_network_is_no_worse_than_without_simple_models(
+    seed: int,
+) -> None:
+    """Path, average and forest cost nothing there, once the training has run for some epochs."""
+    dataset = load_dataset(DataConfig(synthetic=SyntheticConfig(bars=20_000, signal=0.6, shape="switching", seed=seed)))
+    recipe = RECIPE.with_trainer(epochs=8)
+    plain = recipe.model.model_copy(update={"last_bar": "none", "forest": "none"})
+    figures = []
+    for changed in (recipe, recipe.model_copy(update={"model": plain}).with_trainer(ema_decay=0.0)):
+        trainer = Trainer(changed, dataset, torch.device("cpu"))
+        list(trainer)
+        trainer.evaluate_best()
+        val, test = (trainer.logits(torch.from_numpy(rows)) for rows in (dataset.val, dataset.test))
+        calibrated = fit_calibration(val, dataset.labels[dataset.val]).apply(test)
+        labels = dataset.labels[dataset.test]
+        figures.append((metrics.direction_auc(labels, calibrated), nll(calibrated, labels)))
+    (auc, loss), (plain_auc, plain_loss) = figures
+    assert auc > plain_auc
+    assert loss < plain_loss
+
+
 @pytest.mark.parametrize("variance", ["constant", "garch"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_without_a_signal_the_gates_refuse(variance: Variance, seed: int, tmp_path: Path) -> None:
