@@ -1,5 +1,8 @@
 """ASHA, which stops weak trials early: at each rung only the best share continues. Li et al. 2020, arXiv:1810.05934.
 
+The first trial at a rung has nobody to be compared with, and continues. Unlike in the paper, that is not final: trials
+that a rung let continue before it had seen `reduction` trials are judged again after each further epoch.
+
 These are pure functions: the values that a rung has seen are read from the study, so they survive the end of a process.
 """
 
@@ -62,6 +65,26 @@ class Decision:
         if self.rank == 0:
             return f"value is not finite at epoch {self.rung}"
         return f"stopped at rung {self.rung}: rank {self.rank} of {self.seen}, not in the top {self.kept}"
+
+
+def decide_again(earlier: Decision, value: float, others: Mapping[int, float], reduction: int) -> Decision | None:
+    """Decide whether a trial still continues that a rung let continue when it had seen too few others.
+
+    Args:
+        earlier: the decision of the rung.
+        value: the trial's present value, of all epochs since; higher is better.
+        others: values of the other trials at this rung, by trial number, the later ones included.
+        reduction: reduction factor, see `decide`.
+
+    Returns:
+        the decision to stop the trial, if even its present value is not among the best n // reduction; None otherwise.
+    """
+    seen = len(others) + 1
+    if earlier.seen >= reduction or seen < reduction:
+        return None
+    kept = seen // reduction
+    rank = 1 + sum(other > value for other in others.values())
+    return Decision(earlier.rung, value, seen, rank, kept, "stop") if rank > kept else None
 
 
 def decide(rung: int, value: float, earlier: Mapping[int, float], reduction: int) -> Decision:

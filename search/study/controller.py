@@ -15,7 +15,7 @@ from typing import Literal
 
 from core.errors import PresetSearchError
 from search.storage.monitor import StorageMonitor
-from search.study.asha import Action, Decision, decide, rung_epochs
+from search.study.asha import Action, Decision, decide, decide_again, rung_epochs
 from search.study.retries import RetryPolicy, TrainingFailure
 from search.study.study import CampaignStudy
 from search.study.trial_record import EpochRecord, TrialRecord
@@ -199,13 +199,24 @@ class Controller:
             end = ("stopped", f"value is not finite at epoch {number}")
         elif number >= self.rules.max_epochs:
             end = ("complete", "")
+        elif (decision := self._judge_again(trial, value)) is not None:
+            end = ("stopped", decision.reason)
         self.study.report(trial.number, replace(trial.recordable(epoch), decision=decision), end)
         self._storage_refusals.pop(trial.number, None)
         self._deaths.pop(trial.number, None)
         self._epochs += 1
-        if decision:
+        if number in self._rungs:
             self._rungs[number][trial.number] = value
         _LOG.debug("epoch", extra={"trial": trial.number, "epoch": number, "value": value, "score": epoch.score})
+
+    def _judge_again(self, trial: TrialRecord, value: float) -> Decision | None:
+        """Return the decision to stop a trial that its last rung let continue when few had reached it, or None."""
+        rung = max((rung for rung in self._rungs if rung in trial.epochs), default=None)
+        earlier = None if rung is None else trial.epochs[rung].decision
+        if rung is None or earlier is None:
+            return None
+        others = {number: other for number, other in self._rungs[rung].items() if number != trial.number}
+        return decide_again(earlier, value, others, self.rules.reduction)
 
     def _compare(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Record where an epoch that was run again gives other figures, once for each figure of an epoch."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.study.asha import decide, rung_epochs
+from search.study.asha import decide, decide_again, rung_epochs
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,30 @@ def test_at_any_time_a_trial_continues_only_if_it_is_among_the_best_so_far(value
         better = sum(other >= value for other in seen.values())
         assert (decision.action == "continue") == (better < max((len(seen) + 1) // reduction, 1))
         seen[number] = value
+
+
+@pytest.mark.parametrize(
+    ("value", "others", "stopped"),
+    [
+        (0.5, {1: 0.6}, False),  # the rung has seen two trials, and decides from three on
+        (0.5, {1: 0.6, 2: 0.4}, True),
+        (0.7, {1: 0.6, 2: 0.4}, False),  # its later epochs have made up for it
+        (0.6, {1: 0.6, 2: 0.4}, False),  # the earlier trial wins a tie
+        (0.5, {1: 0.6, 2: 0.4, 3: 0.4, 4: 0.4, 5: 0.4}, False),  # two of six continue
+        (0.5, {1: math.nan, 2: 0.4}, False),
+    ],
+)
+def test_a_trial_that_came_first_is_judged_again_once_the_rung_has_seen_enough(
+    value: float, others: dict[int, float], stopped: bool
+) -> None:
+    first = decide(2, 0.5, {}, 3)
+    decision = decide_again(first, value, others, 3)
+    assert (decision is not None) == stopped
+    if decision is not None:
+        assert (decision.rung, decision.value, decision.seen, decision.action) == (2, value, len(others) + 1, "stop")
+
+
+def test_a_trial_that_the_rung_has_compared_is_not_judged_again() -> None:
+    compared = decide(2, 0.5, {0: 0.1, 1: 0.2}, 3)
+    assert compared.action == "continue"
+    assert decide_again(compared, 0.5, dict.fromkeys(range(9), 0.6), 3) is None

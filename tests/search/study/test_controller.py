@@ -10,7 +10,7 @@ from core.errors import ConfigError
 from search.study.controller import Budget, Controller, Rules
 from search.study.retries import TrainingFailure
 from search.study.trial_record import TrialRecord
-from tests.helpers.controllers import ControllerFactory, report_values, start_trial
+from tests.helpers.controllers import RULES, ControllerFactory, report_values, start_trial
 from tests.helpers.trial_records import epoch_record
 
 
@@ -42,6 +42,33 @@ def test_a_trial_at_max_epochs_is_complete_and_one_outside_the_best_is_stopped(c
     assert (weak.outcome, weak.last_epoch) == ("stopped", 1)
     assert weak.reason == "stopped at rung 1: rank 2 of 2, not in the top 1"
     assert [trial.number for trial in controllers.ended] == [0, 1]
+
+
+def test_the_first_at_a_rung_is_stopped_when_later_ones_show_it_weak(controllers: ControllerFactory) -> None:
+    rules = replace(RULES, max_epochs=9, grace=2, reduction=3, concurrency=3)
+    controller = controllers.open(rules=rules)
+    first = start_trial(controller)
+    assert report_values(controller, first, 0.5, 0.5, 0.5) == ["continue"] * 3
+    for value in (0.6, 0.4):
+        report_values(controller, start_trial(controller), value, value)
+    again = controllers.open(rules=rules)  # what the rung has seen, and when, is in the journal
+    assert start_trial(again) == first
+    assert report_values(again, first, 0.5) == ["stop"]
+    trial = again.study.trials[first]
+    assert (trial.outcome, trial.last_epoch) == ("stopped", 4)
+    assert trial.reason == "stopped at rung 2: rank 2 of 3, not in the top 1"
+    assert again.rungs[2] == {0: 0.5, 1: 0.6, 2: 0.4}
+    assert controllers.open(rules=rules).study.trials[first].last.decision == trial.last.decision
+
+
+def test_the_first_at_a_rung_goes_on_if_its_later_epochs_are_better(controllers: ControllerFactory) -> None:
+    rules = replace(RULES, max_epochs=9, grace=2, reduction=3, concurrency=3)
+    controller = controllers.open(rules=rules)
+    first = start_trial(controller)
+    report_values(controller, first, 0.5, 0.5, 0.5)
+    for value in (0.6, 0.4):
+        report_values(controller, start_trial(controller), value, value)
+    assert report_values(controller, first, 0.7) == ["continue"]
 
 
 def test_rungs_survive(controllers: ControllerFactory) -> None:
