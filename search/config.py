@@ -189,16 +189,33 @@ class CampaignConfig(Config):
             "warm_start", "attempts", "incumbent", "incumbent_epochs", "train_incumbent", "device",
             "cpus_per_trial", "gpus_per_trial", "storage", "space", "base", "confirm",
         }  # fmt: skip
-        content = self.model_dump(mode="json", exclude=without_effect)
+        content = {**self.model_dump(mode="json", exclude=without_effect), "data": self._data_content()}
+        return _hash([content, recipe.model_dump(mode="json"), fingerprint, version])
+
+    def data_identity(self, fingerprint: str, version: str, device: str) -> str:
+        """Return a hash of everything that a training depends on, except its recipe.
+
+        Args:
+            fingerprint: fingerprint of the dataset.
+            version: `core.__version__`, which stands for the code of the training.
+            device: kind of device that it runs on: `cpu` or `cuda`.
+
+        Returns:
+            SHA-256, in hexadecimal digits.
+        """
+        return _hash([self._data_content(), fingerprint, version, device])
+
+    def _data_content(self) -> dict[str, Any]:
+        """Return the data settings that make a difference, given the fingerprint of the bars."""
+        content = self.data.model_dump(mode="json")
         # The fingerprint says which bars these are; where they were read from does not matter.
         for name in ("files", "store", "offline", "until", "days"):
-            content["data"].pop(name, None)
+            content.pop(name, None)
         # Settings that campaigns begun by earlier versions do not have.
         for name in ("fill_untraded", "sessions"):
-            if not content["data"][name]:
-                del content["data"][name]
-        text = json.dumps([content, recipe.model_dump(mode="json"), fingerprint, version], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+            if not content[name]:
+                del content[name]
+        return content
 
     def shrunk(self) -> CampaignConfig:
         """Return the settings of a dry run of this campaign: few trials, few epochs, the quick model."""
@@ -211,6 +228,10 @@ class CampaignConfig(Config):
             "dry_run": True,
         }
         return self.model_copy(update=changes)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def study_settings(config: CampaignConfig) -> StudySettings:

@@ -83,6 +83,11 @@ class CampaignPlan:
         return frozenset(node.identifier for node in self.nodes) if self.nodes[0].identifier else None
 
     @property
+    def data_identity(self) -> str:
+        """Hash of all that a training of this campaign depends on except its recipe, see `CampaignConfig`."""
+        return self.config.data_identity(self.dataset.fingerprint, __version__, self.resources.device)
+
+    @property
     def backup_storage(self) -> Storage | None:
         """The storage that the campaign's own files are backed up to; None where it lies in the campaign's folder."""
         return None if self.config.storage is None else self.storage

@@ -21,6 +21,7 @@ from core.files import write_json
 from search.campaign.plan import CampaignPlan, data_config_of, make_incumbent_recipe, make_ledger_entry, plan_resume
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
+from search.confirmation.shared_cells import is_shared
 from search.confirmation.subject import ConfirmationSubject, Contender
 from search.results import manifest, tables
 from search.results.folder import VERDICT_FILE
@@ -71,7 +72,7 @@ class Cell:
         """Return a hash of all that the result of the cell depends on, by which a finished cell is found again.
 
         Args:
-            identity: identity of the campaign, which covers data, network and program.
+            identity: hash of the data and the program, see `CampaignConfig.data_identity`.
             folds: number of folds, which decides where each of them lies.
         """
         content = [self.recipe.model_dump(mode="json"), self.split, folds, identity]
@@ -114,7 +115,7 @@ class ConfirmationPlan:
         Args:
             cell: a cell of this confirmation, the final training included.
         """
-        return cell.key(self.campaign.identity, self.settings.folds)
+        return cell.key(self.campaign.data_identity, self.settings.folds)
 
     def entry_for(self, final: Cell) -> LedgerEntry | None:
         """Return the ledger entry to append now, before test is read; None on the synthetic market.
@@ -250,7 +251,8 @@ def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
 def _missing_cells(plan: ConfirmationPlan) -> list[Cell]:
     """Return the cells that are not finished; of candidates with the same recipe, one."""
     cells = {plan.key(cell): cell for cell in plan.cells}
-    return [cell for key, cell in cells.items() if plan.campaign.folder.read_cell(key) is None]
+    folder = plan.campaign.folder
+    return [cell for key, cell in cells.items() if folder.read_cell(key) is None and not is_shared(folder, key)]
 
 
 def _agreed_settings(
@@ -307,7 +309,7 @@ def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: st
         for seed in _seeds(campaign, settings)
         for fold in range(settings.folds)
     ]
-    records = [campaign.folder.read_cell(cell.key(campaign.identity, settings.folds)) for cell in cells]
+    records = [campaign.folder.read_cell(cell.key(campaign.data_identity, settings.folds)) for cell in cells]
     return any(record is not None and not record.is_complete for record in records)
 
 

@@ -23,6 +23,7 @@ from search.cluster.software import installed_software
 from search.confirmation.cells import CellResult, CellTask
 from search.confirmation.certify import make_verdict, select_winner
 from search.confirmation.plan import Cell, ConfirmationPlan, check_unchanged, record_settings
+from search.confirmation.shared_cells import copy_shared, share
 from search.confirmation.table import make_confirmation_table
 from search.engine.job import TrialJob
 from search.engine.protocol import Engine
@@ -153,6 +154,9 @@ class _Run:
             KeyboardInterrupt: someone asks the run to end.
         """
         campaign = self.plan.campaign
+        for cell in cells:
+            if cell.split != TEST:
+                copy_shared(campaign.folder, self.plan.key(cell))
         missing = [cell for cell in cells if self._load(cell) is None]
         runner = TaskRunner(
             self.engine,
@@ -228,4 +232,5 @@ def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdic
         write_table(path, pd.concat([recorded[recorded["split"] == VAL], *tables], ignore_index=True))
     write_json(folder.verdict, verdict.as_row())
     manifest.write_manifest(folder)
+    share(folder, {plan.key(cell) for cell in plan.cells})
     shutil.rmtree(folder.cells, ignore_errors=True)
