@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,13 +20,13 @@ from core.config import DataConfig
 from core.data import cache
 from core.data.file_format import iso
 from core.data.labels import NO_LABEL, by_thresholds, quantile_thresholds
-from core.data.lookahead import check_columns, check_exceptions
-from core.data.market import Market, SymbolData
 from core.data.row_counts import check_row_counts
-from core.data.sources.reader import bar_files, read_market
 from core.data.splits import Borders, main_borders
 from core.errors import ConfigError, DataError
 from core.files import expand_globs
+
+if TYPE_CHECKING:
+    from core.data.market import Market, SymbolData
 
 MIN_ROWS = 500
 """Minimum number of usable rows in a split: a metric of fewer means nothing."""
@@ -157,6 +157,8 @@ def load_dataset(config: DataConfig) -> Dataset:
         ConfigError: a column that the config names is missing.
         DataError: data are missing, damaged or too few, or a named feature looks into the future.
     """
+    from core.data.sources.reader import bar_files, read_market  # memory and time that a trial has no use for
+
     paths = expand_globs(config.table.files) if config.table is not None else bar_files(config)
     key = cache.cache_key(config.model_dump_json(), paths)
     entry = cache.read_cached(key) if key else None
@@ -178,6 +180,8 @@ def load_whole_dataset(config: DataConfig) -> Dataset:
         ConfigError: a column that the config names is missing.
         DataError: data are missing, damaged or too few, or a named feature looks into the future.
     """
+    from core.data.sources.reader import read_market
+
     market = read_market(config)
     start, stop = market.span.start, market.span.stop
     return fit_dataset(market, config, Borders((start, stop), (stop, stop), (stop, stop)))
@@ -212,6 +216,8 @@ def fit_dataset(market: Market, config: DataConfig, borders: Borders, min_rows: 
         ConfigError: a pattern of `allow_lookahead` matches no named feature.
         DataError: there are too few usable rows, or a named feature looks into the future.
     """
+    from core.data.lookahead import check_columns, check_exceptions
+
     check_exceptions(market, config)
     reach = config.horizon * market.span.bar
     # Across closures, a window may reach further back than the embargo before its split.

@@ -9,6 +9,7 @@ import pytest
 from core.config import DataConfig
 from core.data import cache, dataset
 from core.data.dataset import Dataset, load_dataset
+from core.data.sources import reader
 from tests.helpers.market import random_bars
 
 
@@ -40,8 +41,8 @@ def _assert_equal(first: Dataset, second: Dataset) -> None:
 def _count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that gets an item whenever data are read to make a dataset."""
     reads: list[int] = []
-    read_market = dataset.read_market
-    monkeypatch.setattr(dataset, "read_market", lambda config: (reads.append(1), read_market(config))[1])
+    read_market = reader.read_market
+    monkeypatch.setattr(reader, "read_market", lambda config: (reads.append(1), read_market(config))[1])
     return reads
 
 
