@@ -84,7 +84,8 @@ class SearchRun:
         if incumbent is not None and not incumbent.ended:
             self._tasks.add(incumbent)
         tolerance = GPU_TOLERANCE if plan.resources.device == "cuda" else 0.0
-        concurrency = plan.resources.max_concurrent
+        # A trial that is proposed must not wait for the slot of the incumbent.
+        concurrency = max(plan.resources.max_concurrent - int(self._incumbent_runs), 1)
         self.controller = Controller(
             study,
             Rules(config.max_epochs, config.grace, config.reduction, concurrency, config.attempts, tolerance),
@@ -106,8 +107,13 @@ class SearchRun:
             plan.folder,
             add_incumbent_bar(bar, preset, plan.incumbent.trainer.epochs),
             self._study.generation,
-            on_end=lambda: self.remove(partial(remove_checkpoints, plan.storage.subfolder(CHECKPOINT_FOLDER))),
+            on_end=self._on_incumbent_end,
         )
+
+    def _on_incumbent_end(self) -> None:
+        """Give the incumbent's slot to a trial, and remove the checkpoints."""
+        self.controller.concurrency += int(self._plan.resources.max_concurrent > 1)
+        self.remove(partial(remove_checkpoints, self._plan.storage.subfolder(CHECKPOINT_FOLDER)))
 
     @property
     def _incumbent_runs(self) -> bool:

@@ -213,8 +213,8 @@ class Controller:
         """Return the decision to stop a trial that its last rung let continue when few had reached it, or None."""
         rung = max((rung for rung in self._rungs if rung in trial.epochs), default=None)
         earlier = None if rung is None else trial.epochs[rung].decision
-        if rung is None or earlier is None:
-            return None
+        if rung is None or earlier is None or earlier.seen >= self.rules.reduction:
+            return None  # as for nearly all trials: going through a rung of thousands at each epoch would take long
         others = {number: other for number, other in self._rungs[rung].items() if number != trial.number}
         return decide_again(earlier, value, others, self.rules.reduction)
 

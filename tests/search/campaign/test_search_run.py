@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from core import console
 from search.campaign.plan import plan_campaign, plan_resume
 from search.campaign.run import run_campaign
+from search.campaign.search_run import SearchRun
+from search.config import study_settings
 from search.engine.in_process import InProcessEngine
 from search.results.folder import CampaignFolder
 from search.storage import removal
 from search.storage.filesystem import Storage
+from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config
 from tests.search.campaign.conftest import curves_of
 
@@ -49,6 +54,25 @@ def test_the_incumbent_is_trained_only_where_that_is_asked_for(whole: CampaignFo
     assert not folder.incumbent.exists()
     assert whole.incumbent.exists()
     pd.testing.assert_frame_equal(curves_of(folder), curves_of(whole))  # it decides nothing
+
+
+@pytest.mark.parametrize(("slots", "before", "after"), [(1, 1, 1), (2, 1, 2), (4, 3, 4)])
+def test_no_trial_is_proposed_for_the_slot_of_the_incumbent(
+    tmp_path: Path, slots: int, before: int, after: int
+) -> None:
+    planned = plan_campaign(config(), tmp_path)
+    planned = replace(planned, resources=replace(planned.resources, max_concurrent=slots))
+    planned.folder.path.mkdir(parents=True)
+    study = CampaignStudy(planned.folder.journal, study_settings(planned.config))
+    try:
+        with console.progress_bar() as bar:
+            run = SearchRun(planned, study, InProcessEngine(), planned.dataset, None, lambda: False, bar)
+        assert run.controller.concurrency == before
+        assert run.incumbent is not None
+        run.incumbent.on_finished()
+        assert run.controller.concurrency == after
+    finally:
+        study.close()
 
 
 def test_a_request_to_stop_is_obeyed_before_the_first_trial(tmp_path: Path) -> None:
