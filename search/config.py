@@ -135,6 +135,9 @@ class CampaignConfig(Config):
     """Validation metric that ranks trials; higher is better."""
     schedule: Schedule = "cosine"
     """Learning-rate schedule of every trial, over max_epochs."""
+    epoch_windows: int | None = Field(default=None, ge=1)
+    """Most windows that an epoch of a trial reads: where train has more, several epochs read all of them once, so that
+    the first rung comes sooner. As in the base preset if not given."""
     base: str = "production_small"
     """Preset that gives the settings that are not searched: label smoothing, and augmentation other than mixup."""
     incumbent: str = "production_small"
@@ -169,6 +172,9 @@ class CampaignConfig(Config):
             raise ValueError(f"gpus_per_trial is {self.gpus_per_trial:g}: above 1 it must be an integer")
         if self.grace > self.max_epochs:
             raise ValueError(f"grace ({self.grace}) is greater than max_epochs ({self.max_epochs})")
+        largest = max(self.space.batch_size.values)
+        if self.epoch_windows is not None and self.epoch_windows < largest:
+            raise ValueError(f"epoch_windows ({self.epoch_windows}) is less than a batch of {largest}")
         return self
 
     def identity(self, fingerprint: str, version: str, recipe: TrainingConfig) -> str:
@@ -186,7 +192,7 @@ class CampaignConfig(Config):
         """
         without_effect = {
             "name", "trials", "hours", "epochs", "convergence", "concurrency", "sampler", "policy", "ask",
-            "warm_start", "attempts", "incumbent", "incumbent_epochs", "train_incumbent", "device",
+            "warm_start", "attempts", "incumbent", "incumbent_epochs", "train_incumbent", "epoch_windows", "device",
             "cpus_per_trial", "gpus_per_trial", "storage", "space", "base", "confirm",
         }  # fmt: skip
         content = {**self.model_dump(mode="json", exclude=without_effect), "data": self._data_content()}

@@ -21,6 +21,7 @@ from search.cli.options import (
     ConfirmOption,
     DeviceOverride,
     DryRunOption,
+    EpochWindowsOption,
     HoursOption,
     IncumbentOption,
     LostStorageOption,
@@ -80,6 +81,7 @@ def run(
     sampler: SamplerOption = None,
     policy: PolicyOption = None,
     max_epochs: MaxEpochsOption = None,
+    epoch_windows: EpochWindowsOption = None,
     metric: MetricOption = None,
     incumbent: IncumbentOption = None,
     train_incumbent: TrainIncumbentOption = False,
@@ -109,7 +111,8 @@ def run(
 
     flags: dict[str, Any] = {
         "name": name, "trials": trials, "hours": hours, "sampler": sampler, "policy": policy,
-        "max_epochs": max_epochs, "metric": metric, "incumbent": incumbent, "train_incumbent": train_incumbent or None,
+        "max_epochs": max_epochs, "epoch_windows": epoch_windows, "metric": metric, "incumbent": incumbent,
+        "train_incumbent": train_incumbent or None,
         "model": model, "seed": seed, "device": device, "dry_run": dry_run or None, "confirm": {} if confirm else None,
     }  # fmt: skip
     config = resolve_config(campaign_file, source, {key: value for key, value in flags.items() if value is not None})

@@ -51,6 +51,10 @@ PolicyOption = Annotated[
 MaxEpochsOption = Annotated[
     int | None, typer.Option("--max-epochs", help="Number of epochs of a trial that is not stopped. Default: 18.")
 ]
+EpochWindowsOption = Annotated[
+    int | None,
+    typer.Option("--epoch-windows", help="Most windows that an epoch of a trial reads. Default: all of train.", min=1),
+]
 MetricOption = Annotated[
     str | None, typer.Option("--metric", help="Validation metric that ranks trials. Default: macro_f1.")
 ]
