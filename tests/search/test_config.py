@@ -27,7 +27,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ({"trials": "three"}, "'trials'"),
         ({"name": "../escape"}, "'name'"),
         ({"metric": "loss"}, "'metric'"),
-        ({"epoch_windows": 32}, r"epoch_windows \(32\) is less than a batch of 256"),
+        ({"epoch_windows": 32}, r"epoch_windows \(32\) is less than a batch of 512"),
         ({"grace": 19}, r"grace \(19\) is greater than max_epochs"),
         ({"data": {"synthetic": {}, "symbols": ["BTCUSDT"]}}, "exactly one source"),
         ({"data": {}}, "exactly one source"),
