@@ -25,6 +25,8 @@ import numpy as np
 
 from benchmarks.side import run_side
 
+TRIALS = 10_000
+"""More than either side can begin in its time."""
 MAX_EPOCHS, GRACE, REDUCTION = 18, 2, 3
 STOCK_WINDOW = 60
 FOLDS = 3
@@ -53,7 +55,7 @@ def run_ours(folder: Path, bars: str, seconds: float) -> dict[str, Any]:
     from search.engine import RayEngine
 
     config = CampaignConfig(
-        name="bench", data=_data(bars, CAMPAIGN_WINDOW), trials=10_000, max_epochs=MAX_EPOCHS, grace=GRACE,
+        name="bench", data=_data(bars, CAMPAIGN_WINDOW), trials=TRIALS, max_epochs=MAX_EPOCHS, grace=GRACE,
         reduction=REDUCTION, ask=(), model="quick", device="cpu",
     )  # fmt: skip
     campaign = CampaignFolder(folder / "bench")
@@ -105,7 +107,7 @@ def run_stock(folder: Path, bars: str, seconds: float) -> dict[str, Any]:
                 scheduler=ASHAScheduler(
                     metric="macro_f1", mode="max", max_t=MAX_EPOCHS, grace_period=GRACE, reduction_factor=REDUCTION
                 ),
-                num_samples=-1,
+                num_samples=TRIALS,
                 max_concurrent_trials=2,
             ),
             run_config=tune.RunConfig(name="bench", storage_path=str(folder), verbose=0, stop=spent),

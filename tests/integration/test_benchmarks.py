@@ -71,11 +71,14 @@ def test_campaign(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from benchmarks import campaign; "
         "from core.config import DataConfig, SyntheticConfig; "
-        "campaign.TRIALS, campaign.MAX_EPOCHS, campaign.GRACE, campaign.INCUMBENT_EPOCHS = 2, 1, 1, 1; "
-        "campaign._data = lambda: DataConfig(synthetic=SyntheticConfig(bars=4500)); "
-        f"print([campaign.run_ours(Path({str(tmp_path)!r}))])"
+        "import json; campaign.TRIALS, campaign.MAX_EPOCHS, campaign.GRACE = 2, 1, 1; "
+        "campaign._data = lambda bars, window: DataConfig(synthetic=SyntheticConfig(bars=4500), window=window); "
+        f"found = campaign.run_ours(Path({str(tmp_path)!r}), '', 3600); "
+        "campaign.FOLDS = 1; print(json.dumps([found, campaign.judge('ours', '', found['pick'])]))"
     )
-    assert _python(tmp_path, code) == [3]
+    found, figures = _python(tmp_path, code)
+    assert (found["epochs"], found["trials"], len(found["pick"])) == (2, 2, 6)
+    assert 0 < figures["macro_f1"] < 1
 
 
 def test_data(tmp_path: Path) -> None:
@@ -107,11 +110,23 @@ def test_stock_campaign(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from benchmarks import campaign; "
         "from core.config import DataConfig, SyntheticConfig; "
-        "campaign.MAX_EPOCHS, campaign.GRACE = 1, 1; "
-        "campaign._data = lambda: DataConfig(synthetic=SyntheticConfig(bars=4500)); "
-        f"print([campaign.run_stock(Path({str(tmp_path)!r}), 2)])"
+        "import json; campaign.TRIALS, campaign.MAX_EPOCHS, campaign.GRACE = 2, 1, 1; "
+        "campaign._data = lambda bars, window: DataConfig(synthetic=SyntheticConfig(bars=4500), window=window); "
+        f"found = campaign.run_stock(Path({str(tmp_path)!r}), '', 3600); "
+        "campaign.FOLDS = 1; print(json.dumps([found, campaign.judge('stock', '', found['pick'])]))"
     )
-    assert _python(tmp_path, code)[0] >= 2
+    found, figures = _python(tmp_path, code)
+    assert (found["epochs"], found["trials"], len(found["pick"])) == (2, 2, 6)
+    assert 0 < figures["macro_f1"] < 1
+
+
+@pytest.mark.parametrize("name", ["network", "network_changes", "campaign"])
+def test_a_benchmark_with_options_says_what_they_are(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
 
 
 def test_check(tmp_path: Path) -> None:
