@@ -1,7 +1,8 @@
 """ASHA, which stops weak trials early: at each rung only the best share continues. Li et al. 2020, arXiv:1810.05934.
 
 The first trial at a rung has nobody to be compared with, and continues. Unlike in the paper, that is not final: trials
-that a rung let continue before it had seen `reduction` trials are judged again after each further epoch.
+that a rung let continue before it had seen `reduction` trials are judged again after each further epoch. A trial is not
+stopped for being equal: trials whose networks have not yet learned more than their common forest have equal values.
 
 These are pure functions: the values that a rung has seen are read from the study, so they survive the end of a process.
 """
@@ -43,7 +44,7 @@ class Decision:
         rung: the epoch of the rung.
         value: the trial's value at the rung; higher is better.
         seen: number of trials that have reached the rung, this one included.
-        rank: the trial's rank among them, counted from 1; the earlier trial wins a tie. 0 if the value is not finite.
+        rank: the trial's rank among them, counted from 1; equal values share a rank. 0 if the value is not finite.
         kept: number of these trials that ASHA lets continue.
         action: whether this trial continues.
     """
@@ -100,5 +101,5 @@ def decide(rung: int, value: float, earlier: Mapping[int, float], reduction: int
     kept = max(seen // reduction, 1)
     if not math.isfinite(value):
         return Decision(rung, value, seen, 0, kept, "stop")
-    rank = 1 + sum(other >= value for other in earlier.values())
+    rank = 1 + sum(other > value for other in earlier.values())
     return Decision(rung, value, seen, rank, kept, "continue" if rank <= kept else "stop")

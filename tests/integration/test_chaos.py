@@ -49,7 +49,7 @@ def _check(folder: Path, trials: int) -> list[TrialRecord]:
     for rung, place, found, decision in sorted(decisions, key=lambda item: item[:2]):
         seen[rung].append(found)
         assert place == len(seen[rung]), "a rung forgot or counted twice"
-        better = sum(other >= found for other in seen[rung][:-1])
+        better = sum(other > found for other in seen[rung][:-1])
         goes_on = better < max(place // RULES.reduction, 1)
         assert decision.action == ("continue" if goes_on else "stop")
     replayed = replay_study(path, SETTINGS)

@@ -39,8 +39,10 @@ def test_the_best_share_continues_and_the_others_are_stopped_with_the_numbers_th
     assert third.reason == "stopped at rung 2: rank 3 of 6, not in the top 2"
 
 
-def test_the_earlier_trial_wins_a_tie() -> None:
-    assert decide(2, 0.5, {0: 0.5}, 3).action == "stop"
+def test_a_tie_is_no_reason_to_stop() -> None:
+    assert decide(2, 0.5, {0: 0.5}, 3).action == "continue"
+    assert decide(2, 0.5, dict.fromkeys(range(5), 0.5) | {5: 0.6}, 3).action == "continue"  # second of seven: two go on
+    assert decide(2, 0.5, dict.fromkeys(range(5), 0.5) | {5: 0.6, 6: 0.7}, 3).action == "stop"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -59,7 +61,7 @@ def test_at_any_time_a_trial_continues_only_if_it_is_among_the_best_so_far(value
     seen: dict[int, float] = {}
     for number, value in enumerate(values):
         decision = decide(1, value, seen, reduction)
-        better = sum(other >= value for other in seen.values())
+        better = sum(other > value for other in seen.values())
         assert (decision.action == "continue") == (better < max((len(seen) + 1) // reduction, 1))
         seen[number] = value
 
@@ -70,7 +72,7 @@ def test_at_any_time_a_trial_continues_only_if_it_is_among_the_best_so_far(value
         (0.5, {1: 0.6}, False),  # the rung has seen two trials, and decides from three on
         (0.5, {1: 0.6, 2: 0.4}, True),
         (0.7, {1: 0.6, 2: 0.4}, False),  # its later epochs have made up for it
-        (0.6, {1: 0.6, 2: 0.4}, False),  # the earlier trial wins a tie
+        (0.6, {1: 0.6, 2: 0.4}, False),  # nor here
         (0.5, {1: 0.6, 2: 0.4, 3: 0.4, 4: 0.4, 5: 0.4}, False),  # two of six continue
         (0.5, {1: math.nan, 2: 0.4}, False),
     ],

@@ -200,7 +200,7 @@ def test_each_budget_ends_the_campaign_by_its_name(controllers: ControllerFactor
         controllers.now += 600.0
         trials += 1
         for epoch in range(1, 5):
-            if controller.on_report(trial.number, epoch_record(epoch, 0.5)) == "stop":
+            if controller.on_report(trial.number, epoch_record(epoch, 0.5 - 0.01 * trial.number)) == "stop":
                 break
         if trials == 2:  # hours are those of all runs
             controller = controllers.open(budget=budget)
