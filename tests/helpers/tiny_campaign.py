@@ -17,7 +17,7 @@ from tests.helpers.processes import HANG_SECONDS
 NAME = "c"
 CAMPAIGN: dict[str, Any] = {
     "name": NAME,
-    "data": {"synthetic": {"bars": 4500}},
+    "data": {"synthetic": {"bars": 4500}, "window": 60},
     "trials": 3,
     "max_epochs": 4,
     "grace": 2,

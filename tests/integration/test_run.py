@@ -46,6 +46,7 @@ train_incumbent: true
 seed: 4
 data:
   synthetic: {bars: 4200, seed: 11}
+  window: 60
 """
 
 
@@ -244,7 +245,8 @@ def test_a_killed_campaign_resumed_gives_the_tables_of_one_never_killed(folder: 
 
 
 def test_a_running_campaign_can_be_asked_to_stop_and_has_one_driver(folder: Path) -> None:
-    (folder / "asked.yaml").write_text(TINY.replace("name: tiny", "name: asked"))
+    # Epochs that take so long that the campaign has not ended before it is asked to stop.
+    (folder / "asked.yaml").write_text(TINY.replace("name: tiny", "name: asked").replace("bars: 4200", "bars: 9000"))
     path = folder / "results" / "asked"
     with _start(folder, "run", "asked.yaml") as process:
         _wait_for_results(path / JOURNAL_FILE, 1, process)
