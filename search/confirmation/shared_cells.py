@@ -55,6 +55,8 @@ def copy_shared(folder: CampaignFolder, key: str) -> None:
 def share(folder: CampaignFolder, keys: Iterable[str]) -> None:
     """Move finished cells of a concluded campaign to where other campaigns find them; a failure is no error.
 
+    They take the place of earlier ones, which may be damaged.
+
     Args:
         folder: the folder of the campaign.
         keys: the keys of its out-of-fold cells.
@@ -64,8 +66,10 @@ def share(folder: CampaignFolder, keys: Iterable[str]) -> None:
         place.mkdir(exist_ok=True)
         for key in keys:
             own, shared = folder.cell(key), _shared(folder, key)
-            if (own / ROW_FILE).is_file() and not shared.exists():
-                own.rename(shared)
+            if (own / ROW_FILE).is_file():
+                shutil.rmtree(shared, ignore_errors=True)
+                with suppress(OSError):  # another campaign shares the same cell at this moment
+                    own.rename(shared)
         by_age = sorted(place.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
         for oldest in by_age[MAX_CELLS:]:
             shutil.rmtree(oldest, ignore_errors=True)

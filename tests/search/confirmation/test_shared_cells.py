@@ -57,9 +57,15 @@ def test_an_own_cell_is_not_replaced(one: CampaignFolder, other: CampaignFolder)
     share(one, ["key"])
     copy_shared(other, "key")
     assert (other.cell("key") / ROW_FILE).read_text() == "own"
+
+
+def test_a_later_cell_takes_the_place_of_one_that_may_be_damaged(one: CampaignFolder, other: CampaignFolder) -> None:
+    other.cell("key").mkdir()
+    (other.cell("key") / ROW_FILE).write_text("whole")
+    share(one, ["key"])
     share(other, ["key"])
     copy_shared(one, "key")
-    assert (one.cell("key") / ROW_FILE).read_text() == "{}"  # the first one stays
+    assert (one.cell("key") / ROW_FILE).read_text() == "whole"
 
 
 def test_an_unfinished_cell_is_not_shared(one: CampaignFolder) -> None:
