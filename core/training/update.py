@@ -32,6 +32,7 @@ from core.data.file_format import DAY, interval_microseconds, iso
 from core.data.labels import CLASSES
 from core.data.market import Market
 from core.errors import ConfigError, NonFiniteLossError
+from core.evaluation.calibration import Calibration
 from core.evaluation.decision import DecisionRule
 from core.inference import CPU, TrainedModel
 from core.models.network import Network
@@ -337,11 +338,12 @@ def update_model(
 
 def _follow(trained: TrainedModel, walk: WalkForward, steps: Sequence[Step]) -> DecisionRule | None:
     """Return the decision rule as it stands after the updated model's predictions of all steps."""
-    if trained.rule is None or trained.calibration is None:
-        return trained.rule
+    if trained.rule is None:
+        return None
     rows = np.concatenate([step.rows for step in steps])
     logits = np.concatenate([step.updated_logits for step in steps])
-    return trained.rule.follow(trained.calibration.apply(logits), walk.timestamps[rows])
+    probabilities = (trained.calibration or Calibration()).apply(logits)
+    return trained.rule.follow(probabilities, walk.timestamps[rows])
 
 
 def _make_report(

@@ -265,6 +265,10 @@ def test_a_model_of_which_nothing_was_measured_can_be_updated(trained: TrainedMo
     updated = update_model(final, _market(), replace(SETTINGS, passes=1)).trained
     assert (updated.calibration, updated.rule, updated.findings) == (None, None, {})
     assert "update" in updated.about
+    assert trained.rule is not None
+    called = update_model(replace(final, rule=trained.rule), _market(), replace(SETTINGS, passes=1)).trained
+    assert called.rule is not None
+    assert (called.rule.since or 0) > trained.val[1]
 
 
 def test_what_cannot_be_updated_is_refused(trained: TrainedModel) -> None:
