@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 NO_CURRENT_CALL = 3
 """Exit code where the newest bar of a symbol has no call, or is too old for a call of now."""
-MAX_UNSEEN_DAYS = 2
-"""Days without bars that the decision rule need not follow."""
+MAX_UNSEEN_DAYS = 5
+"""Days without bars that make little difference to the decision rule; markets may also be closed for so long."""
 _WARM_UP = 400
 """Bars before the first one that can be predicted: features look back 239, and windows begin after them."""
 DEFAULT_MAX_AGE = 3
@@ -285,7 +285,7 @@ def _describe_unseen(table: pd.DataFrame, rule: DecisionRule) -> str:
 
     opened = column_microseconds(table["timestamp"])
     later = opened[opened > rule.since] if rule.since is not None else opened[:0]
-    if len(later) == 0 or rule.since is None or later.min() - rule.since <= MAX_UNSEEN_DAYS * DAY:
+    if len(later) == 0 or rule.since is None or later.min() - rule.since <= max(MAX_UNSEEN_DAYS * DAY, rule.bar):
         return ""
     days = math.ceil((later.max() - rule.since + _WARM_UP * rule.bar) / DAY)
     return (
