@@ -150,13 +150,18 @@ def train_model(
     trained = replace(trained, about={**description, "epoch": history[-1].best_epoch, "state": state})
     trained.save(output / CHECKPOINT_FILE)  # before the evaluation: it takes a while and may be interrupted
     if has_val:
-        best, findings = evaluate_training(visible, trainer, history)
-        about = {**trained.about, "state": MEASURED}
-        trained = replace(
-            trained, forest=trainer.forest, calibration=best.calibration, rule=best.rule, findings=findings, about=about
-        )
+        trained = _measure(trained, visible, trainer, history)
         trained.save(output / CHECKPOINT_FILE)
     return _write_result(output, trained, history, description)
+
+
+def _measure(trained: TrainedModel, dataset: Dataset, trainer: Trainer, history: list[EpochResult]) -> TrainedModel:
+    """Return a trained model with what is fitted and measured on val; arguments as those of `evaluate_training`."""
+    best, findings = evaluate_training(dataset, trainer, history)
+    about = {**trained.about, "state": MEASURED}
+    return replace(
+        trained, forest=trainer.forest, calibration=best.calibration, rule=best.rule, findings=findings, about=about
+    )
 
 
 def _rule_without_val(trainer: Trainer, dataset: Dataset) -> DecisionRule:
