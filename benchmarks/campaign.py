@@ -202,9 +202,8 @@ def _child(*arguments: str) -> dict[str, Any]:
 
 def compare(bars: str, seconds: float) -> None:
     """Print what both sides reach with each share of the seconds, and how much sooner ours does."""
-    print(
-        f"\n{'BTC and ETH, 15-minute bars' if bars else 'synthetic switching market'}, {seconds:.0f} s of two cores\n"
-    )
+    market = "BTC and ETH, 15-minute bars" if bars else "synthetic switching market"
+    print(f"\n{market}, {seconds:.0f} s of two cores\n")
     print("| side | seconds | trials | epochs | " + " | ".join(FIGURES) + " |")
     print("|" + "---|" * (4 + len(FIGURES)), flush=True)
     reached: dict[tuple[str, float], dict[str, float]] = {}

@@ -8,6 +8,7 @@ prints by how much each change improves each figure, with a paired 95 % interval
 from __future__ import annotations
 
 import argparse
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -108,12 +109,12 @@ class Extended(Changed):
         return loss
 
 
-class Added(Extended):
+class Added(Extended, ABC):
     """Something with weights of its own changes what the path says."""
 
+    @abstractmethod
     def addition(self) -> nn.Module:
-        """Return the module that maps the last bars `[B, F]` and the output of the path `[B, 4]` to another."""
-        raise NotImplementedError
+        """Return the module that maps the last bars `[B, F]` and the output of the path `[B, 4]` to another output."""
 
     def change(self) -> None:
         """Let the module see what the path sees and says, in the network and in its average."""

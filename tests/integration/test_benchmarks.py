@@ -67,14 +67,15 @@ def test_scale(tmp_path: Path, side: str) -> None:
     assert 1 <= found["workers"] <= 4
 
 
-def test_campaign(tmp_path: Path) -> None:
+@pytest.mark.parametrize("side", ["ours", pytest.param("stock", marks=needs_lightning)])
+def test_campaign(tmp_path: Path, side: str) -> None:
     code = (
-        "from pathlib import Path; from benchmarks import campaign; "
+        "import json; from pathlib import Path; from benchmarks import campaign; "
         "from core.config import DataConfig, SyntheticConfig; "
-        "import json; campaign.TRIALS, campaign.MAX_EPOCHS, campaign.GRACE = 2, 1, 1; "
+        "campaign.TRIALS, campaign.MAX_EPOCHS, campaign.GRACE, campaign.FOLDS = 2, 1, 1, 1; "
         "campaign._data = lambda bars, window: DataConfig(synthetic=SyntheticConfig(bars=4500), window=window); "
-        f"found = campaign.run_ours(Path({str(tmp_path)!r}), '', 3600); "
-        "campaign.FOLDS = 1; print(json.dumps([found, campaign.judge('ours', '', found['pick'])]))"
+        f"found = campaign.run_{side}(Path({str(tmp_path)!r}), '', 3600); "
+        f"print(json.dumps([found, campaign.judge({side!r}, '', found['pick'])]))"
     )
     found, figures = _python(tmp_path, code)
     assert (found["epochs"], found["trials"], len(found["pick"])) == (2, 2, 6)
@@ -103,21 +104,6 @@ TRAINING = (
 def test_training(tmp_path: Path, side: str) -> None:
     found = _python(tmp_path, f"{TRAINING} print(json.dumps(training.measure({side!r}, 1)))")
     assert found["samples"] > 0
-
-
-@needs_lightning
-def test_stock_campaign(tmp_path: Path) -> None:
-    code = (
-        "from pathlib import Path; from benchmarks import campaign; "
-        "from core.config import DataConfig, SyntheticConfig; "
-        "import json; campaign.TRIALS, campaign.MAX_EPOCHS, campaign.GRACE = 2, 1, 1; "
-        "campaign._data = lambda bars, window: DataConfig(synthetic=SyntheticConfig(bars=4500), window=window); "
-        f"found = campaign.run_stock(Path({str(tmp_path)!r}), '', 3600); "
-        "campaign.FOLDS = 1; print(json.dumps([found, campaign.judge('stock', '', found['pick'])]))"
-    )
-    found, figures = _python(tmp_path, code)
-    assert (found["epochs"], found["trials"], len(found["pick"])) == (2, 2, 6)
-    assert 0 < figures["macro_f1"] < 1
 
 
 @pytest.mark.parametrize("name", ["network", "network_changes", "campaign"])
