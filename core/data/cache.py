@@ -99,7 +99,7 @@ def read_cached(key: str) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None
             arrays = {name: stored[name] for name in stored.files}
         values: dict[str, Any] = json.loads(str(arrays.pop(_META)))
         os.utime(path)
-    except Exception:
+    except Exception:  # what a damaged archive raises is not documented: anything from BadZipFile to RuntimeError
         return None
     return arrays, values
 

