@@ -155,8 +155,7 @@ class _Run:
         """
         campaign = self.plan.campaign
         for cell in cells:
-            if cell.split != TEST:
-                copy_shared(campaign.folder, self.plan.key(cell))
+            copy_shared(campaign.folder, self.plan.key(cell))
         missing = [cell for cell in cells if self._load(cell) is None]
         runner = TaskRunner(
             self.engine,

@@ -22,6 +22,7 @@ from core.data.market import Market, bars_market
 from core.data.sources.synthetic import make_bars
 from core.data.splits import Borders
 from core.errors import ConfigError, DataError, NonFiniteLossError
+from core.evaluation.calibration import Calibration
 from core.evaluation.decision import fit_decisions
 from core.inference import CPU, TrainedModel
 from core.training import update
@@ -266,9 +267,17 @@ def test_a_model_of_which_nothing_was_measured_can_be_updated(trained: TrainedMo
     assert (updated.calibration, updated.rule, updated.findings) == (None, None, {})
     assert "update" in updated.about
     assert trained.rule is not None
-    called = update_model(replace(final, rule=trained.rule), _market(), replace(SETTINGS, passes=1)).trained
-    assert called.rule is not None
-    assert (called.rule.since or 0) > trained.val[1]
+    rules = []
+    for calibration in (
+        None,
+        Calibration(temperature=3.0),
+    ):  # the rule follows the probabilities that calls are made of
+        model = replace(final, rule=trained.rule, calibration=calibration)
+        called = update_model(model, _market(), replace(SETTINGS, passes=1)).trained
+        assert called.rule is not None
+        assert (called.rule.since or 0) > trained.val[1]
+        rules.append(called.rule)
+    assert rules[0].mean != rules[1].mean
 
 
 def test_what_cannot_be_updated_is_refused(trained: TrainedModel) -> None:
