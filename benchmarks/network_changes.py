@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +26,7 @@ from core.config import DataConfig, TrainingConfig
 from core.data.dataset import Dataset, fit_dataset
 from core.data.sources.reader import read_market
 from core.evaluation.block_bootstrap import confidence_interval, minimum_block_length
+from core.files import write_table
 from core.models.cnn_lstm import HybridCNNLSTM
 from core.models.layers import LastBarPath
 from core.presets import load_preset
@@ -42,6 +44,10 @@ FURTHER_WEIGHT = 0.3
 PULL = 10.0
 """Decay of the path towards what it was set to, in units of the learning rate."""
 HIDDEN = 32
+EVALUATION = 0.08
+"""Share of an epoch's time that evaluating val takes."""
+DAY_BARS = 96
+"""Bars that the relative volume is relative to."""
 
 
 class Changed(Trainer):
@@ -260,10 +266,14 @@ def _with_stride(dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
     return _train(Strided(longer, every_third, torch.device("cpu")), dataset)
 
 
-def _with_short_epochs(dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
-    """Take the same steps in four times as many epochs, after each of which val may choose the weights."""
-    quarter = len(dataset.train) // 4
-    return _by(Trainer, epoch_windows=quarter, epochs=4 * recipe.trainer.epochs)(dataset, recipe)
+def _with_short_epochs(times: float) -> Callable[[Dataset, TrainingConfig], np.ndarray]:
+    """Train with epochs of a quarter of the windows, `times` as many; val may choose the weights of each."""
+
+    def train(dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
+        epochs = round(times * recipe.trainer.epochs)
+        return _by(Trainer, epoch_windows=len(dataset.train) // 4, epochs=epochs)(dataset, recipe)
+
+    return train
 
 
 def _without_path(dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
@@ -272,6 +282,7 @@ def _without_path(dataset: Dataset, recipe: TrainingConfig) -> np.ndarray:
 
 
 PRESENT = "present, without the forest"
+RAW = "log range, relative volume and taker share as further channels"
 CHANGES: dict[str, Callable[[Dataset, TrainingConfig], np.ndarray]] = {
     PRESENT: _by(Trainer),
     "no path": _without_path,
@@ -285,23 +296,50 @@ CHANGES: dict[str, Callable[[Dataset, TrainingConfig], np.ndarray]] = {
     "warm-up of 500 steps": _by(Trainer, warmup_steps=500),
     "horizons of 9 and 36 bars, too": _by(FurtherHorizons),
     "every third row, three times the epochs": _with_stride,
-    "epochs of a quarter of the windows": _with_short_epochs,
+    "epochs of a quarter of the windows": _with_short_epochs(4),
+    "epochs of a quarter of the windows, in the same time": _with_short_epochs(4 / (1 + 3 * EVALUATION)),
+    RAW: _by(Trainer),
 }
+
+
+def _with_raw_columns(files: Sequence[Path], output: Path) -> DataConfig:
+    """Write the bar files once more, with the channels of `RAW` as further columns, and return settings that name them.
+
+    Args:
+        files: the bar files.
+        output: folder for the new files.
+    """
+    written = []
+    for file in files:
+        bars = pd.read_parquet(file)
+        volume = bars["volume"]
+        columns = {
+            "raw_range": np.log(bars["high"] / bars["low"] + 1e-6),
+            "raw_volume": np.log(volume / volume.rolling(DAY_BARS, min_periods=1).mean() + 0.01).fillna(0.0),
+        }
+        if "taker_buy_base" in bars:
+            columns["raw_taker_share"] = (bars["taker_buy_base"] / volume).fillna(0.5)
+        written.append(output / file.name)
+        write_table(written[-1], bars.assign(**columns))
+    return DataConfig(files=tuple(written), features=("raw_*",))
 
 
 def run_span(span: str, changes: list[str], folder: Path, output: Path) -> None:
     """Make, or read, the predictions with all changes on one span, and print what each is worth."""
     data = DataConfig(files=tuple(folder / f"{name}.parquet" for name in SPANS[span]))
     market = read_market(data)
+    raw = _with_raw_columns(data.files, output) if RAW in changes else data
+    raw_market = read_market(raw)
     recipe = load_preset("production_small").training_config(size="quick", seed=1).with_trainer(epochs=EPOCHS[span])
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"forest": "none"})})
     models: dict[str, list[Predictions]] = {}
     for fold, borders in enumerate(borders_of(market, data)):
         dataset = replace(fit_dataset(market, data, borders, MIN_ROWS), window=WINDOW)
+        with_raw = replace(fit_dataset(raw_market, raw, borders, MIN_ROWS), window=WINDOW)
         for name in [PRESENT, *changes]:
             path = output / f"{span}-{fold}-{name}.npy".replace(" ", "_")
             if not path.exists():
-                np.save(path, CHANGES[name](dataset, recipe))
+                np.save(path, CHANGES[name](with_raw if name == RAW else dataset, recipe))
                 print(f"{span}, fold {fold + 1}, {name}: trained", flush=True)
             models.setdefault(name, []).append(predictions(dataset, np.load(path), fold))
     show(span, {name: join(folds) for name, folds in models.items()}, data)
