@@ -170,10 +170,8 @@ def average_steps(values: Tensor, stride: int) -> Tensor:
     """
     if stride == 1:
         return values
-    batch, length, channels = values.shape
-    groups, remainder = divmod(length, stride)
-    means = values[:, : groups * stride].reshape(batch, groups, stride, channels).mean(2)
-    return torch.cat([means, values[:, groups * stride :].mean(1, keepdim=True)], 1) if remainder else means
+    images = functional.avg_pool2d(_as_images(values), (1, stride), ceil_mode=True, count_include_pad=False)
+    return images.squeeze(2).transpose(1, 2)
 
 
 class AttentionPool(nn.Module):
