@@ -158,9 +158,13 @@ class TrainedModel:
             raise ConfigError(f"{path} is not a complete trained model ({reason[:100]})", "Train again") from None
         return trained
 
+    @property
+    def _bars_seen(self) -> int:
+        return self.config.model.bars_seen(self.data.window)
+
     def build(self, device: torch.device) -> Network:
         """Build the network on a device, with its weights, ready to predict."""
-        model = build_model(self.config.model, len(self.features), self.data.window, 0, device)
+        model = build_model(self.config.model, len(self.features), self._bars_seen, 0, device)
         model.load_state_dict(self.weights)
         return model.eval()
 
@@ -248,7 +252,7 @@ class TrainedModel:
         if len(ends):
             scaled = scale_features(rows.features[:, columns], self.center[symbol], self.scale[symbol])
             features = torch.from_numpy(scaled).to(device)
-            prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.data.window)
+            prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self._bars_seen)
             logits, confidence, forecast = (output.numpy() for output in prediction)
             logits = self.with_forest(logits, scaled[ends])
         probabilities = self.calibration.apply(logits) if self.calibration else softmax(logits, axis=1)

@@ -59,7 +59,7 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
                 f"{', '.join(stray)} describes the data, but no data are named", "Add --symbols, --data or --synthetic"
             )
         data["synthetic"] = {}
-    data.setdefault("window", CAMPAIGN_WINDOW)
+    data.setdefault("window", _longest_window(content.get("space"), CAMPAIGN_WINDOW))
     if "max_epochs" in content | flags and "grace" not in content:
         max_epochs = (content | flags)["max_epochs"]
         flags = {**flags, "grace": min(2, max_epochs) if isinstance(max_epochs, int) and max_epochs > 0 else 2}
@@ -71,6 +71,20 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
     config = parse(CampaignConfig, content, where)
     refuse_without_effect(config.data, source, data.keys() - source.keys())
     return config
+
+
+def _longest_window(space: Any, default: int) -> int:
+    """Return how many bars the windows of the data need: as many as the network may see, if the space says that.
+
+    Args:
+        space: the space as a campaign YAML gives it, which is not checked yet.
+        default: number of bars where the space does not name any.
+    """
+    window = space.get("window") if isinstance(space, dict) else None
+    values = window.get("values") if isinstance(window, dict) else None
+    if not isinstance(values, list) or not values or not all(isinstance(value, int) for value in values):
+        return default
+    return int(max(values))
 
 
 def dry_run_bars(data: DataConfig) -> int:
@@ -172,6 +186,11 @@ class CampaignConfig(Config):
             raise ValueError(f"gpus_per_trial is {self.gpus_per_trial:g}: above 1 it must be an integer")
         if self.grace > self.max_epochs:
             raise ValueError(f"grace ({self.grace}) is greater than max_epochs ({self.max_epochs})")
+        if self.space.window is not None and max(self.space.window.values) > self.data.window:
+            raise ValueError(
+                f"space.window has {max(self.space.window.values)} bars, but a window of the data has "
+                f"{self.data.window}"
+            )
         largest = max(self.space.batch_size.values)
         if self.epoch_windows is not None and self.epoch_windows < largest:
             raise ValueError(f"epoch_windows ({self.epoch_windows}) is less than a batch of {largest}")

@@ -256,7 +256,8 @@ def _describe_model(config: TrainingConfig, dataset: Dataset, device: torch.devi
 
     from core.models.memory import estimate_memory
 
-    memory = estimate_memory(config.model, len(dataset.feature_names), dataset.window, config.trainer.batch_size)
+    window = config.model.bars_seen(dataset.window)
+    memory = estimate_memory(config.model, len(dataset.feature_names), window, config.trainer.batch_size)
     return (
         f"model {config.model.size}, {device} ({torch.get_num_threads()} threads), "
         f"about {memory.total / 2**20:.0f} MiB per training step"

@@ -1,4 +1,4 @@
-"""Settings of data, training and the six hyperparameters; each is checked when it is created."""
+"""Settings of data, training and the hyperparameters; each is checked when it is created."""
 
 from core.config.base import Config, Name, check_name, is_name, parse
 from core.config.data import (
@@ -14,7 +14,7 @@ from core.config.data import (
     merge_sources,
 )
 from core.config.effects import refuse_without_effect
-from core.config.hyperparameters import HYPERPARAMETER_NAMES, Hyperparameters
+from core.config.hyperparameters import HYPERPARAMETER_NAMES, OPTIONAL_NAMES, Hyperparameters
 from core.config.training import (
     AugmentConfig,
     BalanceConfig,
@@ -36,6 +36,7 @@ from core.config.training import (
 __all__ = [
     "DEFAULT_EXCHANGE",
     "HYPERPARAMETER_NAMES",
+    "OPTIONAL_NAMES",
     "SOURCES",
     "AugmentConfig",
     "BalanceConfig",

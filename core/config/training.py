@@ -8,7 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from core.config.base import Config
-from core.config.hyperparameters import BatchSize, Dropout, FocalGamma, LearningRate, MixupAlpha, WeightDecay
+from core.config.hyperparameters import BatchSize, Dropout, FocalGamma, LearningRate, MixupAlpha, WeightDecay, Window
+from core.errors import ConfigError
 
 ModelSize = Literal["quick", "small", "large"]
 LastBarPath = Literal["logistic", "none"]
@@ -33,6 +34,24 @@ class ModelConfig(Config):
     forest: ForestKind = "extra_trees"
     """extra_trees (predictions are blended with those of a forest on the last bar's features, which is fitted on train)
     or none (networks of earlier versions)."""
+    window: Window | None = Field(default=None, exclude_if=lambda window: window is None)
+    """Number of bars that the network sees, the last ones of each window; all bars of the window if not given."""
+
+    def bars_seen(self, window: int) -> int:
+        """Return how many bars the network sees.
+
+        Args:
+            window: number of bars in a window of the data.
+
+        Raises:
+            ConfigError: a window of the data has fewer bars than the network is to see.
+        """
+        seen = self.window or window
+        if seen > window:
+            raise ConfigError(
+                f"The network sees {seen} bars, but a window of the data has {window}", f"Use windows of {seen} bars"
+            )
+        return seen
 
 
 class LossConfig(Config):

@@ -29,6 +29,8 @@ def _commented_lines(settings: Config, indent: str) -> Iterator[str]:
     """Yield the lines of some settings, each value below a comment on its meaning and its bounds."""
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
+        if name not in settings.model_dump(include={name}):
+            continue  # not given, and left out of files then
         yield f"{indent}# {' '.join(str(field.description).split())}{_range(field)}\n"
         if isinstance(value, Figure):
             ends = ", ".join(f"{key}: {json.dumps(end)}" for key, end in value.model_dump().items())

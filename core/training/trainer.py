@@ -92,6 +92,7 @@ class Trainer:
         self.device = device
         self.dtype = dtype
         self._dataset = dataset
+        self._window = config.model.bars_seen(dataset.window)
         self._features = shared_tensor(dataset.features, device).to(dtype)
         self._labels = shared_tensor(dataset.labels, device)
         self._returns = shared_tensor(dataset.returns, device).to(dtype)
@@ -102,7 +103,7 @@ class Trainer:
         model_seed, *draw_seeds = (
             int(child.generate_state(1)[0]) for child in np.random.SeedSequence(config.trainer.seed).spawn(5)
         )
-        self.model = build_model(config.model, dataset.features.shape[1], dataset.window, model_seed, device).to(dtype)
+        self.model = build_model(config.model, dataset.features.shape[1], self._window, model_seed, device).to(dtype)
         self._rows = EpochRows(dataset, config, (draw_seeds[0], draw_seeds[3]), device)
         self._augment_generator = torch.Generator(device).manual_seed(draw_seeds[1])
         self._mixup_rng = np.random.default_rng(draw_seeds[2])
@@ -258,7 +259,7 @@ class Trainer:
     def _network_logits(self, rows: Tensor) -> np.ndarray:
         """Predict with the present weights alone; see `logits`."""
         # In full precision, as a checkpoint predicts: what is judged is what is used.
-        prediction = predict_windows(self.evaluated, self._features, rows, self._dataset.window)
+        prediction = predict_windows(self.evaluated, self._features, rows, self._window)
         logits = np.asarray(prediction.direction.numpy())
         if not np.isfinite(logits).all():
             raise NonFiniteOutputError(self.steps, self.config.as_text())
@@ -372,7 +373,7 @@ class Trainer:
     def _step(self, rows: Tensor) -> Tensor:
         """Take one optimizer step on a batch of rows `[B]`; return its loss, a scalar."""
         targets = functional.one_hot(self._labels[rows].long(), len(CLASSES)).to(self.dtype)
-        windows = gather_windows(self._features, rows, self._dataset.window)
+        windows = gather_windows(self._features, rows, self._window)
         batch = self._augment(windows, targets, self._returns[rows])
         with autocast(self.device, self.dtype):
             heads = self.model.for_loss(self.model(batch.windows))

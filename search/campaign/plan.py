@@ -25,6 +25,7 @@ from core.files import check_writable, to_yaml
 from core.models import memory
 from core.models.memory import estimate_memory
 from core.presets import Preset
+from search.campaign.first_trials import collect_first_trials
 from search.cluster.nodes import Node, describe_this_machine
 from search.cluster.resources import TrialResources, allocate, choose_device
 from search.config import CampaignConfig, dry_run_bars
@@ -131,56 +132,9 @@ def plan_campaign(config: CampaignConfig, root: Path, nodes: Sequence[Node] = ()
     check_folder_free(folder.path)
     if config.dry_run:
         config = config.shrunk()
-    return _with_earlier(_plan(config, folder, nodes), root)
-
-
-def _with_earlier(plan: CampaignPlan, root: Path) -> CampaignPlan:
-    """Add to a plan what the search begins with: trials of earlier campaigns, and hyperparameters to try first.
-
-    The sampler learns all trials of a campaign with the same identity; of other campaigns the winner is tried first.
-    Winners and presets that lie in the search space make up a quarter of the trials at most.
-
-    Args:
-        plan: the plan without them.
-        root: folder of all campaigns.
-    """
-    config = plan.config
-    first: list[tuple[str, dict[str, Any]]] = []
-    notices: list[str] = []
-    earlier: list[tuple[str, list[TrialRecord]]] = []
-    for name in config.warm_start:
-        folder = CampaignFolder.find(root, name)
-        if folder.read_record().identity == plan.identity:
-            ended = [trial for trial in folder.read_journal() if trial.outcome is not None]
-            earlier.append((name, [trial for trial in ended if config.space.contains(trial.params)]))
-        elif ranked := folder.read_ranked_trials():
-            first.append((f"winner of {name}", ranked[0].hyperparameters.model_dump()))
-        else:
-            notices.append(
-                f"Campaign {name}, which warm_start names, has another identity than this one and no winner: nothing "
-                "is taken from it."
-            )
-    first += [(f"preset {name}", presets.load_preset(name).hyperparameters.model_dump()) for name in config.ask]
-    notices += [
-        f"No trial of {name}, which warm_start names, lies in the search space: nothing is taken from it."
-        for name, trials in earlier
-        if not trials
-    ]
-    notices += [
-        f"The {origin} does not lie in the search space: it is not tried first."
-        for origin, params in first
-        if not config.space.contains(params)
-    ]
-    distinct: list[tuple[str, dict[str, Any]]] = []
-    for origin, params in first:
-        if config.space.contains(params) and params not in [other for _, other in distinct]:
-            distinct.append((origin, params))
-    most = config.trials // 4
-    notices += [
-        f"The {origin} is not tried first: winners and presets make up a quarter of the {config.trials} trials at most."
-        for origin, _ in distinct[most:]
-    ]
-    return replace(plan, asked_first=tuple(distinct[:most]), earlier=tuple(earlier), notices=tuple(notices))
+    plan = _plan(config, folder, nodes)
+    begin = collect_first_trials(plan.config, plan.identity, root)
+    return replace(plan, asked_first=begin.asked_first, earlier=begin.earlier, notices=begin.notices)
 
 
 def plan_resume(

@@ -91,6 +91,8 @@ def _format_ended(trial: TrialRecord) -> str:
         f"lr {params['learning_rate']:.1e} batch {params['batch_size']:3d} wd {params['weight_decay']:.1e} "
         f"dropout {params['dropout']:.2f} gamma {params['focal_gamma']:.2f} mixup {params['mixup_alpha']:.2f}"
     )
+    if "window" in params:
+        values += f" window {params['window']:3d}"
     if trial.outcome == FAILED:
         return f"#{trial.number:<3d} {values}  [red]failed[/]: {escape(trial.reason)}"
     return f"#{trial.number:<3d} {values}  {trial.value:.4f} after {len(trial.epochs)} epochs  {trial.outcome}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from core.config import HYPERPARAMETER_NAMES, Hyperparameters, TrainingConfig
+from core.config import Hyperparameters, TrainingConfig
 from core.errors import ConfigError
 from core.evaluation.history import EpochResult
 from core.training.device import resolve_device
@@ -106,7 +106,7 @@ class TrialJob:
         Args:
             params: the six hyperparameters of the trial, by name.
         """
-        return Hyperparameters(**{name: params[name] for name in HYPERPARAMETER_NAMES}).apply(self.base)
+        return Hyperparameters.pick(params).apply(self.base)
 
 
 def make_epoch_record(result: EpochResult, val_blocks: Sequence[float] | None = None) -> EpochRecord:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import HYPERPARAMETER_NAMES, check_name, parse
+from core.config import HYPERPARAMETER_NAMES, OPTIONAL_NAMES, check_name, parse
 from core.errors import ConfigError
 from core.files import read_yaml, reading
 from core.presets import shipped_preset_names
@@ -268,7 +268,7 @@ class CampaignFolder:
 
         with reading(self.trials_table, _TRIALS_REMEDY):
             table = pd.read_parquet(self.trials_table)
-            newer = {name for name in TRIAL_TYPES if name.startswith("val_")} | set(HYPERPARAMETER_NAMES)
+            newer = {name for name in TRIAL_TYPES if name.startswith("val_")} | {*HYPERPARAMETER_NAMES, *OPTIONAL_NAMES}
             if missing := [name for name in TRIAL_TYPES if name not in table and name not in newer]:
                 raise ValueError(f"it has no column {missing[0]}")
             if table["number"].duplicated().any():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.config import HYPERPARAMETER_NAMES, Hyperparameters
+from core.config import Hyperparameters
 from search.results.records import RankedTrial
 from search.study.trial_record import COMPLETE
 
@@ -31,7 +31,7 @@ def rank_trials(trials: pd.DataFrame) -> list[RankedTrial]:
 def _ranked_trial(row: dict[str, Any]) -> RankedTrial:
     return RankedTrial(
         number=row["number"],
-        hyperparameters=Hyperparameters(**{name: row[name] for name in HYPERPARAMETER_NAMES}),
+        hyperparameters=Hyperparameters.pick(row),
         value=row["value"],
         best_epoch=row["best_epoch"],
         epochs=row["epochs"],

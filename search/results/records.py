@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from core.config import HYPERPARAMETER_NAMES, Hyperparameters
+from core.config import HYPERPARAMETER_NAMES, OPTIONAL_NAMES, Hyperparameters
 from core.evaluation.metric_names import METRIC_NAMES
 from search.config import ConfirmConfig
 from search.study.trial_record import EpochRecord
@@ -21,6 +21,7 @@ DECISION_TYPES = {"action": "str", "seen": "Int64", "rank": "Int64", "kept": "In
 TRIAL_TYPES = {
     "number": "int64",
     **{name: "int64" if name == "batch_size" else _FLOAT for name in HYPERPARAMETER_NAMES},
+    **dict.fromkeys(OPTIONAL_NAMES, "Int64"),
     "origin": "str",
     "status": "str",
     "epochs": "int64",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from core.config import HYPERPARAMETER_NAMES
+from core.config import HYPERPARAMETER_NAMES, OPTIONAL_NAMES
 from core.errors import ConfigError
 from core.evaluation.metric_names import METRIC_NAMES
 from core.files import reading, write_table
@@ -33,6 +33,7 @@ def make_trial_row(trial: TrialRecord) -> dict[str, Any]:
     return {
         "number": trial.number,
         **{name: trial.params[name] for name in HYPERPARAMETER_NAMES},
+        **{name: trial.params.get(name) for name in OPTIONAL_NAMES},
         "origin": trial.origin,
         "status": trial.outcome or INTERRUPTED,
         "epochs": len(trial.epochs),

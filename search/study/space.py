@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from core.config import HYPERPARAMETER_NAMES, Config, Hyperparameters
+from core.config import HYPERPARAMETER_NAMES, OPTIONAL_NAMES, Config, Hyperparameters
 from core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ class SpaceConfig(Config):
     dropout: Range = Range(low=0.0, high=0.6)
     focal_gamma: Range = Range(low=0.0, high=5.0)
     mixup_alpha: Range = Range(low=0.0, high=0.5)
+    window: Choice | None = None
+    """Numbers of bars that the network may see, none of them more than a window of the data has; not searched if not
+    given."""
 
     @model_validator(mode="before")
     @classmethod
@@ -87,24 +90,38 @@ class SpaceConfig(Config):
         merged = dict(content)
         for name in set(content) & set(cls.model_fields):
             if isinstance(content[name], dict):
-                fields = {**cls.model_fields[name].default.model_dump(), **content[name]}
+                default = cls.model_fields[name].default
+                fields = {**(default.model_dump() if default is not None else {}), **content[name]}
                 # From here on pydantic sees Python values, among which its strict mode accepts tuples but no lists.
                 merged[name] = {
                     key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
                 }
         return merged
 
+    def dimensions(self) -> dict[str, Range | Choice]:
+        """Return the range of each hyperparameter that is searched, in the order of `HYPERPARAMETER_NAMES`."""
+        ranges = {name: getattr(self, name) for name in (*HYPERPARAMETER_NAMES, *OPTIONAL_NAMES)}
+        return {name: of_name for name, of_name in ranges.items() if of_name is not None}
+
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return the distribution of each hyperparameter by name, in the order of `HYPERPARAMETER_NAMES`."""
-        return {name: getattr(self, name).distribution() for name in HYPERPARAMETER_NAMES}
+        """Return the distribution of each hyperparameter that is searched, by name."""
+        return {name: of_name.distribution() for name, of_name in self.dimensions().items()}
 
     def contains(self, params: Mapping[str, float]) -> bool:
-        """Return whether six values lie in the space.
+        """Return whether values lie in the space.
 
         Args:
-            params: values of the six hyperparameters, by name.
+            params: values of the hyperparameters by name, the six at least.
         """
-        return all(getattr(self, name).contains(params[name]) for name in HYPERPARAMETER_NAMES)
+        return all(of_name.contains(params[name]) for name, of_name in self.dimensions().items() if name in params)
+
+    def is_of(self, params: Mapping[str, float]) -> bool:
+        """Return whether values lie in the space, and are those of exactly the hyperparameters that it searches.
+
+        Args:
+            params: values of the hyperparameters by name, the six at least.
+        """
+        return params.keys() == self.dimensions().keys() and self.contains(params)
 
     def check(self) -> None:
         """Check that a preset can hold every value of the space.
@@ -114,7 +131,7 @@ class SpaceConfig(Config):
         """
         for end in (min, max):
             try:
-                Hyperparameters(**{name: end(getattr(self, name).ends()) for name in HYPERPARAMETER_NAMES})
+                Hyperparameters.pick({name: end(of_name.ends()) for name, of_name in self.dimensions().items()})
             except ValidationError as error:
                 names = ", ".join(str(item["loc"][0]) for item in error.errors())
                 raise ConfigError(

@@ -54,9 +54,16 @@ def market() -> Market:
     return read_market(CONFIG)
 
 
-def test_predictions_are_those_of_the_training(trained: TrainedModel, market: Market, dataset: Dataset) -> None:
+@pytest.mark.parametrize("window", [None, 4])
+def test_predictions_are_those_of_the_training(
+    market: Market, dataset: Dataset, tmp_path: Path, window: int | None
+) -> None:
+    config = recipe(epochs=1)
+    config = config.model_copy(update={"model": config.model.model_copy(update={"window": window})})
+    training.train_model(config, CONFIG, dataset, tmp_path, device="cpu")
+    trained = TrainedModel.load(tmp_path / "checkpoint.pt")
     table = trained.predict(market, CPU)
-    trainer = Trainer(recipe(epochs=1), dataset, CPU)
+    trainer = Trainer(config, dataset, CPU)
     trainer.evaluated.load_state_dict(trained.weights)
     trainer.forest = trained.forest
     assert trained.forest is not None

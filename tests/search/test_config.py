@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from core.config import DataConfig, SyntheticConfig, parse
 from core.errors import ConfigError
-from search.config import CampaignConfig
+from search.config import CampaignConfig, resolve_config
 
 
 def _config(**changes: object) -> CampaignConfig:
@@ -46,3 +49,24 @@ def test_a_dry_run_is_never_larger_than_the_campaign() -> None:
     large = _config(trials=100, model="large")
     assert (large.shrunk().trials, large.shrunk().max_epochs, large.shrunk().model) == (4, 3, "quick")
     assert large.shrunk().dry_run
+
+
+@pytest.mark.parametrize(
+    ("data", "space", "window"),
+    [
+        ({}, {}, 16),
+        ({}, {"window": {"values": [8, 32]}}, 32),
+        ({"window": 60}, {"window": {"values": [8, 32]}}, 60),
+    ],
+)
+def test_windows_of_the_data_are_as_long_as_the_network_may_see(
+    tmp_path: Path, data: dict[str, object], space: dict[str, object], window: int
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(yaml.safe_dump({"name": "c", "data": {"synthetic": {}, **data}, "space": space}))
+    assert resolve_config(file, {}, {}).data.window == window
+
+
+def test_a_network_cannot_see_more_bars_than_a_window_has() -> None:
+    with pytest.raises(ConfigError, match=r"space\.window has 32 bars, but a window of the data has 16"):
+        _config(data={"synthetic": {}, "window": 16}, space={"window": {"values": [8, 32]}})

@@ -3,10 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.config import HYPERPARAMETER_NAMES, Hyperparameters, LossConfig, TrainingConfig, parse
+from core.config import HYPERPARAMETER_NAMES, Hyperparameters, LossConfig, ModelConfig, TrainingConfig, parse
 
 VALUES = st.fixed_dictionaries(
     {
@@ -46,3 +48,27 @@ def test_a_loss_without_focal_gamma_keeps_its_own(values: dict[str, Any]) -> Non
     applied = Hyperparameters(**values).apply(recipe)
     assert applied.loss == recipe.loss
     assert parse(TrainingConfig, applied.model_dump(mode="json"), "here") == applied
+
+
+SIX = {
+    "learning_rate": 1e-4,
+    "batch_size": 64,
+    "weight_decay": 0.01,
+    "dropout": 0.1,
+    "focal_gamma": 1.0,
+    "mixup_alpha": 0.2,
+}
+
+
+@pytest.mark.parametrize("missing", [{}, {"window": None}, {"window": float("nan")}, {"window": pd.NA}])
+def test_an_optional_hyperparameter_that_was_not_searched_leaves_the_recipe_alone(missing: dict[str, Any]) -> None:
+    picked = Hyperparameters.pick({**SIX, **missing, "origin": "sampler"})
+    assert picked == Hyperparameters(**SIX)
+    assert set(picked.model_dump()) == set(SIX)
+    assert picked.apply(TrainingConfig()).model == ModelConfig(dropout=0.1)
+
+
+def test_an_optional_hyperparameter_that_was_searched_is_part_of_the_recipe() -> None:
+    picked = Hyperparameters.pick({**SIX, "window": 16})
+    assert picked.apply(TrainingConfig()).model == ModelConfig(dropout=0.1, window=16)
+    assert parse(Hyperparameters, picked.model_dump(mode="json"), "here") == picked

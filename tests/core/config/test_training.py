@@ -5,7 +5,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from core.config import BalanceConfig, LossConfig, LossKind, TrainerConfig, TrainingConfig, parse
+from core.config import BalanceConfig, LossConfig, LossKind, ModelConfig, TrainerConfig, TrainingConfig, parse
+from core.errors import ConfigError
 
 
 def test_settings_of_the_trainer_are_changed_in_a_copy() -> None:
@@ -71,3 +72,11 @@ def test_heads_are_trained_by_the_sum_of_losses_alone_and_where_they_weigh_somet
         assert config.trains_confidence == config.trains_return == (kind == "multi_task")
     assert not LossConfig(confidence_weight=0.0).trains_confidence
     assert not LossConfig(return_weight=0.0).trains_return
+
+
+def test_a_network_sees_the_whole_window_or_the_last_bars_of_it() -> None:
+    assert ModelConfig().bars_seen(60) == 60
+    assert ModelConfig(window=16).bars_seen(60) == 16
+    assert ModelConfig(window=60).bars_seen(60) == 60
+    with pytest.raises(ConfigError, match=r"sees 61 bars, but a window of the data has 60\. Use windows of 61 bars"):
+        ModelConfig(window=61).bars_seen(60)

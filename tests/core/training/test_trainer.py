@@ -344,3 +344,13 @@ def test_only_training_steps_run_in_reduced_precision(short: Dataset, monkeypatc
     assert not entered
     trainer.run_epoch()
     assert len(entered) == trainer.steps
+
+
+def test_a_network_that_sees_fewer_bars_trains_as_on_windows_of_that_many(short: Dataset) -> None:
+    config = recipe(EVERYTHING, epochs=1)
+    plain = config.model.model_copy(update={"forest": "none", "last_bar": "none"})
+    on_short = Trainer(config.model_copy(update={"model": plain}), replace(short, window=4), CPU)
+    seeing_few = plain.model_copy(update={"window": 4})
+    of_long = Trainer(config.model_copy(update={"model": seeing_few}), short, CPU)
+    assert on_short.run_epoch().metrics == of_long.run_epoch().metrics
+    assert same_weights(on_short, of_long)

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from core.config import Device
+from core.config import DataConfig, Device, SyntheticConfig, parse
 from core.errors import ConfigError
+from core.presets import Preset, preset_yaml
 from search.campaign import run as campaign
 from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign, plan_resume
 from search.campaign.run import resume_campaign, run_campaign
@@ -26,9 +27,11 @@ from search.confirmation.run import run_confirmation
 from search.engine.in_process import InProcessEngine
 from search.engine.job import TrialJob
 from search.results import manifest
+from search.results.export import make_preset
 from search.results.folder import CampaignFolder
 from search.results.tables import read_val_blocks
 from search.study.controller import Controller
+from search.study.space import Choice, SpaceConfig
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config
 from tests.search.campaign.conftest import curves_of
@@ -238,3 +241,18 @@ def test_the_driver_logs_what_it_did_without_secrets(tmp_path: Path, monkeypatch
     assert messages.count("***") == 3
     assert "trial started" not in messages
     assert {line["level"] for line in lines} == {"debug", "info"}
+
+
+def test_a_searched_window_is_that_of_the_trials_of_the_table_and_of_the_preset(tmp_path: Path) -> None:
+    settings = config(DataConfig(synthetic=SyntheticConfig(bars=5000), window=16))
+    space = SpaceConfig(window=Choice(values=(4, 8)), batch_size=Choice(values=(256,)))
+    settings = settings.model_copy(update={"space": space, "train_incumbent": False})
+    summary = run_campaign(plan_campaign(settings, tmp_path), InProcessEngine())
+    trials = CampaignFolder(tmp_path / NAME).read_trials()
+    assert set(trials["window"]) == {4, 8}
+    assert summary.winner is not None
+    preset = make_preset(CampaignFolder(tmp_path / NAME), "found")
+    winner = trials.set_index("number").loc[summary.winner.number]
+    assert preset.hyperparameters.window == winner["window"]
+    assert preset.training_config().model.window == winner["window"]
+    assert parse(Preset, yaml.safe_load(preset_yaml(preset)), "found") == preset

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from core.config import HYPERPARAMETER_NAMES, parse
+from core.config import HYPERPARAMETER_NAMES, OPTIONAL_NAMES, parse
 from core.errors import ConfigError
 from search.study.space import Choice, Range, SpaceConfig
 
 
 def test_the_space_names_what_a_preset_names() -> None:
-    assert tuple(SpaceConfig.model_fields) == HYPERPARAMETER_NAMES
+    assert tuple(SpaceConfig.model_fields) == (*HYPERPARAMETER_NAMES, *OPTIONAL_NAMES)
 
 
 def test_the_default_space_is_that_of_the_design() -> None:
@@ -50,3 +50,18 @@ def test_a_partly_given_range_keeps_the_rest_of_its_default() -> None:
     assert space.learning_rate == Range(low=1e-5, high=1e-3, log=True)
     assert space.dropout == Range(low=0.2, high=0.6)
     assert space.weight_decay == SpaceConfig().weight_decay
+
+
+def test_the_window_is_searched_where_the_space_names_it() -> None:
+    space = parse(SpaceConfig, {"window": {"values": [8, 16]}}, "campaign.yaml")
+    assert space.distributions() == {**SpaceConfig().distributions(), "window": CategoricalDistribution((8, 16))}
+    space.check()
+    six = {name: of_name.ends()[0] for name, of_name in SpaceConfig().dimensions().items()}
+    assert space.contains(six)
+    assert space.contains({**six, "window": 8})
+    assert not space.contains({**six, "window": 9})
+    assert space.is_of({**six, "window": 8})
+    assert not space.is_of(six)
+    assert not SpaceConfig().is_of({**six, "window": 8})
+    with pytest.raises(ConfigError, match="space of window exceeds"):
+        SpaceConfig(window=Choice(values=(1, 8))).check()
