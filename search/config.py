@@ -34,6 +34,10 @@ CAMPAIGN_WINDOW = 16
 """Number of bars that a prediction of a campaign sees, unless its settings name another: with the path from the last
 bar, 60 are worth no more on recorded bars of 5 and 15 minutes, and cost 2.3 times as much."""
 
+CAMPAIGN_EPOCH_WINDOWS = 16_384
+"""Most windows that an epoch of a trial reads, unless the campaign's settings say otherwise: where train has more, the
+first rung comes sooner, and models are as good after the same number of windows."""
+
 
 def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: dict[str, Any]) -> CampaignConfig:
     """Return the settings of a campaign: those of its YAML file, overridden by those of the command line.
@@ -66,6 +70,7 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
     if "confirm" in content:  # the flag asks for a confirmation, and the file says how to run it
         flags = {key: value for key, value in flags.items() if key != "confirm"}
     content = {**content, **flags, "data": data}
+    content.setdefault("epoch_windows", CAMPAIGN_EPOCH_WINDOWS)
     if "name" not in content:
         raise ConfigError("The campaign has no name", "Add --name NAME")
     config = parse(CampaignConfig, content, where)
@@ -151,7 +156,7 @@ class CampaignConfig(Config):
     """Learning-rate schedule of every trial, over max_epochs."""
     epoch_windows: int | None = Field(default=None, ge=1)
     """Most windows that an epoch of a trial reads: where train has more, several epochs read all of them once, so that
-    the first rung comes sooner. As in the base preset if not given."""
+    the first rung comes sooner. null reads as many as the base preset."""
     base: str = "production_small"
     """Preset that gives the settings that are not searched: label smoothing, and augmentation other than mixup."""
     incumbent: str = "production_small"

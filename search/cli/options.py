@@ -53,7 +53,7 @@ MaxEpochsOption = Annotated[
 ]
 EpochWindowsOption = Annotated[
     int | None,
-    typer.Option("--epoch-windows", help="Most windows that an epoch of a trial reads. Default: all of train.", min=1),
+    typer.Option("--epoch-windows", help="Most windows that an epoch of a trial reads. Default: 16384.", min=1),
 ]
 MetricOption = Annotated[
     str | None, typer.Option("--metric", help="Validation metric that ranks trials. Default: macro_f1.")

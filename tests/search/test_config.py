@@ -70,3 +70,20 @@ def test_windows_of_the_data_are_as_long_as_the_network_may_see(
 def test_a_network_cannot_see_more_bars_than_a_window_has() -> None:
     with pytest.raises(ConfigError, match=r"space\.window has 32 bars, but a window of the data has 16"):
         _config(data={"synthetic": {}, "window": 16}, space={"window": {"values": [8, 32]}})
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "windows"),
+    [
+        ({}, {}, 16_384),
+        ({"epoch_windows": 4096}, {}, 4096),
+        ({"epoch_windows": None}, {}, None),
+        ({"epoch_windows": 4096}, {"epoch_windows": 8192}, 8192),
+    ],
+)
+def test_epochs_are_short_unless_the_settings_say_otherwise(
+    tmp_path: Path, content: dict[str, object], flags: dict[str, object], windows: int | None
+) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text(yaml.safe_dump({"name": "c", "data": {"synthetic": {}}, **content}))
+    assert resolve_config(file, {}, flags).epoch_windows == windows
