@@ -27,7 +27,8 @@ from core.config import (
 from core.errors import ConfigError
 from core.files import read_yaml
 from search.storage.location import resolve_location
-from search.study.settings import FidelityPolicy, SamplerKind, StudySettings
+from search.study.asha import rung_epochs
+from search.study.settings import AshaVariant, FidelityPolicy, SamplerKind, StudySettings
 from search.study.space import SpaceConfig
 
 CAMPAIGN_WINDOW = 16
@@ -134,6 +135,9 @@ class CampaignConfig(Config):
     """Total number of epochs of all trials after which no more trials are started."""
     convergence: int | None = Field(default=None, ge=1)
     """Number of trials in a row without improving on the best after which no more trials are started."""
+    asha: AshaVariant = "stopping"
+    """stopping (a trial goes on or ends when it reaches a rung) or promotion (it is paused there, and the best go on
+    whenever a process is free)."""
     sampler: SamplerKind = "tpe"
     """tpe (Tree-structured Parzen Estimator), random, or gp (Gaussian process)."""
     policy: FidelityPolicy = "complete"
@@ -215,7 +219,7 @@ class CampaignConfig(Config):
             SHA-256, in hexadecimal digits.
         """
         without_effect = {
-            "name", "trials", "hours", "epochs", "convergence", "concurrency", "sampler", "policy", "ask",
+            "name", "trials", "hours", "epochs", "convergence", "concurrency", "asha", "sampler", "policy", "ask",
             "warm_start", "attempts", "incumbent", "incumbent_epochs", "train_incumbent", "epoch_windows", "device",
             "cpus_per_trial", "gpus_per_trial", "storage", "space", "base", "confirm",
         }  # fmt: skip
@@ -266,4 +270,5 @@ def _hash(content: Any) -> str:
 
 def study_settings(config: CampaignConfig) -> StudySettings:
     """Return the settings that the proposals of a campaign depend on."""
-    return StudySettings(config.name, config.space.distributions(), config.sampler, config.policy, config.seed)
+    pauses = rung_epochs(config.grace, config.reduction, config.max_epochs) if config.asha == "promotion" else ()
+    return StudySettings(config.name, config.space.distributions(), config.sampler, config.policy, config.seed, pauses)

@@ -88,7 +88,9 @@ class SearchRun:
         concurrency = max(plan.resources.max_concurrent - int(self._incumbent_runs), 1)
         self.controller = Controller(
             study,
-            Rules(config.max_epochs, config.grace, config.reduction, concurrency, config.attempts, tolerance),
+            Rules(
+                config.max_epochs, config.grace, config.reduction, concurrency, config.attempts, tolerance, config.asha
+            ),
             Budget(config.trials, config.hours, config.epochs, config.convergence),
             on_epoch=self._display.epoch,
             on_end=self._on_end,

@@ -91,7 +91,8 @@ class ControllerScheduler(FIFOScheduler):
             self._trials[ProcessId(result["node_ip"], result["pid"])] = _number(trial)
             return TrialScheduler.CONTINUE
         action = self._controller.on_report(_number(trial), result["report"])
-        return str(TrialScheduler.STOP if action == "stop" else TrialScheduler.CONTINUE)
+        # A paused trial gives its process up, too: it may go on much later, as another of Tune's trials.
+        return str(TrialScheduler.CONTINUE if action == "continue" else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Tell the controller that the trial has lost its process or its node."""

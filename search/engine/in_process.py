@@ -79,7 +79,7 @@ class InProcessEngine:
                     return
                 time.sleep(_POLL_SECONDS)  # the controller waits for a storage that is not available
             for number, (attempt_id, training) in list(running.items()):
-                if controller.on_report(number, training.step()) == "stop":
+                if controller.on_report(number, training.step()) != "continue":
                     del running[number]
                     controller.on_released(number, attempt_id)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Action = Literal["continue", "stop"]
+Action = Literal["continue", "pause", "stop"]
 
 
 def rung_epochs(grace: int, reduction: int, max_epochs: int) -> tuple[int, ...]:
@@ -46,7 +46,7 @@ class Decision:
         seen: number of trials that have reached the rung, this one included.
         rank: the trial's rank among them, counted from 1; equal values share a rank. 0 if the value is not finite.
         kept: number of these trials that ASHA lets continue.
-        action: whether this trial continues.
+        action: whether this trial continues, now (`continue`) or perhaps later (`pause`).
     """
 
     rung: int

@@ -15,8 +15,10 @@ from typing import Literal
 
 from core.errors import PresetSearchError
 from search.storage.monitor import StorageMonitor
-from search.study.asha import Action, Decision, decide, decide_again, rung_epochs
+from search.study.asha import Action, rung_epochs
 from search.study.retries import RetryPolicy, TrainingFailure
+from search.study.rungs import Rungs
+from search.study.settings import AshaVariant
 from search.study.study import CampaignStudy
 from search.study.trial_record import EpochRecord, TrialRecord
 
@@ -52,6 +54,7 @@ class Rules:
         concurrency: how many trials may run at a time.
         attempts: a trial is given up at this death in a row of its process, see `RetryPolicy.attempts`.
         tolerance: relative difference up to which an epoch that is run again counts as the same.
+        variant: ASHA's variant, see `search.study.rungs`.
     """
 
     max_epochs: int
@@ -60,6 +63,7 @@ class Rules:
     concurrency: int
     attempts: int = 4
     tolerance: float = 0.0
+    variant: AshaVariant = "stopping"
 
 
 @dataclass
@@ -103,15 +107,11 @@ class Controller:
         self._memory_slots: dict[int, int] = {}  # by how much each trial has lowered the concurrency
         self._epochs = 0  # of all trials
         self._best, self._since_best = -math.inf, 0  # best value of the ended trials, and those ended since
-        self._rungs: dict[int, dict[int, float]] = {
-            rung: {} for rung in rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
-        }
+        epochs = rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
+        self._rungs = Rungs(epochs, rules.reduction, rules.variant, self.study.trials.values())
         for trial in self.study.trials.values():
-            for rung, values in self._rungs.items():
-                if rung in trial.epochs:
-                    values[trial.number] = trial.epochs[rung].value
             self._epochs += len(trial.epochs)
-            if trial.outcome is None:
+            if trial.outcome is None and trial.number not in self._rungs.paused:
                 self.waiting.append(trial.number)
         for trial in self.study.ended:
             self._count_ended(trial)
@@ -123,10 +123,10 @@ class Controller:
     @property
     def rungs(self) -> dict[int, dict[int, float]]:
         """Values of the trials that have reached each rung, by rung and trial."""
-        return self._rungs
+        return self._rungs.values
 
     def next_trial(self) -> TrialRecord | Literal["wait", "finished"]:
-        """Return the trial to start now; waiting trials come first.
+        """Return the trial to start now; waiting trials come first, then those that a rung promotes.
 
         Returns:
             The trial; `wait` if none can start yet; `finished` if none starts any more.
@@ -139,11 +139,14 @@ class Controller:
                 return "wait"
             if self.waiting:
                 trial = self.study.restart(self.waiting.popleft())
+            elif (promoted := self._promote()) is not None:
+                trial = self.study.restart(promoted)
+            elif self.end_reason is not None:
+                # The process of a running trial can die, and then the trial has to be started again.
+                if not self.running:
+                    self._end_paused()
+                return "wait" if self.running else "finished"
             else:
-                self.end_reason = self._spent_budget()
-                if self.end_reason is not None:
-                    # The process of a running trial can die, and then the trial has to be started again.
-                    return "wait" if self.running else "finished"
                 trial = self.study.ask()
         except PresetSearchError as error:
             self.fail(error)
@@ -151,6 +154,24 @@ class Controller:
         self.running.add(trial.number)
         _LOG.info("trial started", extra={"trial": trial.number, "attempt": trial.attempt_id, "params": trial.params})
         return trial
+
+    def _promote(self) -> int | None:
+        """Note whether a budget is spent, and return the number of the paused trial that goes on next; None if none is.
+
+        When the budget of trials is spent, trials are promoted until none may go on any more. When another one is, only
+        until one has reached full fidelity.
+        """
+        self.end_reason = self._spent_budget()
+        if self.end_reason not in (None, "trials") and any(trial.outcome == "complete" for trial in self.study.ended):
+            return None
+        return self._rungs.promote(at_end=self.end_reason is not None and not self.running)
+
+    def _end_paused(self) -> None:
+        """End the paused trials: none of them goes on any more."""
+        for number, reason in self._rungs.reasons().items():
+            self.study.end(number, "stopped", reason)
+            self._on_ended(self.study.trials[number])
+        self._rungs.paused.clear()
 
     def _storage_is_available(self) -> bool:
         return self.monitor is None or self.monitor.is_available()
@@ -184,39 +205,27 @@ class Controller:
         if trial.outcome is not None:
             self._on_ended(trial)
             return "stop"
-        return "stop" if self.end_reason == "stopped" else "continue"
+        is_paused = number in self._rungs.paused
+        return "pause" if is_paused else "stop" if self.end_reason == "stopped" else "continue"
 
     def _record(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Decide on a new epoch, and write the epoch and the decision to the study."""
         number, value = epoch.epoch, epoch.value
-        decision: Decision | None = None
+        is_last = number >= self.rules.max_epochs and math.isfinite(value)
+        decision = None if is_last else self._rungs.decide(trial, epoch)
         end: tuple[Literal["complete", "stopped"], str] | None = None
-        if number in self._rungs:
-            decision = decide(number, value, self._rungs[number], self.rules.reduction)
-            if decision.action == "stop":
-                end = ("stopped", decision.reason)
+        if is_last:
+            end = ("complete", "")
+        elif decision is not None and decision.action == "stop":
+            end = ("stopped", decision.reason)
         elif not math.isfinite(value):
             end = ("stopped", f"value is not finite at epoch {number}")
-        elif number >= self.rules.max_epochs:
-            end = ("complete", "")
-        elif (decision := self._judge_again(trial, value)) is not None:
-            end = ("stopped", decision.reason)
         self.study.report(trial.number, replace(trial.recordable(epoch), decision=decision), end)
         self._storage_refusals.pop(trial.number, None)
         self._deaths.pop(trial.number, None)
         self._epochs += 1
-        if number in self._rungs:
-            self._rungs[number][trial.number] = value
+        self._rungs.record(trial.number, epoch, decision)
         _LOG.debug("epoch", extra={"trial": trial.number, "epoch": number, "value": value, "score": epoch.score})
-
-    def _judge_again(self, trial: TrialRecord, value: float) -> Decision | None:
-        """Return the decision to stop a trial that its last rung let continue when few had reached it, or None."""
-        rung = max((rung for rung in self._rungs if rung in trial.epochs), default=None)
-        earlier = None if rung is None else trial.epochs[rung].decision
-        if rung is None or earlier is None or earlier.seen >= self.rules.reduction:
-            return None  # as for nearly all trials: going through a rung of thousands at each epoch would take long
-        others = {number: other for number, other in self._rungs[rung].items() if number != trial.number}
-        return decide_again(earlier, value, others, self.rules.reduction)
 
     def _compare(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Record where an epoch that was run again gives other figures, once for each figure of an epoch."""
@@ -288,7 +297,7 @@ class Controller:
             culprit: number of the trial whose process caused the loss; None if that is not known.
         """
         lost = [trial.number for trial in self.study.trials.values() if trial.outcome is None]
-        lost = [number for number in lost if number not in self.waiting]
+        lost = [number for number in lost if number not in self.waiting and number not in self._rungs.paused]
         if culprit is None and len(lost) == 1:
             culprit = lost[0]
         if culprit is not None and culprit in lost:

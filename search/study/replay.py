@@ -14,9 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 from core.files import reading
 from search.study.journal.backend import JournalReader
 from search.study.journal.file import ACT
-from search.study.samplers import make_sampler
 from search.study.settings import StudySettings
-from search.study.study import load_study, read_trials
+from search.study.study import load_study, propose, read_trials
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ def _repeat(
                 first = len(study.get_trials(deepcopy=False))
                 study.add_trials(recorded[first : first + count])
             case {"kind": "ask", "trial": number}:
-                study.sampler = make_sampler(settings.sampler, settings.seed, number)
-                trial = trials[number] = study.ask(dict(settings.distributions))
+                trial = trials[number] = propose(study, settings, number)
                 expected = recorded[number].params
                 if trial.params == expected:
                     equal += 1

@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # so that the settings of a campaign can be read without Optu
     from optuna.distributions import BaseDistribution
 
 SamplerKind = Literal["tpe", "random", "gp"]
+AshaVariant = Literal["stopping", "promotion"]
 FidelityPolicy = Literal["complete", "pruned", "full_only"]
 
 
@@ -24,6 +25,8 @@ class StudySettings:
         policy: fidelity policy: what the sampler learns of a stopped trial: `complete` (its last value, as in Ray
             Tune), `pruned` (its values so far, as in Optuna), `full_only` (nothing).
         seed: seed of the campaign.
+        pauses: epochs at which trials are paused: the rungs of the promotion variant, see `search.study.rungs`; none in
+            the stopping variant. A trial that has been paused counts for the sampler like one that was stopped there.
     """
 
     name: str
@@ -31,3 +34,4 @@ class StudySettings:
     sampler: SamplerKind
     policy: FidelityPolicy
     seed: int
+    pauses: tuple[int, ...] = ()

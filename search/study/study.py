@@ -20,7 +20,7 @@ from typing import Any
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.storages import JournalStorage
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from core.errors import ConfigError, one_line
 from core.files import reading
@@ -183,8 +183,7 @@ class CampaignStudy:
         """Start a new trial and return it, with a queued proposal or a new one of the sampler."""
         number = next_trial_number(self._study)
         with self._transaction("ask", trial=number):
-            self._study.sampler = make_sampler(self.settings.sampler, self.settings.seed, number)
-            trial = self._study.ask(dict(self.settings.distributions))
+            trial = propose(self._study, self.settings, number)
             record = TrialRecord(number, dict(trial.params), trial.user_attrs.get(ORIGIN, "sampler"))
             self._write_attempt(record)
         self.trials[number] = record
@@ -292,16 +291,61 @@ def _recorded_settings(settings: StudySettings) -> dict[str, Any]:
     """Return the settings of a study as its journal records them when it is begun."""
     space = {name: distribution_to_json(distribution) for name, distribution in settings.distributions.items()}
     sampler = {"kind": settings.sampler, "seed": settings.seed, **sampler_keywords(settings.sampler)}
-    return {"space": space, "sampler": sampler, "policy": settings.policy}
+    pauses = {"pauses": list(settings.pauses)} if settings.pauses else {}
+    return {"space": space, "sampler": sampler, "policy": settings.policy, **pauses}
 
 
 def _optuna_result(record: TrialRecord, policy: FidelityPolicy) -> tuple[TrialState, float | None]:
     """Return the state and the value that Optuna learns of a trial that ended, as the fidelity policy says."""
     if record.outcome == "failed" or not math.isfinite(record.value):
         return TrialState.FAIL, None
-    if record.outcome == "complete" or policy == "complete":
+    if record.outcome == "complete":
         return TrialState.COMPLETE, record.value
-    return (TrialState.PRUNED, None) if policy == "pruned" else (TrialState.FAIL, None)
+    return _result_of_stopped(record.value, policy)
+
+
+def _result_of_stopped(value: float, policy: FidelityPolicy) -> tuple[TrialState, float | None]:
+    """Return the state and the value that Optuna learns of a trial that was stopped with this value."""
+    if policy == "complete":
+        return TrialState.COMPLETE, value
+    return (TrialState.PRUNED if policy == "pruned" else TrialState.FAIL), None
+
+
+def propose(study: optuna.Study, settings: StudySettings, number: int) -> optuna.Trial:
+    """Ask for the next trial: with queued values, or with new ones of its own sampler.
+
+    A trial that is paused at a rung runs no more for the moment, but Optuna knows no such state. So where trials are
+    paused, the sampler is asked about a copy of the study in which they have ended at their last rung.
+
+    Args:
+        study: the study of the campaign, or its repetition.
+        settings: the settings that the proposals depend on.
+        number: number of the new trial, see `next_trial_number`.
+    """
+    sampler = make_sampler(settings.sampler, settings.seed, number)
+    trials = study.get_trials(deepcopy=False)
+    if settings.pauses and number == len(trials):
+        copy = optuna.create_study(direction="maximize", sampler=sampler)
+        copy.add_trials([_paused_as_ended(trial, settings) for trial in trials])
+        study.enqueue_trial(copy.ask(dict(settings.distributions)).params)
+    study.sampler = sampler
+    return study.ask(dict(settings.distributions))
+
+
+def _paused_as_ended(trial: FrozenTrial, settings: StudySettings) -> FrozenTrial:
+    """Return a trial as it is, but if it is open and has reached a rung as one that was stopped at the last of them."""
+    rung = max((epoch for epoch in settings.pauses if epoch in trial.intermediate_values), default=None)
+    if trial.state != TrialState.RUNNING or rung is None:
+        return trial
+    values = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= rung}
+    state, value = _result_of_stopped(values[rung], settings.policy)
+    return create_trial(
+        state=state,
+        value=value,
+        params=trial.params,
+        distributions=trial.distributions,
+        intermediate_values=values,
+    )
 
 
 def next_trial_number(study: optuna.Study) -> int:

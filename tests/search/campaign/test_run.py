@@ -31,6 +31,7 @@ from search.results.export import make_preset
 from search.results.folder import CampaignFolder
 from search.results.tables import read_val_blocks
 from search.study.controller import Controller
+from search.study.replay import replay_study
 from search.study.space import Choice, SpaceConfig
 from search.study.study import CampaignStudy
 from tests.helpers.campaigns import NAME, config
@@ -256,3 +257,20 @@ def test_a_searched_window_is_that_of_the_trials_of_the_table_and_of_the_preset(
     assert preset.hyperparameters.window == winner["window"]
     assert preset.training_config().model.window == winner["window"]
     assert parse(Preset, yaml.safe_load(preset_yaml(preset)), "found") == preset
+
+
+@pytest.mark.parametrize("reports", [1, 3, 5])
+def test_a_campaign_that_pauses_trials_resumes_where_it_was_interrupted(tmp_path: Path, reports: int) -> None:
+    space = SpaceConfig(batch_size=Choice(values=(256,)))
+    changes = {"asha": "promotion", "trials": 4, "max_epochs": 3, "train_incumbent": False, "space": space}
+    settings = config().model_copy(update=changes)
+    assert run_campaign(plan_campaign(settings, tmp_path), Interrupted(reports)).unfinished
+    resumed = resume_campaign(plan_resume(NAME, tmp_path, None, None), InProcessEngine())
+    assert (resumed.ended_by, resumed.differences) == ("trials", [])
+    folder = CampaignFolder(tmp_path / NAME)
+    trials, curves = folder.read_trials(), folder.read_curves()
+    assert set(trials["status"]) == {"complete", "stopped"}
+    assert set(trials.loc[trials["status"] == "stopped", "reason"].str[:22]) == {"not promoted at rung 1"}
+    at_rung = curves[curves["epoch"] == 1].set_index("number")["value"]
+    assert at_rung.idxmax() in set(trials.loc[trials["status"] == "complete", "number"])
+    assert replay_study(folder.journal, study_settings(settings)).equal == 4
