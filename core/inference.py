@@ -35,6 +35,7 @@ N = TypeVar("N", int, float)
 CPU = torch.device("cpu")
 _HOW_BARS_ARE_READ = ("interval", "window", "horizon", "labels", "features", "fill_untraded", "sessions")
 _MAX_TEMPERATURE, _MAX_BIAS, _MAX_TILT = 1e3, 100.0, 10.0
+_LAST_INSTANT = 2**62
 """Limits of what a checkpoint may hold, far beyond what is fitted."""
 _RENAMED_FINDINGS = {
     "val_yardsticks": "val_baselines",
@@ -159,12 +160,13 @@ class TrainedModel:
         return trained
 
     @property
-    def _bars_seen(self) -> int:
+    def bars_seen(self) -> int:
+        """Return how many bars the network sees: all of a window, or the last ones of it."""
         return self.config.model.bars_seen(self.data.window)
 
     def build(self, device: torch.device) -> Network:
         """Build the network on a device, with its weights, ready to predict."""
-        model = build_model(self.config.model, len(self.features), self._bars_seen, 0, device)
+        model = build_model(self.config.model, len(self.features), self.bars_seen, 0, device)
         model.load_state_dict(self.weights)
         return model.eval()
 
@@ -252,7 +254,7 @@ class TrainedModel:
         if len(ends):
             scaled = scale_features(rows.features[:, columns], self.center[symbol], self.scale[symbol])
             features = torch.from_numpy(scaled).to(device)
-            prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self._bars_seen)
+            prediction = predict_windows(model, features, torch.from_numpy(ends).to(device), self.bars_seen)
             logits, confidence, forecast = (output.numpy() for output in prediction)
             logits = self.with_forest(logits, scaled[ends])
         probabilities = self.calibration.apply(logits) if self.calibration else softmax(logits, axis=1)
@@ -348,7 +350,7 @@ def _rule(content: dict[str, Any] | None, bar: int) -> DecisionRule | None:
     if content is None:
         return None
     sell, hold, buy = (_positive(float(value), "mean probability") for value in content["mean"])
-    tilt, since = float(content["tilt"]), int(content["since"])
+    tilt, since = float(content["tilt"]), _instant(content["since"])
     if not 0 <= tilt <= _MAX_TILT:
         raise ValueError(f"a tilt of {tilt}")
     if content["bar"] != bar:
@@ -371,4 +373,10 @@ def _positive(value: N, name: str) -> N:
 
 def _border(pair: Sequence[int]) -> tuple[int, int]:
     start, stop = pair
-    return int(start), int(stop)
+    return _instant(start), _instant(stop)
+
+
+def _instant(value: float) -> int:
+    if not abs(value) <= _LAST_INSTANT:
+        raise ValueError(f"an instant of {value}")
+    return int(value)

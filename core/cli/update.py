@@ -116,9 +116,15 @@ def _show(result: UpdateResult, is_synthetic: bool) -> None:
     title = console.market_title(f"{report.comparison.rows:,} rows of {report.steps} steps", is_synthetic)
     console.out.print(_comparison_table(title, report.comparison))
     console.out.print(report.describe_worth())
+    has_calibration = result.trained.calibration is not None
     console.out.print(
-        "Every row was predicted before it was trained on, those of the first step by the same weights. Both models "
-        "have the calibration and the decision rule of the checkpoint."
+        "Every row was predicted before it was trained on, those of the first step by the same weights. "
+        + (
+            "Both models have the calibration and the decision rule of the checkpoint."
+            if has_calibration
+            else "The checkpoint has no calibration, as nothing was held out of its training: part of the lead may be "
+            "that the updated model's probabilities fit the classes better, not that it knows more."
+        )
     )
     console.out.print(f"{report.updates} updates, the last at {result.trained.about['update']['until']}.")
 

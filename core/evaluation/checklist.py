@@ -76,11 +76,13 @@ def advice_lines(config: TrainingConfig) -> list[ChecklistLine]:
     # A training that is never stopped early is more patient than any bound.
     is_patient = patience is None or patience >= MIN_PATIENCE
     patience_text = "no early stopping" if patience is None else str(patience)
+    is_unused = "focal_gamma" in config.loss.unused
+    gamma_text = "not used by the loss" if is_unused else f"{gamma:g}"
     return [
         _line("advice", "learning rate", f"{rate:g}", f"<= {MAX_LEARNING_RATE:g}", rate <= MAX_LEARNING_RATE),
         _line("advice", "batch size", str(batch), f">= {MIN_BATCH_SIZE}", batch >= MIN_BATCH_SIZE),
         _line("advice", "weight decay", f"{decay:g}", f">= {MIN_WEIGHT_DECAY:g}", decay >= MIN_WEIGHT_DECAY),
-        _line("advice", "focal gamma", f"{gamma:g}", f">= {MIN_FOCAL_GAMMA:g}", gamma >= MIN_FOCAL_GAMMA),
+        _line("advice", "focal gamma", gamma_text, f">= {MIN_FOCAL_GAMMA:g}", is_unused or gamma >= MIN_FOCAL_GAMMA),
         _line("advice", "class weights", weights, "on, or oversampling", is_balanced),
         _line("advice", "patience", patience_text, f">= {MIN_PATIENCE}", is_patient),
     ]

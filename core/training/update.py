@@ -127,7 +127,7 @@ class WalkForward:
         self._every = interval_microseconds(settings.every)
         self._settings = settings
         self._config = trained.config
-        self._window = trained.data.window
+        self._window = trained.bars_seen
         self._device = device
         self._set_rows(trained, market)
         self._trained = trained

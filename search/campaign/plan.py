@@ -231,6 +231,8 @@ def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node])
     base_config = base.training_config(size=config.model, metric=config.metric, seed=config.seed)
     incumbent_config = make_incumbent_recipe(incumbent, config)
     dataset.check_batch_size(incumbent_config.trainer.batch_size)
+    for recipe in (base_config, incumbent_config):
+        recipe.model.bars_seen(dataset.window)
     windows = {} if config.epoch_windows is None else {"epoch_windows": config.epoch_windows}
     recipe = base_config.with_trainer(epochs=config.max_epochs, patience=None, schedule=config.schedule, **windows)
     max_batch_size = max(*config.space.batch_size.values, incumbent_config.trainer.batch_size)

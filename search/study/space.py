@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 from core.config import HYPERPARAMETER_NAMES, OPTIONAL_NAMES, Config, Hyperparameters
 from core.errors import ConfigError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # so that the settings of a campaign can be read without them
+    import numpy as np
     from optuna.distributions import BaseDistribution
 
 
@@ -46,6 +47,39 @@ class Range(Config):
 
         return FloatDistribution(self.low, self.high, log=self.log)
 
+    def at(self, shares: np.ndarray) -> np.ndarray:
+        """Return the values at some shares of the range, each in 0..1, on its scale."""
+        return _interpolate(self.low, self.high, self.log, shares)
+
+
+class IntRange(Config):
+    """A range of integers from low to high."""
+
+    low: int
+    """Smallest value."""
+    high: int
+    """Largest value."""
+    log: bool = False
+    """Sample on a logarithmic scale."""
+
+    def distribution(self) -> BaseDistribution:
+        """Return the range as a distribution of Optuna."""
+        from optuna.distributions import IntDistribution
+
+        return IntDistribution(self.low, self.high, log=self.log)
+
+    def at(self, shares: np.ndarray) -> np.ndarray:
+        """Return the values at some shares of the range, each in 0..1, on its scale."""
+        import numpy as np
+
+        values = np.rint(_interpolate(self.low - 0.5, self.high + 0.5, self.log, shares))
+        return np.asarray(values.clip(self.low, self.high).astype(np.int64))
+
+
+def _interpolate(low: float, high: float, log: bool, shares: np.ndarray) -> np.ndarray:
+    values: np.ndarray = low * (high / low) ** shares if log else low + (high - low) * shares
+    return values
+
 
 class Choice(Config):
     """A choice among several integers."""
@@ -66,6 +100,16 @@ class Choice(Config):
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.values)
+
+    def at(self, shares: np.ndarray) -> np.ndarray:
+        """Return the values at some shares, each in 0..1, of the list."""
+        import numpy as np
+
+        indices = (shares * len(self.values)).astype(np.int64).clip(0, len(self.values) - 1)
+        return np.asarray(np.asarray(self.values)[indices])
+
+
+Dimension = Range | IntRange | Choice
 
 
 class SpaceConfig(Config):

@@ -19,12 +19,13 @@ from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from core.errors import ConfigError, one_line
 from core.files import reading
 from search.study.journal.backend import Journal, JournalReader
+from search.study.journal.memory import MemoryJournal
 from search.study.journal.records import (
     ATTEMPT,
     DEATHS,
@@ -42,10 +43,10 @@ from search.study.settings import FidelityPolicy, StudySettings
 from search.study.trial_record import EpochRecord, TrialRecord, TrialStatus
 
 
-def _open_storage(backend: Journal | JournalReader) -> JournalStorage:
+def _open_storage(backend: Journal | JournalReader | MemoryJournal) -> BaseStorage:
     """Open Optuna's view of a journal, and keep Optuna quiet below warnings: the campaign reports its own progress."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return JournalStorage(backend)
+    return backend.storage if isinstance(backend, MemoryJournal) else JournalStorage(backend)
 
 
 @contextmanager
@@ -75,7 +76,7 @@ class CampaignStudy:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         settings: StudySettings,
         *,
         must_exist: bool = False,
@@ -84,7 +85,7 @@ class CampaignStudy:
         """Open the journal of a campaign, or create it, and read its trials.
 
         Args:
-            path: path of the campaign's journal file.
+            path: path of the campaign's journal file; None for a journal in memory, which no process can resume.
             settings: the settings that the proposals depend on.
             must_exist: whether a journal without a study is an error.
             clock: returns seconds; measures how long the campaign has run.
@@ -96,10 +97,10 @@ class CampaignStudy:
         self._must_exist = must_exist
         self._clock = clock
         self._opened = clock()
-        self._journal = Journal(path)
+        self._journal = MemoryJournal() if path is None else Journal(path)
         self._elapsed_before = self._journal.last_number("at", 0.0)
         try:
-            with _reading(path, settings.name):
+            with _reading(path or Path("memory"), settings.name):
                 self._storage = _open_storage(self._journal)
                 self._study = self._open()
                 self._study_id = self._storage.get_study_id_from_name(settings.name)

@@ -282,6 +282,8 @@ DAMAGES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "thresholds in the wrong order": _damaged(lambda c: c["labels"]["thresholds"][0].reverse()),
     "a loss on no scale": _damaged(lambda c: c["model"]["last_bar.loss_scale"].fill_(0.0)),
     "a forest of too many trees": _damaged(lambda c: c["forest"].update(roots=torch.zeros(20_000, dtype=torch.int32))),
+    "a rule since long before time": _damaged(lambda c: c["decision_rule"].update(since=-(10**30))),
+    "a border beyond time": _damaged(lambda c: c.update(train=[0, 10**30])),
     "a rule since no instant": _damaged(lambda c: c["decision_rule"].update(since="yesterday")),
     "two biases": _damaged(lambda c: c["calibration"].update(bias=[1.0, 2.0])),
     "three borders": _damaged(lambda c: c.update(train=[1, 2, 3])),

@@ -36,6 +36,7 @@ def test_a_checkpoint_is_updated_and_what_that_was_worth_is_said(run: Run, train
     assert "too short to tell: an interval takes 20 days" in said
     assert _files() == {"checkpoint.pt", "update.json"}
     static, updated = (TrainedModel.load(Path(folder) / "checkpoint.pt") for folder in ("out", "new"))
+    assert "Both models have the calibration and the decision rule of the checkpoint." in said
     report = json.loads(Path("new/update.json").read_text())
     assert report["from"]["path"] == "out/checkpoint.pt"
     assert len(report["from"]["sha256"]) == 64
@@ -60,6 +61,12 @@ def test_a_checkpoint_is_updated_and_what_that_was_worth_is_said(run: Run, train
     again = json.loads(Path("new/update.json").read_text())
     assert again["report"]["start"] == report["until"]
     assert again["report"]["updates"] == 1
+
+
+def test_an_update_of_a_model_without_calibration_says_that_it_has_none(run: Run, trained: Path) -> None:
+    replace(TrainedModel.load(trained), calibration=None, rule=None).save(trained)
+    assert run("update out --synthetic --output-dir new") == 0, run.err
+    assert "The checkpoint has no calibration" in " ".join(run.out.split())
 
 
 def test_bars_that_are_no_use_are_refused_in_one_line(run: Run, trained: Path) -> None:

@@ -63,6 +63,7 @@ def test_each_bound_on_the_recipe_is_held(config: TrainingConfig, failed: str) -
         TrainingConfig(loss=LossConfig(focal_gamma=2.0)),
         TrainingConfig(trainer=TrainerConfig(patience=None)),
         TrainingConfig(balance=BalanceConfig(class_weights="none", oversample=True)),
+        TrainingConfig(loss=LossConfig(kind="label_smoothing")),  # which has no gamma
     ],
 )
 def test_a_recipe_on_the_bound_passes(config: TrainingConfig) -> None:

@@ -114,7 +114,17 @@ def test_rows_are_scaled_and_labelled_as_the_training_did_it(trained: TrainedMod
     np.testing.assert_array_equal(alone._features.numpy(), walk._features[BARS:].numpy())
 
 
-def test_a_step_is_predicted_as_the_checkpoint_predicts_it(trained: TrainedModel) -> None:
+@pytest.fixture(scope="module")
+def seeing_few(known: Dataset) -> TrainedModel:
+    """A model whose network sees the last four bars of each window, and says something of its own about them."""
+    model = _model_of(known, RECIPE.model_copy(update={"model": RECIPE.model.model_copy(update={"window": 4})}))
+    head = torch.randn(model.weights["direction.weight"].shape, generator=torch.Generator().manual_seed(0))
+    return replace(model, weights={**model.weights, "direction.weight": head})
+
+
+@pytest.mark.parametrize("model", ["trained", "seeing_few"])
+def test_a_step_is_predicted_as_the_checkpoint_predicts_it(model: str, request: pytest.FixtureRequest) -> None:
+    trained: TrainedModel = request.getfixturevalue(model)
     step = next(iter(WalkForward(trained, _market(), SETTINGS, CPU)))
     assert trained.forest is not None
     assert trained.calibration is not None

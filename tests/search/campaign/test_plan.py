@@ -9,18 +9,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from core.config import HYPERPARAMETER_NAMES, DataConfig, LabelConfig, SyntheticConfig, TrainingConfig
+from core.config import DataConfig, LabelConfig, SyntheticConfig, TrainingConfig
 from core.errors import ConfigError, DataError
-from core.files import write_table
-from core.presets import SHIPPED
+from core.presets import SHIPPED, save_preset
 from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign, plan_resume
 from search.config import CampaignConfig, dry_run_bars, study_settings
-from search.results import tables
-from search.results.folder import CONFIG_FILE, JOURNAL_FILE, TRIALS_FILE
+from search.results.folder import CONFIG_FILE, JOURNAL_FILE
 from search.study.space import Choice, Range, SpaceConfig
 from search.study.study import CampaignStudy
 from tests.helpers.market import random_bars
-from tests.helpers.trial_records import trial_record
+from tests.helpers.preset_files import make_preset
 
 
 def _config(**changes: object) -> CampaignConfig:
@@ -89,6 +87,17 @@ def test_settings_that_cannot_run_are_refused_before_the_start(
     with pytest.raises(ConfigError, match=message):
         plan_campaign(_config(**changes), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("role", ["base", "incumbent"])
+def test_a_preset_whose_network_sees_more_bars_than_windows_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    preset = make_preset("wide")
+    save_preset(preset.model_copy(update={"hyperparameters": preset.hyperparameters.model_copy(update={"window": 61})}))
+    with pytest.raises(ConfigError, match="The network sees 61 bars, but a window of the data has 60"):
+        plan_campaign(_config(**{role: "wide"}), tmp_path / "results")
 
 
 def test_too_few_bars_are_refused(tmp_path: Path) -> None:
@@ -232,86 +241,6 @@ def test_a_campaign_without_a_journal_is_refused(tmp_path: Path) -> None:
     (_begin(plan_campaign(_config(), tmp_path)) / JOURNAL_FILE).unlink()
     with pytest.raises(ConfigError, match="has no journal"):
         plan_resume("try", tmp_path, trials=None, hours=None)
-
-
-def _earlier(root: Path, **changes: Any) -> CampaignStudy:
-    """A campaign of two trials that ended, the second the better."""
-    planned = plan_campaign(_config(name="before", ask=(), **changes), root)
-    folder = _begin(planned)
-    trials = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.2, 0.4])]
-    write_table(folder / TRIALS_FILE, tables.make_trials_table(trials))
-    study = CampaignStudy(folder / JOURNAL_FILE, study_settings(planned.config))
-    for trial in trials:
-        proposed = study.ask()
-        for epoch, entry in trial.epochs.items():
-            study.report(proposed.number, entry, ("complete", "") if epoch == 2 else None)
-    return study
-
-
-def test_the_sampler_learns_all_trials_of_a_campaign_with_the_same_identity(tmp_path: Path) -> None:
-    study = _earlier(tmp_path, space=SpaceConfig(dropout=Range(low=0.0, high=0.3)))  # the space may differ
-    study.close()
-    planned = plan_campaign(_config(warm_start=("before",), ask=()), tmp_path)
-    assert [(name, [trial.value for trial in trials]) for name, trials in planned.earlier] == [("before", [0.3, 0.4])]
-    assert [trial.params for trial in planned.earlier[0][1]] == [trial.params for trial in study.trials.values()]
-    assert planned.asked_first == ()
-
-
-def test_trials_outside_the_space_are_not_learned(tmp_path: Path) -> None:
-    study = _earlier(tmp_path)
-    study.close()
-    bound = sorted(trial.params["dropout"] for trial in study.trials.values())[1]
-    narrow = SpaceConfig(dropout=Range(low=0.0, high=bound - 1e-9))
-    planned = plan_campaign(_config(warm_start=("before",), space=narrow), tmp_path)
-    assert [len(trials) for _, trials in planned.earlier] == [1]
-
-
-def test_the_winner_of_a_campaign_with_another_identity_is_tried_first(tmp_path: Path) -> None:
-    _earlier(tmp_path, max_epochs=9).close()
-    planned = plan_campaign(_config(warm_start=("before",)), tmp_path)
-    assert planned.earlier == ()
-    (first_origin, first_params), (second_origin, _) = planned.asked_first
-    assert (first_origin, second_origin) == ("winner of before", "preset production_small")
-    assert first_params == {name: trial_record(1, [0.4]).params[name] for name in HYPERPARAMETER_NAMES}
-
-
-def test_at_most_a_quarter_of_the_trials_is_given_by_winners_and_presets(tmp_path: Path) -> None:
-    presets = ("production_small", "quick_experiment", "production_small")
-    assert len(plan_campaign(_config(ask=presets, trials=100), tmp_path).asked_first) == 2  # the same twice is once
-    planned = plan_campaign(_config(ask=presets, trials=4), tmp_path)
-    assert len(planned.asked_first) == 1
-    (left_out,) = planned.notices
-    assert left_out == (
-        "The preset quick_experiment is not tried first: winners and presets make up a quarter of the 4 trials at most."
-    )
-    planned = plan_campaign(_config(ask=presets, trials=3), tmp_path)
-    assert planned.asked_first == ()
-    assert [notice.partition(" is not")[0] for notice in planned.notices] == [
-        "The preset production_small",
-        "The preset quick_experiment",
-    ]
-
-
-def test_what_the_search_cannot_take_over_is_said(tmp_path: Path) -> None:
-    _earlier(tmp_path).close()
-    nowhere = SpaceConfig(dropout=Range(low=0.0, high=1e-9))
-    planned = plan_campaign(_config(warm_start=("before",), space=nowhere), tmp_path)
-    assert planned.notices == (
-        "No trial of before, which warm_start names, lies in the search space: nothing is taken from it.",
-        "The preset production_small does not lie in the search space: it is not tried first.",
-    )
-    assert plan_campaign(_config(warm_start=("before",)), tmp_path).notices == ()
-
-
-def test_a_campaign_of_another_identity_without_a_winner_is_said_to_give_nothing(tmp_path: Path) -> None:
-    folder = _begin(plan_campaign(_config(name="before", ask=(), max_epochs=9), tmp_path))
-    write_table(folder / TRIALS_FILE, tables.make_trials_table([]))
-    planned = plan_campaign(_config(warm_start=("before",), ask=()), tmp_path)
-    assert (planned.asked_first, planned.earlier) == ((), ())
-    (notice,) = planned.notices
-    assert notice.startswith(
-        "Campaign before, which warm_start names, has another identity than this one and no winner"
-    )
 
 
 def test_a_metric_that_val_does_not_define_is_refused_before_the_start(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from core.config import HYPERPARAMETER_NAMES, OPTIONAL_NAMES, parse
 from core.errors import ConfigError
-from search.study.space import Choice, Range, SpaceConfig
+from search.study.space import Choice, IntRange, Range, SpaceConfig
 
 
 def test_the_space_names_what_a_preset_names() -> None:
@@ -65,3 +66,13 @@ def test_the_window_is_searched_where_the_space_names_it() -> None:
     assert not SpaceConfig().is_of({**six, "window": 8})
     with pytest.raises(ConfigError, match="space of window exceeds"):
         SpaceConfig(window=Choice(values=(1, 8))).check()
+
+
+def test_shares_of_a_range_are_values_on_its_scale() -> None:
+    shares = np.array([0.0, 0.5, 1.0])
+    np.testing.assert_allclose(Range(low=1e-4, high=1e-2, log=True).at(shares), [1e-4, 1e-3, 1e-2])
+    np.testing.assert_allclose(Range(low=0.0, high=0.6).at(shares), [0.0, 0.3, 0.6])
+    assert IntRange(low=1, high=3).at(np.linspace(0, 1, 7)).tolist() == [1, 1, 2, 2, 2, 3, 3]
+    assert IntRange(low=16, high=512, log=True).at(shares).tolist() == [16, 89, 512]
+    assert Choice(values=(64, 128)).at(np.array([0.0, 0.49, 0.5, 1.0])).tolist() == [64, 64, 128, 128]
+    assert IntRange(low=16, high=512, log=True).distribution() == IntDistribution(16, 512, log=True)

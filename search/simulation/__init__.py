@@ -1,0 +1,1 @@
+"""Simulates campaigns on known learning curves, in virtual time."""

@@ -1,0 +1,45 @@
+"""What a search is simulated on: a space of hyperparameters, learning curves in it, and what each point is truly worth.
+
+A problem is made for one simulated campaign: its learning curves have the noise of that campaign's seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from search.engine.simulated import LearningCurves
+from search.study.space import Dimension
+
+
+class Problem(LearningCurves, Protocol):
+    """Learning curves over a space of hyperparameters, whose true quality is known.
+
+    Attributes:
+        space: range of each hyperparameter, by name.
+        max_epochs: number of epochs of the longest curve.
+        best: the quality of the best hyperparameters that are known.
+        typical: the median quality of hyperparameters that are drawn at random.
+    """
+
+    space: Mapping[str, Dimension]
+    max_epochs: int
+    best: float
+    typical: float
+
+    def quality(self, params: Mapping[str, Any]) -> float:
+        """Return what hyperparameters are truly worth, without noise and on data that no search sees; higher is better.
+
+        Args:
+            params: the hyperparameters by name.
+        """
+
+
+def regret(problem: Problem, quality: float) -> float:
+    """Return by how much a quality falls short of the best: 0 for the best, 1 for what a random draw typically has.
+
+    Args:
+        problem: the problem.
+        quality: quality of the hyperparameters that a search has picked.
+    """
+    return (problem.best - quality) / (problem.best - problem.typical)

@@ -1,0 +1,111 @@
+"""Simulates campaigns: what a strategy finds, how long it takes and what it costs, before anyone pays for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.engine.simulated import SimulatedEngine, SimulatedWorkers
+from search.simulation.problem import Problem, regret
+from search.study.asha import rung_epochs
+from search.study.controller import Budget, Controller, Rules
+from search.study.settings import AshaVariant, FidelityPolicy, SamplerKind, StudySettings
+from search.study.study import CampaignStudy
+from search.study.trial_record import COMPLETE, TrialRecord
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """The settings of a search that decide what it proposes and which trials go on; as in a campaign.
+
+    Attributes:
+        sampler: kind of the sampler.
+        policy: fidelity policy, see `StudySettings`.
+        asha: ASHA's variant.
+        grace: the first rung, in epochs.
+        reduction: ASHA's reduction factor.
+    """
+
+    sampler: SamplerKind = "tpe"
+    policy: FidelityPolicy = "complete"
+    asha: AshaVariant = "stopping"
+    grace: int = 2
+    reduction: int = 3
+
+    @property
+    def name(self) -> str:
+        """Name of the strategy, in tables."""
+        return f"{self.sampler}, {self.asha}, {self.policy}"
+
+
+@dataclass(frozen=True)
+class SimulatedCampaign:
+    """The result of one simulated campaign.
+
+    Attributes:
+        hours: how long it took.
+        worker_hours: hours that its workers trained, over all of them.
+        trials, epochs: number of trials and of their epochs.
+        losses: number of workers that were lost while they trained.
+        picked: hyperparameters of the winner, by name; None if no trial reached full fidelity.
+        quality: what the winner is truly worth; NaN without one.
+        regret: by how much that falls short of the best, see `search.simulation.problem.regret`; 1 without a winner.
+    """
+
+    hours: float
+    worker_hours: float
+    trials: int
+    epochs: int
+    losses: int
+    picked: Mapping[str, Any] | None
+    quality: float
+    regret: float
+
+
+def simulate(
+    problem: Problem, strategy: Strategy, workers: SimulatedWorkers, budget: Budget, seed: int
+) -> SimulatedCampaign:
+    """Simulate one campaign, with the study and the controller of a real one.
+
+    Args:
+        problem: what trainings report and what they are worth.
+        strategy: the settings of the search.
+        workers: the workers.
+        budget: when no more trials are started.
+        seed: seed of the sampler and of the losses of workers.
+    """
+    rungs = rung_epochs(strategy.grace, strategy.reduction, problem.max_epochs)
+    pauses = rungs if strategy.asha == "promotion" else ()
+    distributions = {name: dimension.distribution() for name, dimension in problem.space.items()}
+    settings = StudySettings("simulated", distributions, strategy.sampler, strategy.policy, seed, pauses)
+    engine = SimulatedEngine(problem, workers, seed)
+    study = CampaignStudy(None, settings, clock=engine.clock)
+    rules = Rules(problem.max_epochs, strategy.grace, strategy.reduction, workers.count, variant=strategy.asha)
+    controller = Controller(study, rules, budget)
+    engine.run_trials(None, None, controller, Path(), lambda: None, workers.count)
+    if controller.failure is not None:
+        raise controller.failure
+    winner = pick(list(study.trials.values()))
+    quality = problem.quality(winner.params) if winner is not None else float("nan")
+    return SimulatedCampaign(
+        hours=engine.now / 3600,
+        worker_hours=engine.busy_seconds / 3600,
+        trials=len(study.trials),
+        epochs=sum(len(trial.epochs) for trial in study.trials.values()),
+        losses=engine.losses,
+        picked=None if winner is None else winner.params,
+        quality=quality,
+        regret=1.0 if winner is None else regret(problem, quality),
+    )
+
+
+def pick(trials: list[TrialRecord]) -> TrialRecord | None:
+    """Return the winner of a search: the complete trial with the best value, of equal ones the earliest.
+
+    Args:
+        trials: all trials.
+    """
+    complete = [trial for trial in trials if trial.outcome == COMPLETE]
+    return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
