@@ -19,7 +19,9 @@ from search.engine.adapters import ControllerScheduler, classify_process_error, 
 from search.engine.processes import STARTED
 from search.study.controller import Rules
 from search.study.retries import Cause, TrainingFailure
+from search.study.settings import AshaVariant
 from tests.helpers.controllers import ControllerFactory, start_trial
+from tests.helpers.trial_records import epoch_record
 from tests.search.engine.test_processes import KILLED
 
 
@@ -104,3 +106,16 @@ def test_a_process_that_takes_over_another_trial_is_charged_to_that_one(controll
         _announce(scheduler, start_trial(controller), 13850)
     scheduler.on_all_lost(OutOfMemoryError(KILLED))
     assert [trial.number for trial in controller.study.trials.values() if trial.deaths] == [1]
+
+
+@pytest.mark.parametrize(("variant", "answers"), [("stopping", ["CONTINUE", "STOP"]), ("promotion", ["STOP", "STOP"])])
+def test_tune_stops_a_trial_that_ends_and_one_that_is_paused(
+    controllers: ControllerFactory, variant: AshaVariant, answers: list[str]
+) -> None:
+    rules = Rules(max_epochs=4, grace=1, reduction=3, concurrency=2, variant=variant)
+    controller = controllers.open(rules=rules)
+    scheduler = ControllerScheduler(controller)
+    trials: list[Any] = [SimpleNamespace(config={"assignment": controller.next_trial()}) for _ in range(2)]
+    reports = [{"report": epoch_record(1, value)} for value in (0.5, 0.4)]
+    given = [scheduler.on_trial_result(None, trial, report) for trial, report in zip(trials, reports, strict=True)]
+    assert given == answers
