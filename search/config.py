@@ -39,6 +39,10 @@ CAMPAIGN_EPOCH_WINDOWS = 16_384
 """Most windows that an epoch of a trial reads, unless the campaign's settings say otherwise: where train has more, the
 first rung comes sooner, and models are as good after the same number of windows."""
 
+CELL_DEFAULTS: dict[str, Any] = {"max_epochs": 6, "asha": "promotion", "policy": "pruned"}
+"""Settings of a campaign whose trials are ranked by cells, unless it says otherwise. Values of trials with different
+numbers of cells cannot be compared, as folds differ; the policy `pruned` compares those with equal numbers alone."""
+
 
 def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: dict[str, Any]) -> CampaignConfig:
     """Return the settings of a campaign: those of its YAML file, overridden by those of the command line.
@@ -72,6 +76,8 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
         flags = {key: value for key, value in flags.items() if key != "confirm"}
     content = {**content, **flags, "data": data}
     content.setdefault("epoch_windows", CAMPAIGN_EPOCH_WINDOWS)
+    if content.get("cells") is not None:
+        content = {**CELL_DEFAULTS, **content}
     if "name" not in content:
         raise ConfigError("The campaign has no name", "Add --name NAME")
     config = parse(CampaignConfig, content, where)
@@ -114,6 +120,15 @@ class ConfirmConfig(Config):
     """Number of blocks of time, each predicted by trainings on the rows before it."""
 
 
+class CellsConfig(Config):
+    """Settings of a search whose fidelity is the number of cells: short trainings, each on one fold with one seed."""
+
+    folds: int = Field(default=3, ge=1, le=50)
+    """Number of blocks of time before val, each predicted by trainings on the rows before it."""
+    seeds: int = Field(default=3, ge=1, le=100)
+    """Number of trainings on each fold at full fidelity."""
+
+
 class CampaignConfig(Config):
     """The settings of one campaign."""
 
@@ -124,7 +139,10 @@ class CampaignConfig(Config):
     trials: int = Field(default=16, ge=1, le=100_000)
     """Number of trials to run."""
     max_epochs: int = Field(default=18, ge=1, le=10_000)
-    """Number of epochs of a trial that is not stopped: full fidelity."""
+    """Number of epochs of a trial that is not stopped: full fidelity; where cells are given, that of each cell."""
+    cells: CellsConfig | None = None
+    """Rank trials by the mean score of their cells, not by their best epoch on val: a trial is trained on one fold
+    after the other, then again with further seeds, and ASHA decides after 1, 3, 9, … cells."""
     grace: int = Field(default=2, ge=1)
     """The first rung: the number of epochs after which ASHA may stop a trial."""
     reduction: int = Field(default=3, ge=2)
@@ -189,11 +207,23 @@ class CampaignConfig(Config):
     dry_run: bool = False
     """Run a small version of the campaign, to see that everything works on this machine."""
 
+    @property
+    def steps(self) -> int:
+        """Full fidelity: the number of epochs of a trial, or of its cells."""
+        return self.max_epochs if self.cells is None else self.cells.folds * self.cells.seeds
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs at which ASHA decides, or the numbers of cells."""
+        return rung_epochs(self.grace if self.cells is None else 1, self.reduction, self.steps)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.cells is not None and self.train_incumbent:
+            raise ValueError("train_incumbent has no effect beside cells: nothing is trained on val then")
         if self.gpus_per_trial is not None and self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ValueError(f"gpus_per_trial is {self.gpus_per_trial:g}: above 1 it must be an integer")
-        if self.grace > self.max_epochs:
+        if self.cells is None and self.grace > self.max_epochs:
             raise ValueError(f"grace ({self.grace}) is greater than max_epochs ({self.max_epochs})")
         if self.space.window is not None and max(self.space.window.values) > self.data.window:
             raise ValueError(
@@ -224,6 +254,8 @@ class CampaignConfig(Config):
             "cpus_per_trial", "gpus_per_trial", "storage", "space", "base", "confirm",
         }  # fmt: skip
         content = {**self.model_dump(mode="json", exclude=without_effect), "data": self._data_content()}
+        if self.cells is None:
+            del content["cells"]  # which campaigns begun by earlier versions do not have
         return _hash([content, recipe.model_dump(mode="json"), fingerprint, version])
 
     def data_identity(self, fingerprint: str, version: str, device: str) -> str:
@@ -257,6 +289,7 @@ class CampaignConfig(Config):
             "trials": min(self.trials, 4),
             "max_epochs": min(self.max_epochs, 3),
             "grace": 1,
+            "cells": self.cells and CellsConfig(folds=min(self.cells.folds, 3), seeds=1),
             "incumbent_epochs": min(self.incumbent_epochs or 3, 3),
             "model": "quick",
             "dry_run": True,
@@ -270,5 +303,5 @@ def _hash(content: Any) -> str:
 
 def study_settings(config: CampaignConfig) -> StudySettings:
     """Return the settings that the proposals of a campaign depend on."""
-    pauses = rung_epochs(config.grace, config.reduction, config.max_epochs) if config.asha == "promotion" else ()
+    pauses = config.rungs if config.asha == "promotion" else ()
     return StudySettings(config.name, config.space.distributions(), config.sampler, config.policy, config.seed, pauses)

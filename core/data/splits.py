@@ -73,8 +73,8 @@ def fold_span(span: Span) -> tuple[int, int]:
     return span.border_at(first), span.border_at(last)
 
 
-def fold_borders(span: Span, config: DataConfig, folds: int) -> list[Borders]:
-    """Compute the borders of the folds of confirmation, whose equal test blocks tile 35 % to 70 % of the span.
+def fold_borders(span: Span, config: DataConfig, folds: int, within: tuple[float, float] = FOLD_SPAN) -> list[Borders]:
+    """Compute the borders of folds whose equal test blocks tile a part of the span: 35 % to 70 % if not given.
 
     Each fold trains on everything before its test block. The embargo lies before the block, so that the blocks stay
     whole; the last 15 % of the time before it is the fold's inner val, behind an embargo as well.
@@ -83,9 +83,10 @@ def fold_borders(span: Span, config: DataConfig, folds: int) -> list[Borders]:
         span: span of all data.
         config: settings of window and horizon, which the embargo depends on.
         folds: number of folds, and so of test blocks.
+        within: where the blocks begin and end, as shares of the span.
     """
     gap = embargo(span, config)
-    first, last = FOLD_SPAN
+    first, last = within
     edges = [span.border_at(first + (last - first) * number / folds) for number in range(folds + 1)]
     borders = []
     for start, stop in pairwise(edges):

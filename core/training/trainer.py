@@ -279,12 +279,15 @@ class Trainer:
             self.evaluated.load_state_dict(present_weights)
 
     def evaluate_best(self) -> BestEpochEvaluation:
-        """Calibrate the best weights on val, and measure their loss on val and on a fixed sample of train.
+        """Evaluate the best weights, see `evaluate`; predictions are made with them afterwards."""
+        self.load_best()
+        return self.evaluate()
+
+    def evaluate(self) -> BestEpochEvaluation:
+        """Calibrate the present weights on val, and measure their loss on val and on a fixed sample of train.
 
         The losses are those of the network alone: a forest remembers its train rows, which says nothing of overfitting.
-        Predictions are made with the best weights afterwards.
         """
-        self.load_best()
         # Evenly over all of train: symbols lie there one after the other.
         train = self._rows.train
         indices = np.linspace(0, len(train) - 1, min(len(train), len(self._val))).round().astype(np.int64)

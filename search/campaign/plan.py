@@ -15,10 +15,11 @@ import torch
 from core import __version__, presets
 from core.config import DataConfig, TrainingConfig, check_name, parse
 from core.data import summary
-from core.data.dataset import Dataset, load_dataset
+from core.data.dataset import Dataset, fit_dataset, load_dataset
 from core.data.file_format import interval_text, iso
 from core.data.sources.fetch import fetch_missing
 from core.data.sources.reader import bar_files, read_market
+from core.data.splits import FOLD_SPAN, fold_borders
 from core.errors import ConfigError
 from core.evaluation.report import check_metric_is_defined
 from core.files import check_writable, to_yaml
@@ -36,6 +37,10 @@ from search.storage.filesystem import Storage
 from search.study.samplers import sampler_keywords
 from search.study.trial_record import TrialRecord
 
+MIN_FOLD_ROWS = 100
+"""Minimum number of usable rows in each part of a fold; a fold may be small, because all folds are judged together."""
+_SEED_STEP = 1_000_003
+"""Distance of the seeds of a trial's cells, so that no confirmation comes upon them."""
 CHECKPOINTS = "checkpoints"
 """Folder of the trials' files in the campaign's folder, where no storage is named."""
 
@@ -54,6 +59,7 @@ class CampaignPlan:
         identity: hash of all that a trial's value depends on, see `CampaignConfig.identity`.
         nodes: the machines of the cluster, or this machine alone.
         resources: the share of a machine that each trial gets, and how many trials run at a time.
+        folds: the dataset of each fold, with the block that it predicts as test, where trials are ranked by cells.
         asked_first: hyperparameters to try before the sampler proposes any, each with a text that says where they come
             from.
         earlier: names of campaigns with the same identity and their trials, which the sampler learns from.
@@ -69,6 +75,7 @@ class CampaignPlan:
     identity: str
     nodes: tuple[Node, ...]
     resources: TrialResources
+    folds: tuple[Dataset, ...] = ()
     asked_first: tuple[tuple[str, dict[str, Any]], ...] = ()
     earlier: tuple[tuple[str, list[TrialRecord]], ...] = ()
     notices: tuple[str, ...] = ()
@@ -77,6 +84,19 @@ class CampaignPlan:
     def is_shared(self) -> bool:
         """Whether other machines than this one can take part in the campaign."""
         return self.config.storage is not None or bool(self.nodes[0].identifier)
+
+    @property
+    def trial_data(self) -> Dataset | tuple[Dataset, ...]:
+        """The data that trials are given: train and val, or the folds before val."""
+        return self.folds or self.dataset
+
+    @property
+    def cells(self) -> tuple[tuple[int, int], ...]:
+        """Fold and seed of each cell of a trial, the latest fold first, all folds before any has a second seed."""
+        if self.config.cells is None:
+            return ()
+        seeds = [(self.config.seed + _SEED_STEP * number) % 2**32 for number in range(self.config.cells.seeds)]
+        return tuple((fold, seed) for seed in seeds for fold in reversed(range(len(self.folds))))
 
     @property
     def checked_node_ids(self) -> frozenset[str] | None:
@@ -223,10 +243,12 @@ def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node])
     base, incumbent = presets.load_preset(config.base), presets.load_preset(config.incumbent)
     for name in config.ask:
         presets.load_preset(name)
-    dataset = load_dataset(data_config_of(config))
+    data = data_config_of(config)
+    dataset, folds = load_dataset(data), () if config.cells is None else load_folds(data, config.cells.folds)
     check_metric_is_defined(dataset, config.metric)
-    for batch_size in config.space.batch_size.values:
-        dataset.check_batch_size(batch_size)
+    for part in (dataset, *folds):
+        for batch_size in config.space.batch_size.values:
+            part.check_batch_size(batch_size)
     assert config.model is not None  # resolved by now
     base_config = base.training_config(size=config.model, metric=config.metric, seed=config.seed)
     incumbent_config = make_incumbent_recipe(incumbent, config)
@@ -244,10 +266,27 @@ def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node])
         base=recipe,
         incumbent=incumbent_config,
         folder=folder,
+        folds=folds,
         identity=config.identity(dataset.fingerprint, __version__, recipe),
         nodes=nodes,
-        resources=allocate(config, nodes, device, memory_bytes, dataset.nbytes),
+        resources=allocate(config, nodes, device, memory_bytes, sum(part.nbytes for part in (dataset, *folds))),
     )
+
+
+def load_folds(data: DataConfig, count: int, within: tuple[float, float] = FOLD_SPAN) -> tuple[Dataset, ...]:
+    """Return the dataset of each fold, which ends with the block that the fold predicts.
+
+    Args:
+        data: the data settings.
+        count: number of folds.
+        within: where the blocks begin and end, as shares of the span.
+
+    Raises:
+        DataError: the data cannot be used, or are too few for the number of folds.
+    """
+    market = read_market(data)
+    folds = fold_borders(market.span, data, count, within)
+    return tuple(fit_dataset(market, data, fold, min_rows=MIN_FOLD_ROWS).until(fold.test[1]) for fold in folds)
 
 
 def make_incumbent_recipe(preset: Preset, config: CampaignConfig) -> TrainingConfig:
@@ -290,6 +329,7 @@ def make_ledger_entry(plan: CampaignPlan, started: str, kind: Kind, read_at: dat
         return None
     data, borders = plan.config.data, plan.dataset.borders
     paths = bar_files(data)
+    blocks = [plan.folds[0].borders.test[0], plan.folds[-1].borders.test[1]] if plan.folds else []
     return LedgerEntry(
         campaign=plan.config.name,
         started=started,
@@ -302,6 +342,7 @@ def make_ledger_entry(plan: CampaignPlan, started: str, kind: Kind, read_at: dat
         reads="",
         kind=kind,
         read_at=read_at.isoformat(timespec="seconds"),
+        folds=[iso(edge) for edge in blocks],
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from rich.markup import escape
 from rich.progress import Progress
 
+from search.campaign.estimate import RemainingTime, describe_duration
 from search.study.trial_record import FAILED, TrialRecord
 
 
@@ -17,17 +18,31 @@ class Display:
     It counts as it goes: going through all trials at each epoch would slow down a campaign of thousands.
     """
 
-    def __init__(self, progress: Progress, total: int, recorded: Iterable[TrialRecord] = ()) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        total: int,
+        recorded: Iterable[TrialRecord] = (),
+        remaining: RemainingTime | None = None,
+        unit: str = "epochs",
+    ) -> None:
         """Add the campaign's bar.
 
         Args:
             progress: the progress bar to add to, which is live already.
             total: number of trials that the campaign asks for.
             recorded: the trials of earlier runs.
+            remaining: estimates how long the search still takes; None to show no estimate.
+            unit: name of the steps of a trial.
         """
+        self._unit = unit
         self._progress = progress
+        self._remaining = remaining
         self._ended = self._epochs = 0
         self._best: tuple[float, int] | None = None  # value and number
+        recorded = list(recorded)
+        if remaining is not None:
+            remaining.read(recorded)
         for trial in recorded:
             self._ended += trial.outcome is not None
             self._epochs += len(trial.epochs)
@@ -42,6 +57,8 @@ class Display:
         """
         self._epochs += 1
         self._consider(trial)
+        if self._remaining is not None:
+            self._remaining.count_epoch(trial)
         self._update()
 
     def end(self, trial: TrialRecord) -> None:
@@ -51,7 +68,9 @@ class Display:
             trial: the trial that has ended.
         """
         self._ended += 1
-        self._progress.console.print(_format_ended(trial))
+        if self._remaining is not None:
+            self._remaining.count_end(trial)
+        self._progress.console.print(_format_ended(trial, self._unit))
         self._update()
 
     def lost(self, trial: TrialRecord) -> None:
@@ -61,7 +80,7 @@ class Display:
             trial: the trial, with the reason as the last of its deaths.
         """
         self._progress.console.print(
-            f"#{trial.number:<3d} [yellow]lost[/] at epoch {trial.last_epoch}: {escape(trial.deaths[-1])}"
+            f"#{trial.number:<3d} [yellow]lost[/] after {trial.last_epoch} {self._unit}: {escape(trial.deaths[-1])}"
         )
 
     def _consider(self, trial: TrialRecord) -> None:
@@ -75,7 +94,9 @@ class Display:
 
     def _description(self) -> str:
         best = "best {:.4f} (#{})".format(*self._best) if self._best else "starting"
-        return f"trials  {best}, {self._epochs} epochs"
+        seconds = None if self._remaining is None else self._remaining.seconds
+        left = "" if seconds is None else f", about {describe_duration(seconds)} left"
+        return f"trials  {best}, {self._epochs} {self._unit}{left}"
 
 
 def _rank(scored: tuple[float, int]) -> tuple[float, int]:
@@ -84,7 +105,7 @@ def _rank(scored: tuple[float, int]) -> tuple[float, int]:
     return value, -number
 
 
-def _format_ended(trial: TrialRecord) -> str:
+def _format_ended(trial: TrialRecord, unit: str) -> str:
     """Format the line of an ended trial: its hyperparameters, and its value or why it failed."""
     params = trial.params
     values = (
@@ -95,7 +116,7 @@ def _format_ended(trial: TrialRecord) -> str:
         values += f" window {params['window']:3d}"
     if trial.outcome == FAILED:
         return f"#{trial.number:<3d} {values}  [red]failed[/]: {escape(trial.reason)}"
-    return f"#{trial.number:<3d} {values}  {trial.value:.4f} after {len(trial.epochs)} epochs  {trial.outcome}"
+    return f"#{trial.number:<3d} {values}  {trial.value:.4f} after {len(trial.epochs)} {unit}  {trial.outcome}"
 
 
 def add_incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[TrialRecord], None]:

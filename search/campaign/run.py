@@ -209,7 +209,7 @@ def _run_search(
             _LOG.info("run started", extra=_run_details(plan))
             if plan.checked_node_ids is not None:
                 engine.check_nodes(plan.nodes, plan.resources, plan.dataset, plan.storage)
-            dataset = engine.share(plan.dataset)
+            dataset = engine.share(plan.trial_data)
             on_ready()
             with backup.backed_up(folder, plan.backup_storage, owner_token) as taken_over:
                 with console.progress_bar() as bar:

@@ -17,6 +17,7 @@ from rich.progress import Progress
 from core import presets
 from core.config import TrainingConfig
 from search.campaign import backup
+from search.campaign.estimate import RemainingTime
 from search.campaign.plan import CampaignPlan
 from search.campaign.progress import Display, add_incumbent_bar
 from search.campaign.summary import CampaignSummary, write_summary
@@ -29,7 +30,6 @@ from search.results import tables
 from search.storage.checkpoints import remove_checkpoints
 from search.storage.monitor import StorageMonitor
 from search.storage.removal import Submit
-from search.study.asha import rung_epochs
 from search.study.controller import Budget, Controller, Rules
 from search.study.study import CampaignStudy
 from search.study.trial_record import COMPLETE, TrialRecord
@@ -73,7 +73,16 @@ class SearchRun:
         self._plan, self._study, self._engine, self._dataset = plan, study, engine, dataset
         self._owner_token, self._taken_over = owner_token, taken_over
         self.remove: Submit = lambda _: None
-        self._display = Display(bar, config.trials, study.trials.values())
+        unit = "epochs" if config.cells is None else "cells"
+        remaining = RemainingTime(
+            config.rungs,
+            config.reduction,
+            config.steps,
+            config.asha == "promotion",
+            plan.resources.max_concurrent,
+            config.trials,
+        )
+        self._display = Display(bar, config.trials, study.trials.values(), remaining, unit)
         self._monitor = (
             None
             if config.storage is None
@@ -89,7 +98,14 @@ class SearchRun:
         self.controller = Controller(
             study,
             Rules(
-                config.max_epochs, config.grace, config.reduction, concurrency, config.attempts, tolerance, config.asha
+                config.steps,
+                config.grace if config.cells is None else 1,
+                config.reduction,
+                concurrency,
+                config.attempts,
+                tolerance,
+                config.asha,
+                averages=config.cells is not None,
             ),
             Budget(config.trials, config.hours, config.epochs, config.convergence),
             on_epoch=self._display.epoch,
@@ -132,9 +148,15 @@ class SearchRun:
     def _job(self, base: TrainingConfig) -> TrialJob:
         """Make the job that training processes are given, for the recipe of the trials or that of the incumbent."""
         plan, config = self._plan, self._plan.config
-        rungs = rung_epochs(config.grace, config.reduction, config.max_epochs)
         return TrialJob(
-            base, plan.resources, plan.storage, rungs, installed_software(), self._owner_token, plan.checked_node_ids
+            base,
+            plan.resources,
+            plan.storage,
+            config.rungs,
+            installed_software(),
+            self._owner_token,
+            plan.checked_node_ids,
+            plan.cells,
         )
 
     def run(self, scratch: Path) -> None:

@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from core.data.dataset import Dataset
 from core.data.sources import synthetic
 from core.evaluation import baselines
 from core.evaluation.report import decide_rows, evaluate_rows
@@ -104,13 +107,22 @@ def _ended_by(controller: Controller, incumbent: TrialRecord | None) -> str:
 
 
 def _evaluate_baselines(plan: CampaignPlan) -> dict[str, dict[str, float]]:
-    dataset, data = plan.dataset, plan.config.data
-    predictions = {"majority": baselines.majority(dataset, dataset.val)}
+    """Evaluate what needs no network on the rows that trials are ranked on: val, or the mean over all folds."""
+    parts = [(fold, fold.test) for fold in plan.folds] or [(plan.dataset, plan.dataset.val)]
+    by_part = [_baselines_on(plan, dataset, rows) for dataset, rows in parts]
+    return {
+        name: {metric: float(np.mean([scores[name][metric] for scores in by_part])) for metric in metrics}
+        for name, metrics in by_part[0].items()
+    }
+
+
+def _baselines_on(plan: CampaignPlan, dataset: Dataset, rows: np.ndarray) -> dict[str, dict[str, float]]:
+    data, metric = plan.config.data, plan.config.metric
+    predictions = {"majority": baselines.majority(dataset, rows)}
     # The best predictions are known for labels of plain returns only.
     has_return_labels = data.labels.kind != "triple_barrier" and not data.labels.volatility_scaled
     if data.synthetic is not None and synthetic.has_known_optimum(data.synthetic) and has_return_labels:
-        predictions["bayes"] = baselines.bayes(dataset, data.synthetic, dataset.val)
-    rows, metric = dataset.val, plan.config.metric
+        predictions["bayes"] = baselines.bayes(dataset, data.synthetic, rows)
     return {
         name: evaluate_rows(dataset, rows, probabilities, decide_rows(dataset, rows, probabilities, metric))
         for name, probabilities in predictions.items()

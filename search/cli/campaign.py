@@ -194,16 +194,18 @@ def _announce(plan: CampaignPlan) -> None:
     short = None if config.dry_run else short_test_notice(dataset)
     notices = [*summary.advice(dataset), *plan.notices, *([short] if short else [])]
     console.print_data_notices(dataset.is_synthetic, notices)
+    epochs = f"{config.max_epochs} epochs"
+    length = epochs if config.cells is None else f"{config.steps} cells of {epochs}"
     console.err.print(
         f"campaign {config.name}{' (dry run)' if config.dry_run else ''}: {config.trials} trials of up to "
-        f"{config.max_epochs} epochs, model {config.model}, on {', '.join(dataset.symbol_names)}, "
+        f"{length}, model {config.model}, on {', '.join(dataset.symbol_names)}, "
         f"{dataset.span[0]} to {dataset.span[1]}: {len(dataset.train)} train and {len(dataset.val)} val windows "
         f"({plan.data['rows']['test']} test windows are held out)"
     )
 
 
 def _results_table(plan: CampaignPlan, result: CampaignSummary) -> Table:
-    """Return a table that compares winner, incumbent and baselines on the validation rows."""
+    """Return a table that compares winner, incumbent and baselines on the rows that trials are ranked on."""
     best, incumbent = result.winner, result.incumbent
     rows: list[Row] = []
     if best:
@@ -213,8 +215,8 @@ def _results_table(plan: CampaignPlan, result: CampaignSummary) -> Table:
         name = f"incumbent: {plan.config.incumbent}"
         rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
     rows.extend((BASELINE_LABELS[name], metrics, [""]) for name, metrics in result.baselines.items())
-    title = console.market_title("Validation window", plan.dataset.is_synthetic)
-    return console.metrics_table(title, rows, ["best epoch"])
+    what, last = ("Validation window", "best epoch") if plan.config.cells is None else ("Mean over cells", "cells")
+    return console.metrics_table(console.market_title(what, plan.dataset.is_synthetic), rows, [last])
 
 
 def _report(plan: CampaignPlan, result: CampaignSummary, root: Path) -> None:

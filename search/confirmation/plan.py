@@ -11,14 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core import presets
-from core.config import DataConfig, TrainingConfig, parse
+from core.config import TrainingConfig, parse
 from core.data import file_format
-from core.data.dataset import Dataset, fit_dataset, load_dataset
-from core.data.sources.reader import read_market
-from core.data.splits import fold_borders
+from core.data.dataset import Dataset, load_dataset
+from core.data.splits import FOLD_SPAN
 from core.errors import ConfigError
 from core.files import write_json
-from search.campaign.plan import CampaignPlan, data_config_of, make_incumbent_recipe, make_ledger_entry, plan_resume
+from search.campaign.plan import (
+    CampaignPlan,
+    data_config_of,
+    load_folds,
+    make_incumbent_recipe,
+    make_ledger_entry,
+    plan_resume,
+)
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
 from search.confirmation.shared_cells import is_shared
@@ -30,8 +36,6 @@ from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
 from search.results.records import ConfirmationRecord, RankedTrial
 
-MIN_FOLD_ROWS = 100
-"""Minimum number of usable rows in each part of a fold; a fold may be small, because all folds are judged together."""
 COST_OF_EVALUATION = 0.35
 """Time that evaluating a row takes, as a fraction of the time that training on a row takes."""
 
@@ -205,7 +209,7 @@ def plan_confirmation(
     if not best_trials:
         raise ConfigError(f"Campaign {name} has no full-fidelity trial to confirm", "Resume it with more --trials")
     data = data_config_of(config)
-    folds = _folds(data, settings.folds)
+    folds = load_folds(data, settings.folds, _confirmed_span(campaign))
     dataset = load_dataset(data)
     preset = presets.load_preset(incumbent or config.incumbent)
     recipe = campaign.incumbent if incumbent is None else make_incumbent_recipe(preset, config)
@@ -241,11 +245,12 @@ def _make_candidate(campaign: CampaignPlan, trial: RankedTrial) -> Candidate:
     return Candidate(trial.number, trial.hyperparameters.model_dump(), recipe, campaign.config.max_epochs)
 
 
-def _folds(data: DataConfig, count: int) -> tuple[Dataset, ...]:
-    """Return the dataset of each fold, which ends with the block that the fold predicts."""
-    market = read_market(data)
-    folds = fold_borders(market.span, data, count)
-    return tuple(fit_dataset(market, data, fold, min_rows=MIN_FOLD_ROWS).until(fold.test[1]) for fold in folds)
+def _confirmed_span(campaign: CampaignPlan) -> tuple[float, float]:
+    """Return where the folds of the confirmation lie: where the search has not ranked trials, in shares of the span."""
+    data = campaign.config.data
+    if campaign.config.cells is None:
+        return FOLD_SPAN
+    return 1 - data.val_fraction - data.test_fraction, 1 - data.test_fraction
 
 
 def _missing_cells(plan: ConfirmationPlan) -> list[Cell]:

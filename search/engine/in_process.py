@@ -13,7 +13,7 @@ from search.cluster.nodes import Node
 from search.cluster.resources import TrialResources
 from search.engine.job import TrialJob, classify_error
 from search.engine.protocol import Finished, Stream
-from search.engine.trial_training import TrialTraining
+from search.engine.training import Training, make_training
 from search.storage.filesystem import Storage
 from search.study.controller import Controller
 from search.study.retries import TrainingFailure
@@ -48,7 +48,7 @@ class InProcessEngine:
         """Do nothing: nothing has to be started."""
         return nullcontext()
 
-    def share(self, dataset: Dataset) -> Dataset:
+    def share(self, dataset: Any) -> Any:
         """Return the dataset itself as its handle."""
         return dataset
 
@@ -60,19 +60,19 @@ class InProcessEngine:
     def run_trials(
         self,
         job: TrialJob,
-        dataset: Dataset,
+        dataset: Any,
         controller: Controller,
         scratch: Path,
         on_step: Callable[[], None],
         starting: int,
     ) -> None:
         """Run the trials in turns, see `Engine.run_trials`."""
-        running: dict[int, tuple[int, TrialTraining]] = {}
+        running: dict[int, tuple[int, Training]] = {}
         while True:
             on_step()
             trial = controller.next_trial()
             if isinstance(trial, TrialRecord):
-                running[trial.number] = trial.attempt_id, TrialTraining(job, dataset, trial.assignment)
+                running[trial.number] = trial.attempt_id, make_training(job, dataset, trial.assignment)
                 continue
             if not running:
                 if trial == "finished":

@@ -35,6 +35,8 @@ class TrialJob:
             machine.
         checked_node_ids: Ray's identifiers of the nodes that were checked before the start; None where there is one
             machine.
+        cells: fold and seed of each cell of a trial, in the order in which it takes them; none where trials are judged
+            by epochs.
     """
 
     base: TrainingConfig
@@ -44,6 +46,7 @@ class TrialJob:
     software: Software | None = None
     owner_token: str | None = None
     checked_node_ids: frozenset[str] | None = None
+    cells: tuple[tuple[int, int], ...] = ()
 
     @property
     def first_rung(self) -> int:
@@ -109,13 +112,20 @@ class TrialJob:
         return Hyperparameters.pick(params).apply(self.base)
 
 
+def rounded_blocks(scores: Sequence[float]) -> tuple[float, ...]:
+    """Return scores on blocks of val's time with six significant digits, so that the journal stays short.
+
+    A tenth of val tells two trials apart by no less than a thousandth.
+    """
+    return tuple(float(f"{score:.6g}") for score in scores)
+
+
 def make_epoch_record(result: EpochResult, val_blocks: Sequence[float] | None = None) -> EpochRecord:
     """Make the record of an epoch that the trainer has run.
 
     Args:
         result: the result of the epoch.
-        val_blocks: its score on each block of val's time, at the first rung. Six significant digits are kept: a tenth
-            of val tells two trials apart by no less than a thousandth, and the journal stays short.
+        val_blocks: its score on each block of val's time, at the first rung.
     """
     return EpochRecord(
         epoch=result.epoch,
@@ -127,7 +137,7 @@ def make_epoch_record(result: EpochResult, val_blocks: Sequence[float] | None = 
         seconds=result.seconds,
         metrics=result.metrics,
         best_metrics=result.best_metrics,
-        val_blocks=None if val_blocks is None else tuple(float(f"{score:.6g}") for score in val_blocks),
+        val_blocks=None if val_blocks is None else rounded_blocks(val_blocks),
     )
 
 

@@ -35,11 +35,11 @@ class Engine(Protocol):
     def session(self) -> AbstractContextManager[None]:
         """Keep the engine running while the block lasts; all other methods are called inside it."""
 
-    def share(self, dataset: Dataset) -> Any:
+    def share(self, dataset: Any) -> Any:
         """Put a dataset where every training process can reach it.
 
         Args:
-            dataset: the dataset to share.
+            dataset: the dataset to share, or those of several folds in a sequence.
 
         Returns:
             a handle, to pass to `run_trials` or among the arguments of `start`.

@@ -71,7 +71,7 @@ class RayEngine:
         """Start a local Ray cluster while the block lasts, unless this process has joined one already."""
         return ray_session()
 
-    def share(self, dataset: Dataset) -> Any:
+    def share(self, dataset: Any) -> Any:
         """Put a dataset into Ray's object store, and return its reference."""
         return ray.put(dataset)
 

@@ -1,4 +1,4 @@
-"""Lets Ray Tune run a `TrialTraining` as a trainable."""
+"""Lets Ray Tune run the training of a trial as a trainable."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 from ray import tune
 
-from core.data.dataset import Dataset
 from search.engine.job import TrialJob
-from search.engine.trial_training import TrialTraining
+from search.engine.training import make_training
 
 
 class TrainingTrial(tune.Trainable):
@@ -21,14 +20,14 @@ class TrainingTrial(tune.Trainable):
     """
 
     def setup(  # type: ignore[override]
-        self, config: dict[str, Any], job: TrialJob, load: Callable[[], Dataset]
+        self, config: dict[str, Any], job: TrialJob, load: Callable[[], Any]
     ) -> None:
         """Load the dataset that all trials in this process share, and begin the first trial.
 
         Args:
             config: the configuration from Tune.
             job: the part of a training that all trials share.
-            load: function that returns the dataset.
+            load: function that returns the dataset, or those of all folds.
         """
         self._job = job
         self._dataset = load()
@@ -43,7 +42,7 @@ class TrainingTrial(tune.Trainable):
         Returns:
             True, which tells Tune that the process can be reused.
         """
-        self._training = TrialTraining(self._job, self._dataset, new_config["assignment"])
+        self._training = make_training(self._job, self._dataset, new_config["assignment"])
         return True
 
     def step(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Kind = Literal["search", "folds", "confirmation", "verification", "preset"]
 READ_SPANS: dict[Kind, tuple[str, ...]] = {
-    "search": ("val",),
+    "search": ("val", "folds"),
     "folds": ("val", "folds"),
     "confirmation": ("val", "folds", "test"),
     "verification": ("val", "test"),
@@ -38,7 +38,7 @@ class LedgerEntry:
         kind: what reads; `folds` is a confirmation that has not come to test yet, `preset` stands for the campaign of a
             preset that a search begins with.
         read_at: when the data were read first; empty in lines of early versions.
-        folds: start and end of the blocks that the folds of a confirmation predict; empty where they are not known.
+        folds: start and end of the blocks that folds predict; empty where there are none, or they are not known.
     """
 
     campaign: str

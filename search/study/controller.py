@@ -55,6 +55,8 @@ class Rules:
         attempts: a trial is given up at this death in a row of its process, see `RetryPolicy.attempts`.
         tolerance: relative difference up to which an epoch that is run again counts as the same.
         variant: ASHA's variant, see `search.study.rungs`.
+        averages: whether the value of a trial is the mean score of its epochs so far, and not the best: an "epoch" is a
+            whole cell then.
     """
 
     max_epochs: int
@@ -64,6 +66,7 @@ class Rules:
     attempts: int = 4
     tolerance: float = 0.0
     variant: AshaVariant = "stopping"
+    averages: bool = False
 
 
 @dataclass
@@ -190,6 +193,8 @@ class Controller:
 
     def _on_epoch_report(self, number: int, epoch: EpochRecord) -> Action:
         trial = self.study.trials[number]
+        if self.rules.averages:
+            epoch = trial.averaged(epoch)
         self.check_stop_request()
         if trial.outcome is not None or self.failure is not None:
             return "stop"
@@ -220,7 +225,8 @@ class Controller:
             end = ("stopped", decision.reason)
         elif not math.isfinite(value):
             end = ("stopped", f"value is not finite at epoch {number}")
-        self.study.report(trial.number, replace(trial.recordable(epoch), decision=decision), end)
+        recorded = epoch if self.rules.averages else trial.recordable(epoch)
+        self.study.report(trial.number, replace(recorded, decision=decision), end)
         self._storage_refusals.pop(trial.number, None)
         self._deaths.pop(trial.number, None)
         self._epochs += 1

@@ -175,6 +175,17 @@ class TrialRecord:
             return replace(record, best_metrics=None)
         return record
 
+    def averaged(self, record: EpochRecord) -> EpochRecord:
+        """Return the next cell with the means over all cells so far as its value and its best metrics.
+
+        Args:
+            record: the cell as the training reported it, with its own score and metrics.
+        """
+        cells = [self.epochs[number] for number in sorted(self.epochs) if number < record.epoch] + [record]
+        means = {name: sum(cell.metrics[name] for cell in cells) / len(cells) for name in record.metrics}
+        value = sum(cell.score for cell in cells) / len(cells)
+        return replace(record, value=value, best_epoch=record.epoch, best_metrics=means)
+
     @property
     def best_metrics(self) -> dict[str, float]:
         """All metrics of the epoch that reached the value."""

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from search.campaign.estimate import RemainingTime
 from search.campaign.progress import Display
 from search.study.trial_record import FAILED
 from tests.helpers.trial_records import trial_record
@@ -36,3 +39,15 @@ def test_of_equally_good_trials_the_earlier_is_shown_as_the_best(numbers: tuple[
     with progress:
         Display(progress, 2, [recorded]).epoch(new)
     assert "best 0.5000 (#3), 2 epochs" in console.export_text()
+
+
+def test_the_time_that_is_left_is_shown_from_the_first_epoch_on() -> None:
+    console = Console(record=True, width=200, file=None, quiet=False)
+    progress = Progress(console=console)
+    display = Display(progress, 2, (), RemainingTime((), 3, 2, False, 1, 2))
+    trial = trial_record(0, [0.25])
+    trial.epochs[1] = replace(trial.epochs[1], seconds=200.0)
+    with progress:
+        assert "left" not in progress.tasks[0].description
+        display.epoch(trial)
+        assert progress.tasks[0].description.endswith("1 epochs, about 10 min left")

@@ -1,0 +1,269 @@
+"""Learning curves that were recorded, and a surrogate for what lies between the recorded configurations.
+
+A table has a row for each epoch of each training: a configuration on a fold with a seed. The surrogate is a forest of
+trees from the hyperparameters to whole curves, one for each fold. A simulated training gets the surrogate's curve and
+the noise of a recorded one: how a training with one seed differed from the mean of its configuration over seeds.
+
+The last fold plays the campaign: its val is what trials are ranked by if epochs are the fidelity, and the block of time
+after it says what they are truly worth. The earlier folds are the cells of a search whose fidelity is the number of
+cells.
+
+Shapes: N configurations, E epochs, R recorded noises, 6 hyperparameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from core.config import HYPERPARAMETER_NAMES
+from core.errors import ConfigError
+from core.files import reading
+from search.study.space import Dimension, SpaceConfig
+from search.study.trial_record import EpochRecord, TrialAssignment
+
+_TREES, _MIN_LEAF_ROWS = 60, 2
+_SAMPLE = 2000
+"""Number of random points that the best and the typical quality are taken from."""
+_END = 3
+"""Number of last epochs that the true quality is the mean of."""
+_KEYS = ("configuration", "fold", "seed", "epoch", "seconds")
+
+
+class RecordedCurves:
+    """The curves of a table, with the surrogate.
+
+    Attributes:
+        folds: numbers of the folds, the earliest first.
+        epochs: E, number of epochs of a training.
+        space: range of each hyperparameter, by name.
+    """
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        """Take a table; a training that ended before the others is left out.
+
+        Args:
+            table: as `read_table` returns it.
+        """
+        self.folds: tuple[int, ...] = tuple(sorted(int(fold) for fold in table["fold"].unique()))
+        self.epochs = int(table["epoch"].max())
+        self.space: Mapping[str, Dimension] = SpaceConfig().dimensions()
+        is_whole = table.groupby(["configuration", "fold", "seed"])["epoch"].transform("size") == self.epochs
+        self._table = table[is_whole].sort_values(["configuration", "fold", "seed", "epoch"])
+        self._means: dict[tuple[str, int], Any] = {}
+        self._noises: dict[tuple[str, int], np.ndarray] = {}
+
+    def _trainings(self, column: str, fold: int) -> tuple[pd.DataFrame, np.ndarray]:
+        """Return the trainings of a fold, a row each, and their curves of a column, `[trainings, E]`."""
+        part = self._table[self._table["fold"] == fold]
+        curves = part[column].to_numpy(dtype=np.float64).reshape(-1, self.epochs)
+        return part[part["epoch"] == 1], curves
+
+    def mean_curves(self, column: str, fold: int, points: np.ndarray) -> np.ndarray:
+        """Return the surrogate's curves, `[N, E]`.
+
+        Args:
+            column: name of the column.
+            fold: number of the fold.
+            points: hyperparameters in the order of `HYPERPARAMETER_NAMES`, `[N, 6]`.
+        """
+        if (column, fold) not in self._means:
+            from sklearn.ensemble import ExtraTreesRegressor
+
+            rows, curves = self._trainings(column, fold)
+            model = ExtraTreesRegressor(_TREES, min_samples_leaf=_MIN_LEAF_ROWS, random_state=0)
+            self._means[column, fold] = model.fit(_scaled(rows[list(HYPERPARAMETER_NAMES)].to_numpy()), curves)
+        return np.asarray(self._means[column, fold].predict(_scaled(points))).reshape(len(points), self.epochs)
+
+    def noises(self, column: str, fold: int) -> np.ndarray:
+        """Return how single trainings differed from the mean of their configuration over seeds, `[R, E]`.
+
+        The differences are enlarged by what the mean of few seeds takes from them.
+
+        Args:
+            column: name of the column.
+            fold: number of the fold.
+
+        Raises:
+            ConfigError: no configuration was trained with several seeds.
+        """
+        if (column, fold) not in self._noises:
+            rows, curves = self._trainings(column, fold)
+            noises = []
+            for indices in rows.reset_index(drop=True).groupby("configuration").indices.values():
+                count = len(indices)
+                if count > 1:
+                    noises.append((curves[indices] - curves[indices].mean(axis=0)) * math.sqrt(count / (count - 1)))
+            if not noises:
+                raise ConfigError(
+                    "The table has no configuration that was trained with several seeds", "Record some with more seeds"
+                )
+            self._noises[column, fold] = np.concatenate(noises)
+        return self._noises[column, fold]
+
+    @cached_property
+    def sample(self) -> np.ndarray:
+        """Random points of the space, `[N, 6]`."""
+        rng = np.random.default_rng(0)
+        return np.stack([self.space[name].at(rng.random(_SAMPLE)) for name in HYPERPARAMETER_NAMES], axis=1)
+
+
+def _scaled(points: np.ndarray) -> np.ndarray:
+    """Return hyperparameters `[N, 6]` with logarithms in the place of what is searched on a logarithmic scale."""
+    scaled = points.astype(np.float64)
+    for name in ("learning_rate", "batch_size", "weight_decay"):
+        column = HYPERPARAMETER_NAMES.index(name)
+        scaled[:, column] = np.log(scaled[:, column])
+    return scaled
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of recorded trainings, as `benchmarks.record_table` writes it.
+
+    Args:
+        path: path of the Parquet file.
+
+    Raises:
+        ConfigError: the file is missing or damaged, or lacks a column.
+    """
+    with reading(path):
+        table = pd.read_parquet(path)
+    if missing := [name for name in (*HYPERPARAMETER_NAMES, *_KEYS) if name not in table]:
+        raise ConfigError(f"{path} has no column {missing[0]}", "Record the table again")
+    return table
+
+
+def _sign(metric: str) -> float:
+    return -1.0 if metric == "nll" else 1.0
+
+
+class _RecordedProblem:
+    """What both fidelities share: the space, and what a point is truly worth."""
+
+    max_epochs: int
+
+    def __init__(self, curves: RecordedCurves, metric: str, truth: str, seed: int) -> None:
+        self.space = curves.space
+        self._curves, self._metric, self._truth, self._seed = curves, metric, truth, seed
+        self._means: dict[tuple[Any, ...], np.ndarray] = {}
+
+    @cached_property
+    def _qualities(self) -> np.ndarray:
+        return self._quality_of(self._curves.sample)
+
+    @property
+    def best(self) -> float:
+        """Quality of the best of many random points."""
+        return float(self._qualities.max())
+
+    @property
+    def typical(self) -> float:
+        """Median quality of random points."""
+        return float(np.median(self._qualities))
+
+    def _quality_of(self, points: np.ndarray) -> np.ndarray:
+        last = self._curves.folds[-1]
+        later = self._curves.mean_curves(f"later_{self._truth}", last, points)[:, -_END:].mean(axis=1)
+        return np.asarray(_sign(self._truth) * later)
+
+    def quality(self, params: Mapping[str, Any]) -> float:
+        """Return the mean of the last epochs on the block of time after the last fold's val, see `Problem`."""
+        return float(self._quality_of(_point(params))[0])
+
+    def _mean(self, column: str, fold: int, params: Mapping[str, Any]) -> np.ndarray:
+        key = (column, fold, *params.values())
+        if key not in self._means:
+            self._means[key] = self._curves.mean_curves(column, fold, _point(params))[0]
+        return self._means[key]
+
+    def _noise(self, column: str, fold: int, trial: int, training: int) -> np.ndarray:
+        """Return the noise of one training of a trial, `[E]`: the same whenever it is asked for."""
+        noises = self._curves.noises(column, fold)
+        rng = np.random.default_rng([self._seed, trial, training])
+        return np.asarray(noises[rng.integers(len(noises))] * rng.choice((-1.0, 1.0)))
+
+
+class RecordedEpochs(_RecordedProblem):
+    """Fidelity is the number of epochs: trials are ranked by the best epoch so far on the last fold's val."""
+
+    def __init__(self, curves: RecordedCurves, metric: str, truth: str, seed: int) -> None:
+        """Prepare a simulated campaign.
+
+        Args:
+            curves: the recorded curves.
+            metric: metric that ranks trials.
+            truth: metric that says what they are truly worth.
+            seed: seed of the noise.
+        """
+        super().__init__(curves, metric, truth, seed)
+        self.max_epochs = curves.epochs
+
+    def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
+        """Return what a trial reports of an epoch, see `LearningCurves`."""
+        fold, column = self._curves.folds[-1], f"val_{self._metric}"
+        noise = self._noise(column, fold, trial.number, 0)
+        scores = _sign(self._metric) * (self._mean(column, fold, trial.params) + noise)[:epoch]
+        seconds = float(self._mean("seconds", fold, trial.params)[epoch - 1])
+        return _record(epoch, float(scores.max()), float(scores[-1]), int(scores.argmax()) + 1, seconds)
+
+
+class RecordedCells(_RecordedProblem):
+    """Fidelity is the number of cells: an "epoch" is a whole short training on one fold with one seed.
+
+    Its score is that of the block of time after the fold's val. Every trial takes the cells in the same order.
+    """
+
+    def __init__(
+        self, curves: RecordedCurves, metric: str, truth: str, seed: int, cells: int = 9, epochs: int = 6
+    ) -> None:
+        """Prepare a simulated campaign.
+
+        Args:
+            curves: the recorded curves, of two folds at least.
+            metric: metric that ranks trials.
+            truth: metric that says what they are truly worth.
+            seed: seed of the noise.
+            cells: number of cells of a trial at full fidelity.
+            epochs: number of epochs of a cell.
+        """
+        super().__init__(curves, metric, truth, seed)
+        self.max_epochs, self._cell_epochs = cells, epochs
+
+    def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
+        """Return what a trial reports of a cell: its score, and as its value the mean over the cells so far."""
+        scores = [self._score(trial, cell) for cell in range(1, epoch + 1)]
+        seconds = float(self._mean("seconds", self._fold(epoch), trial.params)[: self._cell_epochs].sum())
+        return _record(epoch, float(np.mean(scores)), scores[-1], epoch, seconds)
+
+    def _fold(self, cell: int) -> int:
+        """Return the fold of a cell: the latest fold first, and each of them before any a second time."""
+        folds = self._curves.folds[-2::-1]
+        return folds[(cell - 1) % len(folds)]
+
+    def _score(self, trial: TrialAssignment, cell: int) -> float:
+        fold, column, last = self._fold(cell), f"later_{self._metric}", self._cell_epochs - 1
+        noise = self._noise(column, fold, trial.number, cell)
+        return _sign(self._metric) * float(self._mean(column, fold, trial.params)[last] + noise[last])
+
+
+def _point(params: Mapping[str, Any]) -> np.ndarray:
+    return np.array([[params[name] for name in HYPERPARAMETER_NAMES]])
+
+
+def _record(epoch: int, value: float, score: float, best_epoch: int, seconds: float) -> EpochRecord:
+    return EpochRecord(
+        epoch=epoch,
+        value=value,
+        score=score,
+        best_epoch=best_epoch,
+        train_loss=float("nan"),
+        learning_rate=float("nan"),
+        seconds=seconds,
+        metrics={},
+    )
