@@ -16,10 +16,11 @@ from core.config import DataConfig
 from core.errors import ConfigError, DataError
 from core.files import write_json, write_table
 from search.campaign import run as campaign
+from search.campaign.plan import MIN_FOLD_ROWS
 from search.cli import confirm
 from search.config import ConfirmConfig
 from search.confirmation import run as confirmation
-from search.confirmation.plan import MIN_FOLD_ROWS, Cell, ConfirmationPlan, plan_confirmation, record_settings
+from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation, record_settings
 from search.engine.in_process import InProcessEngine
 from search.results import ledger, manifest
 from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FILE, CampaignFolder
