@@ -7,7 +7,7 @@ import typer
 from core import console
 from core.cli import data
 from core.console import Command, with_verbosity
-from search.cli import campaign, cluster, confirm, presets, study
+from search.cli import campaign, cluster, confirm, presets, simulate, study
 from search.cli.dispatch import dispatchable
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -29,6 +29,7 @@ app.command(cls=Command, epilog=confirm.VERIFY_EPILOG)(with_verbosity(confirm.ve
 app.command(cls=Command, epilog=confirm.JUDGE_EPILOG)(with_verbosity(confirm.judge))
 app.command(cls=Command, epilog=presets.REGENERATE_EPILOG)(presets.regenerate)
 app.command(cls=Command, epilog=study.REPLAY_EPILOG)(study.replay)
+app.command(cls=Command, epilog=simulate.SIMULATE_EPILOG)(with_verbosity(simulate.simulate))
 app.command(cls=Command, epilog=cluster.LAUNCH_EPILOG)(cluster.launch)
 app.command(cls=Command, epilog=cluster.ATTACH_EPILOG)(cluster.attach)
 app.command("fetch-results", cls=Command, epilog=cluster.FETCH_EPILOG)(cluster.fetch_results)

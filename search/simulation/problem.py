@@ -18,14 +18,18 @@ class Problem(LearningCurves, Protocol):
     Attributes:
         space: range of each hyperparameter, by name.
         max_epochs: number of epochs of the longest curve.
-        best: the quality of the best hyperparameters that are known.
-        typical: the median quality of hyperparameters that are drawn at random.
     """
 
     space: Mapping[str, Dimension]
     max_epochs: int
-    best: float
-    typical: float
+
+    @property
+    def best(self) -> float:
+        """The quality of the best hyperparameters that are known."""
+
+    @property
+    def typical(self) -> float:
+        """The median quality of hyperparameters that are drawn at random."""
 
     def quality(self, params: Mapping[str, Any]) -> float:
         """Return what hyperparameters are truly worth, without noise and on data that no search sees; higher is better.

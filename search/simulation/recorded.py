@@ -139,6 +139,21 @@ def read_table(path: Path) -> pd.DataFrame:
     return table
 
 
+def check_metric(table: pd.DataFrame, metric: str) -> None:
+    """Check that a table holds a metric on val and later in time.
+
+    Args:
+        table: the table.
+        metric: name of the metric.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if f"val_{metric}" not in table or f"later_{metric}" not in table:
+        known = sorted(name.removeprefix("later_") for name in map(str, table) if name.startswith("later_"))
+        raise ConfigError(f"The table has no metric {metric!r}", f"Choose one of {', '.join(known)}")
+
+
 def _sign(metric: str) -> float:
     return -1.0 if metric == "nll" else 1.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from search.engine.simulated import SimulatedEngine, SimulatedWorkers
 from search.simulation.problem import Problem, regret
@@ -14,6 +14,8 @@ from search.study.controller import Budget, Controller, Rules
 from search.study.settings import AshaVariant, FidelityPolicy, SamplerKind, StudySettings
 from search.study.study import CampaignStudy
 from search.study.trial_record import COMPLETE, TrialRecord
+
+Fidelity = Literal["epochs", "cells"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Strategy:
         asha: ASHA's variant.
         grace: the first rung, in epochs.
         reduction: ASHA's reduction factor.
+        fidelity: what a step of a trial is: an epoch on val, or a cell, see `search.engine.cell_training`.
     """
 
     sampler: SamplerKind = "tpe"
@@ -33,11 +36,12 @@ class Strategy:
     asha: AshaVariant = "stopping"
     grace: int = 2
     reduction: int = 3
+    fidelity: Fidelity = "epochs"
 
     @property
     def name(self) -> str:
         """Name of the strategy, in tables."""
-        return f"{self.sampler}, {self.asha}, {self.policy}"
+        return f"{self.fidelity}, {self.asha}, {self.sampler}, {self.policy}"
 
 
 @dataclass(frozen=True)

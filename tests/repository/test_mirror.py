@@ -32,6 +32,7 @@ SUBJECTS = {
     "tests/core/data/sources/test_perpetuals.py": "core/data/sources/exchange.py",
     "tests/core/training/test_resume.py": "core/training/trainer.py",
     "tests/core/training/test_skill.py": "core/training/trainer.py",
+    "tests/search/campaign/test_cells.py": "search/campaign/run.py",
     "tests/search/cli/test_damage.py": "search/cli/app.py",
 }
 """Test files about one subject of a module that has more tests than one file should hold."""

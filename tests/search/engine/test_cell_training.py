@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -19,8 +18,6 @@ from search.campaign.plan import load_folds
 from search.cluster.resources import TrialResources
 from search.engine.cell_training import CellTraining
 from search.engine.job import TrialJob
-from search.engine.training import make_training
-from search.engine.trial_training import TrialTraining
 from search.storage.filesystem import Storage
 from search.study.retries import TrainingFailure
 from search.study.trial_record import EpochRecord, TrialAssignment
@@ -98,10 +95,3 @@ def test_a_fold_ends_with_the_block_that_it_predicts_and_no_block_reaches_val(fo
     assert folds[0].borders.test[1] == folds[1].borders.test[0]
     span = folds[1].borders.test[1] - folds[0].borders.train[0]
     assert span / (4000 * folds[0].bar) == pytest.approx(0.70, abs=0.01)
-
-
-def test_the_training_is_that_of_cells_where_there_are_cells(job: TrialJob, folds: tuple[Dataset, ...]) -> None:
-    assignment = TrialAssignment(0, 1, 0, PARAMS)
-    assert isinstance(make_training(job, folds, assignment), CellTraining)
-    assert isinstance(make_training(replace(job, cells=()), folds[0], assignment), TrialTraining)
-    assert np.all([len(fold.val) > 0 for fold in folds])
