@@ -4,7 +4,8 @@
 the campaign: its val is what trials are ranked by today, its later block is the truth. The earlier folds are cells that
 a search could rank by instead. For each figure and each way to take it, the table shows Spearman's rank correlation
 over the configurations with the truth, with a 95 % interval from drawing configurations again, and the truth of the
-best tenth by that figure, in standard deviations over all configurations.
+best tenth by that figure, in standard deviations over all configurations. The truth is that of the last epochs; where
+configurations are ranked by their best epoch, it is that of this epoch, which a training would keep.
 """
 
 from __future__ import annotations
@@ -65,6 +66,23 @@ def _z(values: pd.Series) -> pd.Series:
     return (values - values.mean()) / values.std()
 
 
+def truth_of(table: pd.DataFrame, name: str, truth: str, at_end: pd.Series) -> pd.Series:
+    """Return what configurations reach later in time that are ranked by a figure.
+
+    Args:
+        table: the recorded trainings.
+        name: name of what ranks, as in `scores`.
+        truth: the figure that counts later in time.
+        at_end: that figure at the end of the trainings.
+    """
+    if not name.endswith("best epoch"):
+        return at_end
+    last = table["fold"].max()
+    on_val, later = (curves(table, column, last) for column in (f"val_{name.split(', ')[1]}", f"later_{truth}"))
+    chosen = on_val.to_numpy().argmax(axis=1)
+    return pd.Series(later.to_numpy()[np.arange(len(later)), chosen], index=later.index)
+
+
 def _correlations(score: np.ndarray, truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Return Spearman's correlation in each draw of configurations, `[draws, N]`."""
     ranks = [rankdata(values[draws], axis=1) for values in (score, truth)]
@@ -80,16 +98,15 @@ def main() -> None:
     table = pd.read_parquet(parser.parse_args().table)
     last = table["fold"].max()
     found = pd.DataFrame(scores(table)).dropna()
-    truths = pd.DataFrame({t: WAYS[f"mean of the last {LAST}"](curves(table, f"later_{t}", last)) for t in TRUTHS})
-    truths = truths.loc[found.index]
+    at_end = {t: WAYS[f"mean of the last {LAST}"](curves(table, f"later_{t}", last)) for t in TRUTHS}
     rng = np.random.default_rng(0)
     draws = rng.integers(len(found), size=(DRAWS, len(found)))
     print(f"{len(found)} configurations\n\n| ranked by | " + " | ".join(f"later {t}" for t in TRUTHS) + " |")
     print("|" + "---|" * (1 + len(TRUTHS)))
-    for name in found:
+    for name in map(str, found):
         cells = []
         for t in TRUTHS:
-            score, truth = found[name].to_numpy(), truths[t].to_numpy()
+            score, truth = found[name].to_numpy(), truth_of(table, name, t, at_end[t])[found.index].to_numpy()
             drawn = _correlations(score, truth, draws)
             low, high = np.quantile(drawn, [0.025, 0.975])
             best = np.argsort(-score)[: max(len(score) // 10, 1)]

@@ -233,10 +233,11 @@ def format_interval(low: float | None, high: float | None) -> str:
 
 
 METRIC_HEADINGS = {
+    "auc": "AUC",
     "macro_f1": "macro-F1",
     "mcc": "MCC",
     "direction_auc": "direction AUC",
-    "balanced_accuracy": "bal. accuracy",
+    "balanced_accuracy": "bal. acc.",
     "accuracy": "accuracy",
     "nll": "NLL",
 }

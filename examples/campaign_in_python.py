@@ -39,7 +39,7 @@ def main(root: Path) -> None:
     print(plan.folder.read_trials()[["number", "learning_rate", "status", "epochs", "value"]].to_string(index=False))
     print(f"trials: {summary.counts}; ended by: {summary.ended_by}")
     if summary.winner is not None:
-        print(f"winner: trial {summary.winner.number}, macro-F1 {summary.winner.value:.4f}, not confirmed")
+        print(f"winner: trial {summary.winner.number}, {config.metric} {summary.winner.value:.4f}, not confirmed")
         print(preset_yaml(make_preset(plan.folder, "example")))
 
 

@@ -172,7 +172,7 @@ class CampaignConfig(Config):
     attempts: int = Field(default=4, ge=1)
     """Number of deaths in a row of a trial's process, without a new epoch between them, after which the trial fails;
     until then it continues elsewhere. The loss of a node does not count."""
-    metric: RankingMetric = "macro_f1"
+    metric: RankingMetric = "auc"
     """Validation metric that ranks trials; higher is better."""
     schedule: Schedule = "cosine"
     """Learning-rate schedule of every trial, over max_epochs."""

@@ -136,7 +136,7 @@ def _comparison_table(title: str, comparison: Comparison) -> Table:
     table.add_column("", no_wrap=True)
     for heading in ("static", "updated", "lead of updating", "95 % interval"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, shown in {"auc": "AUC", **console.METRIC_HEADINGS}.items():
+    for name, shown in console.METRIC_HEADINGS.items():
         static, updated = comparison.static[name], comparison.updated[name]
         lead = static - updated if name == "nll" else updated - static
         interval = intervals.get(name)

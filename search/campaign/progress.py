@@ -95,7 +95,7 @@ class Display:
     def _description(self) -> str:
         best = "best {:.4f} (#{})".format(*self._best) if self._best else "starting"
         seconds = None if self._remaining is None else self._remaining.seconds
-        left = "" if seconds is None else f", about {describe_duration(seconds)} left"
+        left = f", about {describe_duration(seconds)} left" if seconds else ""
         return f"trials  {best}, {self._epochs} {self._unit}{left}"
 
 

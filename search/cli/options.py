@@ -56,7 +56,7 @@ EpochWindowsOption = Annotated[
     typer.Option("--epoch-windows", help="Most windows that an epoch of a trial reads. Default: 16384.", min=1),
 ]
 MetricOption = Annotated[
-    str | None, typer.Option("--metric", help="Validation metric that ranks trials. Default: macro_f1.")
+    str | None, typer.Option("--metric", help="Validation metric that ranks trials. Default: auc.")
 ]
 IncumbentOption = Annotated[str | None, typer.Option("--incumbent", help="Preset to beat. Default: production_small.")]
 TrainIncumbentOption = Annotated[

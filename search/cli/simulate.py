@@ -31,7 +31,7 @@ def simulate(
         Path | None, typer.Option("--lcbench", help="Folder of YAHPO Gym's surrogate of LCBench, beside --task.")
     ] = None,
     task: Annotated[str | None, typer.Option("--task", help="Task of LCBench, such as 189906.")] = None,
-    metric: Annotated[str, typer.Option("--metric", help="Metric of a table that ranks trials.")] = "macro_f1",
+    metric: Annotated[str, typer.Option("--metric", help="Metric of a table that ranks trials.")] = "auc",
     truth: Annotated[
         str, typer.Option("--truth", help="Metric of a table that says what a configuration is worth later in time.")
     ] = "auc",

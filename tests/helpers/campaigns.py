@@ -30,6 +30,7 @@ def config(data: DataConfig | None = None) -> CampaignConfig:
         grace=1,
         ask=(),
         sampler="random",
+        metric="macro_f1",
         incumbent="quick_experiment",
         incumbent_epochs=1,
         train_incumbent=True,

@@ -93,7 +93,7 @@ def test_a_value_is_the_best_score_of_its_curve(campaign: tuple[Path, str]) -> N
     trials = CampaignFolder(campaign[0]).read_trials()
     curves = pd.read_parquet(campaign[0] / CURVES_FILE)
     assert curves.groupby("number").size().tolist() == trials["epochs"].tolist()
-    np.testing.assert_array_equal(curves.groupby("number")["val_macro_f1"].max(), trials["value"])
+    np.testing.assert_array_equal(curves.groupby("number")["val_auc"].max(), trials["value"])
 
 
 def test_trials_are_stopped_as_asha_must_by_hand(campaign: tuple[Path, str]) -> None:
@@ -127,7 +127,7 @@ def test_the_summary_holds_what_was_printed(campaign: tuple[Path, str]) -> None:
     assert winner is not None
     assert summary["winner"]["number"] == winner.number
     assert summary["incumbent"]["epochs"] == 2
-    for value in (winner.value, summary["incumbent"]["val"]["macro_f1"], summary["majority"]["val"]["macro_f1"]):
+    for value in (winner.value, summary["incumbent"]["val"]["auc"], summary["majority"]["val"]["auc"]):
         assert f"{value:.4f}" in output
 
 

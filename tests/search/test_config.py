@@ -17,7 +17,7 @@ def _config(**changes: object) -> CampaignConfig:
 def test_the_defaults_are_those_of_the_design() -> None:
     config = _config()
     assert (config.max_epochs, config.grace, config.reduction) == (18, 2, 3)
-    assert config.metric == "macro_f1"
+    assert config.metric == "auc"
     assert config.incumbent == "production_small"
     assert not config.train_incumbent
 

@@ -51,3 +51,8 @@ def test_the_time_that_is_left_is_shown_from_the_first_epoch_on() -> None:
         assert "left" not in progress.tasks[0].description
         display.epoch(trial)
         assert progress.tasks[0].description.endswith("1 epochs, about 10 min left")
+        display.end(trial)
+        other = trial_record(1, [0.25])
+        display.epoch(other)
+        display.end(other)
+        assert progress.tasks[0].description.endswith("2 epochs")
