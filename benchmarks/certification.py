@@ -26,9 +26,12 @@ from benchmarks.simulated_market import (
     skilled,
     split_and_call,
 )
+from core.config import RankingMetric
 from core.evaluation.block_bootstrap import Interval, minimum_block_length
 from search.statistics.certification import certification_gates, certification_status, score_final_test
 
+METRIC: RankingMetric = "auc"
+"""What campaigns rank trials by unless asked otherwise; the lead of the verdict is in this metric."""
 CAMPAIGNS = 200
 SPANS = (17, 30, 60, 200)
 """Lengths of the test span, in days."""
@@ -74,8 +77,8 @@ def simulate(seed: int, case: Case, days: int, draws: int = 300) -> Outcome:
     market, probabilities = case.predict(val + days * DAY, rng)
     model = split_and_call(market.labels, probabilities, val)
     baselines = baselines_of(market.labels, val, rng)
-    result = score_final_test(model, baselines, "macro_f1", MIN_BLOCK, rng, draws)
-    gates = certification_gates(result, "macro_f1", top_share=0.5, earlier_readings=0)
+    result = score_final_test(model, baselines, METRIC, MIN_BLOCK, rng, draws)
+    gates = certification_gates(result, METRIC, top_share=0.5, earlier_readings=0)
     return Outcome(
         status=certification_status(gates),
         passes_lead=gates[-2].verdict == "pass",
