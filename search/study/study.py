@@ -325,7 +325,7 @@ def propose(study: optuna.Study, settings: StudySettings, number: int) -> optuna
     """
     sampler = make_sampler(settings.sampler, settings.seed, number)
     trials = study.get_trials(deepcopy=False)
-    if settings.pauses and number == len(trials):
+    if settings.pauses and settings.sampler != "random" and number == len(trials):  # nobody else learns anything
         copy = optuna.create_study(direction="maximize", sampler=sampler)
         copy.add_trials([_paused_as_ended(trial, settings) for trial in trials])
         study.enqueue_trial(copy.ask(dict(settings.distributions)).params)
