@@ -3,8 +3,8 @@
 `python -m benchmarks.record_table FOLDER OUTPUT [--table FILE]` trains quasi-random configurations of the default space
 on three folds of BTC and ETH, 15-minute bars, for eighteen short epochs; each fifth configuration with three seeds, the
 others with one. Configuration 0 is `production_small`. OUTPUT keeps a file for each training, so the recording goes on
-where it was interrupted, and several processes with the same OUTPUT share the work. The table is written when nothing
-is left to train, or of what is there with `--partly`.
+where it was interrupted, and several processes with the same OUTPUT share the work. Trainings that an earlier table
+holds are taken from it. The table is written when nothing is left to train, or of what is there with `--partly`.
 
 A row of the table is an epoch of a training. Columns are the six hyperparameters, `configuration`, `fold`, `seed`,
 `epoch`, `seconds`, `train_loss`, `weight` of the forest beside the network, and each metric three times: `val_…`, as a
@@ -167,6 +167,17 @@ def claimed(output: Path, cell: Cell) -> Iterator[bool]:
             yield not path.exists()
 
 
+def unpack(table: Path, output: Path) -> None:
+    """Write the trainings of an earlier table to files, so that they are not run again."""
+    if not table.exists():
+        return
+    for key, rows in pd.read_parquet(table).groupby([*Cell._fields]):
+        path = path_of(output, Cell(*(int(str(part)) for part in key)))
+        if not path.exists():
+            columns = [name for name in rows if name not in (*Cell._fields, *HYPERPARAMETER_NAMES)]
+            write_json(path, {"epochs": rows.sort_values("epoch")[columns].to_dict("records")})
+
+
 def write(output: Path, table: Path) -> None:
     """Write the table of all trainings that are there."""
     values = configurations()
@@ -192,6 +203,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.output.mkdir(parents=True, exist_ok=True)
+    unpack(options.table, options.output)
     if not options.partly:
         values, datasets = configurations(), folds(options.folder)
         base = load_preset("production_small").training_config(size="quick")

@@ -67,27 +67,38 @@ def main_borders(span: Span, config: DataConfig) -> Borders:
     return Borders((span.start, val_start), (val_start + gap, test_start), (test_start + gap, span.stop))
 
 
-def fold_span(span: Span) -> tuple[int, int]:
+def fold_span(span: Span, config: DataConfig) -> tuple[int, int]:
     """Return start and stop of the time that the test blocks of all folds cover, in microseconds since 1970."""
-    first, last = FOLD_SPAN
+    first, last = _fold_shares(config)
     return span.border_at(first), span.border_at(last)
 
 
-def fold_borders(span: Span, config: DataConfig, folds: int, within: tuple[float, float] = FOLD_SPAN) -> list[Borders]:
-    """Compute the borders of folds whose equal test blocks tile a part of the span: 35 % to 70 % if not given.
+def _fold_shares(config: DataConfig) -> tuple[float, float]:
+    """Return the part of the span that the test blocks cover; where val begins early, they end with train."""
+    first, last = FOLD_SPAN
+    last = min(last, 1 - config.val_fraction - config.test_fraction)
+    return min(first, last / 2), last
+
+
+def fold_borders(span: Span, config: DataConfig, folds: int, within: tuple[int, int] | None = None) -> list[Borders]:
+    """Compute the borders of folds whose equal test blocks tile a part of the span: `fold_span` if not given.
 
     Each fold trains on everything before its test block. The embargo lies before the block, so that the blocks stay
     whole; the last 15 % of the time before it is the fold's inner val, behind an embargo as well.
 
     Args:
         span: span of all data.
-        config: settings of window and horizon, which the embargo depends on.
+        config: settings of window, horizon and splits, which embargo and blocks depend on.
         folds: number of folds, and so of test blocks.
-        within: where the blocks begin and end, as shares of the span.
+        within: where the blocks begin and end, in microseconds since 1970.
     """
     gap = embargo(span, config)
-    first, last = within
-    edges = [span.border_at(first + (last - first) * number / folds) for number in range(folds + 1)]
+    if within is None:
+        first, last = _fold_shares(config)
+        edges = [span.border_at(first + (last - first) * number / folds) for number in range(folds + 1)]
+    else:
+        bars = (within[1] - within[0]) // span.bar
+        edges = [within[0] + bars * number // folds * span.bar for number in range(folds + 1)]
     borders = []
     for start, stop in pairwise(edges):
         before_test = Span(span.start, start - gap, span.bar)

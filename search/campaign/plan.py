@@ -15,11 +15,10 @@ import torch
 from core import __version__, presets
 from core.config import DataConfig, TrainingConfig, check_name, parse
 from core.data import summary
-from core.data.dataset import Dataset, fit_dataset, load_dataset
+from core.data.dataset import Dataset, load_dataset
 from core.data.file_format import interval_text, iso
 from core.data.sources.fetch import fetch_missing
 from core.data.sources.reader import bar_files, read_market
-from core.data.splits import FOLD_SPAN, fold_borders
 from core.errors import ConfigError
 from core.evaluation.report import check_metric_is_defined
 from core.files import check_writable, to_yaml
@@ -27,9 +26,10 @@ from core.models import memory
 from core.models.memory import estimate_memory
 from core.presets import Preset
 from search.campaign.first_trials import collect_first_trials
+from search.campaign.folds import load_folds
 from search.cluster.nodes import Node, describe_this_machine
 from search.cluster.resources import TrialResources, allocate, choose_device
-from search.config import CampaignConfig, dry_run_bars
+from search.config import CampaignConfig, ConfirmConfig, dry_run_bars
 from search.results.folder import CampaignFolder
 from search.results.ledger_entry import Kind, LedgerEntry
 from search.results.records import DataRecord
@@ -37,8 +37,6 @@ from search.storage.filesystem import Storage
 from search.study.samplers import sampler_keywords
 from search.study.trial_record import TrialRecord
 
-MIN_FOLD_ROWS = 100
-"""Minimum number of usable rows in each part of a fold; a fold may be small, because all folds are judged together."""
 _SEED_STEP = 1_000_003
 """Distance of the seeds of a trial's cells, so that no confirmation comes upon them."""
 CHECKPOINTS = "checkpoints"
@@ -246,6 +244,10 @@ def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node])
     data = data_config_of(config)
     dataset, folds = load_dataset(data), () if config.cells is None else load_folds(data, config.cells.folds)
     check_metric_is_defined(dataset, config.metric)
+    for fold in folds:
+        check_metric_is_defined(replace(fold, val=fold.test), config.metric)
+    if folds and not config.dry_run:  # before hours of search, not after them
+        load_folds(data, (config.confirm or ConfirmConfig()).folds, dataset.borders.val)
     for part in (dataset, *folds):
         for batch_size in config.space.batch_size.values:
             part.check_batch_size(batch_size)
@@ -271,22 +273,6 @@ def _plan(config: CampaignConfig, folder: CampaignFolder, nodes: Sequence[Node])
         nodes=nodes,
         resources=allocate(config, nodes, device, memory_bytes, sum(part.nbytes for part in (dataset, *folds))),
     )
-
-
-def load_folds(data: DataConfig, count: int, within: tuple[float, float] = FOLD_SPAN) -> tuple[Dataset, ...]:
-    """Return the dataset of each fold, which ends with the block that the fold predicts.
-
-    Args:
-        data: the data settings.
-        count: number of folds.
-        within: where the blocks begin and end, as shares of the span.
-
-    Raises:
-        DataError: the data cannot be used, or are too few for the number of folds.
-    """
-    market = read_market(data)
-    folds = fold_borders(market.span, data, count, within)
-    return tuple(fit_dataset(market, data, fold, min_rows=MIN_FOLD_ROWS).until(fold.test[1]) for fold in folds)
 
 
 def make_incumbent_recipe(preset: Preset, config: CampaignConfig) -> TrainingConfig:

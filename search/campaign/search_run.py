@@ -169,7 +169,7 @@ class SearchRun:
         with suppress(KeyboardInterrupt):  # a second one, or one while the engine did not run
             self._step()
             capacity = plan.resources.capacity - int(self._incumbent_runs)  # the incumbent takes one slot
-            remaining = plan.config.trials - sum(trial.outcome is not None for trial in self._trials())
+            remaining = len(self.controller.waiting) + plan.config.trials - len(self._trials())  # a paused one may wait
             starting = min(capacity, remaining)
             self._engine.run_trials(self._job(plan.base), self._dataset, self.controller, scratch, self._step, starting)
             if self.controller.end_reason not in (None, "stopped", "failure"):

@@ -14,13 +14,12 @@ from core import presets
 from core.config import TrainingConfig, parse
 from core.data import file_format
 from core.data.dataset import Dataset, load_dataset
-from core.data.splits import FOLD_SPAN
 from core.errors import ConfigError
 from core.files import write_json
+from search.campaign.folds import load_folds
 from search.campaign.plan import (
     CampaignPlan,
     data_config_of,
-    load_folds,
     make_incumbent_recipe,
     make_ledger_entry,
     plan_resume,
@@ -72,14 +71,21 @@ class Cell:
         """The whole recipe, with the seed of the cell."""
         return self.candidate.recipe.with_trainer(seed=self.seed)
 
-    def key(self, identity: str, folds: int) -> str:
+    def key(self, identity: str, folds: int, within: tuple[int, int] | None = None) -> str:
         """Return a hash of all that the result of the cell depends on, by which a finished cell is found again.
 
         Args:
             identity: hash of the data and the program, see `CampaignConfig.data_identity`.
             folds: number of folds, which decides where each of them lies.
+            within: where their blocks begin and end, in microseconds since 1970; None if they lie before val.
         """
-        content = [self.recipe.model_dump(mode="json"), self.split, folds, identity]
+        content = [
+            self.recipe.model_dump(mode="json"),
+            self.split,
+            folds,
+            identity,
+            *([list(within)] if within else []),
+        ]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
@@ -119,7 +125,7 @@ class ConfirmationPlan:
         Args:
             cell: a cell of this confirmation, the final training included.
         """
-        return cell.key(self.campaign.data_identity, self.settings.folds)
+        return cell.key(self.campaign.data_identity, self.settings.folds, _confirmed_span(self.campaign))
 
     def entry_for(self, final: Cell) -> LedgerEntry | None:
         """Return the ledger entry to append now, before test is read; None on the synthetic market.
@@ -245,12 +251,9 @@ def _make_candidate(campaign: CampaignPlan, trial: RankedTrial) -> Candidate:
     return Candidate(trial.number, trial.hyperparameters.model_dump(), recipe, campaign.config.max_epochs)
 
 
-def _confirmed_span(campaign: CampaignPlan) -> tuple[float, float]:
-    """Return where the folds of the confirmation lie: where the search has not ranked trials, in shares of the span."""
-    data = campaign.config.data
-    if campaign.config.cells is None:
-        return FOLD_SPAN
-    return 1 - data.val_fraction - data.test_fraction, 1 - data.test_fraction
+def _confirmed_span(campaign: CampaignPlan) -> tuple[int, int] | None:
+    """Return where the folds of the confirmation lie: in val if trials were ranked before it; None for before val."""
+    return None if campaign.config.cells is None else campaign.dataset.borders.val
 
 
 def _missing_cells(plan: ConfirmationPlan) -> list[Cell]:
@@ -314,7 +317,8 @@ def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: st
         for seed in _seeds(campaign, settings)
         for fold in range(settings.folds)
     ]
-    records = [campaign.folder.read_cell(cell.key(campaign.data_identity, settings.folds)) for cell in cells]
+    keys = [cell.key(campaign.data_identity, settings.folds, _confirmed_span(campaign)) for cell in cells]
+    records = [campaign.folder.read_cell(key) for key in keys]
     return any(record is not None and not record.is_complete for record in records)
 
 

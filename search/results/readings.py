@@ -80,13 +80,14 @@ def _search_entry(folder: CampaignFolder) -> LedgerEntry | None:
     record, config = folder.read_record(), folder.read_config()
     if record.data.synthetic or not folder.journal.is_file():
         return None
+    has_read_folds = config.cells is not None or folder.verdict.exists() or folder.cells.exists()
     return LedgerEntry(
         campaign=record.name,
         started=str(record.started),
         exchange=config.data.exchange or "",
         symbols=list(record.data.symbols),
         interval=config.data.interval,
-        **_spans(record.data, config.data.model_dump(), with_folds=folder.verdict.exists() or folder.cells.exists()),
+        **_spans(record.data, config.data.model_dump(), with_folds=has_read_folds),
         trials=config.trials,
         reads="",
         kind="search",
@@ -100,7 +101,7 @@ def _spans(data: DataRecord | PresetData, settings: Mapping[str, Any], *, with_f
     Args:
         data: span, length of a bar, window and horizon.
         settings: the shares of val and test.
-        with_folds: whether the campaign was confirmed, so that the folds were read.
+        with_folds: whether the folds before val were read: by a confirmation, or by a search that ranks by cells.
     """
     start, last = (pd.Timestamp(instant).value // 1000 for instant in data.span)
     if data.bar is None:  # an early version: the borders are not known, so all of it counts as read
@@ -108,6 +109,7 @@ def _spans(data: DataRecord | PresetData, settings: Mapping[str, Any], *, with_f
         return {"val": whole, "test": whole, "folds": whole if with_folds else []}
     span = Span(start, last + data.bar, data.bar)
     shares = {name: settings[name] for name in ("val_fraction", "test_fraction") if name in settings}
-    borders = main_borders(span, DataConfig.model_construct(window=data.window, horizon=data.horizon, **shares))
-    folds = [iso(edge) for edge in fold_span(span)] if with_folds else []
+    config = DataConfig.model_construct(window=data.window, horizon=data.horizon, **shares)
+    borders = main_borders(span, config)
+    folds = [iso(edge) for edge in fold_span(span, config)] if with_folds else []
     return {"val": [iso(edge) for edge in borders.val], "test": [iso(edge) for edge in borders.test], "folds": folds}

@@ -245,10 +245,15 @@ class RecordedCells(_RecordedProblem):
             truth: metric that says what they are truly worth.
             seed: seed of the noise.
             cells: number of cells of a trial at full fidelity.
-            epochs: number of epochs of a cell.
+            epochs: number of epochs of a cell, if trainings were recorded for that many.
+
+        Raises:
+            ConfigError: the table has one fold alone.
         """
         super().__init__(curves, metric, truth, seed)
-        self.max_epochs, self._cell_epochs = cells, epochs
+        if len(curves.folds) < 2:
+            raise ConfigError("The table has one fold, and cells need an earlier one", "Record two folds or more")
+        self.max_epochs, self._cell_epochs = cells, min(epochs, curves.epochs)
 
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of a cell: its score, and as its value the mean over the cells so far."""

@@ -55,8 +55,7 @@ class Rules:
         attempts: a trial is given up at this death in a row of its process, see `RetryPolicy.attempts`.
         tolerance: relative difference up to which an epoch that is run again counts as the same.
         variant: ASHA's variant, see `search.study.rungs`.
-        averages: whether the value of a trial is the mean score of its epochs so far, and not the best: an "epoch" is a
-            whole cell then.
+        averages: whether a trial's value is the mean score of its epochs, which are cells then, and not the best.
     """
 
     max_epochs: int
@@ -109,14 +108,15 @@ class Controller:
         self._deaths: dict[int, int] = {}  # deaths since the last new epoch, by trial
         self._memory_slots: dict[int, int] = {}  # by how much each trial has lowered the concurrency
         self._epochs = 0  # of all trials
-        self._best, self._since_best = -math.inf, 0  # best value of the ended trials, and those ended since
+        self._best, self._since_best = -math.inf, 0  # best value of the trials counted, and those counted since
+        self._counted: set[int] = set()  # trials that have ended, or been paused
         epochs = rung_epochs(rules.grace, rules.reduction, rules.max_epochs)
         self._rungs = Rungs(epochs, rules.reduction, rules.variant, self.study.trials.values())
         for trial in self.study.trials.values():
             self._epochs += len(trial.epochs)
             if trial.outcome is None and trial.number not in self._rungs.paused:
                 self.waiting.append(trial.number)
-        for trial in self.study.ended:
+        for trial in [*self.study.ended, *(self.study.trials[number] for number in self._rungs.paused)]:
             self._count_ended(trial)
 
     @property
@@ -138,12 +138,12 @@ class Controller:
         if self.is_over:
             return "finished"
         try:
-            if len(self.running) >= self.concurrency or not self._storage_is_available():
+            if len(self.running) >= self.concurrency or not (self.monitor is None or self.monitor.is_available()):
                 return "wait"
             if self.waiting:
                 trial = self.study.restart(self.waiting.popleft())
             elif (promoted := self._promote()) is not None:
-                trial = self.study.restart(promoted)
+                trial = self.study.restart(promoted, self.study.trials[promoted].last_epoch)
             elif self.end_reason is not None:
                 # The process of a running trial can die, and then the trial has to be started again.
                 if not self.running:
@@ -176,9 +176,6 @@ class Controller:
             self._on_ended(self.study.trials[number])
         self._rungs.paused.clear()
 
-    def _storage_is_available(self) -> bool:
-        return self.monitor is None or self.monitor.is_available()
-
     def on_report(self, number: int, report: EpochRecord | TrainingFailure) -> Action:
         """Record what the process of a trial reports, and return whether it is to continue with the trial.
 
@@ -210,8 +207,10 @@ class Controller:
         if trial.outcome is not None:
             self._on_ended(trial)
             return "stop"
-        is_paused = number in self._rungs.paused
-        return "pause" if is_paused else "stop" if self.end_reason == "stopped" else "continue"
+        if number in self._rungs.paused:
+            self._count_ended(trial)
+            return "pause"
+        return "stop" if self.end_reason == "stopped" else "continue"
 
     def _record(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Decide on a new epoch, and write the epoch and the decision to the study."""
@@ -251,6 +250,9 @@ class Controller:
             failure: why the process reports no epoch; it may be gone.
         """
         trial = self.study.trials[number]
+        if number in self._rungs.paused:  # it has given up its process anyway
+            self.running.discard(number)
+            return
         if failure.cause in ("death", "out of memory", "lost node"):
             failure = self._record_death(trial, failure)
         elif failure.cause == "storage":
@@ -302,6 +304,7 @@ class Controller:
             failure: why the processes were lost.
             culprit: number of the trial whose process caused the loss; None if that is not known.
         """
+        self.running.difference_update(self._rungs.paused)
         lost = [trial.number for trial in self.study.trials.values() if trial.outcome is None]
         lost = [number for number in lost if number not in self.waiting and number not in self._rungs.paused]
         if culprit is None and len(lost) == 1:
@@ -388,6 +391,9 @@ class Controller:
         return next((name for name, is_spent in spent.items() if is_spent), None)
 
     def _count_ended(self, trial: TrialRecord) -> None:
-        """Count the trials that have ended since the last one that improved on all before it."""
-        improved = trial.outcome != "failed" and trial.value > self._best
-        self._best, self._since_best = (trial.value, 0) if improved else (self._best, self._since_best + 1)
+        """Count the trials that ended, or paused for the first time, since the last that improved on all before."""
+        if trial.outcome != "failed" and trial.value > self._best:
+            self._best, self._since_best = trial.value, 0
+        elif trial.number not in self._counted:
+            self._since_best += 1
+        self._counted.add(trial.number)

@@ -46,7 +46,7 @@ class Rungs:
             for rung in self.values:
                 if rung in trial.epochs:
                     self._add(trial.number, rung, trial.epochs[rung].value)
-            if variant == "promotion" and trial.outcome is None and trial.last_epoch in self.values:
+            if variant == "promotion" and trial.outcome is None and _is_paused(trial):
                 self.paused[trial.number] = trial.last_epoch
 
     def _add(self, number: int, rung: int, value: float) -> None:
@@ -132,3 +132,9 @@ class Rungs:
             kept = max(len(ranked) // self._reduction, 1)
             reasons[number] = f"not promoted at rung {rung}: rank {rank} of {len(ranked)}, not in the top {kept}"
         return reasons
+
+
+def _is_paused(trial: TrialRecord) -> bool:
+    """Return whether the rung at a trial's last epoch has paused it, and has not let it go on since."""
+    decision = trial.last.decision if trial.epochs else None
+    return decision is not None and decision.action == "pause" and trial.promoted != trial.last_epoch

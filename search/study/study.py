@@ -35,6 +35,7 @@ from search.study.journal.records import (
     GENERATION,
     ORIGIN,
     OUTCOME,
+    PROMOTED,
     REASON,
     record_from_attributes,
 )
@@ -122,7 +123,7 @@ class CampaignStudy:
                     study.set_user_attr(name, value)
             return study
         study = optuna.load_study(storage=self._storage, study_name=self.settings.name)
-        for name, value in _recorded_settings(self.settings).items():
+        for name, value in {"pauses": None, **_recorded_settings(self.settings)}.items():
             if study.user_attrs.get(name) != value:
                 raise ConfigError(
                     f"The {name} of campaign {self.settings.name} is not the one that its journal was begun with",
@@ -190,15 +191,19 @@ class CampaignStudy:
         self.trials[number] = record
         return self._remember_attempt(record)
 
-    def restart(self, number: int) -> TrialRecord:
+    def restart(self, number: int, promoted: int = 0) -> TrialRecord:
         """Start a trial that has not ended once more, and return it.
 
         Args:
             number: number of the trial.
+            promoted: the rung that the trial was paused at, if that lets it go on now.
         """
         record = self.trials[number]
         with self._transaction("restart", trial=number):
+            if promoted:
+                self._set(number, PROMOTED, promoted)
             self._write_attempt(record)
+        record.promoted = promoted or record.promoted
         return self._remember_attempt(record)
 
     def _write_attempt(self, record: TrialRecord) -> None:

@@ -116,6 +116,7 @@ class TrialRecord:
         deaths: why its process died, one entry for each death.
         differences: epochs that were run again and gave other figures, as messages.
         generation: how often the campaign had been taken over when the trial was last started, see `take_over`.
+        promoted: the last rung that the trial was paused at and promoted from; 0 if there is none.
     """
 
     number: int
@@ -128,6 +129,7 @@ class TrialRecord:
     deaths: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     generation: int = 0
+    promoted: int = 0
 
     @property
     def attempt_id(self) -> int:

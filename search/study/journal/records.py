@@ -15,7 +15,7 @@ from search.study.trial_record import EpochRecord, TrialRecord
 
 EPOCH, OUTCOME, REASON, ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
 DEATHS, DIFFERENCES = "deaths", "differences"
-ORIGIN, EARLIER_CAMPAIGN, GENERATION = "origin", "told_from", "generation"
+ORIGIN, EARLIER_CAMPAIGN, GENERATION, PROMOTED = "origin", "told_from", "generation", "promoted"
 """Keys of the user attributes."""
 
 
@@ -46,6 +46,7 @@ def record_from_attributes(number: int, params: dict[str, Any], attributes: Mapp
         list(attributes.get(DEATHS, [])),
         list(attributes.get(DIFFERENCES, [])),
         attributes.get(GENERATION, 0),
+        attributes.get(PROMOTED, 0),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,20 @@ import pandas as pd
 import pytest
 
 from core.config import DataConfig, SyntheticConfig, TrainingConfig
-from core.errors import ConfigError
-from search.campaign.plan import plan_campaign, plan_resume
+from core.data.file_format import iso
+from core.errors import ConfigError, DataError
+from search.campaign.plan import make_ledger_entry, plan_campaign, plan_resume
 from search.campaign.run import resume_campaign, run_campaign
 from search.config import CampaignConfig, CellsConfig, ConfirmConfig, resolve_config, study_settings
-from search.confirmation.plan import plan_confirmation
+from search.confirmation.plan import Candidate, Cell, plan_confirmation
 from search.confirmation.run import run_confirmation
 from search.engine.in_process import InProcessEngine
 from search.results.folder import CampaignFolder
+from search.results.ledger_entry import READ_SPANS
 from search.study.replay import replay_study
 from search.study.space import Choice, SpaceConfig
 from tests.helpers.campaigns import NAME
+from tests.helpers.market import random_bars
 from tests.search.campaign.test_run import Interrupted
 
 pytestmark = pytest.mark.costly
@@ -122,3 +126,32 @@ def test_cells_bring_their_own_defaults(tmp_path: Path) -> None:
 def test_values_of_cells_and_of_epochs_are_not_compared() -> None:
     with_cells, without = _config(), _config(cells=None)
     assert with_cells.identity("f", "v", TrainingConfig()) != without.identity("f", "v", TrainingConfig())
+
+
+def test_the_ledger_says_which_blocks_a_search_by_cells_ranks_on(tmp_path: Path) -> None:
+    random_bars(6000).frame.to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
+    data = DataConfig(files=(tmp_path / "binance_BTCUSDT_5m.parquet",), window=8)
+    for cells in (CellsConfig(folds=2, seeds=1), None):
+        plan = plan_campaign(_config(data=data, cells=cells), tmp_path / "results")
+        entry = make_ledger_entry(plan, "2024-01-01", "search", datetime.now(UTC))
+        assert entry is not None
+        ends = [plan.folds[0].borders.test[0], plan.folds[1].borders.test[1]] if cells is not None else []
+        assert entry.folds == [iso(edge) for edge in ends]
+    assert READ_SPANS["search"] == ("val", "folds")
+
+
+def test_what_the_confirmation_will_need_is_checked_before_the_search(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"Only .* usable .* rows"):
+        plan_campaign(_config(confirm=ConfirmConfig(folds=20)), tmp_path)
+
+
+def test_a_batch_must_fit_into_each_fold(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="batch of 2500 is larger than the"):  # train has more rows, the folds do not
+        plan_campaign(_config(space=SpaceConfig(batch_size=Choice(values=(2500,)))), tmp_path)
+    assert len(plan_campaign(_config(cells=None), tmp_path).dataset.train) > 2500
+
+
+def test_cells_of_a_confirmation_within_val_are_not_those_of_one_before_it() -> None:
+    recipe = TrainingConfig()
+    cell = Cell(Candidate(0, {}, recipe, 1), 0, "fold 1")
+    assert cell.key("same", 2) != cell.key("same", 2, (1, 2)) != cell.key("same", 2, (1, 3))

@@ -16,7 +16,7 @@ from core.config import DataConfig
 from core.errors import ConfigError, DataError
 from core.files import write_json, write_table
 from search.campaign import run as campaign
-from search.campaign.plan import MIN_FOLD_ROWS
+from search.campaign.folds import MIN_FOLD_ROWS
 from search.cli import confirm
 from search.config import ConfirmConfig
 from search.confirmation import run as confirmation

@@ -14,7 +14,7 @@ from core.evaluation.decision import decide
 from core.evaluation.metrics import macro_f1
 from core.presets import load_preset
 from core.training.trainer import Trainer
-from search.campaign.plan import load_folds
+from search.campaign.folds import load_folds
 from search.cluster.resources import TrialResources
 from search.engine.cell_training import CellTraining
 from search.engine.job import TrialJob
@@ -86,12 +86,3 @@ def test_an_error_in_a_cell_is_a_failure_and_the_next_step_trains_the_same_cell(
     record = training.step()
     assert isinstance(record, EpochRecord)
     assert record.epoch == 1
-
-
-def test_a_fold_ends_with_the_block_that_it_predicts_and_no_block_reaches_val(folds: tuple[Dataset, ...]) -> None:
-    for fold in folds:
-        assert fold.timestamps.max() < fold.borders.test[1]
-        assert len(fold.test) > 100
-    assert folds[0].borders.test[1] == folds[1].borders.test[0]
-    span = folds[1].borders.test[1] - folds[0].borders.train[0]
-    assert span / (4000 * folds[0].bar) == pytest.approx(0.70, abs=0.01)

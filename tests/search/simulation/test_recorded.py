@@ -121,6 +121,14 @@ def test_a_training_that_ended_early_is_left_out(table: pd.DataFrame) -> None:
     assert len(RecordedCurves(cut).noises("val_auc", 0)) == (CONFIGURATIONS // 5 - 1) * 3
 
 
+def test_cells_need_an_earlier_fold_and_are_no_longer_than_what_was_recorded(table: pd.DataFrame) -> None:
+    with pytest.raises(ConfigError, match="The table has one fold, and cells need an earlier one"):
+        RecordedCells(RecordedCurves(table[table["fold"] == 2]), "auc", "auc", 0)
+    long = RecordedCells(RecordedCurves(table), "auc", "auc", 0, epochs=99)
+    whole = RecordedCells(RecordedCurves(table), "auc", "auc", 0, epochs=EPOCHS)
+    assert long.epoch(_trial(0, 0.1), 1).score == whole.epoch(_trial(0, 0.1), 1).score
+
+
 def test_a_table_without_repeated_seeds_has_no_noise_to_draw(table: pd.DataFrame) -> None:
     with pytest.raises(ConfigError, match="no configuration that was trained with several seeds"):
         RecordedCurves(table[table["seed"] == 0]).noises("val_auc", 0)

@@ -2,14 +2,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.samplers import RandomSampler
+from optuna.trial import TrialState
 
+from core.errors import ConfigError
+from search.study import study as study_module
+from search.study.asha import Decision
 from search.study.controller import Budget, Controller, Rules
 from search.study.replay import replay_study
+from search.study.retries import TrainingFailure
 from search.study.rungs import Rungs
 from search.study.settings import SamplerKind
 from search.study.study import CampaignStudy
@@ -22,9 +29,11 @@ PAUSES = (1, 3)
 
 
 def _trial(number: int, *values: float) -> TrialRecord:
-    return TrialRecord(
-        number, {}, "sampler", {epoch: epoch_record(epoch, value) for epoch, value in enumerate(values, start=1)}
-    )
+    """A trial with these values, which a rung at its last epoch has paused."""
+    epochs = {epoch: epoch_record(epoch, value) for epoch, value in enumerate(values, start=1)}
+    if (last := len(values)) in PAUSES:
+        epochs[last] = replace(epochs[last], decision=Decision(last, values[-1], 1, 1, 0, "pause"))
+    return TrialRecord(number, {}, "sampler", epochs)
 
 
 def _at_first_rung(*values: float) -> Rungs:
@@ -129,6 +138,103 @@ def test_paused_trials_are_paused_after_a_resume_and_the_others_go_on(controller
     resumed = controllers.open(rules=RULES, budget=Budget(trials=4))
     assert list(resumed.waiting) == [running]
     assert start_trial(resumed) == running
+
+
+def test_a_trial_that_a_rung_let_go_on_goes_on_after_a_resume_though_others_overtook_it(
+    controllers: ControllerFactory,
+) -> None:
+    rules, budget = replace(RULES, reduction=2, concurrency=4), Budget(trials=4)
+    controller = controllers.open(rules=rules, budget=budget)
+    first, second, third, fourth = (start_trial(controller) for _ in range(4))
+    answers = [
+        report_values(controller, n, v)[0]
+        for n, v in zip((first, second, third, fourth), (0.1, 0.2, 0.9, 0.95), strict=True)
+    ]
+    assert answers == ["pause", "continue", "continue", "continue"]
+    resumed = controllers.open(rules=rules, budget=budget)
+    assert set(resumed.waiting) == {second, third, fourth}
+
+
+def test_a_trial_that_was_promoted_is_not_paused_again_by_a_resume(controllers: ControllerFactory) -> None:
+    controller = controllers.open(rules=RULES, budget=Budget(trials=9))
+    for value in (0.3, 0.2, 0.1):
+        number = start_trial(controller)
+        report_values(controller, number, value)
+        controller.on_released(number, 1)
+    assert start_trial(controller) == 0
+    assert list(controllers.open(rules=RULES, budget=Budget(trials=9)).waiting) == [0]
+
+
+def test_paused_trials_count_for_the_budget_of_convergence_once(controllers: ControllerFactory) -> None:
+    rules = replace(RULES, concurrency=1)
+    controller = controllers.open(rules=rules, budget=Budget(trials=99, convergence=4))
+    for value in (0.9, 0.5, 0.4, 0.3):
+        number = start_trial(controller)
+        while report_values(controller, number, value)[-1] == "continue":
+            pass
+        controller.on_released(number, controller.study.trials[number].attempt_id)
+    controller.next_trial()
+    assert controller.end_reason is None
+    running = next(iter(controller.running))
+    while report_values(controller, running, 0.2)[-1] == "continue":
+        pass
+    controller.on_released(running, controller.study.trials[running].attempt_id)
+    while (trial := controller.next_trial()) != "finished":
+        assert isinstance(trial, TrialRecord)
+        while report_values(controller, trial.number, 0.2)[-1] == "continue":
+            pass
+        controller.on_released(trial.number, trial.attempt_id)
+    assert controller.end_reason == "convergence"
+    assert len(controller.study.trials) < 10
+
+
+@pytest.mark.parametrize("event", ["all lost", "failure"])
+def test_a_paused_trial_whose_process_is_lost_before_it_is_released_stays_paused(
+    controllers: ControllerFactory, event: str
+) -> None:
+    controller = controllers.open(rules=replace(RULES, concurrency=1), budget=Budget(trials=3))
+    number = start_trial(controller)
+    assert report_values(controller, number, 0.3) == ["pause"]
+    failure = TrainingFailure("death", "it is gone")
+    if event == "all lost":
+        controller.on_all_lost(failure)
+    else:
+        controller.on_failure(number, failure)
+    assert start_trial(controller) == number + 1
+    assert not controller.waiting
+
+
+def test_the_variant_cannot_be_changed_by_a_resume(tmp_path: Path) -> None:
+    for before, after in (((), PAUSES), (PAUSES, ())):
+        path = tmp_path / f"{len(before)}.log"
+        CampaignStudy(path, replace(SETTINGS, pauses=before)).close()
+        with pytest.raises(ConfigError, match="pauses of campaign"):
+            CampaignStudy(path, replace(SETTINGS, pauses=after))
+
+
+def test_the_sampler_sees_paused_trials_as_stopped_at_their_last_rung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[tuple[TrialState, float | None]]] = []
+
+    class Watching(RandomSampler):
+        """Notes which trials it may learn from."""
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+            others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
+            seen.append([(other.state, max(other.intermediate_values, default=None)) for other in others])
+            return super().sample_relative(study, trial, search_space)
+
+    monkeypatch.setattr(study_module, "make_sampler", lambda *_: Watching(seed=0))
+    of_study = replace(SETTINGS, sampler="tpe", policy="pruned", pauses=PAUSES)
+    study = CampaignStudy(tmp_path / "journal.log", of_study)
+    for number in range(3):
+        study.ask()
+        for epoch in range(1, (1, 4, 0)[number] + 1):
+            study.report(number, epoch_record(epoch, 0.5))
+    study.ask()
+    study.close()
+    assert seen[-1] == [(TrialState.PRUNED, 1), (TrialState.PRUNED, 3), (TrialState.RUNNING, None)]
 
 
 def test_asked_to_stop_paused_trials_stay_open(controllers: ControllerFactory) -> None:
