@@ -52,6 +52,11 @@ def collect_first_trials(config: CampaignConfig, identity: str, root: Path) -> F
             earlier.append((name, [trial for trial in ended if config.space.is_of(trial.params)]))
         elif ranked := folder.read_ranked_trials():
             first.append((f"winner of {name}", ranked[0].hyperparameters.model_dump()))
+            if config.cells is not None:
+                notices.append(
+                    f"The winner of {name} was chosen on val, where this campaign is confirmed: if it wins, its lead "
+                    "out of fold is optimistic."
+                )
         else:
             notices.append(
                 f"Campaign {name}, which warm_start names, has another identity than this one and no winner: nothing "

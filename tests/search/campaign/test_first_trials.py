@@ -7,7 +7,7 @@ from typing import Any
 from core.config import HYPERPARAMETER_NAMES, DataConfig, SyntheticConfig
 from core.files import write_table
 from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign
-from search.config import CampaignConfig, study_settings
+from search.config import CampaignConfig, CellsConfig, study_settings
 from search.results import tables
 from search.results.folder import JOURNAL_FILE, TRIALS_FILE
 from search.study.space import Choice, Range, SpaceConfig
@@ -116,3 +116,10 @@ def test_trials_and_winners_of_another_space_leave_out_what_is_not_searched(tmp_
     assert planned.earlier == (("before", []),)  # their windows were not searched
     # The sampler proposes a window for it.
     assert [set(params) for _, params in planned.asked_first] == [set(HYPERPARAMETER_NAMES)]
+
+
+def test_a_winner_on_val_is_said_to_be_optimistic_where_val_confirms(tmp_path: Path) -> None:
+    _earlier(tmp_path, max_epochs=9).close()
+    for cells, count in ((None, 0), (CellsConfig(folds=2, seeds=1), 1)):
+        planned = plan_campaign(_config(warm_start=("before",), ask=(), cells=cells), tmp_path)
+        assert len([notice for notice in planned.notices if "lead out of fold is optimistic" in notice]) == count
