@@ -68,14 +68,16 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
                 f"{', '.join(stray)} describes the data, but no data are named", "Add --symbols, --data or --synthetic"
             )
         data["synthetic"] = {}
-    data.setdefault("window", _longest_window(content.get("space"), CAMPAIGN_WINDOW))
+    data.setdefault("window", _largest_choice(content.get("space"), "window", CAMPAIGN_WINDOW))
     if "max_epochs" in content | flags and "grace" not in content:
         max_epochs = (content | flags)["max_epochs"]
         flags = {**flags, "grace": min(2, max_epochs) if isinstance(max_epochs, int) and max_epochs > 0 else 2}
     if "confirm" in content:  # the flag asks for a confirmation, and the file says how to run it
         flags = {key: value for key, value in flags.items() if key != "confirm"}
     content = {**content, **flags, "data": data}
-    content.setdefault("epoch_windows", CAMPAIGN_EPOCH_WINDOWS)
+    content.setdefault(
+        "epoch_windows", max(CAMPAIGN_EPOCH_WINDOWS, _largest_choice(content.get("space"), "batch_size", 0))
+    )
     if content.get("cells") is not None:
         content = {**CELL_DEFAULTS, **content}
     if "name" not in content:
@@ -85,15 +87,16 @@ def resolve_config(campaign_file: Path | None, source: dict[str, Any], flags: di
     return config
 
 
-def _longest_window(space: Any, default: int) -> int:
-    """Return how many bars the windows of the data need: as many as the network may see, if the space says that.
+def _largest_choice(space: Any, name: str, default: int) -> int:
+    """Return the largest of the integers that a space names for a hyperparameter.
 
     Args:
         space: the space as a campaign YAML gives it, which is not checked yet.
-        default: number of bars where the space does not name any.
+        name: name of the hyperparameter.
+        default: what to return where the space does not name any.
     """
-    window = space.get("window") if isinstance(space, dict) else None
-    values = window.get("values") if isinstance(window, dict) else None
+    choice = space.get(name) if isinstance(space, dict) else None
+    values = choice.get("values") if isinstance(choice, dict) else None
     if not isinstance(values, list) or not values or not all(isinstance(value, int) for value in values):
         return default
     return int(max(values))

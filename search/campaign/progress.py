@@ -105,7 +105,7 @@ def _rank(scored: tuple[float, int]) -> tuple[float, int]:
     return value, -number
 
 
-def _format_ended(trial: TrialRecord, unit: str) -> str:
+def _format_ended(trial: TrialRecord, unit: str = "epochs") -> str:
     """Format the line of an ended trial: its hyperparameters, and its value or why it failed."""
     params = trial.params
     values = (

@@ -57,7 +57,7 @@ def test_a_campaign_is_run_and_gives_a_preset(tmp_path: Path) -> None:
     assert "ended by: trials" in printed
     trials = pd.read_parquet(tmp_path / "results" / "example" / "trials.parquet")
     best = trials.loc[trials["value"].where(trials["status"] == "complete").idxmax()]
-    assert f"winner: trial {best['number']}, macro-F1 {best['value']:.4f}, not confirmed" in printed
+    assert f"winner: trial {best['number']}, auc {best['value']:.4f}, not confirmed" in printed
     preset = tmp_path / "example.yaml"
     preset.write_text(printed[printed.index("schema_version:") :])
     assert load_preset(str(preset)).hyperparameters.learning_rate == best["learning_rate"]
