@@ -297,7 +297,7 @@ def _report(name: str, dataset: Dataset, result: TrainingResult) -> None:
         rows: list[Row] = [(name, findings["val"], [f"{best.epoch} of {len(result.history)}"])]
         rows += [(baseline, metrics, [""]) for baseline, metrics in findings["val_baselines"].items()]
         title = console.market_title("Validation window", dataset.is_synthetic)
-        console.out.print(console.metrics_table(title, rows, ["best epoch"]))
+        console.out.print(console.metrics_table(title, rows, ["epoch"]))
         console.out.print(
             "The best epoch was selected on these rows, so its figures are optimistic. The test rows were not read."
         )

@@ -215,7 +215,7 @@ def _results_table(plan: CampaignPlan, result: CampaignSummary) -> Table:
         name = f"incumbent: {plan.config.incumbent}"
         rows.append((name, incumbent.best_metrics, [f"{best_epoch} of {incumbent.last_epoch}"]))
     rows.extend((BASELINE_LABELS[name], metrics, [""]) for name, metrics in result.baselines.items())
-    what, last = ("Validation window", "best epoch") if plan.config.cells is None else ("Mean over cells", "cells")
+    what, last = ("Validation window", "epoch") if plan.config.cells is None else ("Mean over cells", "cells")
     return console.metrics_table(console.market_title(what, plan.dataset.is_synthetic), rows, [last])
 
 
