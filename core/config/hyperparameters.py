@@ -43,7 +43,7 @@ class Hyperparameters(Config):
 
     @classmethod
     def pick(cls, values: Mapping[str, Any]) -> Hyperparameters:
-        """Take the hyperparameters out of values by name, among which there may be others.
+        """Select the hyperparameters from a mapping, which may hold other values, too.
 
         Args:
             values: the six by name; an optional hyperparameter may be missing, or be no number.

@@ -1,4 +1,4 @@
-"""How long a search still takes, from the epochs that it has run so far."""
+"""Estimates how long a search still takes from the epochs that it has run so far."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RemainingTime:
 
     Attributes:
         rungs: the epochs of the rungs.
-        reduction: ASHA's reduction factor: each rung is taken to let one trial in so many go on.
+        reduction: ASHA's reduction factor r: the estimate assumes that 1/r of the trials at a rung go on.
         max_epochs: full fidelity, in epochs.
         pauses: whether trials pause at the rungs, so that one that is at a rung may not go on.
         concurrency: number of trials that run at a time.

@@ -1,4 +1,4 @@
-"""What a search begins with: trials of earlier campaigns, and values to try before the sampler proposes any."""
+"""Collects what a search begins with: trials of earlier campaigns, and values to try before any proposal."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ from search.study.samplers import sampler_keywords
 from search.study.trial_record import TrialRecord
 
 _SEED_STEP = 1_000_003
-"""Distance of the seeds of a trial's cells, so that no confirmation comes upon them."""
+"""Distance between the seeds of a trial's cells, which keeps them apart from those of a confirmation."""
 CHECKPOINTS = "checkpoints"
 """Folder of the trials' files in the campaign's folder, where no storage is named."""
 

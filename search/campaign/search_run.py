@@ -73,16 +73,7 @@ class SearchRun:
         self._plan, self._study, self._engine, self._dataset = plan, study, engine, dataset
         self._owner_token, self._taken_over = owner_token, taken_over
         self.remove: Submit = lambda _: None
-        unit = "epochs" if config.cells is None else "cells"
-        remaining = RemainingTime(
-            config.rungs,
-            config.reduction,
-            config.steps,
-            config.asha == "promotion",
-            plan.resources.max_concurrent,
-            config.trials,
-        )
-        self._display = Display(bar, config.trials, study.trials.values(), remaining, unit)
+        self._display = _make_display(bar, plan, study)
         self._monitor = (
             None
             if config.storage is None
@@ -92,21 +83,11 @@ class SearchRun:
         self.incumbent = incumbent = self._incumbent_training(bar) if config.train_incumbent else None
         if incumbent is not None and not incumbent.ended:
             self._tasks.add(incumbent)
-        tolerance = GPU_TOLERANCE if plan.resources.device == "cuda" else 0.0
         # A trial that is proposed must not wait for the slot of the incumbent.
         concurrency = max(plan.resources.max_concurrent - int(self._incumbent_runs), 1)
         self.controller = Controller(
             study,
-            Rules(
-                config.steps,
-                config.grace if config.cells is None else 1,
-                config.reduction,
-                concurrency,
-                config.attempts,
-                tolerance,
-                config.asha,
-                averages=config.cells is not None,
-            ),
+            _make_rules(plan, concurrency),
             Budget(config.trials, config.hours, config.epochs, config.convergence),
             on_epoch=self._display.epoch,
             on_end=self._on_end,
@@ -169,7 +150,7 @@ class SearchRun:
         with suppress(KeyboardInterrupt):  # a second one, or one while the engine did not run
             self._step()
             capacity = plan.resources.capacity - int(self._incumbent_runs)  # the incumbent takes one slot
-            remaining = len(self.controller.waiting) + plan.config.trials - len(self._trials())  # a paused one may wait
+            remaining = len(self.controller.waiting) + plan.config.trials - len(self._trials())
             starting = min(capacity, remaining)
             self._engine.run_trials(self._job(plan.base), self._dataset, self.controller, scratch, self._step, starting)
             if self.controller.end_reason not in (None, "stopped", "failure"):
@@ -229,6 +210,36 @@ class SearchRun:
         return self._monitor.retry_until_available(
             summarize, lambda: self.controller.stop_requested() or self._taken_over()
         )
+
+
+def _make_display(bar: Progress, plan: CampaignPlan, study: CampaignStudy) -> Display:
+    """Make the display of a search, which estimates the time that is left."""
+    config = plan.config
+    remaining = RemainingTime(
+        rungs=config.rungs,
+        reduction=config.reduction,
+        max_epochs=config.steps,
+        pauses=config.asha == "promotion",
+        concurrency=plan.resources.max_concurrent,
+        requested=config.trials,
+    )
+    unit = "epochs" if config.cells is None else "cells"
+    return Display(bar, config.trials, study.trials.values(), remaining, unit)
+
+
+def _make_rules(plan: CampaignPlan, concurrency: int) -> Rules:
+    """Return the rules by which the trials of a campaign are stopped and run again."""
+    config = plan.config
+    return Rules(
+        max_epochs=config.steps,
+        grace=config.grace if config.cells is None else 1,
+        reduction=config.reduction,
+        concurrency=concurrency,
+        attempts=config.attempts,
+        tolerance=GPU_TOLERANCE if plan.resources.device == "cuda" else 0.0,
+        variant=config.asha,
+        averages=config.cells is not None,
+    )
 
 
 def _stop_requested(path: Path) -> Callable[[], bool]:

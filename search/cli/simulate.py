@@ -1,4 +1,4 @@
-"""`preset-search simulate`: what a search would find, how long it would take and what it would cost."""
+"""`preset-search simulate`: compares strategies of search on learning curves that are known."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from search.study.trial_record import EpochRecord, TrialAssignment, TrialRecord
 
 
 class LearningCurves(Protocol):
-    """What trainings would report."""
+    """Tells what trainings would report, without training."""
 
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of an epoch, with the seconds that it takes.
@@ -105,7 +105,7 @@ class SimulatedEngine:
     ) -> None:
         """Run the trials, see `Engine.run_trials`; nothing is trained, so job, dataset and folder are not used."""
         events: list[_Event] = []
-        replacements: list[float] = []  # when lost workers will have been replaced
+        replacements: list[float] = []  # when each lost worker is replaced
         while True:
             on_step()
             while replacements and replacements[0] <= self.now:

@@ -1,4 +1,4 @@
-"""Makes the training of a trial: of epochs on val, or of cells."""
+"""Chooses how a trial is trained: epoch by epoch on val, or cell by cell on folds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LCBench by the surrogate of YAHPO Gym: learning curves of a multilayer perceptron on 34 classification tasks.
+"""Simulates trainings on LCBench: learning curves of a multilayer perceptron on 34 tasks, by YAHPO Gym's surrogate.
 
 Zimmer, Lindauer & Hutter 2021, arXiv:2006.13799; Pfisterer et al. 2022, arXiv:2109.03670. The surrogate's files are not
 part of this project. Its curves have no noise.
@@ -36,7 +36,7 @@ _SAMPLE = 2000
 
 
 class LcbenchSurrogate:
-    """The surrogate, with which problems of many tasks can be made.
+    """Predicts the learning curves of every task.
 
     Attributes:
         tasks: names of the tasks.
@@ -97,7 +97,7 @@ def _dimension(entry: Mapping[str, Any]) -> Dimension:
 
 
 class LcbenchProblem:
-    """One task of LCBench; trials are ranked by accuracy on val, and truly worth their balanced accuracy on test.
+    """One task of LCBench; trials are ranked by accuracy on val; their true quality is the balanced accuracy on test.
 
     Attributes:
         space, max_epochs, best, typical: see `search.simulation.problem.Problem`.

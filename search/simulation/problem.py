@@ -1,4 +1,4 @@
-"""What a search is simulated on: a space of hyperparameters, learning curves in it, and what each point is truly worth.
+"""Defines what a search is simulated on: a space, the learning curves in it, and the true quality of each point.
 
 A problem is made for one simulated campaign: its learning curves have the noise of that campaign's seed.
 """
@@ -32,7 +32,7 @@ class Problem(LearningCurves, Protocol):
         """The median quality of hyperparameters that are drawn at random."""
 
     def quality(self, params: Mapping[str, Any]) -> float:
-        """Return what hyperparameters are truly worth, without noise and on data that no search sees; higher is better.
+        """Return the true quality of hyperparameters, without noise and on data that no search sees; higher is better.
 
         Args:
             params: the hyperparameters by name.

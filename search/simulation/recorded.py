@@ -1,4 +1,4 @@
-"""Learning curves that were recorded, and a surrogate for what lies between the recorded configurations.
+"""Simulates trainings on recorded learning curves, with a surrogate between the recorded configurations.
 
 A table has a row for each epoch of each training: a configuration on a fold with a seed. The surrogate is a forest of
 trees from the hyperparameters to whole curves, one for each fold. A simulated training gets the surrogate's curve and
@@ -159,7 +159,7 @@ def _sign(metric: str) -> float:
 
 
 class _RecordedProblem:
-    """What both fidelities share: the space, and what a point is truly worth."""
+    """Holds what both fidelities share: the space, and the true quality of a point."""
 
     max_epochs: int
 

@@ -170,7 +170,7 @@ class Controller:
         return self._rungs.promote(at_end=self.end_reason is not None and not self.running)
 
     def _end_paused(self) -> None:
-        """End the paused trials: none of them goes on any more."""
+        """End the paused trials, none of which will go on."""
         for number, reason in self._rungs.reasons().items():
             self.study.end(number, "stopped", reason)
             self._on_ended(self.study.trials[number])
@@ -250,7 +250,7 @@ class Controller:
             failure: why the process reports no epoch; it may be gone.
         """
         trial = self.study.trials[number]
-        if number in self._rungs.paused:  # it has given up its process anyway
+        if number in self._rungs.paused:  # it has no more use for its process
             self.running.discard(number)
             return
         if failure.cause in ("death", "out of memory", "lost node"):

@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from core.files import reading
 from search.study.journal.backend import JournalReader
 from search.study.journal.file import ACT
+from search.study.proposals import propose
 from search.study.settings import StudySettings
-from search.study.study import load_study, propose, read_trials
+from search.study.study import load_study, read_trials
 
 
 @dataclass(frozen=True)

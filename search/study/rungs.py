@@ -85,7 +85,7 @@ class Rungs:
         return decide_again(earlier, value, others, self._reduction)
 
     def _has_paused_above(self, rung: int, rank: int, kept: int) -> bool:
-        """Return whether a process had better go on with a paused trial than with the one of this rank at this rung."""
+        """Return whether a paused trial should go on before the one of this rank at this rung."""
         higher = [other for other in self.values if other > rung]
         if any(self._next_at(other, len(self._ranked[other]) // self._reduction) is not None for other in higher):
             return True

@@ -7,7 +7,6 @@ journal holds. So there is no state of a sampler to restore, and `search.study.r
 from __future__ import annotations
 
 import json
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 import optuna
 from optuna.distributions import distribution_to_json
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from core.errors import ConfigError, one_line
 from core.files import reading
@@ -39,8 +38,9 @@ from search.study.journal.records import (
     REASON,
     record_from_attributes,
 )
-from search.study.samplers import make_sampler, sampler_keywords
-from search.study.settings import FidelityPolicy, StudySettings
+from search.study.proposals import next_trial_number, optuna_result, propose
+from search.study.samplers import sampler_keywords
+from search.study.settings import StudySettings
 from search.study.trial_record import EpochRecord, TrialRecord, TrialStatus
 
 
@@ -169,7 +169,7 @@ class CampaignStudy:
         """
         with self._transaction("tell earlier", count=len(trials)):
             for record in trials:
-                state, value = _optuna_result(record, self.settings.policy)
+                state, value = optuna_result(record, self.settings.policy)
                 self._study.add_trial(
                     create_trial(
                         state=state,
@@ -279,7 +279,7 @@ class CampaignStudy:
     def _write_end(self, record: TrialRecord, outcome: TrialStatus, reason: str) -> None:
         self._set(record.number, OUTCOME, outcome)
         self._set(record.number, REASON, reason)
-        state, value = _optuna_result(replace(record, outcome=outcome), self.settings.policy)
+        state, value = optuna_result(replace(record, outcome=outcome), self.settings.policy)
         self._study.tell(record.number, value, state)
 
     def _remember_end(self, record: TrialRecord, outcome: TrialStatus, reason: str) -> None:
@@ -299,65 +299,6 @@ def _recorded_settings(settings: StudySettings) -> dict[str, Any]:
     sampler = {"kind": settings.sampler, "seed": settings.seed, **sampler_keywords(settings.sampler)}
     pauses = {"pauses": list(settings.pauses)} if settings.pauses else {}
     return {"space": space, "sampler": sampler, "policy": settings.policy, **pauses}
-
-
-def _optuna_result(record: TrialRecord, policy: FidelityPolicy) -> tuple[TrialState, float | None]:
-    """Return the state and the value that Optuna learns of a trial that ended, as the fidelity policy says."""
-    if record.outcome == "failed" or not math.isfinite(record.value):
-        return TrialState.FAIL, None
-    if record.outcome == "complete":
-        return TrialState.COMPLETE, record.value
-    return _result_of_stopped(record.value, policy)
-
-
-def _result_of_stopped(value: float, policy: FidelityPolicy) -> tuple[TrialState, float | None]:
-    """Return the state and the value that Optuna learns of a trial that was stopped with this value."""
-    if policy == "complete":
-        return TrialState.COMPLETE, value
-    return (TrialState.PRUNED if policy == "pruned" else TrialState.FAIL), None
-
-
-def propose(study: optuna.Study, settings: StudySettings, number: int) -> optuna.Trial:
-    """Ask for the next trial: with queued values, or with new ones of its own sampler.
-
-    A trial that is paused at a rung runs no more for the moment, but Optuna knows no such state. So where trials are
-    paused, the sampler is asked about a copy of the study in which they have ended at their last rung.
-
-    Args:
-        study: the study of the campaign, or its repetition.
-        settings: the settings that the proposals depend on.
-        number: number of the new trial, see `next_trial_number`.
-    """
-    sampler = make_sampler(settings.sampler, settings.seed, number)
-    trials = study.get_trials(deepcopy=False)
-    if settings.pauses and settings.sampler != "random" and number == len(trials):  # nobody else learns anything
-        copy = optuna.create_study(direction="maximize", sampler=sampler)
-        copy.add_trials([_paused_as_ended(trial, settings) for trial in trials])
-        study.enqueue_trial(copy.ask(dict(settings.distributions)).params)
-    study.sampler = sampler
-    return study.ask(dict(settings.distributions))
-
-
-def _paused_as_ended(trial: FrozenTrial, settings: StudySettings) -> FrozenTrial:
-    """Return a trial as it is, but if it is open and has reached a rung as one that was stopped at the last of them."""
-    rung = max((epoch for epoch in settings.pauses if epoch in trial.intermediate_values), default=None)
-    if trial.state != TrialState.RUNNING or rung is None:
-        return trial
-    values = {epoch: value for epoch, value in trial.intermediate_values.items() if epoch <= rung}
-    state, value = _result_of_stopped(values[rung], settings.policy)
-    return create_trial(
-        state=state,
-        value=value,
-        params=trial.params,
-        distributions=trial.distributions,
-        intermediate_values=values,
-    )
-
-
-def next_trial_number(study: optuna.Study) -> int:
-    """Return the number of the next trial: that of the first queued proposal, or a new one if none is queued."""
-    trials = study.get_trials(deepcopy=False)
-    return min((trial.number for trial in trials if trial.state == TrialState.WAITING), default=len(trials))
 
 
 def read_trials(study: optuna.Study) -> list[TrialRecord]:

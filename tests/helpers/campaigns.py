@@ -10,7 +10,7 @@ import torch
 from core.config import DataConfig, SyntheticConfig
 from core.files import write_json
 from core.training.trainer import Trainer
-from search.campaign.plan import make_campaign_yaml, plan_campaign
+from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign
 from search.config import CampaignConfig, ConfirmConfig, study_settings
 from search.engine.job import TrialJob, make_epoch_record
 from search.engine.trial_training import write_outputs
@@ -79,3 +79,11 @@ def make_searched_campaign(root: Path, data: DataConfig | None = None) -> Path:
     write_json(folder.incumbent, {"complete": True, "attempts": 1, "rows": rows})
     manifest.write_manifest(folder)
     return folder.path
+
+
+def begin_campaign(planned: CampaignPlan) -> Path:
+    """Write the files of a campaign that was killed at its start; return its folder."""
+    planned.folder.path.mkdir(parents=True)
+    planned.folder.config_file.write_text(make_campaign_yaml(planned, datetime.now(UTC)))
+    CampaignStudy(planned.folder.journal, study_settings(planned.config)).close()
+    return planned.folder.path

@@ -45,7 +45,7 @@ from search.statistics.certification import Gate
 from search.statistics.weighted_metrics import Predictions, score, unweighted_score
 from search.storage import filesystem, location
 from search.storage.filesystem import Storage
-from search.study import samplers, study
+from search.study import proposals, samplers, study
 from search.study.trial_record import TrialRecord
 from tests.contracts.engine import EngineContract, small_dataset
 from tests.contracts.test_study import StudyContract
@@ -259,7 +259,7 @@ class TestANewSampler(StudyContract):
             own_seed = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
             return optuna.samplers.TPESampler(n_startup_trials=4, multivariate=False, seed=own_seed)
 
-        monkeypatch.setattr(study, "make_sampler", make_sampler)
+        monkeypatch.setattr(proposals, "make_sampler", make_sampler)
         monkeypatch.setattr(study, "sampler_keywords", lambda kind: {"n_startup_trials": 4, "multivariate": False})
 
 
@@ -268,7 +268,7 @@ def test_samplers_are_made_where_the_recipe_says() -> None:
         _files_that_name("gp") == {"search/study/settings.py", "search/study/samplers.py"} <= _listed_files("A sampler")
     )
     users = _files_that_name("make_sampler")
-    assert users == {"search/study/samplers.py", "search/study/study.py"}
+    assert users == {"search/study/samplers.py", "search/study/proposals.py"}
     assert samplers.make_sampler.__module__ == "search.study.samplers"
 
 

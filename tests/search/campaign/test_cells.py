@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from core.config import DataConfig, SyntheticConfig, TrainingConfig
 from core.data.file_format import iso
 from core.errors import ConfigError, DataError
+from core.evaluation.baselines import majority
 from search.campaign.plan import make_ledger_entry, plan_campaign, plan_resume
 from search.campaign.run import resume_campaign, run_campaign
 from search.config import CampaignConfig, CellsConfig, ConfirmConfig, resolve_config, study_settings
@@ -82,8 +84,11 @@ def test_the_proposals_can_be_replayed(searched: CampaignFolder) -> None:
 
 def test_the_summary_compares_on_the_folds(searched: CampaignFolder) -> None:
     plan = plan_resume(NAME, searched.path.parent, None, None)
-    assert len(plan.folds) == 2
     assert all(fold.borders.test[1] <= plan.dataset.borders.val[0] for fold in plan.folds)
+    summary = json.loads(searched.summary.read_text())
+    accuracies = [(fold.labels[fold.test] == majority(fold, fold.test).argmax(axis=1)).mean() for fold in plan.folds]
+    assert len(accuracies) == 2
+    assert summary["majority"]["val"]["accuracy"] == pytest.approx(np.mean(accuracies))
     predictions = pd.read_parquet(searched.path / "predictions.parquet")
     complete = searched.read_trials().query("status == 'complete'")["number"]
     assert set(predictions["number"]) == set(complete)

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from core.config import HYPERPARAMETER_NAMES, DataConfig, SyntheticConfig
 from core.files import write_table
-from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign
+from search.campaign.plan import plan_campaign
 from search.config import CampaignConfig, CellsConfig, study_settings
 from search.results import tables
 from search.results.folder import JOURNAL_FILE, TRIALS_FILE
 from search.study.space import Choice, Range, SpaceConfig
 from search.study.study import CampaignStudy
+from tests.helpers.campaigns import begin_campaign
 from tests.helpers.trial_records import trial_record
 
 
@@ -20,19 +20,10 @@ def _config(**changes: object) -> CampaignConfig:
     return start.model_copy(update=changes)
 
 
-def _begin(planned: CampaignPlan) -> Path:
-    """Write the files of a campaign that was killed at its start; return its folder."""
-    planned.folder.path.mkdir(parents=True)
-    planned.folder.config_file.write_text(make_campaign_yaml(planned, datetime.now(UTC)))
-    study = CampaignStudy(planned.folder.journal, study_settings(planned.config))
-    study.close()
-    return planned.folder.path
-
-
 def _earlier(root: Path, **changes: Any) -> CampaignStudy:
     """A campaign of two trials that ended, the second the better."""
     planned = plan_campaign(_config(name="before", ask=(), **changes), root)
-    folder = _begin(planned)
+    folder = begin_campaign(planned)
     trials = [trial_record(0, [0.2, 0.3]), trial_record(1, [0.2, 0.4])]
     write_table(folder / TRIALS_FILE, tables.make_trials_table(trials))
     study = CampaignStudy(folder / JOURNAL_FILE, study_settings(planned.config))
@@ -99,7 +90,7 @@ def test_what_the_search_cannot_take_over_is_said(tmp_path: Path) -> None:
 
 
 def test_a_campaign_of_another_identity_without_a_winner_is_said_to_give_nothing(tmp_path: Path) -> None:
-    folder = _begin(plan_campaign(_config(name="before", ask=(), max_epochs=9), tmp_path))
+    folder = begin_campaign(plan_campaign(_config(name="before", ask=(), max_epochs=9), tmp_path))
     write_table(folder / TRIALS_FILE, tables.make_trials_table([]))
     planned = plan_campaign(_config(warm_start=("before",), ask=()), tmp_path)
     assert (planned.asked_first, planned.earlier) == ((), ())

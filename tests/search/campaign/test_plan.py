@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ import yaml
 from core.config import DataConfig, LabelConfig, SyntheticConfig, TrainingConfig
 from core.errors import ConfigError, DataError
 from core.presets import SHIPPED, save_preset
-from search.campaign.plan import CampaignPlan, make_campaign_yaml, plan_campaign, plan_resume
-from search.config import CampaignConfig, dry_run_bars, study_settings
+from search.campaign.plan import plan_campaign, plan_resume
+from search.config import CampaignConfig, dry_run_bars
 from search.results.folder import CONFIG_FILE, JOURNAL_FILE
 from search.study.space import Choice, Range, SpaceConfig
-from search.study.study import CampaignStudy
+from tests.helpers.campaigns import begin_campaign
 from tests.helpers.market import random_bars
 from tests.helpers.preset_files import make_preset
 
@@ -123,15 +122,6 @@ def test_a_dry_run_reads_as_many_bars_as_its_windows_and_labels_need(tmp_path: P
     assert len(plan_campaign(_config(dry_run=True, data=data), tmp_path).dataset.val) >= 500
 
 
-def _begin(planned: CampaignPlan) -> Path:
-    """Write the files of a campaign that was killed at its start; return its folder."""
-    planned.folder.path.mkdir(parents=True)
-    planned.folder.config_file.write_text(make_campaign_yaml(planned, datetime.now(UTC)))
-    study = CampaignStudy(planned.folder.journal, study_settings(planned.config))
-    study.close()
-    return planned.folder.path
-
-
 def _market(folder: Path, bars: int) -> DataConfig:
     """The last days of a file that bars can be added to."""
     path = folder / "binance_BTCUSDT_5m.parquet"
@@ -141,7 +131,7 @@ def _market(folder: Path, bars: int) -> DataConfig:
 
 def test_a_campaign_resumes_with_the_settings_that_it_was_started_with(tmp_path: Path) -> None:
     planned = plan_campaign(_config(), tmp_path)
-    _begin(planned)
+    begin_campaign(planned)
     resumed = plan_resume("try", tmp_path, trials=None, hours=None)
     assert (resumed.config, resumed.identity, resumed.folder) == (planned.config, planned.identity, planned.folder)
     assert (resumed.base, resumed.incumbent) == (planned.base, planned.incumbent)
@@ -151,7 +141,7 @@ def test_a_campaign_resumes_with_the_settings_that_it_was_started_with(tmp_path:
 
 def test_a_dry_run_resumes_as_a_dry_run(tmp_path: Path) -> None:
     planned = plan_campaign(_config(dry_run=True, data=DataConfig(synthetic=SyntheticConfig(bars=20_000))), tmp_path)
-    _begin(planned)
+    begin_campaign(planned)
     resumed = plan_resume("try", tmp_path, trials=None, hours=None)
     assert (resumed.config, resumed.identity) == (planned.config, planned.identity)
     assert len(resumed.dataset.timestamps) == len(planned.dataset.timestamps)
@@ -159,7 +149,7 @@ def test_a_dry_run_resumes_as_a_dry_run(tmp_path: Path) -> None:
 
 def test_bars_that_were_added_since_do_not_move_the_span(tmp_path: Path) -> None:
     planned = plan_campaign(_config(data=_market(tmp_path, 5500)), tmp_path)
-    _begin(planned)
+    begin_campaign(planned)
     _market(tmp_path, 6000)
     resumed = plan_resume("try", tmp_path, trials=None, hours=None)
     assert resumed.data["span"] == planned.data["span"]
@@ -168,7 +158,7 @@ def test_bars_that_were_added_since_do_not_move_the_span(tmp_path: Path) -> None
 
 def test_other_bars_are_refused(tmp_path: Path) -> None:
     planned = plan_campaign(_config(data=_market(tmp_path, 5500)), tmp_path)
-    _begin(planned)
+    begin_campaign(planned)
     path = tmp_path / "binance_BTCUSDT_5m.parquet"
     table = pd.read_parquet(path)
     table.loc[table.index[5000], "volume"] *= 2
@@ -183,7 +173,7 @@ def test_a_version_that_uses_other_rows_of_the_same_bars_is_refused(
     bars = pd.read_parquet(_market(tmp_path, 6000).files[0])
     bars.drop(index=bars.index[3000]).to_parquet(tmp_path / "binance_BTCUSDT_5m.parquet")
     planned = plan_campaign(_config(data=DataConfig(files=(tmp_path / "binance_BTCUSDT_5m.parquet",))), tmp_path)
-    _begin(planned)
+    begin_campaign(planned)
     plan_resume("try", tmp_path, trials=None, hours=None)
     monkeypatch.setattr("core.data.market.BRIDGED_BARS", 0)
     monkeypatch.setenv("PRESET_SEARCH_CACHE", "")
@@ -221,7 +211,7 @@ def test_the_identity_depends_on_what_the_settings_make_of_the_bars(changes: dic
     ],
 )
 def test_a_changed_campaign_file_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    path = _begin(plan_campaign(_config(), tmp_path)) / CONFIG_FILE
+    path = begin_campaign(plan_campaign(_config(), tmp_path)) / CONFIG_FILE
     content = yaml.safe_load(path.read_text())
     for key, value in change.items():
         content[key] = content[key] | value if isinstance(value, dict) else value
@@ -231,14 +221,14 @@ def test_a_changed_campaign_file_is_refused(tmp_path: Path, change: dict[str, An
 
 
 def test_a_torn_campaign_file_is_refused(tmp_path: Path) -> None:
-    path = _begin(plan_campaign(_config(), tmp_path)) / CONFIG_FILE
+    path = begin_campaign(plan_campaign(_config(), tmp_path)) / CONFIG_FILE
     path.write_text(path.read_text()[:200] + "\n  : [")
     with pytest.raises(ConfigError, match=r"campaign\.yaml"):
         plan_resume("try", tmp_path, trials=None, hours=None)
 
 
 def test_a_campaign_without_a_journal_is_refused(tmp_path: Path) -> None:
-    (_begin(plan_campaign(_config(), tmp_path)) / JOURNAL_FILE).unlink()
+    (begin_campaign(plan_campaign(_config(), tmp_path)) / JOURNAL_FILE).unlink()
     with pytest.raises(ConfigError, match="has no journal"):
         plan_resume("try", tmp_path, trials=None, hours=None)
 
@@ -262,7 +252,7 @@ def _own_preset(path: Path, smoothing: float) -> str:
 )
 def test_a_preset_that_was_changed_since_is_refused(tmp_path: Path, role: str, message: str) -> None:
     path = tmp_path / "own.yaml"
-    _begin(plan_campaign(_config(**{role: _own_preset(path, 0.1)}), tmp_path))
+    begin_campaign(plan_campaign(_config(**{role: _own_preset(path, 0.1)}), tmp_path))
     plan_resume("try", tmp_path, trials=None, hours=None)
     _own_preset(path, 0.4)
     with pytest.raises(ConfigError, match=message):
@@ -270,7 +260,7 @@ def test_a_preset_that_was_changed_since_is_refused(tmp_path: Path, role: str, m
 
 
 def test_naming_a_budget_lifts_the_others(tmp_path: Path) -> None:
-    _begin(plan_campaign(_config(trials=8, hours=1.0, epochs=50, convergence=4), tmp_path))
+    begin_campaign(plan_campaign(_config(trials=8, hours=1.0, epochs=50, convergence=4), tmp_path))
     same = plan_resume("try", tmp_path, trials=None, hours=None).config
     assert (same.trials, same.hours, same.epochs, same.convergence) == (8, 1.0, 50, 4)
     more = plan_resume("try", tmp_path, trials=16, hours=None).config

@@ -2,17 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.samplers import RandomSampler
-from optuna.trial import TrialState
 
 from core.errors import ConfigError
-from search.study import study as study_module
 from search.study.asha import Decision
 from search.study.controller import Budget, Controller, Rules
 from search.study.replay import replay_study
@@ -210,31 +206,6 @@ def test_the_variant_cannot_be_changed_by_a_resume(tmp_path: Path) -> None:
         CampaignStudy(path, replace(SETTINGS, pauses=before)).close()
         with pytest.raises(ConfigError, match="pauses of campaign"):
             CampaignStudy(path, replace(SETTINGS, pauses=after))
-
-
-def test_the_sampler_sees_paused_trials_as_stopped_at_their_last_rung(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[list[tuple[TrialState, float | None]]] = []
-
-    class Watching(RandomSampler):
-        """Notes which trials it may learn from."""
-
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
-            others = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number]
-            seen.append([(other.state, max(other.intermediate_values, default=None)) for other in others])
-            return super().sample_relative(study, trial, search_space)
-
-    monkeypatch.setattr(study_module, "make_sampler", lambda *_: Watching(seed=0))
-    of_study = replace(SETTINGS, sampler="tpe", policy="pruned", pauses=PAUSES)
-    study = CampaignStudy(tmp_path / "journal.log", of_study)
-    for number in range(3):
-        study.ask()
-        for epoch in range(1, (1, 4, 0)[number] + 1):
-            study.report(number, epoch_record(epoch, 0.5))
-    study.ask()
-    study.close()
-    assert seen[-1] == [(TrialState.PRUNED, 1), (TrialState.PRUNED, 3), (TrialState.RUNNING, None)]
 
 
 def test_asked_to_stop_paused_trials_stay_open(controllers: ControllerFactory) -> None:
