@@ -63,6 +63,7 @@ def test_a_lost_worker_costs_the_epoch_that_it_trained_and_the_time_of_its_repla
     engine, controller, curves = _run(workers, Budget(trials=20))
     assert engine.losses > 3
     assert len(curves.asked) == 80 + engine.losses
+    assert 800.0 < engine.busy_seconds < 10.0 * len(curves.asked)  # a lost epoch counts up to the loss
     for trial in controller.study.trials.values():
         assert (trial.outcome, sorted(trial.epochs)) == ("complete", [1, 2, 3, 4])
     assert sum(len(trial.deaths) for trial in controller.study.trials.values()) == engine.losses
