@@ -138,14 +138,7 @@ def train_model(
         findings={},
         about={},
     )
-    description = {
-        "version": __version__,
-        "training": config.model_dump(mode="json"),
-        **(about or {}),
-        "data": describe_data(dataset),
-        "data_config": trained.data.model_dump(mode="json", exclude_none=True),
-        "interrupted": interrupted,
-    }
+    description = {**_describe(trained, dataset, about or {}), "interrupted": interrupted}
     state = TRAINED if has_val else FINAL
     trained = replace(trained, about={**description, "epoch": history[-1].best_epoch, "state": state})
     trained.save(output / CHECKPOINT_FILE)  # before the evaluation: it takes a while and may be interrupted
@@ -153,6 +146,17 @@ def train_model(
         trained = _measure(trained, visible, trainer, history)
         trained.save(output / CHECKPOINT_FILE)
     return _write_result(output, trained, history, description)
+
+
+def _describe(trained: TrainedModel, dataset: Dataset, about: dict[str, Any]) -> dict[str, Any]:
+    """Return what both files say about a training and its data."""
+    return {
+        "version": __version__,
+        "training": trained.config.model_dump(mode="json"),
+        **about,
+        "data": describe_data(dataset),
+        "data_config": trained.data.model_dump(mode="json", exclude_none=True),
+    }
 
 
 def _measure(trained: TrainedModel, dataset: Dataset, trainer: Trainer, history: list[EpochResult]) -> TrainedModel:
