@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from ray.exceptions import AuthenticationError, GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.errors import ConfigError, first_line, one_line
+from search.cluster.interruption import interruptible
 from search.cluster.nodes import Node, describe_this_machine, inspect_gpus
 
 _NODE_TIMEOUT_SECONDS = 180.0
@@ -95,12 +95,10 @@ def ray_session(address: str = "local") -> Iterator[None]:
             "Start one there; if one is running, it may require a token: set RAY_AUTH_MODE=token and copy "
             "~/.ray/auth_token from its head",
         ) from None
-    # SIGTERM is handled like Ctrl-C, so that finished work is kept.
-    previous_handler = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield
+        with interruptible():
+            yield
     finally:
-        signal.signal(signal.SIGTERM, previous_handler)
         ray.shutdown()
 
 
@@ -119,13 +117,6 @@ def _check_port(address: str) -> None:
 
 def _one_line(error: Exception) -> str:
     return one_line(error)[:200]
-
-
-def _interrupt(*_: Any) -> None:
-    """Handle a signal as Ctrl-C is handled, even in a background job, for which shells ignore Ctrl-C."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        raise KeyboardInterrupt
-    signal.raise_signal(signal.SIGINT)
 
 
 _describe_node = ray.remote(max_retries=0)(describe_this_machine)

@@ -49,8 +49,9 @@ def test_no_other_scale_and_shift_of_the_regression_has_a_smaller_loss(
 def test_the_path_is_the_regression_whatever_the_loss(dataset: Dataset) -> None:
     for config in (_config(), _config("none", focal_gamma=0.0)):
         fit, (coefficients, intercepts) = fit_last_bar(dataset, config), fit_logistic_regression(dataset)
-        np.testing.assert_array_equal(fit.coefficients, coefficients)
-        np.testing.assert_array_equal(fit.intercepts, intercepts)
+        # Two fits of the same rows differ by rounding, which depends on where the rows lie in memory.
+        np.testing.assert_allclose(fit.coefficients, coefficients, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(fit.intercepts, intercepts, rtol=1e-8, atol=1e-10)
 
 
 def test_focusing_and_smoothing_ask_for_less_certain_scores(dataset: Dataset) -> None:
