@@ -27,10 +27,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	rm -rf results/demo presets/demo.yaml checkpoints/demo
-	$(BIN)/preset-search run --name demo --synthetic --trials 12 --interval 1h --incumbent quick_experiment  # 30 epochs, not 150: minutes count here
+	$(BIN)/preset-search run examples/demo.yaml
 	$(BIN)/preset-search confirm demo --top 1 --seeds 2 --folds 2
 	$(BIN)/preset-search export demo --as demo
-	$(BIN)/preset-train --preset demo --synthetic --output-dir checkpoints/demo
+	$(BIN)/preset-train --preset demo --config examples/demo.yaml --output-dir checkpoints/demo
 
 # What takes longest begins first: in the end no core is left waiting for it.
 test: $(STAMP)

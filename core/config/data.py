@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from core.config.base import Config
 
 LabelKind = Literal["quantile", "fixed", "triple_barrier"]
-SignalShape = Literal["linear", "switching"]
+SignalShape = Literal["linear", "switching", "delayed"]
 Variance = Literal["constant", "garch", "regime"]
 
 
@@ -92,7 +92,8 @@ class SyntheticConfig(Config):
     signal: float = Field(default=0.6, ge=0.0, le=0.9)
     """Share of the standard deviation of a one-bar return that the planted signal explains; 0 gives a martingale."""
     shape: SignalShape = "linear"
-    """linear (returns follow the pressure) or switching (they oppose it at high volume, which no linear model sees)."""
+    """linear (returns follow the taker flow), switching (they oppose it at high volume, which no linear model sees) or
+    delayed (they follow it bars later, which only a model of the sequence sees)."""
     variance: Variance = "constant"
     """constant, garch (GARCH(1,1)) or regime (two states, calm and volatile)."""
     correlation: float = Field(default=0.0, ge=0.0, lt=1.0)

@@ -132,6 +132,6 @@ def bayes(dataset: Dataset, config: SyntheticConfig, rows: np.ndarray) -> np.nda
     probabilities = np.zeros((len(rows), len(CLASSES)))
     for symbol, (low, high) in enumerate(dataset.thresholds):
         is_symbol = dataset.symbols[rows] == symbol
-        pressure = synthetic.pressure(config, symbol)[bars[is_symbol]]
-        probabilities[is_symbol] = synthetic.bayes_probabilities(pressure, config.signal, dataset.horizon, low, high)
+        mean, deviation = synthetic.forward_moments(config, symbol, dataset.horizon)
+        probabilities[is_symbol] = synthetic.bayes_probabilities(mean[bars[is_symbol]], deviation, low, high)
     return probabilities

@@ -52,9 +52,9 @@ def _possible_mcc(market: dict[str, Any], interval: str, seed: int) -> float:
     config = SyntheticConfig(**market, seed=seed)
     dataset = load_dataset(DataConfig(synthetic=config, interval=interval))
     bar = (dataset.timestamps[dataset.test] - synthetic.START) // dataset.bar
-    known = (synthetic.side(config, 0) * synthetic.pressure(config, 0))[bar]
-    low, high = dataset.thresholds[0]
-    probabilities = synthetic.bayes_probabilities(known, config.signal, dataset.horizon, low, high)
+    mean, deviation = synthetic.forward_moments(config, 0, dataset.horizon)
+    known = (synthetic.side(config, 0) * mean)[bar]
+    probabilities = synthetic.bayes_probabilities(known, deviation, *dataset.thresholds[0])
     return metrics.matthews_correlation(dataset.labels[dataset.test], probabilities.argmax(axis=1))
 
 

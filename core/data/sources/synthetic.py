@@ -9,10 +9,14 @@ With `shape: switching` the market alternates between periods in which returns f
 they run against it; the latter have high volume. Only pressure and volume together predict the direction, which no
 linear model of them can.
 
+With `shape: delayed` the price follows news only six and seven bars later, and turns back another four bars later:
+z[t] = (x[t-6] + x[t-7] - x[t-10] - x[t-11]) / 2. At a horizon of three bars, the averages of the taker flow that are
+among the features say nothing of that sum: what comes next shows only in the sequence of the bars.
+
 The standard deviation sigma is constant, or a GARCH(1,1) (Bollerslev 1986), or switches between a calm and a wild
 regime; the last two can be forecast even where the direction cannot. With a constant one, and without outliers, the
 return over h bars given the past is normal with a known mean and variance, so the best possible forecast is known: see
-`bayes_probabilities`.
+`forward_moments` and `bayes_probabilities`.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ START = datetime_microseconds(datetime(2024, 1, 1, tzinfo=UTC))
 """When the first bar opens, in microseconds since 1970."""
 PHI = 0.8
 SIGMA = 0.002
+DELAYED_WEIGHTS = np.array([0.0] * 6 + [0.5] * 2 + [0.0] * 2 + [-0.5] * 2)
+"""What news contributes to the pressure of `shape: delayed`, by the number of bars since."""
 GARCH_ALPHA, GARCH_BETA = 0.10, 0.88
 REGIME_FACTORS, REGIME_STAY = (0.5, 2.0), 0.995
 SWITCH_STAY, REVERSAL_VOLUME = 0.99, 4.0
@@ -40,6 +46,8 @@ _MAX_GAP_BARS = 60
 _MAX_LENGTH = 100 * 365 * DAY
 _JUMP_SIZES = (0.05, 0.5)
 _FIRST_PRICE = 100.0
+_MEMORY_BARS = 200
+"""After this many bars, nothing is left of news in the pressure of the other shapes: PHI^200 is below 1e-19."""
 _COMMON = 1_000_000
 """Key of the seed of the common shocks, beyond the number of any symbol."""
 
@@ -52,6 +60,8 @@ def pressure(config: SyntheticConfig, symbol: int) -> np.ndarray:
         symbol: index of the symbol in `config.symbols`.
     """
     news = _streams(config, symbol)[0].standard_normal(config.bars)
+    if config.shape == "delayed":
+        return np.asarray(lfilter(DELAYED_WEIGHTS, [1.0], news))
     return np.asarray(lfilter([np.sqrt(1 - PHI**2)], [1.0, -PHI], news))
 
 
@@ -62,7 +72,7 @@ def side(config: SyntheticConfig, symbol: int) -> np.ndarray:
         config: settings of the market.
         symbol: index of the symbol in `config.symbols`.
     """
-    if config.shape == "linear":
+    if config.shape != "switching":
         return np.ones(config.bars)
     switches = _streams(config, symbol)[5].random(config.bars) > SWITCH_STAY
     return np.asarray(1.0 - 2.0 * (np.cumsum(switches) % 2))
@@ -155,46 +165,48 @@ def _with_gaps(frame: pd.DataFrame, gaps: int, stream: np.random.Generator) -> p
 
 
 def has_known_optimum(config: SyntheticConfig) -> bool:
-    """Return whether `bayes_probabilities` holds for this market."""
-    return config.shape == "linear" and config.variance == "constant" and config.outliers == 0
+    """Return whether `forward_moments` holds for this market."""
+    return config.shape != "switching" and config.variance == "constant" and config.outliers == 0
 
 
-def bayes_probabilities(z: np.ndarray, signal: float, horizon: int, low: float, high: float) -> np.ndarray:
+def forward_moments(config: SyntheticConfig, symbol: int, horizon: int) -> tuple[np.ndarray, float]:
+    """Compute the mean and the standard deviation of the log return from t to t+h, given everything up to t.
+
+    The return is the sum over j = 0..h-1 of sigma k z[t+j], plus h independent shocks. With w[l] the weight of news in
+    the pressure l bars later, news x[t-m] enters that sum with w[m] + ... + w[m+h-1], and news x[t+i], which is not
+    known yet, with w[0] + ... + w[h-1-i].
+
+    Args:
+        config: settings of the market.
+        symbol: index of the symbol in `config.symbols`.
+        horizon: h, the number of bars that the return spans.
+
+    Returns:
+        The mean `[T]`, and the standard deviation, which is the same for every bar.
+    """
+    weights = DELAYED_WEIGHTS if config.shape == "delayed" else np.sqrt(1 - PHI**2) * PHI ** np.arange(_MEMORY_BARS)
+    sums = np.concatenate([np.cumsum(weights), np.full(horizon - 1, weights.sum())])  # of the weights up to each lag
+    known = sums[horizon - 1 :] - np.concatenate([[0.0], sums[: len(weights) - 1]])
+    unknown = sums[: horizon - 1]
+    news = _streams(config, symbol)[0].standard_normal(config.bars)
+    mean = SIGMA * config.signal * np.asarray(lfilter(known, [1.0], news))
+    variance = SIGMA**2 * (config.signal**2 * np.sum(unknown**2) + horizon * (1 - config.signal**2))
+    return mean, float(np.sqrt(variance))
+
+
+def bayes_probabilities(mean: np.ndarray, deviation: float, low: float, high: float) -> np.ndarray:
     """Compute the probabilities of SELL, HOLD and BUY given the model of the market: no forecast can be better.
 
     Args:
-        z: pressure at each bar, `[T]`.
-        signal: k of the model.
-        horizon: h, the number of bars that a label looks ahead.
+        mean: mean of the log return after each bar, `[T]`.
+        deviation: standard deviation of these returns.
         low: threshold between SELL and HOLD, a log return.
         high: threshold between HOLD and BUY, a log return.
 
     Returns:
         Probabilities, float64 `[T, 3]`.
     """
-    mean, deviation = forward_moments(z, signal, horizon)
     sell = norm.cdf((low - mean) / deviation)
     buy = norm.sf((high - mean) / deviation)
     # Where one tail is almost certain, rounding can make the sum of both exceed 1.
     return np.stack([sell, np.maximum(1 - sell - buy, 0.0), buy], axis=1)
-
-
-def forward_moments(z: np.ndarray, signal: float, horizon: int) -> tuple[np.ndarray, float]:
-    """Compute the mean and the standard deviation of the log return from t to t+h, given everything up to t.
-
-    With z[t+j] = phi^j z[t] + sqrt(1-phi^2) sum_{i<=j} phi^(j-i) x[t+i], the return is the sum over j = 0..h-1 of
-    sigma k z[t+j], plus h independent shocks.
-
-    Args:
-        z: pressure at each bar, `[T]`.
-        signal: k of the model.
-        horizon: h, the number of bars that the return spans.
-
-    Returns:
-        The mean `[T]`, and the standard deviation, which is the same for every bar.
-    """
-    mean = SIGMA * signal * z * sum(PHI**j for j in range(horizon))
-    # News x[t+i], i = 1..h-1, enters the drifts j = i..h-1.
-    news = sum(sum(PHI ** (j - i) for j in range(i, horizon)) ** 2 for i in range(1, horizon))
-    variance = SIGMA**2 * (signal**2 * (1 - PHI**2) * news + horizon * (1 - signal**2))
-    return mean, float(np.sqrt(variance))

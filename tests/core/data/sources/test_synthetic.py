@@ -7,8 +7,9 @@ from scipy.stats import norm
 from sklearn.metrics import f1_score
 
 from core.config import SyntheticConfig
+from core.config.data import SignalShape
 from core.data import labels
-from core.data.bars import bars_fingerprint
+from core.data.bars import Bars, bars_fingerprint
 from core.data.file_format import REQUIRED
 from core.data.labels import BUY, HOLD, SELL
 from core.data.sources import synthetic
@@ -16,6 +17,11 @@ from core.data.sources.synthetic import PHI, SIGMA
 
 HORIZON = 3
 LONG = SyntheticConfig(bars=60_000, signal=0.5, seed=1)
+
+
+def _news(bars: Bars) -> np.ndarray:
+    """Compute the news of each bar from its share of taker buying."""
+    return np.asarray(2 * norm.ppf(bars.frame["taker_buy_base"] / bars.frame["volume"]))
 
 
 def test_the_same_seed_makes_the_same_market() -> None:
@@ -61,35 +67,26 @@ def test_with_signal_returns_follow_the_pressure_as_strongly_as_configured() -> 
 
 def test_the_pressure_can_be_computed_from_the_bars() -> None:
     (bars,) = synthetic.make_bars(LONG, "5m")
-    news = 2 * norm.ppf(bars.frame["taker_buy_base"] / bars.frame["volume"])
+    news = _news(bars)
     z = synthetic.pressure(LONG, 0)
     expected = PHI * z[:-1] + np.sqrt(1 - PHI**2) * news[1:]
     np.testing.assert_allclose(z[1:], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("signal", [0.0, 0.3, 0.9])
-@pytest.mark.parametrize("horizon", [1, 3, 8])
-def test_forward_moments_agree_with_simulated_futures(signal: float, horizon: int) -> None:
-    start, draws = 1.5, 100_000
-    rng = np.random.default_rng(0)
-    z, total = np.full(draws, start), np.zeros(draws)
-    for _ in range(horizon):
-        total += SIGMA * (signal * z + np.sqrt(1 - signal**2) * rng.standard_normal(draws))
-        z = PHI * z + np.sqrt(1 - PHI**2) * rng.standard_normal(draws)
-    mean, deviation = synthetic.forward_moments(np.array([start]), signal, horizon)
-    assert mean[0] == pytest.approx(total.mean(), abs=4 * deviation / np.sqrt(draws))
-    assert deviation == pytest.approx(total.std(), rel=4 / np.sqrt(2 * draws))
-
-
-def test_forward_moments_agree_with_the_generated_market() -> None:
-    (bars,) = synthetic.make_bars(LONG, "5m")
-    returns = labels.forward_returns(bars.frame["close"].to_numpy(), HORIZON)[:-HORIZON]
-    z = synthetic.pressure(LONG, 0)[:-HORIZON]
-    mean, deviation = synthetic.forward_moments(z, LONG.signal, HORIZON)
-    surprise = ((returns - mean) / deviation)[::HORIZON]
+@pytest.mark.parametrize("shape", ["linear", "delayed"])
+@pytest.mark.parametrize("signal", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("horizon", [1, 3, 20])
+def test_forward_moments_agree_with_the_generated_market(shape: SignalShape, signal: float, horizon: int) -> None:
+    config = LONG.model_copy(update={"shape": shape, "signal": signal})
+    (bars,) = synthetic.make_bars(config, "5m")
+    returns = labels.forward_returns(bars.frame["close"].to_numpy(), horizon)[:-horizon]
+    mean, deviation = synthetic.forward_moments(config, 0, horizon)
+    surprise = ((returns - mean[:-horizon]) / deviation)[::horizon]
     assert abs(surprise.mean()) < 4 / np.sqrt(len(surprise))
-    assert surprise.std() == pytest.approx(1, abs=0.02)
-    assert abs(np.corrcoef(surprise, z[::HORIZON])[0, 1]) < 4 / np.sqrt(len(surprise))
+    assert surprise.std() == pytest.approx(1, abs=4 / np.sqrt(2 * len(surprise)))
+    for earlier in range(15):  # no news that is known says anything more
+        news = np.roll(_news(bars), earlier)[:-horizon:horizon]
+        assert abs(np.corrcoef(surprise[1:], news[1:])[0, 1]) < 5 / np.sqrt(len(surprise))
 
 
 def _labelled(config: SyntheticConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -97,8 +94,9 @@ def _labelled(config: SyntheticConfig) -> tuple[np.ndarray, np.ndarray]:
     (bars,) = synthetic.make_bars(config, "5m")
     returns = labels.forward_returns(bars.frame["close"].to_numpy(), HORIZON)[:-HORIZON]
     borders = labels.quantile_thresholds(returns, (0.25, 0.75))
-    z = synthetic.pressure(config, 0)[:-HORIZON]
-    return labels.by_thresholds(returns, *borders), synthetic.bayes_probabilities(z, config.signal, HORIZON, *borders)
+    mean, deviation = synthetic.forward_moments(config, 0, HORIZON)
+    best = synthetic.bayes_probabilities(mean[:-HORIZON], deviation, *borders)
+    return labels.by_thresholds(returns, *borders), best
 
 
 def test_the_best_forecast_beats_the_majority_with_signal() -> None:
@@ -121,8 +119,8 @@ def test_the_best_forecast_is_calibrated() -> None:
 
 
 def test_the_best_forecast_is_a_probability_even_in_extremes() -> None:
-    z = np.linspace(-8, 8, 1001)
-    best = synthetic.bayes_probabilities(z, 0.9, 1, -0.67 * SIGMA, 0.67 * SIGMA)
+    mean = 8 * SIGMA * np.linspace(-1, 1, 1001)
+    best = synthetic.bayes_probabilities(mean, 0.4 * SIGMA, -0.67 * SIGMA, 0.67 * SIGMA)
     assert (best >= 0).all()
     np.testing.assert_allclose(best.sum(axis=1), 1)
 
@@ -138,3 +136,21 @@ def test_switching_returns_follow_the_pressure_only_with_the_side_that_volume_sh
     side_by_volume = np.where(bars.frame["volume"] > 200, -1, 1)
     assert np.mean(side_by_volume == side) > 0.98
     assert not synthetic.has_known_optimum(config)
+
+
+def test_delayed_returns_follow_the_news_of_six_and_seven_bars_before_and_turn_back() -> None:
+    config = LONG.model_copy(update={"shape": "delayed"})
+    (bars,) = synthetic.make_bars(config, "5m")
+    returns, news = np.diff(np.log(bars.frame["close"])), _news(bars)[:-1]
+    for lag in range(15):
+        expected = {6: 0.25, 7: 0.25, 10: -0.25, 11: -0.25}.get(lag, 0.0)
+        assert np.corrcoef(returns[lag:], news[: len(news) - lag])[0, 1] == pytest.approx(expected, abs=0.02)
+
+
+def test_no_average_of_the_taker_flow_tells_delayed_returns() -> None:
+    config = LONG.model_copy(update={"shape": "delayed"})
+    (bars,) = synthetic.make_bars(config, "5m")
+    mean, _ = synthetic.forward_moments(config, 0, HORIZON)
+    for span in (1, 4, 12, 48):
+        average = np.convolve(_news(bars), np.ones(span) / span)[: len(mean)]
+        assert abs(np.corrcoef(average, mean)[0, 1]) < 0.02
