@@ -17,7 +17,7 @@ from rich.progress import Progress
 from core import presets
 from core.config import TrainingConfig
 from search.campaign import backup
-from search.campaign.estimate import RemainingTime
+from search.campaign.estimate import make_estimate
 from search.campaign.plan import CampaignPlan
 from search.campaign.progress import Display, add_incumbent_bar
 from search.campaign.summary import CampaignSummary, write_summary
@@ -214,17 +214,11 @@ class SearchRun:
 
 def _make_display(bar: Progress, plan: CampaignPlan, study: CampaignStudy) -> Display:
     """Make the display of a search, which estimates the time that is left."""
-    config = plan.config
-    remaining = RemainingTime(
-        rungs=config.rungs,
-        reduction=config.reduction,
-        max_epochs=config.steps,
-        pauses=config.asha == "promotion",
-        concurrency=plan.resources.max_concurrent,
-        requested=config.trials,
-    )
-    unit = "epochs" if config.cells is None else "cells"
-    return Display(bar, config.trials, study.trials.values(), remaining, unit)
+    hours = plan.config.hours
+    to_begin = None if hours is None else lambda: hours * 3600 - study.elapsed
+    remaining = make_estimate(plan, to_begin)
+    unit = "epochs" if plan.config.cells is None else "cells"
+    return Display(bar, plan.config.trials, study.trials.values(), remaining, unit)
 
 
 def _make_rules(plan: CampaignPlan, concurrency: int) -> Rules:

@@ -188,6 +188,7 @@ def stop(name: NameArgument, root: RootOption = ROOT) -> None:
 def _announce(plan: CampaignPlan) -> None:
     """Print what is about to run, with all that is doubtful about its data."""
     from core.data import summary
+    from search.campaign.estimate import describe_estimate
     from search.confirmation.notices import short_test_notice
 
     config, dataset = plan.config, plan.dataset
@@ -202,6 +203,9 @@ def _announce(plan: CampaignPlan) -> None:
         f"{dataset.span[0]} to {dataset.span[1]}: {len(dataset.train)} train and {len(dataset.val)} val windows "
         f"({plan.data['rows']['test']} test windows are held out)"
     )
+    estimate = describe_estimate(plan)
+    if estimate is not None and not plan.folder.journal.exists():
+        console.err.print(estimate)
 
 
 def _results_table(plan: CampaignPlan, result: CampaignSummary) -> Table:
