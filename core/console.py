@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import logging
 import os
 import sys
@@ -263,3 +264,25 @@ def metrics_table(title: str, rows: Sequence[Row], extra: Sequence[str]) -> Tabl
         figures = ("" if values.get(key) is None else f"{values[key]:.4f}" for key in METRIC_HEADINGS)
         table.add_row(name, *figures, *cells)
     return table
+
+
+def print_json(content: Any) -> None:
+    """Print plain values as strict JSON to standard output; what is missing or not a finite number is null.
+
+    Args:
+        content: mappings, sequences and values, those of numpy and pandas among them.
+    """
+    text = json.dumps(_plain_values(content), indent=2, ensure_ascii=False)
+    out.print(text, markup=False, emoji=False, soft_wrap=True)
+
+
+def _plain_values(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {str(key): _plain_values(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain_values(value) for value in content]
+    if hasattr(content, "tolist"):  # numpy's numbers and arrays
+        return _plain_values(content.tolist())
+    if content is None or str(content) in ("<NA>", "NaT", "nan", "inf", "-inf"):
+        return None
+    return content if isinstance(content, bool | int | float) else str(content)

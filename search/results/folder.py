@@ -313,6 +313,14 @@ class CampaignFolder:
         """
         return _read_table(self.returns)
 
+    def read_confirmation_table(self) -> pd.DataFrame | None:
+        """Read the table of the confirmation: a row for each training; None if nothing was confirmed.
+
+        Raises:
+            ConfigError: the table is damaged.
+        """
+        return _read_table(self.confirmation_table) if self.confirmation_table.is_file() else None
+
     def read_incumbent(self) -> IncumbentRecord | None:
         """Read the record of the incumbent's training; None if it has not been begun.
 

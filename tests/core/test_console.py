@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import os
 import sys
 import termios
 from collections.abc import Iterator
 
+import numpy as np
+import pandas as pd
 import pytest
 import typer
 from hypothesis import given
@@ -229,3 +232,21 @@ def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> N
         for columns, shown in ((97, 97), (0, 120)):  # a terminal without a window says 0
             termios.tcsetwinsize(stream.fileno(), (30, columns))
             assert console.out.width == shown
+
+
+def test_json_is_strict_whatever_the_values(capsys: pytest.CaptureFixture[str]) -> None:
+    content = {
+        "missing": [None, float("nan"), float("-inf"), np.float32("nan"), pd.NA, pd.NaT],
+        "numbers": [1, 0.5, True, np.int64(2), np.float32(0.5), np.bool_(False)],
+        "array": np.array([1.0, np.nan]),
+        "text": "[bold]:smile: \u00fc",
+        7: pd.Timestamp("2024-01-01", tz="UTC"),
+    }
+    console.print_json(content)
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "missing": [None] * 6,
+        "numbers": [1, 0.5, True, 2, 0.5, False],
+        "array": [1.0, None],
+        "text": "[bold]:smile: \u00fc",
+        "7": "2024-01-01 00:00:00+00:00",
+    }
