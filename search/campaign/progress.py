@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from rich.markup import escape
 from rich.progress import Progress
@@ -107,16 +108,25 @@ def _rank(scored: tuple[float, int]) -> tuple[float, int]:
 
 def _format_ended(trial: TrialRecord, unit: str = "epochs") -> str:
     """Format the line of an ended trial: its hyperparameters, and its value or why it failed."""
-    params = trial.params
+    values = describe_params(trial.params)
+    if trial.outcome == FAILED:
+        return f"#{trial.number:<3d} {values}  [red]failed[/]: {escape(trial.reason)}"
+    return f"#{trial.number:<3d} {values}  {trial.value:.4f} after {len(trial.epochs)} {unit}  {trial.outcome}"
+
+
+def describe_params(params: Mapping[str, Any]) -> str:
+    """Return hyperparameters in one short line.
+
+    Args:
+        params: the six hyperparameters by name, and the window where it is searched.
+    """
     values = (
         f"lr {params['learning_rate']:.1e} batch {params['batch_size']:3d} wd {params['weight_decay']:.1e} "
         f"dropout {params['dropout']:.2f} gamma {params['focal_gamma']:.2f} mixup {params['mixup_alpha']:.2f}"
     )
     if "window" in params:
         values += f" window {params['window']:3d}"
-    if trial.outcome == FAILED:
-        return f"#{trial.number:<3d} {values}  [red]failed[/]: {escape(trial.reason)}"
-    return f"#{trial.number:<3d} {values}  {trial.value:.4f} after {len(trial.epochs)} {unit}  {trial.outcome}"
+    return values
 
 
 def add_incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[TrialRecord], None]:

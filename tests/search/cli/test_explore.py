@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from search.cli.explore import sparkline
 from tests.helpers.commands import invoke, run_command
 
 COMMITTED = Path(__file__).parents[3] / "results"
@@ -108,8 +107,3 @@ def test_what_cannot_be_shown_is_an_error_of_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
-
-
-def test_a_curve_without_a_finite_value_is_blank() -> None:
-    assert sparkline([float("nan"), float("inf")]) == "  "
-    assert sparkline([0.5, 0.5]) == "▁▁"
