@@ -115,12 +115,18 @@ def dry_run_bars(data: DataConfig) -> int:
 class ConfirmConfig(Config):
     """Settings of the confirmation of the best trials."""
 
-    top: int = Field(default=3, ge=1, le=100)
-    """Number of the best full-fidelity trials that are trained again."""
+    top: int = Field(default=8, ge=1, le=100)
+    """Number of the best full-fidelity trials that the race among them begins with."""
     seeds: int = Field(default=3, ge=1, le=100)
-    """Number of trainings on each fold, each with a seed that the search did not use."""
+    """Maximum number of trainings of a candidate on each fold, each with a seed that the search did not use."""
     folds: int = Field(default=5, ge=1, le=50)
     """Number of blocks of time, each predicted by trainings on the rows before it."""
+    trainings: int = Field(default=61, ge=1, le=100_000)
+    """Maximum number of trainings in all, those of the neighbours and the final one included. There are more only where
+    the race needs more to begin with all candidates and to train the last of them with two seeds."""
+    neighbours: bool = True
+    """Train up to six neighbours of the winner, one step each way in its three most important hyperparameters, to see
+    whether it is a spike; never where only one trial is confirmed."""
 
 
 class CellsConfig(Config):

@@ -68,6 +68,8 @@ class Confirmation(Config):
     """Probability that the true Sharpe ratio is above 0, from the returns on test; null if that was not measured."""
     overfitting: float | None
     """Probability of backtest overfitting over all trials; null if there were too few, or it was not recorded."""
+    neighbours: Literal["plateau", "spike"] | None = Field(default=None, exclude_if=lambda word: word is None)
+    """Neighbours of the winner in its most important hyperparameters: about as good (plateau) or worse (spike)."""
 
 
 class PresetData(Config):

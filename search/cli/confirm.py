@@ -22,6 +22,7 @@ from search.results.folder import LEDGER_FILE, ROOT, VERDICT_FILE, CampaignFolde
 
 if TYPE_CHECKING:
     from search.cluster.nodes import Node
+    from search.results.race_records import Neighbourhood
     from search.results.verdict import Estimate, Verdict
 
 CONFIRM_EPILOG = (
@@ -43,13 +44,23 @@ OUTSIDE = 1
 def confirm(
     name: NameArgument,
     top: Annotated[
-        int | None, typer.Option(help="Number of best trials to train again. Default: the campaign's, or 3.", min=1)
+        int | None, typer.Option(help="Number of best trials to train again. Default: the campaign's, or 8.", min=1)
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(help="Number of trainings of each on a fold. Default: the campaign's, or 3.", min=1)
+        int | None, typer.Option(help="Most trainings of each on a fold. Default: the campaign's, or 3.", min=1)
     ] = None,
     folds: Annotated[
         int | None, typer.Option(help="Number of blocks of time. Default: the campaign's, or 5.", min=1)
+    ] = None,
+    trainings: Annotated[
+        int | None, typer.Option(help="Most trainings in all. Default: the campaign's, or 61.", min=1)
+    ] = None,
+    neighbours: Annotated[
+        bool | None,
+        typer.Option(
+            "--neighbours/--no-neighbours",
+            help="Train neighbours of the winner, too. Default: the campaign's, or yes; with one trial, no.",
+        ),
     ] = None,
     incumbent: Annotated[str | None, typer.Option(help="Preset to beat. Default: the campaign's.")] = None,
     address: RayAddressOption = None,
@@ -57,7 +68,8 @@ def confirm(
 ) -> None:
     """Train the best trials and the incumbent again, with seeds and on blocks of time that the search did not use.
 
-    The best of them is then evaluated once on the test rows, and the verdict is written into the campaign's folder.
+    Trials that turn out to be behind the best are dropped on the way; what they would have taken, others get. The best
+    is then evaluated once on the test rows, and the verdict is written into the campaign's folder.
     Finished trainings are kept: after an interruption, the same command continues.
     """
     from search.cluster import session  # Ray takes seconds to import
@@ -68,7 +80,8 @@ def confirm(
         show_verdict(verdict)
         return
     with session.join_cluster(address) as nodes:
-        confirm_and_show(name, root, {"top": top, "seeds": seeds, "folds": folds}, incumbent, nodes)
+        changes = {"top": top, "seeds": seeds, "folds": folds, "trainings": trainings, "neighbours": neighbours}
+        confirm_and_show(name, root, changes, incumbent, nodes)
 
 
 def _final_verdict(folder: CampaignFolder) -> Verdict | None:
@@ -87,7 +100,7 @@ def _final_verdict(folder: CampaignFolder) -> Verdict | None:
 def confirm_and_show(
     name: str,
     root: Path,
-    changes: dict[str, int | None],
+    changes: dict[str, int | bool | None],
     incumbent: str | None = None,
     nodes: tuple[Node, ...] = (),
 ) -> None:
@@ -114,9 +127,9 @@ def confirm_and_show(
         console.err.print(escape(notice))
     max_concurrent = plan.campaign.resources.max_concurrent
     console.err.print(
-        f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} x {plan.settings.seeds} "
-        f"seeds x {plan.settings.folds} folds = {len(plan.cells)} trainings, {max_concurrent} at a time; "
-        f"{plan.missing} to be trained, about {max(plan.seconds / max_concurrent / 60, 1):.0f} min"
+        f"confirmation of {name}: {len(plan.candidates) - 1} trial(s) and {plan.incumbent} on {plan.settings.folds} "
+        f"folds with up to {plan.settings.seeds} seeds, at most {plan.most} trainings in all, {max_concurrent} at a "
+        f"time; {plan.missing} of the race to be trained, about {max(plan.seconds / max_concurrent / 60, 1):.0f} min"
     )
     try:
         verdict = confirmation.run_confirmation(plan, RayEngine())
@@ -147,6 +160,8 @@ def show_verdict(verdict: Verdict) -> None:
         table.add_row(f"trial #{candidate.trial}{mark}", *_format_estimate(candidate.out_of_fold[metric]), lead)
     incumbent = verdict.incumbent
     table.add_row(f"incumbent: {incumbent.preset}", *_format_estimate(incumbent.out_of_fold[metric]))
+    for dropped in verdict.race.dropped if verdict.race else ():
+        table.add_row(f"trial #{dropped.trial}", "", f"dropped after {dropped.cells} trainings", dropped.reason)
     console.out.print(table)
     if verdict.test:
         rows: list[Row] = [("winner, trained once more", verdict.test.metrics, [])]
@@ -179,6 +194,8 @@ def _conclusion(verdict: Verdict) -> list[str]:
     lines = [f"[bold]{verdict.status.capitalize()}.[/] Recommended: {verdict.recommended}."]
     if by_fold := ", ".join(_format_value(lead) for lead in verdict.lead.by_fold):
         lines += [f"Winner minus incumbent by fold, the earliest first: {by_fold}."]
+    if verdict.neighbours:
+        lines += [_describe_neighbours(verdict.neighbours, verdict.ranking_metric)]
     reasons = "; ".join(verdict.failed_gates) or verdict.reason or "a dry run"
     if verdict.status == "not certified":
         lines += [f"Not certified because of: {escape(reasons)}."]
@@ -202,6 +219,20 @@ def _conclusion(verdict: Verdict) -> list[str]:
     for entry in verdict.earlier_entries:
         lines += [f"{escape(entry.campaign)} had read some of this test span before, as its {' and '.join(entry.saw)}."]
     return lines
+
+
+def _describe_neighbours(found: Neighbourhood, metric: str) -> str:
+    """Return the line on the neighbours of the winner."""
+    meaning = {
+        "plateau": "plateau (no drop to be seen)",
+        "spike": "spike (the neighbours are worse)",
+        None: "too few trainings to tell",
+    }[found.word]
+    interval = escape(console.format_interval(found.low, found.high))
+    return (
+        f"Neighbours of the winner: {meaning}. Mean drop in {metric} {_format_value(found.drop)} {interval}, of "
+        f"{len(found.neighbours)} neighbours on {found.cells} cell(s)."
+    )
 
 
 @with_data_options("data", "symbols", "store", "exchange", "offline")

@@ -20,7 +20,7 @@ from core.evaluation.report import evaluate_rows
 from core.files import write_json, write_table
 from core.training.run import evaluate_training
 from core.training.trainer import Trainer
-from search.confirmation.plan import Cell
+from search.confirmation.candidates import Cell
 from search.engine.job import TrialJob
 from search.engine.tasks import TrainingTask
 from search.results.folder import PREDICTIONS_FILE, RETURNS_FILE, ROW_FILE, CampaignFolder

@@ -101,26 +101,25 @@ def select_winner(subject: ConfirmationSubject, cells: Sequence[CellResult]) -> 
     Raises:
         ConfigError: every candidate failed, or the incumbent did.
     """
-    predictions = {}
-    for contender in subject.contenders:
-        contender_cells = _cells_of(contender, cells)
-        if all(cell.record.is_complete for cell in contender_cells):
-            predictions[contender.name] = predictions_by_seed(contender_cells, subject.seeds, subject.dataset)
-    incumbent = predictions.pop("incumbent", None)
-    name = subject.record.name
+    by_contender = {contender.name: _cells_of(contender, cells) for contender in subject.contenders}
+    complete = {name: own for name, own in by_contender.items() if all(cell.record.is_complete for cell in own)}
     reason = next((cell.record.reason for cell in cells if not cell.record.is_complete), "")
-    if incumbent is None:
+    if "incumbent" not in complete:
         raise ConfigError(
             f"The confirmation of the incumbent failed ({reason})",
             "Confirm the campaign with another --incumbent: the other trainings are kept",
         )
-    if not predictions:
+    if len(complete) == 1:
         raise ConfigError(
             f"The confirmation of every candidate failed ({reason})",
-            f"Continue the search: resume {name} with more --trials",
+            f"Continue the search: resume {subject.record.name} with more --trials",
         )
+    predictions = {name: predictions_by_seed(own, subject.seeds, subject.dataset) for name, own in complete.items()}
+    incumbent = predictions.pop("incumbent")
     rng = _random_generator(subject, _SELECTION_STREAM)
-    comparison = score_candidates(predictions, incumbent, subject.metric, subject.min_block, rng)
+    comparison = score_candidates(
+        predictions, incumbent, subject.metric, subject.min_block, rng, dropped=subject.dropped
+    )
     best = best_candidate(comparison.candidates, subject.metric)
     winner = next(contender for contender in subject.contenders if contender.name == best)
     return Selection(winner, comparison, cells)

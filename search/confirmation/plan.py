@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core import presets
-from core.config import TrainingConfig, parse
 from core.data import file_format
 from core.data.dataset import Dataset, load_dataset
 from core.errors import ConfigError
+from core.evaluation.metrics import ranking_score
 from core.files import write_json
 from search.campaign.folds import load_folds
 from search.campaign.plan import (
@@ -26,67 +25,22 @@ from search.campaign.plan import (
 )
 from search.cluster.nodes import Node
 from search.config import ConfirmConfig
+from search.confirmation.candidates import Candidate, Cell
+from search.confirmation.race import CellKey, Race, RaceRules, expected_cells
+from search.confirmation.settings import agreed_settings, confirmed_span, seeds_of
 from search.confirmation.shared_cells import is_shared
-from search.confirmation.subject import ConfirmationSubject, Contender
+from search.confirmation.subject import ConfirmationSubject
 from search.results import manifest, tables
 from search.results.folder import VERDICT_FILE
 from search.results.ledger_entry import LedgerEntry
 from search.results.manifest import SEARCH_FILES
 from search.results.predictions import INCUMBENT, TEST
-from search.results.records import ConfirmationRecord, RankedTrial
+from search.results.records import CellRecord, ConfirmationRecord, RankedTrial
 
+MAX_NEIGHBOURS = 6
+"""Most neighbours of the winner that are trained: one step each way in three hyperparameters."""
 COST_OF_EVALUATION = 0.35
 """Time that evaluating a row takes, as a fraction of the time that training on a row takes."""
-
-
-@dataclass(frozen=True)
-class Candidate(Contender):
-    """A contender with the recipe to confirm.
-
-    Attributes:
-        recipe: the whole recipe; its seed is replaced in each cell.
-        expected_epochs: number of epochs that a training is expected to run, for the estimate of the time.
-    """
-
-    recipe: TrainingConfig
-    expected_epochs: int
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training of a confirmation.
-
-    Attributes:
-        candidate: the candidate that is trained.
-        seed: seed of the training.
-        split: `fold 1` and so on for the out-of-fold trainings, or `test` for the final one.
-    """
-
-    candidate: Candidate
-    seed: int
-    split: str
-
-    @property
-    def recipe(self) -> TrainingConfig:
-        """The whole recipe, with the seed of the cell."""
-        return self.candidate.recipe.with_trainer(seed=self.seed)
-
-    def key(self, identity: str, folds: int, within: tuple[int, int] | None = None) -> str:
-        """Return a hash of all that the result of the cell depends on, by which a finished cell is found again.
-
-        Args:
-            identity: hash of the data and the program, see `CampaignConfig.data_identity`.
-            folds: number of folds, which decides where each of them lies.
-            within: where their blocks begin and end, in microseconds since 1970; None if they lie before val.
-        """
-        content = [
-            self.recipe.model_dump(mode="json"),
-            self.split,
-            folds,
-            identity,
-            *([list(within)] if within else []),
-        ]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
@@ -95,7 +49,7 @@ class ConfirmationPlan:
 
     Attributes:
         campaign: the campaign as it was started.
-        settings: number of candidates, seeds and folds.
+        settings: number of candidates, seeds, folds and trainings.
         incumbent: name of the preset to beat.
         named_incumbent: the preset that was named in place of the campaign's own incumbent; None if none was.
         candidates: the best trials, the best first, then the incumbent.
@@ -103,8 +57,9 @@ class ConfirmationPlan:
         folds: the dataset of each fold, with its own train, an inner val, and as test the block that it predicts.
         ledger_entry: the entry for the ledger on what the folds read, before test; None on the synthetic market.
         journal_size: size in bytes of the campaign's journal when the confirmation was planned.
-        missing: number of trainings that are not finished, without the final one.
-        seconds: time that these are expected to take, one after the other.
+        expected: number of trainings that the race takes if no candidate turns out to be far behind.
+        missing: number of these that are not finished.
+        seconds: time that the missing ones are expected to take, one after the other.
     """
 
     campaign: CampaignPlan
@@ -116,6 +71,7 @@ class ConfirmationPlan:
     folds: tuple[Dataset, ...]
     ledger_entry: LedgerEntry | None
     journal_size: int
+    expected: int
     missing: int
     seconds: float
 
@@ -125,7 +81,7 @@ class ConfirmationPlan:
         Args:
             cell: a cell of this confirmation, the final training included.
         """
-        return cell.key(self.campaign.data_identity, self.settings.folds, _confirmed_span(self.campaign))
+        return cell.key(self.campaign.data_identity, self.settings.folds, confirmed_span(self.campaign))
 
     def entry_for(self, final: Cell) -> LedgerEntry | None:
         """Return the ledger entry to append now, before test is read; None on the synthetic market.
@@ -140,19 +96,55 @@ class ConfirmationPlan:
         return replace(self.ledger_entry, kind="confirmation", reads=reads, read_at=read_at)
 
     @property
+    def rules(self) -> RaceRules:
+        """The candidates and the cells of the race, and how many trainings it may take."""
+        splits = tuple(f"fold {fold}" for fold in range(len(self.folds), 0, -1))  # the longest trainings first
+        numbers = tuple(candidate.number for candidate in self.candidates if candidate.number != INCUMBENT)
+        rules = RaceRules(numbers, tuple(self.seeds), splits, self.settings.trainings - 1 - self.reserved)
+        return replace(rules, trainings=max(rules.trainings, rules.needed_trainings()))
+
+    @property
+    def reserved(self) -> int:
+        """Number of trainings that the race leaves for the neighbours of the winner, one for each.
+
+        There are none beside a single trial, which nothing was chosen among: such a confirmation is to be cheap.
+        """
+        return MAX_NEIGHBOURS if self.settings.neighbours and len(self.candidates) > 2 else 0
+
+    @property
+    def most(self) -> int:
+        """Maximum number of trainings in all, those of the neighbours and the final one included."""
+        beside = MAX_NEIGHBOURS * len(self.folds) if self.reserved else 0
+        return min(self.rules.trainings + self.reserved, len(self.cells) + beside) + 1
+
+    @property
     def cells(self) -> list[Cell]:
-        """All trainings but the final one, sorted by fold and seed, so that all candidates progress alike."""
-        return [
-            Cell(candidate, seed, f"fold {fold}")
-            for fold in range(len(self.folds), 0, -1)  # the longest trainings first
-            for seed in self.seeds
-            for candidate in self.candidates
-        ]
+        """All trainings that the race may consist of, in the order of its rounds."""
+        return [Cell(candidate, seed, split) for seed, split in self.rules.rounds for candidate in self.candidates]
 
     @property
     def seeds(self) -> list[int]:
         """Seeds of the trainings of each candidate, none of which the search used."""
-        return _seeds(self.campaign, self.settings)
+        return seeds_of(self.campaign, self.settings)
+
+    def cell(self, key: CellKey) -> Cell:
+        """Return the training that a cell of the race stands for.
+
+        Args:
+            key: number of the candidate, seed and fold.
+        """
+        return Cell(self.candidate(key.number), key.seed, key.split)
+
+    def score(self, record: CellRecord) -> float | None:
+        """Return the score that the race compares a training by; None if it failed.
+
+        Args:
+            record: the record of a finished cell.
+        """
+        if not record.is_complete:
+            return None
+        held_out = {name: math.nan if value is None else value for name, value in record.held_out.items()}
+        return ranking_score(held_out, self.campaign.config.metric)
 
     def candidate(self, number: int) -> Candidate:
         """Return the candidate of a trial.
@@ -164,7 +156,7 @@ class ConfirmationPlan:
 
     @property
     def subject(self) -> ConfirmationSubject:
-        """The campaign, the contenders and the data that the verdict is about."""
+        """The campaign, the contenders and the data that the verdict is about, before any candidate is dropped."""
         folder = self.campaign.folder
         return ConfirmationSubject(
             folder=folder,
@@ -175,6 +167,17 @@ class ConfirmationPlan:
             contenders=self.candidates,
             dataset=self.dataset,
         )
+
+    def subject_after(self, race: Race) -> ConfirmationSubject:
+        """Return what the verdict is about, without the candidates that were dropped because they were behind.
+
+        Args:
+            race: the race, which is over.
+        """
+        # A failed candidate was not dropped for its scores, so that it is none that the winner was chosen among.
+        behind = {drop.number for drop in race.dropped if drop.reason != "failed"}
+        contenders = tuple(candidate for candidate in self.candidates if candidate.number not in behind)
+        return replace(self.subject, seeds=race.seeds, contenders=contenders, dropped=len(behind))
 
     def dataset_of(self, cell: Cell) -> Dataset:
         """Return the dataset that a cell is trained on, with the rows that it predicts as test.
@@ -197,7 +200,7 @@ def plan_confirmation(
     Args:
         name: name of the campaign.
         root: folder of all campaigns.
-        settings: number of candidates, seeds and folds; those that are left out are the campaign's own.
+        settings: settings of the confirmation; those that are left out are the campaign's own.
         incumbent: preset to beat; None for the campaign's own incumbent.
         nodes: the machines of the cluster; without any, this machine.
 
@@ -209,13 +212,13 @@ def plan_confirmation(
     campaign = plan_resume(name, root, None, None, nodes)
     config, journal_size = campaign.config, campaign.folder.journal.stat().st_size
     _check_search_results(campaign)
-    settings, incumbent = _agreed_settings(campaign, settings, incumbent)
+    settings, incumbent = agreed_settings(campaign, settings, incumbent)
     trials = campaign.folder.read_trials()
     best_trials = campaign.folder.read_ranked_trials()[: settings.top]
     if not best_trials:
         raise ConfigError(f"Campaign {name} has no full-fidelity trial to confirm", "Resume it with more --trials")
     data = data_config_of(config)
-    folds = load_folds(data, settings.folds, _confirmed_span(campaign))
+    folds = load_folds(data, settings.folds, confirmed_span(campaign))
     dataset = load_dataset(data)
     preset = presets.load_preset(incumbent or config.incumbent)
     recipe = campaign.incumbent if incumbent is None else make_incumbent_recipe(preset, config)
@@ -237,12 +240,13 @@ def plan_confirmation(
         folds=folds,
         ledger_entry=_make_ledger_entry(campaign, folds, len(trials)),
         journal_size=journal_size,
+        expected=0,
         missing=0,
         seconds=0.0,
     )
-    missing = _missing_cells(plan)
+    expected, missing = _expected_cells(plan)
     rows = sum(cell.candidate.expected_epochs * _epoch_cost(plan.dataset_of(cell)) for cell in missing)
-    return replace(plan, missing=len(missing), seconds=rows * seconds_per_row)
+    return replace(plan, expected=expected, missing=len(missing), seconds=rows * seconds_per_row)
 
 
 def _make_candidate(campaign: CampaignPlan, trial: RankedTrial) -> Candidate:
@@ -251,79 +255,18 @@ def _make_candidate(campaign: CampaignPlan, trial: RankedTrial) -> Candidate:
     return Candidate(trial.number, trial.hyperparameters.model_dump(), recipe, campaign.config.max_epochs)
 
 
-def _confirmed_span(campaign: CampaignPlan) -> tuple[int, int] | None:
-    """Return where the folds of the confirmation lie: in val if trials were ranked before it; None for before val."""
-    return None if campaign.config.cells is None else campaign.dataset.borders.val
+def _expected_cells(plan: ConfirmationPlan) -> tuple[int, list[Cell]]:
+    """Return how many trainings the race is expected to take, and those of them that are not finished.
 
-
-def _missing_cells(plan: ConfirmationPlan) -> list[Cell]:
-    """Return the cells that are not finished; of candidates with the same recipe, one."""
-    cells = {plan.key(cell): cell for cell in plan.cells}
-    folder = plan.campaign.folder
-    return [cell for key, cell in cells.items() if folder.read_cell(key) is None and not is_shared(folder, key)]
-
-
-def _agreed_settings(
-    campaign: CampaignPlan, named: ConfirmConfig | Mapping[str, int] | None, named_incumbent: str | None
-) -> tuple[ConfirmConfig, str | None]:
-    """Return the settings and the named incumbent of the confirmation, which stay those that it was begun with.
-
-    With other settings it would be another confirmation, and test would be read twice. Only an incumbent whose training
-    failed may be replaced: nothing can have been read without one to compare with.
-
-    Args:
-        campaign: the campaign to confirm.
-        named: the settings that the caller names.
-        named_incumbent: the incumbent that the caller names; None if none.
-
-    Raises:
-        ConfigError: the confirmation was begun with other settings than those named.
+    Of candidates with the same recipe, one counts as not finished: they share their trainings.
     """
-    recorded = campaign.folder.read_confirmation()
-    if recorded is None:
-        return _updated(campaign.config.confirm or ConfirmConfig(), named), named_incumbent
-    begun, incumbent = recorded.settings, recorded.incumbent
-    if named_incumbent not in (None, incumbent) and _incumbent_failed(campaign, begun, incumbent):
-        incumbent = named_incumbent
-    if _updated(begun, named) != begun or named_incumbent not in (None, incumbent):
-        options = {**begun.model_dump(), **({"incumbent": incumbent} if incumbent else {})}
-        text = " ".join(f"--{name} {value}" for name, value in options.items())
-        raise ConfigError(
-            f"The confirmation of {campaign.config.name} was begun with {text}",
-            "Continue it with these settings, or leave the options out",
-        )
-    return begun, incumbent
-
-
-def _updated(settings: ConfirmConfig, named: ConfirmConfig | Mapping[str, int] | None) -> ConfirmConfig:
-    """Return the settings with those that the caller names in their place."""
-    if isinstance(named, ConfirmConfig):
-        return named
-    return parse(ConfirmConfig, {**settings.model_dump(), **(named or {})}, "confirm")
-
-
-def _incumbent_failed(campaign: CampaignPlan, settings: ConfirmConfig, named: str | None) -> bool:
-    """Return whether a training of the incumbent is finished and failed.
-
-    Args:
-        campaign: the campaign to confirm.
-        settings: the settings that the confirmation was begun with.
-        named: the incumbent that it was begun with; None for the campaign's own.
-    """
-    recipe = campaign.incumbent if named is None else make_incumbent_recipe(presets.load_preset(named), campaign.config)
-    candidate = Candidate(INCUMBENT, {}, recipe, recipe.trainer.epochs)
-    cells = [
-        Cell(candidate, seed, f"fold {fold + 1}")
-        for seed in _seeds(campaign, settings)
-        for fold in range(settings.folds)
-    ]
-    keys = [cell.key(campaign.data_identity, settings.folds, _confirmed_span(campaign)) for cell in cells]
-    records = [campaign.folder.read_cell(key) for key in keys]
-    return any(record is not None and not record.is_complete for record in records)
-
-
-def _seeds(campaign: CampaignPlan, settings: ConfirmConfig) -> list[int]:
-    return [(campaign.config.seed + 1 + offset) % 2**32 for offset in range(settings.seeds)]
+    folder, scores = plan.campaign.folder, dict[CellKey, float | None]()
+    for cell in plan.cells:
+        if (record := folder.read_cell(plan.key(cell))) is not None:
+            scores[CellKey(cell.candidate.number, cell.seed, cell.split)] = plan.score(record)
+    expected = expected_cells(plan.rules, scores)
+    missing = {plan.key(cell): cell for cell in (plan.cell(key) for key in expected if key not in scores)}
+    return len(expected), [cell for key, cell in missing.items() if not is_shared(folder, key)]
 
 
 def check_unchanged(plan: ConfirmationPlan) -> None:

@@ -6,7 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,17 @@ from search.campaign import backup
 from search.campaign.driver_log import driver_log
 from search.campaign.shared_ledger import join_ledgers
 from search.cluster.software import installed_software
+from search.confirmation.candidates import Cell
 from search.confirmation.cells import CellResult, CellTask
 from search.confirmation.certify import make_verdict, select_winner
-from search.confirmation.plan import Cell, ConfirmationPlan, check_unchanged, record_settings
+from search.confirmation.neighbours import (
+    Neighbour,
+    compare_with_neighbours,
+    find_neighbours,
+    neighbour_cells,
+)
+from search.confirmation.plan import ConfirmationPlan, check_unchanged, record_settings
+from search.confirmation.race import CellKey, Race, run_race
 from search.confirmation.shared_cells import copy_shared, share
 from search.confirmation.table import make_confirmation_table
 from search.engine.job import TrialJob
@@ -30,7 +38,8 @@ from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
 from search.results import ledger, manifest
 from search.results.ledger_entry import LedgerEntry
-from search.results.predictions import TEST, VAL
+from search.results.predictions import INCUMBENT, TEST, VAL
+from search.results.race_records import DroppedCandidate, RaceRecord
 from search.results.readings import complete_ledger
 from search.results.verdict import Verdict
 from search.storage.filesystem import Storage
@@ -66,21 +75,70 @@ def run_confirmation(plan: ConfirmationPlan, engine: Engine) -> Verdict:
             run = _Run(plan, engine, owner_token, taken_over, _monitor(campaign.backup_storage))
             record_settings(plan)
             run.record_reading(plan.ledger_entry)
-            _LOG.info("confirmation started", extra={"cells": len(plan.cells), "missing": plan.missing})
-            out_of_fold = run.train(plan.cells, "confirmation")
-            subject = plan.subject
-            selection = select_winner(subject, out_of_fold)
-            final_cell = Cell(plan.candidate(selection.winner.number), plan.seeds[0], TEST)
-            entry = plan.entry_for(final_cell)
-            run.check()
-            entries = run.record_reading(entry)
-            final = run.train([final_cell], "final training")
-            entry = entry and ledger.find_entry(entries, entry)  # an interrupted confirmation keeps its first reading
-            earlier = ledger.earlier_overlapping(entries, entry) if entry else []
-            verdict = make_verdict(subject, selection, final[0], entry, earlier)
-            _write_results(plan, [*out_of_fold, *final], verdict)
+            _LOG.info("confirmation started", extra={"cells": plan.expected, "missing": plan.missing})
+            verdict = _reach_verdict(run)
             _LOG.info("verdict", extra={"status": verdict.status, "winner": verdict.winner.trial})
     return verdict
+
+
+def _reach_verdict(run: _Run) -> Verdict:
+    """Train what is not finished, in the order in which one thing depends on another, and write the verdict."""
+    plan = run.plan
+    race, out_of_fold = run.race()
+    subject = plan.subject_after(race)
+    selection = select_winner(subject, out_of_fold)
+    winner = plan.candidate(selection.winner.number)
+    neighbours = find_neighbours(plan, winner.number) if plan.reserved else []
+    beside = run.train(neighbour_cells(plan, race, neighbours), "neighbours of the winner")
+    final_cell = Cell(winner, plan.seeds[0], TEST)
+    entry = plan.entry_for(final_cell)
+    run.check()
+    entries = run.record_reading(entry)
+    final = run.train([final_cell], "final training")
+    entry = entry and ledger.find_entry(entries, entry)  # an interrupted confirmation keeps its first reading
+    earlier = ledger.earlier_overlapping(entries, entry) if entry else []
+    scores = {_key(result): plan.score(result.record) for result in [*out_of_fold, *beside]}
+    neighbourhood = compare_with_neighbours(plan, race, winner.number, neighbours, scores)
+    verdict = make_verdict(subject, selection, final[0], entry, earlier).model_copy(
+        update={"race": _describe_race(plan, race), "neighbours": neighbourhood}
+    )
+    results = _with_notes([*out_of_fold, *beside, *final], race, neighbours)
+    _write_results(plan, results, verdict, neighbour_cells(plan, race, neighbours))
+    return verdict
+
+
+def _key(result: CellResult) -> CellKey:
+    return CellKey(result.record.number, result.record.seed, result.record.split)
+
+
+def _describe_race(plan: ConfirmationPlan, race: Race) -> RaceRecord:
+    return RaceRecord(
+        started=len(plan.rules.candidates),
+        trainings=len(race.cells),
+        dropped=tuple(
+            DroppedCandidate(
+                trial=drop.number,
+                hyperparameters=plan.candidate(drop.number).hyperparameters,
+                cells=drop.cells,
+                reason=drop.reason,
+                gap=drop.gap.value,
+                low=drop.gap.low,
+            )
+            for drop in race.dropped
+        ),
+    )
+
+
+def _with_notes(results: Sequence[CellResult], race: Race, neighbours: Sequence[Neighbour]) -> list[CellResult]:
+    """Return results whose records say which candidates were dropped, when and why, and which are neighbours."""
+    notes: dict[int, dict[str, Any]] = {
+        drop.number: {"dropped_after": drop.cells, "dropped_because": drop.reason} for drop in race.dropped
+    }
+    notes |= {one.candidate.number: {"neighbour": f"{one.name} = {one.value:g}"} for one in neighbours}
+    return [
+        replace(result, record=result.record.model_copy(update=notes.get(result.record.number, {})))
+        for result in results
+    ]
 
 
 @dataclass(frozen=True)
@@ -138,6 +196,23 @@ class _Run:
         copy = partial(backup.backup_ledger, folder, campaign.storage)
         self.monitor.retry_until_available(copy, folder.stop_request.exists)
         return entries
+
+    def race(self) -> tuple[Race, list[CellResult]]:
+        """Train the candidates and the incumbent until the race is over.
+
+        Returns:
+            the race, and the results of its cells, in their order.
+
+        Raises:
+            ConfigError, KeyboardInterrupt: see `train`.
+        """
+        plan, results, scores = self.plan, dict[CellKey, CellResult](), dict[CellKey, float | None]()
+        while (race := run_race(plan.rules, scores)).missing:
+            title = f"confirmation, {len(race.finishers)} of {len(plan.rules.candidates)} candidates"
+            trained = self.train([plan.cell(key) for key in race.missing], title)
+            results |= dict(zip(race.missing, trained, strict=True))
+            scores |= {key: plan.score(results[key].record) for key in race.missing}
+        return race, [results[key] for key in race.cells]
 
     def train(self, cells: Sequence[Cell], title: str) -> list[CellResult]:
         """Train the cells that are not finished.
@@ -212,24 +287,29 @@ def locked(journal_path: Path) -> Iterator[None]:
         journal.close()
 
 
-def _write_results(plan: ConfirmationPlan, results: Sequence[CellResult], verdict: Verdict) -> None:
+def _write_results(
+    plan: ConfirmationPlan, results: Sequence[CellResult], verdict: Verdict, beside: Sequence[Cell] = ()
+) -> None:
     """Write the tables, the verdict and the manifest, in this order, then remove the finished cells.
 
     The manifest is written last: once it lists the verdict, the confirmation is concluded.
 
     Args:
         plan: the planned confirmation, from `plan_confirmation`.
-        results: the results of all cells, the final training last.
+        results: the results of all cells, the final training last. The predictions of neighbours are not kept: the
+            verdict needs none but their scores.
         verdict: the verdict to write.
+        beside: the trainings of the neighbours.
     """
     folder = plan.campaign.folder
+    kept = [result for result in results if result.record.number >= INCUMBENT]
     write_table(folder.confirmation_table, make_confirmation_table([result.record for result in results]))
     for path, recorded, tables in (
-        (folder.predictions, folder.read_predictions(), [result.predictions for result in results]),
-        (folder.returns, folder.read_returns(), [result.returns for result in results]),
+        (folder.predictions, folder.read_predictions(), [result.predictions for result in kept]),
+        (folder.returns, folder.read_returns(), [result.returns for result in kept]),
     ):
         write_table(path, pd.concat([recorded[recorded["split"] == VAL], *tables], ignore_index=True))
     write_json(folder.verdict, verdict.as_row())
     manifest.write_manifest(folder)
-    share(folder, {plan.key(cell) for cell in plan.cells})
+    share(folder, {plan.key(cell) for cell in [*plan.cells, *beside]})
     shutil.rmtree(folder.cells, ignore_errors=True)

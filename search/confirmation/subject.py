@@ -15,10 +15,10 @@ from search.results.records import CampaignRecord
 
 @dataclass(frozen=True)
 class Contender:
-    """A trial that may win, or the incumbent.
+    """A trial that may win, the incumbent, or a neighbour of the winner.
 
     Attributes:
-        number: number of the trial that the hyperparameters come from, or `INCUMBENT`.
+        number: number of the trial that the hyperparameters come from, `INCUMBENT`, or a number below for a neighbour.
         hyperparameters: the six hyperparameters, by name.
     """
 
@@ -28,6 +28,8 @@ class Contender:
     @property
     def name(self) -> str:
         """Name of the contender, for messages and as a key."""
+        if self.number < INCUMBENT:
+            return f"neighbour {INCUMBENT - self.number} of the winner"
         return "incumbent" if self.number == INCUMBENT else f"trial {self.number}"
 
 
@@ -41,8 +43,9 @@ class ConfirmationSubject:
         seeds: seeds of the trainings of each contender.
         folds: number of folds.
         incumbent: name of the preset to beat.
-        contenders: the best trials, the best first, then the incumbent.
+        contenders: the trials that finished the race or failed in it, the best of the search first, then the incumbent.
         dataset: the splits of the campaign, test included.
+        dropped: number of trials that were dropped from the race because they were behind.
     """
 
     folder: CampaignFolder
@@ -52,6 +55,7 @@ class ConfirmationSubject:
     incumbent: str
     contenders: tuple[Contender, ...]
     dataset: Dataset
+    dropped: int = 0
 
     @property
     def metric(self) -> RankingMetric:

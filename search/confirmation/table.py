@@ -14,6 +14,8 @@ _METRICS = ("val", "held_out")
 """Fields of metrics by name, which become a column for each metric."""
 _BY_CLASS = ("bias", "decision_mean")
 """Fields of a value for each class, which become three columns."""
+_NOTES = ("dropped_after", "dropped_because", "neighbour")
+"""Fields that only some trainings have, whose columns are always there."""
 _CLASSES = ("sell", "hold", "buy")
 
 
@@ -27,7 +29,7 @@ def make_confirmation_table(cells: Sequence[CellRecord]) -> pd.DataFrame:
         a table in which metrics on val are columns `val_…`, metrics of the predicted rows `held_out_…`, the biases of
         the calibration `bias_…`, and the means of the decision rule `decision_mean_…`. Checklists are not in it.
     """
-    return pd.DataFrame([_flatten(cell.as_row()) for cell in cells])
+    return pd.DataFrame([_flatten(cell.as_row()) | {name: getattr(cell, name) for name in _NOTES} for cell in cells])
 
 
 def _flatten(row: Mapping[str, Any]) -> dict[str, Any]:

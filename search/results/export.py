@@ -149,6 +149,7 @@ def _summarize_confirmation(verdict: Verdict) -> Confirmation:
         tradable=tradable.verdict if tradable else None,
         probabilistic_sharpe=_round(tradable.probabilistic_sharpe if tradable else None),
         overfitting=_round(probability if isinstance(probability, float) else None),
+        neighbours=verdict.neighbours.word if verdict.neighbours else None,
     )
 
 

@@ -170,7 +170,8 @@ class CellRecord(Record):
     """One training of a confirmation, a row of the confirmation table; what has a default is missing if it failed."""
 
     number: int
-    """Number of the trial that the recipe comes from, or `search.results.predictions.INCUMBENT`."""
+    """Number of the trial that the recipe comes from, or `search.results.predictions.INCUMBENT`; neighbours of the
+    winner have numbers below."""
     seed: int
     """Seed of the training."""
     split: str
@@ -205,6 +206,12 @@ class CellRecord(Record):
     """Number of rows that were predicted."""
     checklist: tuple[ChecklistRow, ...] = ()
     """The production checklist of the final training; empty for the others."""
+    dropped_after: int | None = None
+    """Number of trainings after which the candidate was dropped from the race; None if it was not."""
+    dropped_because: str | None = None
+    """Why it was dropped, see `search.results.race_records`; None if it was not."""
+    neighbour: str | None = None
+    """Of a neighbour of the winner, the hyperparameter that differs, with its value; None for all others."""
 
     @property
     def is_complete(self) -> bool:

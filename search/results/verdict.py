@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from core.errors import ConfigError
 from core.files import reading
 from search.results.ledger_entry import LedgerEntry, OverlappingEntry, without_defaults
+from search.results.race_records import Neighbourhood, RaceRecord
 from search.results.records import ChecklistRow, DataRecord, Number, Record, none_if_undefined
 
 SCHEMA_VERSION = 2
@@ -37,7 +38,8 @@ class Estimate(Record):
 class RankingLead(Record):
     """The lead of the winner over the incumbent, out of fold.
 
-    The interval holds for the leads of all candidates at once, so that the best of them may be chosen.
+    The interval holds for the leads of all candidates at once, those that were dropped included, so that the best of
+    them may be chosen.
     """
 
     metric: str
@@ -79,7 +81,7 @@ class Method(Record):
     decision_rule: str | None = None
     """In words, where the decision rules of the lead on test come from; None where test was not read."""
     seeds: tuple[int, ...]
-    """Seeds of the trainings of each candidate."""
+    """Seeds of the trainings of each candidate that finished the race."""
     folds: int
     """Number of blocks of time, each predicted by trainings on what came before it."""
     versions: dict[str, str]
@@ -255,11 +257,15 @@ class Verdict(Record):
     incumbent: Incumbent
     """The preset that the winner was to beat."""
     candidates: tuple[CandidateFigures, ...]
-    """All candidates whose trainings succeeded, the winner among them, in the order of the search's ranking."""
+    """The candidates that finished the race, the winner among them, in the order of the search's ranking."""
     lead: RankingLead
     """The winner's ranking metric less the incumbent's."""
     recommended: Literal["winner", "incumbent"]
     """Which of the two to use: the winner if the lower end of its lead is above 0."""
+    race: RaceRecord | None = None
+    """The race among the candidates, and who was dropped; None in verdicts of earlier versions, which trained all."""
+    neighbours: Neighbourhood | None = None
+    """How the neighbours of the winner compare with it; None where none was trained."""
     final: FinalTraining
     """The final training, whose predictions of test were read."""
     gates: tuple[GateResult, ...]

@@ -20,6 +20,7 @@ from search.statistics.certification import (
     score_final_test,
 )
 from search.statistics.overfitting import overfitting_probability
+from search.statistics.racing import Noise, drop_to_neighbours, gaps_to_best, pooled_noise
 from search.statistics.sharpe import probabilistic_sharpe, sharpe_ratio
 from search.statistics.weighted_metrics import Predictions, unweighted_score
 
@@ -29,12 +30,16 @@ __all__ = [
     "Comparison",
     "FinalTestResult",
     "Gate",
+    "Noise",
     "Predictions",
     "Resampling",
     "best_candidate",
     "certification_gates",
     "certification_status",
+    "drop_to_neighbours",
+    "gaps_to_best",
     "overfitting_probability",
+    "pooled_noise",
     "probabilistic_sharpe",
     "resample",
     "resample_seeds",

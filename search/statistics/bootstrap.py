@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from core.config import RankingMetric
 from core.evaluation.block_bootstrap import DRAWS, LEVEL, Interval, draw_blocks, widening
@@ -121,15 +123,18 @@ def score_draws(
     return np.asarray((scores * seed_weights[: len(scores)]).sum(axis=1))
 
 
-def simultaneous_intervals(draws: np.ndarray, blocks: float) -> list[Interval]:
+def simultaneous_intervals(draws: np.ndarray, blocks: float, dropped: int = 0) -> list[Interval]:
     """Return intervals that hold all figures at once with probability `LEVEL`: the best of them may then be chosen.
 
     The width comes from the largest deviation of all figures in each draw, in units of their standard errors (the
-    max-statistic; Romano and Wolf 2005, "Stepwise Multiple Testing as Formalized Data Snooping").
+    max-statistic; Romano and Wolf 2005, "Stepwise Multiple Testing as Formalized Data Snooping"). Figures that were
+    dropped earlier because they were behind the others count, too: the rest were chosen among them. Of each, a standard
+    normal deviation that is independent of all others is assumed, which errs on the side of width (Šidák 1967).
 
     Args:
         draws: `[K, 1 + D]`, K figures on the data itself, then on the same draws.
         blocks: how many blocks the data hold.
+        dropped: number of figures that the K were chosen among, beside themselves.
 
     Returns:
         an interval for each figure; without bounds where there are no draws, or a figure is not finite on one.
@@ -140,5 +145,21 @@ def simultaneous_intervals(draws: np.ndarray, blocks: float) -> list[Interval]:
     deviations = draws[:, 1:] - values[:, None]
     errors = deviations.std(axis=1)
     largest = np.abs(deviations / np.where(errors > 0, errors, 1.0)[:, None]).max(axis=0)
-    widths = np.quantile(largest, LEVEL) * errors * widening(blocks)
+    widths = _max_quantile(largest, dropped) * errors * widening(blocks)
     return [Interval(float(v), float(v - width), float(v + width)) for v, width in zip(values, widths, strict=True)]
+
+
+def _max_quantile(largest: np.ndarray, dropped: int) -> float:
+    """Return the quantile at `LEVEL` of the largest of two deviations: of a draw's, and of independent normal ones.
+
+    Args:
+        largest: float `[D]`, the largest absolute deviation of each draw.
+        dropped: number of independent standard normal deviations beside them.
+    """
+    if dropped == 0:
+        return float(np.quantile(largest, LEVEL))
+
+    def excess(width: float) -> float:
+        return float((largest <= width).mean() * (1 - 2 * norm.sf(width)) ** dropped) - LEVEL
+
+    return float(brentq(excess, 0.0, max(largest.max(), -norm.ppf(1e-12))))

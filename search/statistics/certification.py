@@ -116,6 +116,7 @@ def score_candidates(
     min_block: int,
     rng: np.random.Generator,
     draws: int = DRAWS,
+    dropped: int = 0,
 ) -> Comparison:
     """Score every candidate and the incumbent on their out-of-fold rows.
 
@@ -128,6 +129,7 @@ def score_candidates(
         min_block: the fewest bars of a block, from `minimum_block_length`.
         rng: source of the draws.
         draws: number of bootstrap draws behind each interval.
+        dropped: number of other candidates that were dropped because they were behind these; leads allow for them.
     """
     everyone = {**candidates, "": incumbent}
     instants = np.unique(incumbent[0].instants)
@@ -144,7 +146,8 @@ def score_candidates(
             figures[key][name] = confidence_interval(values, resampling.blocks)
         if name == metric:
             blocks[LEAD] = selector.block_length([of_one - influences[-1] for of_one in influences[:-1]])
-    leads = _score_leads(candidates, incumbent, metric, resample(len(instants), blocks[LEAD], rng, draws), seed_weights)
+    resampling = resample(len(instants), blocks[LEAD], rng, draws)
+    leads = _score_leads(candidates, incumbent, metric, resampling, seed_weights, dropped)
     by_fold = {name: _lead_by_fold(metric, by_seed, incumbent) for name, by_seed in candidates.items()}
     scored = {name: CandidateScore(figures[name], leads[name], by_fold[name]) for name in candidates}
     return Comparison(scored, figures[""], blocks)
@@ -156,6 +159,7 @@ def _score_leads(
     metric: RankingMetric,
     resampling: Resampling,
     seed_weights: np.ndarray,
+    dropped: int,
 ) -> dict[str, Interval]:
     """Return the lead of each candidate over the incumbent, with intervals that hold for all of them at once."""
     instants = np.unique(incumbent[0].instants)
@@ -165,7 +169,8 @@ def _score_leads(
             for by_seed in (*candidates.values(), incumbent)
         ]
     )
-    return dict(zip(candidates, simultaneous_intervals(everyone[:-1] - everyone[-1], resampling.blocks), strict=True))
+    intervals = simultaneous_intervals(everyone[:-1] - everyone[-1], resampling.blocks, dropped)
+    return dict(zip(candidates, intervals, strict=True))
 
 
 def _lead_by_fold(

@@ -1,5 +1,6 @@
 from .asha import Decision, rung_epochs
 from .controller import Budget, Controller, Rules
+from .importance import order_by_importance
 from .replay import replay_study
 from .retries import Cause, RetryPolicy, TrainingFailure
 from .samplers import make_sampler
@@ -28,6 +29,7 @@ __all__ = [
     "TrialRecord",
     "load_study",
     "make_sampler",
+    "order_by_importance",
     "read_trials",
     "replay_study",
     "rung_epochs",

@@ -15,6 +15,10 @@ if TYPE_CHECKING:  # so that the settings of a campaign can be read without them
     from optuna.distributions import BaseDistribution
 
 
+STEP = 1 / 8
+"""Length of a step to a neighbouring value, as a share of a range on its scale."""
+
+
 class Range(Config):
     """A range of real numbers from low to high."""
 
@@ -46,6 +50,24 @@ class Range(Config):
         from optuna.distributions import FloatDistribution
 
         return FloatDistribution(self.low, self.high, log=self.log)
+
+    def neighbours(self, value: float) -> tuple[float, ...]:
+        """Return the values one step below and one step above a value, a step being `STEP` of the range on its scale.
+
+        A step ends at the end of the range, and is left out where the value is there already.
+
+        >>> Range(low=1.0, high=256.0, log=True).neighbours(16.0)
+        (8.0, 32.0)
+        >>> Range(low=0.0, high=0.8).neighbours(0.0)
+        (0.1,)
+        """
+        inside = min(max(value, self.low), self.high)
+        if self.log:
+            factor = (self.high / self.low) ** STEP
+            steps = (inside / factor, inside * factor)
+        else:
+            steps = (inside - STEP * (self.high - self.low), inside + STEP * (self.high - self.low))
+        return tuple(step for step in (max(steps[0], self.low), min(steps[1], self.high)) if step != value)
 
     def at(self, shares: np.ndarray) -> np.ndarray:
         """Return the values at some shares of the range, each in 0..1, on its scale."""
@@ -100,6 +122,16 @@ class Choice(Config):
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(self.values)
+
+    def neighbours(self, value: float) -> tuple[int, ...]:
+        """Return the next smaller and the next larger of the values; one of them where the other does not exist.
+
+        >>> Choice(values=(256, 64, 128)).neighbours(64)
+        (128,)
+        """
+        smaller = [other for other in self.values if other < value]
+        larger = [other for other in self.values if other > value]
+        return (*sorted(smaller)[-1:], *sorted(larger)[:1])
 
     def at(self, shares: np.ndarray) -> np.ndarray:
         """Return the values at some shares, each in 0..1, of the list."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from core.files import write_json
+from search.confirmation.candidates import Cell
 from search.confirmation.cells import CellResult, train_cell
-from search.confirmation.plan import Cell, ConfirmationPlan
+from search.confirmation.plan import ConfirmationPlan
 from search.engine.job import TrialJob
+from search.results.folder import ROW_FILE
 from search.results.ledger_entry import LedgerEntry
 from search.results.records import CellRecord
 from tests.helpers.campaigns import NAME
@@ -32,3 +35,8 @@ def make_job(plan: ConfirmationPlan) -> TrialJob:
 def train_result(plan: ConfirmationPlan, cell: Cell) -> CellResult:
     (result,) = train_cell(cell, plan.dataset_of(cell), make_job(plan))
     return replace(result, record=CellRecord.model_validate(json.loads(json.dumps(result.record.as_row()))))
+
+
+def write_row(plan: ConfirmationPlan, cell: Cell, status: str) -> None:
+    record = CellRecord(number=cell.candidate.number, seed=cell.seed, split=cell.split, status=status, reason="")
+    write_json(plan.campaign.folder.cell(plan.key(cell)) / ROW_FILE, record.as_row())

@@ -95,7 +95,10 @@ def test_a_killed_confirmation_keeps_its_cells_and_ends_like_one_never_killed(fo
         pd.testing.assert_frame_equal(pd.read_parquet(one / name), pd.read_parquet(other / name))
     tables = [pd.read_parquet(path / CONFIRMATION_FILE).drop(columns="seconds") for path in (one, other)]
     pd.testing.assert_frame_equal(*tables)
-    assert len(tables[0]) == 13
+    beside = tables[0][tables[0]["neighbour"].notna()]
+    assert len(tables[0]) == 12 + len(beside) + 1
+    assert 5 <= beside["number"].nunique() <= 6
+    assert (beside.groupby("number").size() == 2).all()  # once on each fold
     manifest.check_manifest(CampaignFolder(other))
     assert left_after(folder) == []
 

@@ -20,6 +20,7 @@ TESTED_ELSEWHERE = {
     "search/engine/in_process.py": "tests/contracts/test_in_process_engine.py: the contract of every engine",
     "search/engine/protocol.py": "tests/contracts/engine.py: the contract of every engine",
     "search/results/ledger_entry.py": "tests/search/results/test_ledger.py: the ledger holds nothing else",
+    "search/results/race_records.py": "tests/search/confirmation/test_run.py: what a verdict says of a race",
     "search/results/predictions.py": "tests/search/confirmation/test_cells.py: the tables of a trained cell",
     "search/storage/checkpoints.py": "tests/search/engine/test_trial_training.py: needs a training",
     "search/study/journal/records.py": "tests/contracts/test_journal_records.py: Optuna's reading of the same lines",

@@ -17,7 +17,8 @@ from core.evaluation.baselines import majority
 from search.campaign.plan import make_ledger_entry, plan_campaign, plan_resume
 from search.campaign.run import resume_campaign, run_campaign
 from search.config import CampaignConfig, CellsConfig, ConfirmConfig, resolve_config, study_settings
-from search.confirmation.plan import Candidate, Cell, plan_confirmation
+from search.confirmation.candidates import Candidate, Cell
+from search.confirmation.plan import plan_confirmation
 from search.confirmation.run import run_confirmation
 from search.engine.in_process import InProcessEngine
 from search.results.folder import CampaignFolder

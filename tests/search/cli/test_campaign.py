@@ -148,7 +148,7 @@ def test_the_flag_confirm_keeps_the_settings_of_the_file(tmp_path: Path) -> None
     assert resolve_config(file, {}, {}).confirm is None
     confirmation = resolve_config(file, {}, {"confirm": {}}).confirm
     assert confirmation is not None
-    assert (confirmation.top, confirmation.seeds, confirmation.folds) == (3, 3, 5)
+    assert (confirmation.top, confirmation.seeds, confirmation.folds, confirmation.trainings) == (8, 3, 5, 61)
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from search.confirmation import run as confirmation
+from search.confirmation.candidates import Cell
 from search.confirmation.cells import CellResult
 from search.confirmation.certify import make_verdict, select_winner
-from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation
+from search.confirmation.plan import ConfirmationPlan, plan_confirmation
 from search.results.folder import CampaignFolder
 from search.results.predictions import TEST
 from tests.helpers.campaigns import NAME

@@ -17,9 +17,10 @@ from core.evaluation.calibration import Calibration
 from core.evaluation.decision import DecisionRule
 from search.cli import confirm
 from search.confirmation import cell_predictions, certify
+from search.confirmation.candidates import Cell
 from search.confirmation.cells import CellResult
 from search.confirmation.certify import make_verdict, select_winner
-from search.confirmation.plan import Cell, ConfirmationPlan
+from search.confirmation.plan import ConfirmationPlan
 from search.results.folder import CampaignFolder
 from search.results.judged import EARLIER_READINGS_GATE
 from search.results.ledger_entry import OverlappingEntry, without_defaults

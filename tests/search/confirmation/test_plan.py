@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from typer import Exit
 
 from core import presets
 from core.config import DataConfig
 from core.errors import ConfigError, DataError
-from core.files import write_json, write_table
+from core.files import write_table
 from search.campaign import run as campaign
 from search.campaign.folds import MIN_FOLD_ROWS
-from search.cli import confirm
 from search.config import ConfirmConfig
-from search.confirmation import run as confirmation
-from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation, record_settings
+from search.confirmation.candidates import Cell
+from search.confirmation.plan import ConfirmationPlan, plan_confirmation
 from search.engine.in_process import InProcessEngine
 from search.results import ledger, manifest
 from search.results.folder import JOURNAL_FILE, LEDGER_FILE, ROW_FILE, TRIALS_FILE, CampaignFolder
 from search.results.ledger_entry import LedgerEntry
 from search.results.predictions import INCUMBENT, TEST
-from search.results.records import CellRecord
 from search.study.trial_record import COMPLETE
 from tests.helpers.campaigns import NAME, make_searched_campaign
+from tests.helpers.confirmations import write_row
 from tests.helpers.market import random_bars
 
 pytestmark = pytest.mark.costly
-
-
-def _write_row(plan: ConfirmationPlan, cell: Cell, status: str) -> None:
-    record = CellRecord(number=cell.candidate.number, seed=cell.seed, split=cell.split, status=status, reason="")
-    write_json(plan.campaign.folder.cell(plan.key(cell)) / ROW_FILE, record.as_row())
 
 
 def test_finished_cells_take_no_more_time(root: Path, plan: ConfirmationPlan, tmp_path: Path) -> None:
@@ -45,66 +37,16 @@ def test_finished_cells_take_no_more_time(root: Path, plan: ConfirmationPlan, tm
     assert (plan_before.missing, plan_before.seconds) == (len(plan.cells), pytest.approx(plan.seconds))
     first_folder = plan_before.campaign.folder.cell(plan_before.key(plan_before.cells[0]))
     for cell, status in zip(plan_before.cells, ("complete", "failed"), strict=False):
-        _write_row(plan_before, cell, status)
+        write_row(plan_before, cell, status)
     plan_after = plan_confirmation(NAME, tmp_path / "results")
-    assert plan_after.missing == len(plan.cells) - 2
+    assert plan_after.missing == len(plan.cells) - 3  # one is finished, one failed, and that candidate is dropped
     assert 0 < plan_after.seconds < plan.seconds
     for cell in plan_before.cells:
-        _write_row(plan_before, cell, "complete")
+        write_row(plan_before, cell, "complete")
     finished = plan_confirmation(NAME, tmp_path / "results")
     assert (finished.missing, finished.seconds) == (0, 0.0)
     (first_folder / ROW_FILE).write_text("{")  # it is trained again
     assert plan_confirmation(NAME, tmp_path / "results").missing == 1
-
-
-def test_flags_change_only_the_settings_that_they_name(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    campaign_settings = ConfirmConfig(top=2, seeds=2, folds=2)  # as the campaign says
-    assert plan_confirmation(NAME, root, {"seeds": 1}).settings == campaign_settings.model_copy(update={"seeds": 1})
-    used_settings: list[ConfirmConfig] = []
-    monkeypatch.setattr(
-        confirmation, "run_confirmation", lambda plan, engine: used_settings.append(plan.settings) or _stop()
-    )
-    with pytest.raises(Exit):
-        confirm.confirm_and_show(NAME, root, {"top": 1, "seeds": None, "folds": None})
-    assert used_settings == [campaign_settings.model_copy(update={"top": 1})]
-    with pytest.raises(ConfigError, match="'seeds'"):
-        plan_confirmation(NAME, root, {"seeds": 0})
-    shutil.copytree(root, tmp_path / "results")
-    record_settings(plan_confirmation(NAME, tmp_path / "results", {"top": 1, "seeds": 1}))
-    continued = plan_confirmation(NAME, tmp_path / "results", {"seeds": 1})  # as it was begun
-    assert continued.settings == ConfirmConfig(top=1, seeds=1, folds=2)
-
-
-def _stop() -> None:
-    raise KeyboardInterrupt
-
-
-def test_only_an_incumbent_whose_training_failed_can_be_replaced(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path / "results")
-    for name in (None, "conservative"):
-        begun = plan_confirmation(NAME, tmp_path / "results", incumbent=name)
-        record_settings(begun)
-        cell = next(cell for cell in begun.cells if cell.candidate.number == INCUMBENT)
-        _write_row(begun, cell, "complete")
-        row = begun.campaign.folder.cell(begun.key(cell)) / ROW_FILE
-        complete = row.read_text()
-        row.unlink()
-        for content in (None, "{", complete):
-            if content is not None:
-                row.write_text(content)
-            with pytest.raises(ConfigError, match="was begun with"):
-                plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
-        _write_row(begun, cell, "failed")
-        other = plan_confirmation(NAME, tmp_path / "results", incumbent="production_large")
-        assert other.named_incumbent == other.incumbent == "production_large"
-        with pytest.raises(ConfigError, match="was begun with"):
-            plan_confirmation(NAME, tmp_path / "results", {"seeds": 1}, "production_large")
-        shutil.rmtree(begun.campaign.folder.cells)
-    record_settings(other)
-    with pytest.raises(ConfigError, match=r"begun with .*--incumbent production_large"):
-        plan_confirmation(NAME, tmp_path / "results", incumbent="conservative")
 
 
 def test_no_fold_holds_a_row_after_the_block_that_it_predicts(plan: ConfirmationPlan) -> None:
@@ -182,21 +124,6 @@ def test_a_search_with_damaged_files_is_not_confirmed(root: Path, tmp_path: Path
         plan_confirmation(NAME, tmp_path / "results")
 
 
-def test_a_confirmation_continues_with_the_settings_that_it_was_begun_with(root: Path, tmp_path: Path) -> None:
-    shutil.copytree(root, tmp_path / "results")
-    settings = ConfirmConfig(top=1, seeds=1, folds=1)
-    record_settings(plan_confirmation(NAME, tmp_path / "results", settings, incumbent="conservative"))
-    again = plan_confirmation(NAME, tmp_path / "results")
-    assert (again.settings, again.incumbent) == (settings, "conservative")
-    assert plan_confirmation(NAME, tmp_path / "results", settings).settings == settings
-    for other in ({"settings": ConfirmConfig(top=1, seeds=1, folds=2)}, {"incumbent": "quick_experiment"}):
-        with pytest.raises(ConfigError, match=r"begun with --top 1 --seeds 1 --folds 1 --incumbent conservative"):
-            plan_confirmation(NAME, tmp_path / "results", **other)  # type: ignore[arg-type]
-    (tmp_path / "results" / NAME / "confirmation" / "begun.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"begun\.json cannot be read"):
-        plan_confirmation(NAME, tmp_path / "results")
-
-
 def test_a_campaign_that_has_read_test_is_not_resumed(tmp_path: Path) -> None:
     path = tmp_path / "binance_BTCUSDT_5m.parquet"
     random_bars(5000).frame.to_parquet(path)
@@ -228,18 +155,3 @@ def test_no_cell_has_the_seed_of_the_search_or_sees_val_or_test(plan: Confirmati
             fold.window - 1
         ) * fold.bar
         assert (fold.timestamps[fold.val] + reach).max() < fold.timestamps[fold.test].min()
-
-
-def test_the_key_of_a_cell_covers_all_that_its_result_depends_on(plan: ConfirmationPlan) -> None:
-    cell = plan.cells[0]
-    key = cell.key("identity", 2)
-    assert key == Cell(cell.candidate, cell.seed, cell.split).key("identity", 2)
-    recipe = cell.candidate.recipe.with_trainer(learning_rate=1e-5)
-    others = [
-        replace(cell, seed=99).key("identity", 2),
-        replace(cell, split="fold 9").key("identity", 2),
-        replace(cell, candidate=replace(cell.candidate, recipe=recipe)).key("identity", 2),
-        cell.key("another", 2),
-        cell.key("identity", 3),
-    ]
-    assert len({key, *others}) == 6

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
@@ -18,11 +21,14 @@ from core.files import read_yaml, to_yaml, write_json
 from core.presets import Preset, load_preset, preset_yaml, save_preset
 from search.cli import confirm
 from search.cli.app import app
+from search.confirmation import cells
 from search.confirmation import run as confirmation
+from search.confirmation.candidates import Cell
 from search.confirmation.cells import CellResult
 from search.confirmation.certify import make_verdict, select_winner
-from search.confirmation.plan import ConfirmationPlan
+from search.confirmation.plan import ConfirmationPlan, plan_confirmation
 from search.confirmation.verify import Verification
+from search.engine.in_process import InProcessEngine
 from search.results import ledger, manifest
 from search.results.export import make_preset
 from search.results.folder import CELLS, CONFIG_FILE, LEDGER_FILE, MANIFEST_FILE, VERDICT_FILE, CampaignFolder
@@ -176,6 +182,100 @@ def test_a_folder_under_another_name_is_refused(confirmed: Path) -> None:
     shutil.copytree(confirmed / NAME, confirmed / "copy")
     with pytest.raises(ConfigError, match="Give the folder the campaign's name"):
         make_preset(CampaignFolder(confirmed / "copy"), "mine")
+
+
+def _fake_trainings(
+    monkeypatch: pytest.MonkeyPatch, trained: list[CellResult], final: CellResult, killed_after: int = 10**6
+) -> list[Cell]:
+    """Give each training a score of its own and predictions that are at hand; return the cells that are trained."""
+    results = {result.record.split: result for result in [*trained, final]}
+    begun: list[Cell] = []
+
+    def fake(cell: Cell, *_: object) -> Iterator[CellResult]:
+        if len(begun) == killed_after:
+            raise KeyboardInterrupt
+        begun.append(cell)
+        result = results[cell.split]
+        noise = int(hashlib.sha256(f"{cell.recipe} {cell.split}".encode()).hexdigest()[:4], 16) / 2**16
+        held_out = {**result.record.held_out, "macro_f1": 0.4 + 0.01 * noise}
+        record = result.record.model_copy(update={"seed": cell.seed, "held_out": held_out, "seconds": 1.0})
+        tables = [table.assign(seed=np.int64(cell.seed)) for table in (result.predictions, result.returns)]
+        yield CellResult(record, *tables).of_candidate(cell.candidate.number)
+
+    monkeypatch.setattr(cells, "train_cell", fake)
+    return begun
+
+
+@pytest.mark.parametrize("killed_after", [5, 12, 23])
+def test_an_interrupted_race_continues_to_the_same_verdict(
+    root: Path,
+    trained: list[CellResult],
+    final: CellResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    killed_after: int,
+) -> None:
+    for name in ("whole", "killed"):
+        shutil.copytree(root, tmp_path / name)
+    begun = _fake_trainings(monkeypatch, trained, final)
+    whole = confirmation.run_confirmation(plan_confirmation(NAME, tmp_path / "whole"), InProcessEngine())
+    assert whole.race is not None
+    assert whole.neighbours is not None
+    beside = whole.neighbours.cells * len(whole.neighbours.neighbours)
+    assert (whole.race.trainings, whole.neighbours.cells, len(begun)) == (12, 2, 12 + beside + 1)
+    _fake_trainings(monkeypatch, trained, final, killed_after)
+    with pytest.raises(KeyboardInterrupt):
+        confirmation.run_confirmation(plan_confirmation(NAME, tmp_path / "killed"), InProcessEngine())
+    rest = _fake_trainings(monkeypatch, trained, final)
+    assert confirmation.run_confirmation(plan_confirmation(NAME, tmp_path / "killed"), InProcessEngine()) == whole
+    assert len(begun) - killed_after <= len(rest) <= len(begun) - killed_after + 1  # one was finished, but not kept
+    texts = [(tmp_path / name / NAME / VERDICT_FILE).read_bytes() for name in ("whole", "killed")]
+    assert texts[0] == texts[1]
+    tables = [CampaignFolder(tmp_path / name / NAME).confirmation_table for name in ("whole", "killed")]
+    pd.testing.assert_frame_equal(*(pd.read_parquet(path) for path in tables))
+
+
+def test_tables_and_messages_say_who_was_dropped_and_which_are_neighbours(
+    root: Path,
+    trained: list[CellResult],
+    final: CellResult,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(root, tmp_path / "results")
+    _fake_trainings(monkeypatch, trained, final)
+    settings = {"seeds": 2, "trainings": 1}  # too few for two candidates
+    plan = plan_confirmation(NAME, tmp_path / "results", settings)
+    confirm.show_verdict(verdict := confirmation.run_confirmation(plan, InProcessEngine()))
+    assert verdict.race is not None
+    (dropped,) = verdict.race.dropped
+    assert (dropped.cells, dropped.reason) == (3, "too few trainings left")
+    assert {dropped.trial, verdict.winner.trial} == {1, 2}
+    assert len(verdict.candidates) == 1
+    assert verdict.neighbours is not None
+    count = len(verdict.neighbours.neighbours)
+    table = pd.read_parquet(plan.campaign.folder.confirmation_table)
+    assert len(table) == 3 * 3 + 2 + count + 1 <= plan.most == 18
+    of_dropped = table[table["number"] == dropped.trial]
+    assert (of_dropped["dropped_after"] == 3).all()
+    assert (of_dropped["dropped_because"] == "too few trainings left").all()
+    assert table[table["number"] != dropped.trial]["dropped_after"].isna().all()
+    neighbours = table[table["number"] < INCUMBENT]
+    assert list(neighbours["neighbour"]) == [
+        f"{one.hyperparameter} = {one.value:g}" for one in verdict.neighbours.neighbours
+    ]
+    assert set(pd.read_parquet(plan.campaign.folder.predictions)["number"]) == {1, 2, INCUMBENT}
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"trial #{dropped.trial}" in output
+    assert "dropped after 3 trainings" in output
+    assert "too few trainings left" in output
+    assert f"Neighbours of the winner: {verdict.neighbours.word}" in output
+    preset = make_preset(plan.campaign.folder, "mine")
+    assert preset.provenance is not None
+    assert preset.provenance.confirmation is not None
+    assert preset.provenance.confirmation.neighbours == verdict.neighbours.word is not None
+    assert f"    neighbours: {verdict.neighbours.word}\n" in preset_yaml(preset)
 
 
 def test_an_edited_verdict_is_refused(confirmed: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from search.confirmation import run as confirmation
 from search.confirmation import shared_cells
+from search.confirmation.candidates import Cell
 from search.confirmation.cells import CellResult
 from search.confirmation.certify import make_verdict, select_winner
-from search.confirmation.plan import Cell, ConfirmationPlan, plan_confirmation
+from search.confirmation.plan import ConfirmationPlan, plan_confirmation
 from search.confirmation.shared_cells import copy_shared, is_shared, share
 from search.engine.in_process import InProcessEngine
 from search.results.folder import ROW_FILE, CampaignFolder

@@ -83,6 +83,27 @@ def test_the_best_of_several_without_skill_is_rarely_above_zero(count: int) -> N
         assert uncorrected / cases > 0.1
 
 
+def test_the_best_of_those_that_were_not_dropped_is_rarely_above_zero() -> None:
+    rng = np.random.default_rng(0)
+    cases, wrong, without_allowance = 600, 0, 0
+    for _ in range(cases):
+        errors = rng.standard_normal((8, 400))
+        kept = errors[np.argsort(errors[:, :200].mean(axis=1))[-2:]]  # chosen on half of the rows
+        weights = rng.multinomial(400, np.full(400, 1 / 400), 300) / 400
+        draws = np.concatenate([kept.mean(axis=1)[:, None], kept @ weights.T], axis=1)
+        best = int(draws[:, 0].argmax())
+        wrong += simultaneous_intervals(draws, 400, dropped=6)[best].low > 0
+        without_allowance += simultaneous_intervals(draws, 400)[best].low > 0
+    assert wrong / cases <= 0.035  # 2.5 % are claimed
+    assert without_allowance / cases > 0.05
+
+
+def test_the_allowance_for_independent_figures_is_that_of_sidak() -> None:
+    draws = np.concatenate([[0.0], np.random.default_rng(0).standard_normal(200_000)])[None]
+    (interval,) = simultaneous_intervals(draws, 1e9, dropped=7)
+    assert interval.high == pytest.approx(stats.norm.ppf((1 + 0.95 ** (1 / 8)) / 2), abs=0.02)
+
+
 def test_simultaneous_intervals_need_draws_that_are_defined() -> None:
     assert np.isnan(simultaneous_intervals(np.array([[0.5], [0.4]]), 5)[0].low)
     assert np.isnan(simultaneous_intervals(np.array([[0.5, 0.4], [0.4, np.nan]]), 30)[0].low)

@@ -76,3 +76,16 @@ def test_shares_of_a_range_are_values_on_its_scale() -> None:
     assert IntRange(low=16, high=512, log=True).at(shares).tolist() == [16, 89, 512]
     assert Choice(values=(64, 128)).at(np.array([0.0, 0.49, 0.5, 1.0])).tolist() == [64, 64, 128, 128]
     assert IntRange(low=16, high=512, log=True).distribution() == IntDistribution(16, 512, log=True)
+
+
+def test_a_neighbour_is_a_step_away_and_inside_the_range() -> None:
+    linear, log = Range(low=0.0, high=0.8), Range(low=1e-4, high=1.0, log=True)
+    assert linear.neighbours(0.4) == pytest.approx((0.3, 0.5))
+    assert log.neighbours(1e-2) == pytest.approx((10**-2.5, 10**-1.5))
+    assert linear.neighbours(0.05) == pytest.approx((0.0, 0.15))  # the step ends with the range
+    assert (linear.neighbours(0.0), log.neighbours(1.0)) == (pytest.approx((0.1,)), pytest.approx((10**-0.5,)))
+    # A preset that was tried first may lie outside, or where a logarithm ends.
+    assert log.neighbours(0.0) == pytest.approx((1e-4, 10**-3.5))
+    choice = Choice(values=(512, 64, 256, 128))
+    assert (choice.neighbours(128), choice.neighbours(64), choice.neighbours(512)) == ((64, 256), (128,), (256,))
+    assert choice.neighbours(100) == (64, 128)
