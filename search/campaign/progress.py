@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from rich.markup import escape
 from rich.progress import Progress
@@ -105,9 +106,16 @@ def _rank(scored: tuple[float, int]) -> tuple[float, int]:
     return value, -number
 
 
+class _NotSearched:
+    """Stands for the value of a hyperparameter whose condition did not hold, in any format."""
+
+    def __format__(self, spec: str) -> str:
+        return "n/a"
+
+
 def _format_ended(trial: TrialRecord, unit: str = "epochs") -> str:
     """Format the line of an ended trial: its hyperparameters, and its value or why it failed."""
-    params = trial.params
+    params: dict[str, Any] = {**trial.params, **dict.fromkeys(trial.not_searched, _NotSearched())}
     values = (
         f"lr {params['learning_rate']:.1e} batch {params['batch_size']:3d} wd {params['weight_decay']:.1e} "
         f"dropout {params['dropout']:.2f} gamma {params['focal_gamma']:.2f} mixup {params['mixup_alpha']:.2f}"
