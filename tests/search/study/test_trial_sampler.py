@@ -62,6 +62,7 @@ def test_the_start_ends_when_the_sampler_has_trials_to_learn_from(sampler: Sampl
 
 def test_a_start_lasts_longer_where_trials_have_not_ended_and_forever_for_a_sampler_that_never_learns() -> None:
     assert _ask(SOBOL, 30, TrialState.FAIL) == sobol_point(SOBOL, 30)
+    assert _ask(replace(SOBOL, sampler="gp"), 30, TrialState.PRUNED) == sobol_point(SOBOL, 30)
     assert _ask(replace(SOBOL, sampler="random"), 30, TrialState.COMPLETE) == sobol_point(SOBOL, 30)
 
 
