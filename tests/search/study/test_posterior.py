@@ -46,6 +46,14 @@ def test_a_value_counts_by_its_standard_error() -> None:
     assert _rms(alike.mean - _truth(points)) < 0.5 * _rms(values - _truth(points))
 
 
+def test_the_noise_of_a_value_is_no_part_of_the_standard_deviation() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.random((150, 2))
+    posterior = fit_posterior(points, _truth(points) + 0.3 * rng.normal(size=150), None)
+    assert _rms(posterior.mean - _truth(points)) < 0.15
+    assert posterior.sd.mean() < 0.15
+
+
 def test_the_result_is_the_same_each_time_and_does_not_depend_on_the_scale_of_the_values() -> None:
     points, values, errors = _sample(40)
     first, again = fit_posterior(points, values, errors), fit_posterior(points, values, errors)
