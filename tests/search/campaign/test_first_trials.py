@@ -123,6 +123,7 @@ def test_a_preset_is_tried_first_only_if_it_has_base_values_where_conditions_do_
     unfulfilled = SpaceConfig(mixup_alpha=Range(low=0.0, high=0.5, only_if={"batch_size": (other,)}))
     planned = plan_campaign(_config(space=unfulfilled), tmp_path)
     assert planned.asked_first == (("preset production_small", base.model_dump()),)
+    assert planned.notices == ()
     planned = plan_campaign(_config(space=unfulfilled, ask=("quick_experiment",)), tmp_path)
     preset = load_preset("quick_experiment").hyperparameters
     assert preset.batch_size != other
