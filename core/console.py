@@ -9,14 +9,15 @@ import functools
 import inspect
 import json
 import logging
+import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -191,9 +192,30 @@ def run(app: typer.Typer) -> None:
         raise
 
 
-def progress_bar() -> Progress:
+class ProgressBar(Progress):
+    """A progress bar that can show more above its bars on a terminal, as long as it is live.
+
+    Attributes:
+        above: returns what to show; called from another thread, several times a second. None to show nothing.
+    """
+
+    above: Callable[[], RenderableType] | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return what is shown: what stands above, then the bars."""
+        if self.above is not None and self.console.is_terminal:
+            yield self.above()
+        yield from super().get_renderables()
+
+    def stop(self) -> None:
+        """End the live display; of what it showed, the bars stay."""
+        self.above = None
+        super().stop()
+
+
+def progress_bar() -> ProgressBar:
     """Return a progress bar with count, elapsed and remaining time, which is shown on standard error."""
-    return Progress(
+    return ProgressBar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -203,6 +225,37 @@ def progress_bar() -> Progress:
         console=err,
         refresh_per_second=4,
     )
+
+
+_SPARKS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return a curve as one line of characters; a value that is not finite is a space.
+
+    >>> sparkline([0.1, 0.2, float("nan"), 0.4])
+    '▁▃ █'
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return " " * len(values)
+    low, high = min(finite), max(finite)
+    width = (high - low) or 1.0
+    heights = ((value - low) / width * (len(_SPARKS) - 1) if math.isfinite(value) else None for value in values)
+    return "".join(" " if height is None else _SPARKS[round(height)] for height in heights)
+
+
+def short_number(value: Any) -> str:
+    """Return a value of a table as text: four decimals, unless the number is small; empty where there is no value.
+
+    >>> short_number(0.25), short_number(0.00031), short_number(128), short_number(None)
+    ('0.2500', '3.1e-04', '128', '')
+    """
+    if value is None or value != value or str(value) == "<NA>":
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}" if value == 0 or 1e-2 <= abs(value) < 1e5 else f"{value:.1e}"
+    return str(value)
 
 
 def market_title(title: str, is_synthetic: bool) -> str:
@@ -274,6 +327,12 @@ def print_json(content: Any) -> None:
     """
     text = json.dumps(_plain_values(content), indent=2, ensure_ascii=False)
     out.print(text, markup=False, emoji=False, soft_wrap=True)
+
+
+def print_json_line(content: Any) -> None:
+    """Print plain values as strict JSON on one line, at once: another program may be reading it."""
+    out.print(json.dumps(_plain_values(content), ensure_ascii=False), markup=False, emoji=False, soft_wrap=True)
+    out.file.flush()
 
 
 def _plain_values(content: Any) -> Any:

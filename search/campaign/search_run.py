@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,8 +17,10 @@ from rich.progress import Progress
 
 from core import presets
 from core.config import TrainingConfig
+from core.console import ProgressBar
 from search.campaign import backup
-from search.campaign.estimate import make_estimate
+from search.campaign.estimate import RemainingTime, make_estimate
+from search.campaign.live_view import LivePanel, LiveView, make_live_view
 from search.campaign.plan import CampaignPlan
 from search.campaign.progress import Display, add_incumbent_bar
 from search.campaign.summary import CampaignSummary, write_summary
@@ -27,6 +30,7 @@ from search.engine.job import TrialJob
 from search.engine.protocol import Engine
 from search.engine.tasks import POLL_SECONDS, TaskRunner
 from search.results import tables
+from search.results.folder import ROOT
 from search.storage.checkpoints import remove_checkpoints
 from search.storage.monitor import StorageMonitor
 from search.storage.removal import Submit
@@ -56,7 +60,7 @@ class SearchRun:
         dataset: Any,
         owner_token: str | None,
         taken_over: Callable[[], bool],
-        bar: Progress,
+        bar: ProgressBar,
     ) -> None:
         """Connect controller, incumbent, storage monitor and display.
 
@@ -73,7 +77,10 @@ class SearchRun:
         self._plan, self._study, self._engine, self._dataset = plan, study, engine, dataset
         self._owner_token, self._taken_over = owner_token, taken_over
         self.remove: Submit = lambda _: None
-        self._display = _make_display(bar, plan, study)
+        remaining = _make_estimate(plan, study)
+        unit = "epochs" if config.cells is None else "cells"
+        self._display = Display(bar, config.trials, study.trials.values(), remaining, unit)
+        bar.above = LivePanel(partial(_make_view, plan, study, remaining))
         self._monitor = (
             None
             if config.storage is None
@@ -212,13 +219,18 @@ class SearchRun:
         )
 
 
-def _make_display(bar: Progress, plan: CampaignPlan, study: CampaignStudy) -> Display:
-    """Make the display of a search, which estimates the time that is left."""
+def _make_estimate(plan: CampaignPlan, study: CampaignStudy) -> RemainingTime:
+    """Make the estimate of the time that a search still takes."""
     hours = plan.config.hours
-    to_begin = None if hours is None else lambda: hours * 3600 - study.elapsed
-    remaining = make_estimate(plan, to_begin)
-    unit = "epochs" if plan.config.cells is None else "cells"
-    return Display(bar, plan.config.trials, study.trials.values(), remaining, unit)
+    return make_estimate(plan, None if hours is None else lambda: hours * 3600 - study.elapsed)
+
+
+def _make_view(plan: CampaignPlan, study: CampaignStudy, remaining: RemainingTime) -> LiveView:
+    """Gather what is shown of a search that this process runs."""
+    name, root = plan.config.name, plan.folder.path.parent
+    flag = "" if root == ROOT else f" --results {shlex.quote(str(root))}"
+    trials = list(study.trials.values())
+    return make_live_view(plan.config, trials, remaining, study.elapsed, next_commands=[f"stop {name}{flag}"])
 
 
 def _make_rules(plan: CampaignPlan, concurrency: int) -> Rules:

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from core import console
 from core.cli import data
 from core.console import Command, with_verbosity
-from search.cli import campaign, cluster, confirm, explore, presets, simulate, study
+from search.cli import campaign, cluster, confirm, explore, presets, simulate, study, watch
 from search.cli.dispatch import dispatchable
 
 DAY = ("Data", "Run", "Watch", "Understand", "Confirm", "Export", "Cluster")
@@ -47,6 +47,7 @@ _add(RUN, campaign.RESUME_EPILOG, dispatchable(long=True)(with_verbosity(campaig
 _add(RUN, campaign.STOP_EPILOG, dispatchable()(campaign.stop))
 _add(RUN, simulate.SIMULATE_EPILOG, with_verbosity(simulate.simulate))
 _add(WATCH, cluster.STATUS_EPILOG, dispatchable()(cluster.status))
+_add(WATCH, watch.WATCH_EPILOG, dispatchable()(watch.watch))
 _add(WATCH, explore.CAMPAIGNS_EPILOG, explore.campaigns)
 app.add_typer(explore.trials_app, name="trials", rich_help_panel=UNDERSTAND)
 _add(UNDERSTAND, explore.COMPARE_EPILOG, explore.compare)

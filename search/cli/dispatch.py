@@ -18,7 +18,7 @@ from search.cluster.address import is_job_server
 from search.remote.jobs import DEFAULT_ADDRESS, Head, JobClient, connect, delete_job, run_job, start_job
 from search.results.folder import ROOT
 
-HEAD_COMMANDS = ("confirm", "resume", "stop")
+HEAD_COMMANDS = ("confirm", "resume", "stop", "watch")
 """Commands that a job server can run on the head; all others work on local results."""
 _PANEL = "On a cluster"
 _PROPOSED_COMMAND = re.compile(r"(.*(?:next|then): preset-search (\S+) .*?)(?: --results .*)?")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -49,8 +48,6 @@ HEADINGS = {
     "val_macro_f1": "macro-F1",
 }
 """Headings of the columns that a list of trials shows, by the name of the column in trials.parquet."""
-BARS = "▁▂▃▄▅▆▇█"
-"""The characters of a curve in one line, the lowest first."""
 
 trials_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="List and show the trials of a campaign.")
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -136,7 +133,7 @@ def _trials_table(trials: pd.DataFrame, sort: str, conditions: Mapping[str, Cond
     for row in trials.to_dict("records"):
         short = {column: f"{row[column]:.2f}" for column in ("dropout", "focal_gamma", "mixup_alpha")}
         short |= dict.fromkeys(inactive(conditions, {str(key): value for key, value in row.items()}), "n/a")
-        cells = (short.get(column, _cell(row[column])) for column in columns | {sort: ""})
+        cells = (short.get(column, console.short_number(row[column])) for column in columns | {sort: ""})
         table.add_row(*map(console.plain, cells))
     return table
 
@@ -165,9 +162,8 @@ def show(
         console.out.print(console.plain(f"its process was lost: {death}"))
     if record.epochs:
         scores = [epoch.score for _, epoch in sorted(record.epochs.items())]
-        console.out.print(
-            console.plain(f"score by epoch: {sparkline(scores)} {_cell(scores[0])} to {_cell(scores[-1])}")
-        )
+        ends = f"{console.short_number(scores[0])} to {console.short_number(scores[-1])}"
+        console.out.print(console.plain(f"score by epoch: {console.sparkline(scores)} {ends}"))
         console.out.print(_curve_table(view))
     if view.trades:
         console.out.print(_trades_table(view))
@@ -184,7 +180,7 @@ def _curve_table(view: TrialView) -> Table:
     for row in view.curve.to_dict("records"):
         has_decision = isinstance(row["action"], str)
         decision = f"{row['action']}: rank {row['rank']} of {row['seen']}, {row['kept']} go on" if has_decision else ""
-        table.add_row(*(_cell(row[column]) for column in columns), decision)
+        table.add_row(*(console.short_number(row[column]) for column in columns), decision)
     return table
 
 
@@ -194,7 +190,7 @@ def _trades_table(view: TrialView) -> Table:
         table.add_column(heading, justify="left" if heading == "rows" else "right", no_wrap=True)
     for trades in view.trades:
         figures = trades.winning, trades.net_return, trades.sharpe, trades.drawdown
-        table.add_row(trades.split, str(trades.seed), str(trades.exits), *map(_cell, figures))
+        table.add_row(trades.split, str(trades.seed), str(trades.exits), *map(console.short_number, figures))
     return table
 
 
@@ -205,8 +201,8 @@ def _cells_table(cells: pd.DataFrame) -> Table:
     for heading in ("rows", "seed", "best epoch", *(metric.removeprefix("held_out_") for metric in metrics)):
         table.add_column(heading, justify="left" if heading == "rows" else "right", no_wrap=True)
     for row in cells.sort_values(["split", "seed"]).to_dict("records"):
-        figures = (_cell(row.get(metric)) for metric in metrics)
-        table.add_row(console.plain(row["split"]), str(row["seed"]), _cell(row["best_epoch"]), *figures)
+        figures = (console.short_number(row.get(metric)) for metric in metrics)
+        table.add_row(console.plain(row["split"]), str(row["seed"]), console.short_number(row["best_epoch"]), *figures)
     return table
 
 
@@ -233,14 +229,14 @@ def compare(
         "ranked by": [item.metric for item in figures],
         "trials, epochs": [f"{item.trials}, {item.epochs}" for item in figures],
         "hours of training": [f"{item.hours:.2f}" for item in figures],
-        "winner in the search (optimistic)": [_cell(item.search) for item in figures],
+        "winner in the search (optimistic)": [console.short_number(item.search) for item in figures],
         "winner out of fold": [_interval(item.out_of_fold) for item in figures],
         "lead over the incumbent": [_interval(item.lead) for item in figures],
         "winner on test": [_interval(item.test) for item in figures],
         "verdict": [item.status or "not confirmed" for item in figures],
     }
     console.out.print(_side_by_side("", names, rows))
-    differing = {name: [_cell(value) for value in values] for name, values in settings.items()}
+    differing = {name: [console.short_number(value) for value in values] for name, values in settings.items()}
     console.out.print(_side_by_side("Settings that differ", names, differing))
     for lead in leads:
         error = (
@@ -266,38 +262,14 @@ def _side_by_side(title: str, names: Sequence[str], rows: dict[str, list[str]]) 
 
 def _interval(ends: tuple[float | None, float | None, float | None]) -> str:
     value, low, high = ends
-    return f"{_cell(value)} {console.format_interval(low, high)}".strip()
-
-
-def sparkline(values: Sequence[float]) -> str:
-    """Return a curve as one line of characters; a value that is not finite is a space.
-
-    >>> sparkline([0.1, 0.2, float("nan"), 0.4])
-    '▁▃ █'
-    """
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return " " * len(values)
-    low, high = min(finite), max(finite)
-    width = (high - low) or 1.0
-    return "".join(
-        BARS[round((value - low) / width * (len(BARS) - 1))] if math.isfinite(value) else " " for value in values
-    )
-
-
-def _cell(value: Any) -> str:
-    """Return a value of a table as text: four decimals, unless the number is small; empty where there is no value."""
-    if value is None or value != value or str(value) == "<NA>":
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4f}" if value == 0 or 1e-2 <= abs(value) < 1e5 else f"{value:.1e}"
-    return str(value)
+    return f"{console.short_number(value)} {console.format_interval(low, high)}".strip()
 
 
 def _format_params(record: TrialRecord) -> str:
     """Return the hyperparameters of a trial as text, and which of them have base values only."""
-    values = {key: "n/a" if key in record.not_searched else _cell(value) for key, value in record.params.items()}
-    return "  ".join(f"{key} {value}" for key, value in values.items())
+    shown = {name: console.short_number(value) for name, value in record.params.items()}
+    shown |= dict.fromkeys(record.not_searched, "n/a")
+    return "  ".join(f"{name} {value}" for name, value in shown.items())
 
 
 def _as_row(view: TrialView) -> dict[str, Any]:

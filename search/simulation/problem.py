@@ -42,8 +42,11 @@ class Problem(LearningCurves, Protocol):
 def regret(problem: Problem, quality: float) -> float:
     """Return by how much a quality falls short of the best: 0 for the best, 1 for what a random draw typically has.
 
+    Where all hyperparameters are equally good there is nothing to lose: 0.
+
     Args:
         problem: the problem.
         quality: quality of the hyperparameters that a search has picked.
     """
-    return (problem.best - quality) / (problem.best - problem.typical)
+    spread = problem.best - problem.typical
+    return (problem.best - quality) / spread if spread else 0.0

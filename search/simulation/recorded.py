@@ -8,12 +8,13 @@ The last fold plays the campaign: its val is what trials are ranked by if epochs
 after it says what they are truly worth. The earlier folds are the cells of a search whose fidelity is the number of
 cells.
 
-Shapes: N configurations, E epochs, R recorded noises, 6 hyperparameters.
+Shapes: N configurations, E epochs, R recorded noises, H hyperparameters.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ _SAMPLE = 2000
 """Number of random points that the best and the typical quality are taken from."""
 _END = 3
 """Number of last epochs that the true quality is the mean of."""
+_LOGARITHMIC = ("learning_rate", "batch_size", "weight_decay")
 _KEYS = ("configuration", "fold", "seed", "epoch", "seconds")
 
 
@@ -45,15 +47,16 @@ class RecordedCurves:
         space: range of each hyperparameter, by name.
     """
 
-    def __init__(self, table: pd.DataFrame) -> None:
+    def __init__(self, table: pd.DataFrame, space: Mapping[str, Dimension] | None = None) -> None:
         """Take a table; a training that ended before the others is left out.
 
         Args:
             table: as `read_table` returns it.
+            space: range of each hyperparameter that the configurations differ in; the default one if not given.
         """
         self.folds: tuple[int, ...] = tuple(sorted(int(fold) for fold in table["fold"].unique()))
         self.epochs = int(table["epoch"].max())
-        self.space: Mapping[str, Dimension] = SpaceConfig().dimensions()
+        self.space: Mapping[str, Dimension] = space or SpaceConfig().dimensions()
         is_whole = table.groupby(["configuration", "fold", "seed"])["epoch"].transform("size") == self.epochs
         self._table = table[is_whole].sort_values(["configuration", "fold", "seed", "epoch"])
         self._means: dict[tuple[str, int], Any] = {}
@@ -65,21 +68,42 @@ class RecordedCurves:
         curves = part[column].to_numpy(dtype=np.float64).reshape(-1, self.epochs)
         return part[part["epoch"] == 1], curves
 
+    def recorded(self, column: str, fold: int) -> np.ndarray:
+        """Return the recorded curve of each training, in the order of the table, `[N, E]`.
+
+        Args:
+            column: name of the column.
+            fold: number of the fold.
+        """
+        return self._trainings(column, fold)[1]
+
     def mean_curves(self, column: str, fold: int, points: np.ndarray) -> np.ndarray:
         """Return the surrogate's curves, `[N, E]`.
 
         Args:
             column: name of the column.
             fold: number of the fold.
-            points: hyperparameters in the order of `HYPERPARAMETER_NAMES`, `[N, 6]`.
+            points: hyperparameters in the order of the space, `[N, H]`.
         """
         if (column, fold) not in self._means:
-            from sklearn.ensemble import ExtraTreesRegressor
-
             rows, curves = self._trainings(column, fold)
-            model = ExtraTreesRegressor(_TREES, min_samples_leaf=_MIN_LEAF_ROWS, random_state=0)
-            self._means[column, fold] = model.fit(_scaled(rows[list(HYPERPARAMETER_NAMES)].to_numpy()), curves)
-        return np.asarray(self._means[column, fold].predict(_scaled(points))).reshape(len(points), self.epochs)
+            self._means[column, fold] = _forest().fit(self._scaled(rows[list(self.space)].to_numpy()), curves)
+        return np.asarray(self._means[column, fold].predict(self._scaled(points))).reshape(len(points), self.epochs)
+
+    def predicted_when_left_out(self, column: str, fold: int, parts: int = 10) -> np.ndarray:
+        """Return for each training the curve of a surrogate that has not seen it, in the order of the table, `[N, E]`.
+
+        Args:
+            column: name of the column.
+            fold: number of the fold.
+            parts: number of parts of the trainings; each of them is left out once.
+        """
+        from sklearn.model_selection import KFold, cross_val_predict
+
+        rows, curves = self._trainings(column, fold)
+        split = KFold(min(parts, len(rows)), shuffle=True, random_state=0)
+        points = self._scaled(rows[list(self.space)].to_numpy())
+        return np.asarray(cross_val_predict(_forest(), points, curves, cv=split)).reshape(-1, self.epochs)
 
     def noises(self, column: str, fold: int) -> np.ndarray:
         """Return how single trainings differed from the mean of their configuration over seeds, `[R, E]`.
@@ -109,18 +133,24 @@ class RecordedCurves:
 
     @cached_property
     def sample(self) -> np.ndarray:
-        """Random points of the space, `[N, 6]`."""
+        """Random points of the space, `[N, H]`."""
         rng = np.random.default_rng(0)
-        return np.stack([self.space[name].at(rng.random(_SAMPLE)) for name in HYPERPARAMETER_NAMES], axis=1)
+        return np.stack([dimension.at(rng.random(_SAMPLE)) for dimension in self.space.values()], axis=1)
+
+    def _scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points `[N, H]` with logarithms of the hyperparameters that act by factors."""
+        scaled = points.astype(np.float64)
+        for column, name in enumerate(self.space):
+            if name in _LOGARITHMIC:
+                scaled[:, column] = np.log(scaled[:, column])
+        return scaled
 
 
-def _scaled(points: np.ndarray) -> np.ndarray:
-    """Return hyperparameters `[N, 6]` with logarithms in the place of what is searched on a logarithmic scale."""
-    scaled = points.astype(np.float64)
-    for name in ("learning_rate", "batch_size", "weight_decay"):
-        column = HYPERPARAMETER_NAMES.index(name)
-        scaled[:, column] = np.log(scaled[:, column])
-    return scaled
+def _forest() -> Any:
+    """Return a forest that is not fitted yet."""
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    return ExtraTreesRegressor(_TREES, min_samples_leaf=_MIN_LEAF_ROWS, random_state=0)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -158,53 +188,88 @@ def _sign(metric: str) -> float:
     return -1.0 if metric == "nll" else 1.0
 
 
-class _RecordedProblem:
-    """Holds what both fidelities share: the space, and the true quality of a point."""
+class SurrogateProblem(ABC):
+    """Holds what problems with a surrogate share: the space, and the true quality of a point.
+
+    Attributes:
+        space, max_epochs: see `search.simulation.problem.Problem`.
+    """
 
     max_epochs: int
 
-    def __init__(self, curves: RecordedCurves, metric: str, truth: str, seed: int) -> None:
+    def __init__(self, curves: RecordedCurves, seed: int) -> None:
+        """Prepare a simulated campaign.
+
+        Args:
+            curves: the recorded curves.
+            seed: seed of the noise.
+        """
         self.space = curves.space
-        self._curves, self._metric, self._truth, self._seed = curves, metric, truth, seed
+        self._curves, self._seed = curves, seed
         self._means: dict[tuple[Any, ...], np.ndarray] = {}
 
+    @abstractmethod
+    def qualities(self, points: np.ndarray) -> np.ndarray:
+        """Return the true quality of points `[N, H]`, `[N]`; higher is better."""
+
     @cached_property
-    def _qualities(self) -> np.ndarray:
-        return self._quality_of(self._curves.sample)
+    def _of_sample(self) -> np.ndarray:
+        return self.qualities(self._curves.sample)
 
     @property
     def best(self) -> float:
         """Quality of the best of many random points."""
-        return float(self._qualities.max())
+        return float(self._of_sample.max())
 
     @property
     def typical(self) -> float:
         """Median quality of random points."""
-        return float(np.median(self._qualities))
-
-    def _quality_of(self, points: np.ndarray) -> np.ndarray:
-        last = self._curves.folds[-1]
-        later = self._curves.mean_curves(f"later_{self._truth}", last, points)[:, -_END:].mean(axis=1)
-        return np.asarray(_sign(self._truth) * later)
+        return float(np.median(self._of_sample))
 
     def quality(self, params: Mapping[str, Any]) -> float:
-        """Return the mean of the last epochs on the block of time after the last fold's val, see `Problem`."""
-        return float(self._quality_of(_point(params))[0])
+        """Return the true quality of hyperparameters, see `Problem`."""
+        return float(self.qualities(self._point(params))[0])
 
-    def _mean(self, column: str, fold: int, params: Mapping[str, Any]) -> np.ndarray:
+    def _point(self, params: Mapping[str, Any]) -> np.ndarray:
+        return np.array([[params[name] for name in self.space]])
+
+    def mean(self, column: str, fold: int, params: Mapping[str, Any]) -> np.ndarray:
+        """Return the surrogate's curve of hyperparameters, `[E]`."""
         key = (column, fold, *params.values())
         if key not in self._means:
-            self._means[key] = self._curves.mean_curves(column, fold, _point(params))[0]
+            self._means[key] = self._curves.mean_curves(column, fold, self._point(params))[0]
         return self._means[key]
 
-    def _noise(self, column: str, fold: int, trial: int, training: int) -> np.ndarray:
-        """Return the noise of one training of a trial, `[E]`: the same whenever it is asked for."""
-        noises = self._curves.noises(column, fold)
+    def draw(self, noises: np.ndarray, trial: int, training: int) -> np.ndarray:
+        """Return the noise of one training of a trial, `[E]`: the same whenever it is asked for.
+
+        Args:
+            noises: recorded noises, `[R, E]`, of which one is drawn with a random sign.
+            trial: number of the trial.
+            training: number of the training within the trial.
+        """
         rng = np.random.default_rng([self._seed, trial, training])
         return np.asarray(noises[rng.integers(len(noises))] * rng.choice((-1.0, 1.0)))
 
 
-class RecordedEpochs(_RecordedProblem):
+class _TableProblem(SurrogateProblem):
+    """A table's problem: what a point is worth is read from the block of time after the last fold's val."""
+
+    def __init__(self, curves: RecordedCurves, metric: str, truth: str, seed: int) -> None:
+        super().__init__(curves, seed)
+        self._metric, self._truth = metric, truth
+
+    def qualities(self, points: np.ndarray) -> np.ndarray:
+        """Return the mean of the last epochs on the block of time after the last fold's val, `[N]`."""
+        last = self._curves.folds[-1]
+        later = self._curves.mean_curves(f"later_{self._truth}", last, points)[:, -_END:].mean(axis=1)
+        return np.asarray(_sign(self._truth) * later)
+
+    def _noise(self, column: str, fold: int, trial: int, training: int) -> np.ndarray:
+        return self.draw(self._curves.noises(column, fold), trial, training)
+
+
+class RecordedEpochs(_TableProblem):
     """Fidelity is the number of epochs: trials are ranked by the best epoch so far on the last fold's val."""
 
     def __init__(self, curves: RecordedCurves, metric: str, truth: str, seed: int) -> None:
@@ -223,12 +288,12 @@ class RecordedEpochs(_RecordedProblem):
         """Return what a trial reports of an epoch, see `LearningCurves`."""
         fold, column = self._curves.folds[-1], f"val_{self._metric}"
         noise = self._noise(column, fold, trial.number, 0)
-        scores = _sign(self._metric) * (self._mean(column, fold, trial.params) + noise)[:epoch]
-        seconds = float(self._mean("seconds", fold, trial.params)[epoch - 1])
-        return _record(epoch, float(scores.max()), float(scores[-1]), int(scores.argmax()) + 1, seconds)
+        scores = _sign(self._metric) * (self.mean(column, fold, trial.params) + noise)[:epoch]
+        seconds = float(self.mean("seconds", fold, trial.params)[epoch - 1])
+        return simulated_record(epoch, float(scores.max()), float(scores[-1]), int(scores.argmax()) + 1, seconds)
 
 
-class RecordedCells(_RecordedProblem):
+class RecordedCells(_TableProblem):
     """Fidelity is the number of cells: an "epoch" is a whole short training on one fold with one seed.
 
     Its score is that of the block of time after the fold's val. Every trial takes the cells in the same order.
@@ -258,8 +323,8 @@ class RecordedCells(_RecordedProblem):
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of a cell: its score, and as its value the mean over the cells so far."""
         scores = [self._score(trial, cell) for cell in range(1, epoch + 1)]
-        seconds = float(self._mean("seconds", self._fold(epoch), trial.params)[: self._cell_epochs].sum())
-        return _record(epoch, float(np.mean(scores)), scores[-1], epoch, seconds)
+        seconds = float(self.mean("seconds", self._fold(epoch), trial.params)[: self._cell_epochs].sum())
+        return simulated_record(epoch, float(np.mean(scores)), scores[-1], epoch, seconds)
 
     def _fold(self, cell: int) -> int:
         """Return the fold of a cell: the latest fold first, and each of them before any a second time."""
@@ -269,14 +334,11 @@ class RecordedCells(_RecordedProblem):
     def _score(self, trial: TrialAssignment, cell: int) -> float:
         fold, column, last = self._fold(cell), f"later_{self._metric}", self._cell_epochs - 1
         noise = self._noise(column, fold, trial.number, cell)
-        return _sign(self._metric) * float(self._mean(column, fold, trial.params)[last] + noise[last])
+        return _sign(self._metric) * float(self.mean(column, fold, trial.params)[last] + noise[last])
 
 
-def _point(params: Mapping[str, Any]) -> np.ndarray:
-    return np.array([[params[name] for name in HYPERPARAMETER_NAMES]])
-
-
-def _record(epoch: int, value: float, score: float, best_epoch: int, seconds: float) -> EpochRecord:
+def simulated_record(epoch: int, value: float, score: float, best_epoch: int, seconds: float) -> EpochRecord:
+    """Return the record of a simulated epoch, without what a simulation does not know."""
     return EpochRecord(
         epoch=epoch,
         value=value,

@@ -250,3 +250,9 @@ def test_json_is_strict_whatever_the_values(capsys: pytest.CaptureFixture[str]) 
         "text": "[bold]:smile: \u00fc",
         "7": "2024-01-01 00:00:00+00:00",
     }
+
+
+def test_a_curve_without_a_finite_value_is_blank() -> None:
+    assert console.sparkline([float("nan"), float("inf")]) == "  "
+    assert console.sparkline([0.5, 0.5]) == "▁▁"
+    assert console.sparkline([]) == ""

@@ -22,7 +22,8 @@ def test_one_trial_that_takes_too_much_memory_fails_alone(tmp_path: Path) -> Non
     threshold = 1 - (memory.available - ROOM) / memory.total
     told = {"RAY_memory_usage_threshold": f"{threshold:.4f}", "RAY_memory_monitor_refresh_ms": "50"}
     with owned(tmp_path) as folder:
-        command = [sys.executable, "-m", "tests.helpers.stub_campaign", str(folder), str(TRIALS), str(GREEDY)]
+        command = [sys.executable, "-m", "tests.helpers.stub_campaign", str(folder), str(TRIALS)]
+        command += ["--greedy", str(GREEDY)]
         done = subprocess.run(
             command, env=environment(folder) | told, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
         )

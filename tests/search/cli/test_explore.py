@@ -10,7 +10,6 @@ import pytest
 
 from core.config import DataConfig, SyntheticConfig
 from search.campaign.plan import plan_campaign
-from search.cli.explore import sparkline
 from search.config import CampaignConfig, study_settings
 from search.results.folder import JOURNAL_FILE
 from search.study.space import Choice, Range, SpaceConfig
@@ -115,11 +114,6 @@ def test_what_cannot_be_shown_is_an_error_of_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
-
-
-def test_a_curve_without_a_finite_value_is_blank() -> None:
-    assert sparkline([float("nan"), float("inf")]) == "  "
-    assert sparkline([0.5, 0.5]) == "▁▁"
 
 
 def test_what_a_trial_did_not_search_is_shown_as_not_applicable(
