@@ -28,7 +28,7 @@ from core.errors import ConfigError
 from core.files import read_yaml
 from search.storage.location import resolve_location
 from search.study.asha import rung_epochs
-from search.study.settings import AshaVariant, FidelityPolicy, SamplerKind, StudySettings
+from search.study.settings import AshaVariant, FidelityPolicy, SamplerKind, Startup, StudySettings
 from search.study.space import SpaceConfig
 
 CAMPAIGN_WINDOW = 16
@@ -96,7 +96,7 @@ def _largest_choice(space: Any, name: str, default: int) -> int:
         default: what to return where the space does not name any.
     """
     choice = space.get(name) if isinstance(space, dict) else None
-    values = choice.get("values") if isinstance(choice, dict) else None
+    values = choice.get("values", [choice.get("high")]) if isinstance(choice, dict) else None
     if not isinstance(values, list) or not values or not all(isinstance(value, int) for value in values):
         return default
     return int(max(values))
@@ -167,6 +167,9 @@ class CampaignConfig(Config):
     whenever a process is free)."""
     sampler: SamplerKind = "tpe"
     """tpe (Tree-structured Parzen Estimator), random, or gp (Gaussian process)."""
+    startup: Startup = "random"
+    """How trials are proposed until the sampler has ten to learn from: random, or sobol (a scrambled Sobol sequence,
+    which spreads them evenly over the space; with the sampler random, all trials)."""
     policy: FidelityPolicy = "complete"
     """What the sampler learns of a stopped trial: complete (its last value), pruned (its values so far), full_only
     (nothing)."""
@@ -258,9 +261,9 @@ class CampaignConfig(Config):
             SHA-256, in hexadecimal digits.
         """
         without_effect = {
-            "name", "trials", "hours", "epochs", "convergence", "concurrency", "asha", "sampler", "policy", "ask",
-            "warm_start", "attempts", "incumbent", "incumbent_epochs", "train_incumbent", "epoch_windows", "device",
-            "cpus_per_trial", "gpus_per_trial", "storage", "space", "base", "confirm",
+            "name", "trials", "hours", "epochs", "convergence", "concurrency", "asha", "sampler", "startup", "policy",
+            "ask", "warm_start", "attempts", "incumbent", "incumbent_epochs", "train_incumbent", "epoch_windows",
+            "device", "cpus_per_trial", "gpus_per_trial", "storage", "space", "base", "confirm",
         }  # fmt: skip
         content = {**self.model_dump(mode="json", exclude=without_effect), "data": self._data_content()}
         if self.cells is None:
@@ -310,7 +313,35 @@ def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def base_values(config: CampaignConfig) -> dict[str, float]:
+    """Return the values that hyperparameters have whose conditions do not hold: those of the campaign's base preset.
+
+    Args:
+        config: the settings of the campaign.
+
+    Raises:
+        ConfigError: the space has conditions, and the base preset is missing or damaged.
+    """
+    conditions = config.space.conditions()
+    if not conditions:
+        return {}
+    from core.presets import load_preset  # only where it is needed: commands start faster without it
+
+    values = load_preset(config.base).hyperparameters.model_dump()
+    return {name: values[name] for name in conditions if name in values}
+
+
 def study_settings(config: CampaignConfig) -> StudySettings:
     """Return the settings that the proposals of a campaign depend on."""
     pauses = config.rungs if config.asha == "promotion" else ()
-    return StudySettings(config.name, config.space.distributions(), config.sampler, config.policy, config.seed, pauses)
+    return StudySettings(
+        config.name,
+        config.space.distributions(),
+        config.sampler,
+        config.policy,
+        config.seed,
+        pauses,
+        config.startup,
+        config.space.conditions(),
+        base_values(config),
+    )

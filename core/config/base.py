@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
@@ -16,6 +17,7 @@ from core.errors import ConfigError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 Name = Annotated[str, StringConstraints(pattern=rf"^{_NAME.pattern}$")]
+_TAG = re.compile(r"<\w+>")
 C = TypeVar("C", bound=BaseModel)
 
 
@@ -52,7 +54,8 @@ def parse(cls: type[C], content: dict[str, Any], where: str) -> C:
 
 def _problem(cls: type[BaseModel], item: Any) -> str:
     """Return one error of pydantic in words, with a suggestion where a key is misspelled."""
-    place = ".".join(str(part) for part in item["loc"])
+    # The tag of a union, such as <range>, is no part of what the file says.
+    place = ".".join(str(part) for part in item["loc"] if not _TAG.fullmatch(str(part)))
     if item["type"] == "extra_forbidden":
         suggestions = difflib.get_close_matches(str(item["loc"][-1]), _keys(cls), n=1)
         return f"unknown key {place!r}" + (f" (did you mean {suggestions[0]!r}?)" if suggestions else "")
@@ -67,10 +70,17 @@ def _keys(cls: type[BaseModel]) -> set[str]:
     """Return every key that a config class or a config inside it knows."""
     keys = set(cls.model_fields)
     for field in cls.model_fields.values():
-        for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+        for inner in _types_in(field.annotation):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 keys |= _keys(inner)
     return keys
+
+
+def _types_in(annotation: Any) -> Iterator[Any]:
+    """Yield an annotation, and all that it is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types_in(part)
 
 
 def is_name(text: str) -> bool:

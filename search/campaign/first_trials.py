@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core import presets
-from search.config import CampaignConfig
+from search.config import CampaignConfig, base_values
 from search.results.folder import CampaignFolder
 from search.study.trial_record import TrialRecord
 
@@ -42,6 +42,7 @@ def collect_first_trials(config: CampaignConfig, identity: str, root: Path) -> F
     Raises:
         ConfigError: an earlier campaign or a preset that the settings name is missing or damaged.
     """
+    base = base_values(config)
     first: list[tuple[str, dict[str, Any]]] = []
     notices: list[str] = []
     earlier: list[tuple[str, list[TrialRecord]]] = []
@@ -49,7 +50,7 @@ def collect_first_trials(config: CampaignConfig, identity: str, root: Path) -> F
         folder = CampaignFolder.find(root, name)
         if folder.read_record().identity == identity:
             ended = [trial for trial in folder.read_journal() if trial.outcome is not None]
-            earlier.append((name, [trial for trial in ended if config.space.is_of(trial.params)]))
+            earlier.append((name, [trial for trial in ended if config.space.is_of(trial.params, base)]))
         elif ranked := folder.read_ranked_trials():
             first.append((f"winner of {name}", ranked[0].hyperparameters.model_dump()))
             if config.cells is not None:
@@ -73,11 +74,11 @@ def collect_first_trials(config: CampaignConfig, identity: str, root: Path) -> F
     notices += [
         f"The {origin} does not lie in the search space: it is not tried first."
         for origin, params in first
-        if not config.space.contains(params)
+        if not config.space.contains(params, base)
     ]
     distinct: list[tuple[str, dict[str, Any]]] = []
     for origin, params in first:
-        if config.space.contains(params) and params not in [other for _, other in distinct]:
+        if config.space.contains(params, base) and params not in [other for _, other in distinct]:
             distinct.append((origin, params))
     most = config.trials // 4
     notices += [

@@ -206,7 +206,9 @@ def _leaders_table(view: LiveView) -> Table:
     for trial in view.leaders:
         error = standard_error(trial)
         cells = (f"#{trial.number}", f"{trial.value:.4f}", "" if error is None else f"{error:.4f}", trial.last_epoch)
-        table.add_row(*map(console.plain, (*cells, trial.outcome or "running", describe_params(trial.params))))
+        table.add_row(
+            *map(console.plain, (*cells, trial.outcome or "running", describe_params(trial.params, trial.not_searched)))
+        )
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.results.trial_list import TrialView
+    from search.study.conditions import Condition
+    from search.study.trial_record import TrialRecord
 
 CAMPAIGNS_EPILOG = "Examples:\n\npreset-search campaigns\n\npreset-search campaigns --json | jq '.[].best'"
 COMPARE_EPILOG = "Example:\n\npreset-search compare btc-eth-30d btc-eth-60d"
@@ -98,7 +100,8 @@ def list_trials(
     from core.files import write_text
     from search.results.trial_list import Selection, read_trial_table, select_trials
 
-    table = read_trial_table(CampaignFolder.find(root, name))
+    folder = CampaignFolder.find(root, name)
+    table = read_trial_table(folder)
     found = select_trials(table, Selection(sort, ascending, minimum, status, stopped_at, top))
     if csv is not None:
         write_text(csv, found.to_csv(index=False))
@@ -106,11 +109,21 @@ def list_trials(
     if as_json:
         console.print_json(found.to_dict("records"))
     elif csv is None:
-        console.out.print(_trials_table(found, sort))
+        console.out.print(_trials_table(found, sort, _read_conditions(folder)))
 
 
-def _trials_table(trials: pd.DataFrame, sort: str) -> Table:
+def _read_conditions(folder: CampaignFolder) -> Mapping[str, Condition]:
+    """Return the conditions of hyperparameters; none of a campaign whose settings only another version can read."""
+    try:
+        return folder.read_config().space.conditions()
+    except ConfigError:
+        return {}
+
+
+def _trials_table(trials: pd.DataFrame, sort: str, conditions: Mapping[str, Condition]) -> Table:
     """Return a table of trials, with the column that they are sorted by."""
+    from search.study.conditions import inactive
+
     columns = dict(HEADINGS)
     if trials["window"].isna().all():
         del columns["window"]
@@ -119,6 +132,7 @@ def _trials_table(trials: pd.DataFrame, sort: str) -> Table:
         table.add_column(heading, justify="left" if column == "status" else "right", no_wrap=True)
     for row in trials.to_dict("records"):
         short = {column: f"{row[column]:.2f}" for column in ("dropout", "focal_gamma", "mixup_alpha")}
+        short |= dict.fromkeys(inactive(conditions, {str(key): value for key, value in row.items()}), "n/a")
         cells = (short.get(column, console.short_number(row[column])) for column in columns | {sort: ""})
         table.add_row(*map(console.plain, cells))
     return table
@@ -143,9 +157,7 @@ def show(
         console.plain(f"trial {number} of {name}: {record.outcome or 'not ended'} {record.reason}".strip())
     )
     console.out.print(console.plain(f"proposed by: {record.origin}"))
-    console.out.print(
-        console.plain("  ".join(f"{key} {console.short_number(value)}" for key, value in record.params.items()))
-    )
+    console.out.print(console.plain(_format_params(record)))
     for death in record.deaths:
         console.out.print(console.plain(f"its process was lost: {death}"))
     if record.epochs:
@@ -253,11 +265,19 @@ def _interval(ends: tuple[float | None, float | None, float | None]) -> str:
     return f"{console.short_number(value)} {console.format_interval(low, high)}".strip()
 
 
+def _format_params(record: TrialRecord) -> str:
+    """Return the hyperparameters of a trial as text, and which of them have base values only."""
+    shown = {name: console.short_number(value) for name, value in record.params.items()}
+    shown |= dict.fromkeys(record.not_searched, "n/a")
+    return "  ".join(f"{name} {value}" for name, value in shown.items())
+
+
 def _as_row(view: TrialView) -> dict[str, Any]:
     record = view.record
     return {
         "number": record.number,
         "params": record.params,
+        "not_searched": list(record.not_searched),
         "origin": record.origin,
         "status": record.outcome,
         "reason": record.reason,

@@ -9,6 +9,7 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
+from search.study.encoding import encode, study_name
 from search.study.space import SpaceConfig
 
 MIN_TRIALS = 4
@@ -33,6 +34,11 @@ def order_by_importance(space: SpaceConfig, trials: Sequence[tuple[Mapping[str, 
         return names
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    study.add_trials([create_trial(params=params, distributions=distributions, value=value) for params, value in known])
+    study.add_trials(
+        [
+            create_trial(params=encode(params, distributions), distributions=distributions, value=value)
+            for params, value in known
+        ]
+    )
     importances = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-    return sorted(names, key=lambda name: -importances.get(name, 0.0))
+    return sorted(names, key=lambda name: -importances.get(study_name(name, distributions), 0.0))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
 
 from search.study.settings import SamplerKind
 
 STARTUP_TRIALS = 10
 """Number of finished trials before which the model-based samplers propose at random."""
+LEARNED_STATES: Mapping[SamplerKind, tuple[TrialState, ...]] = {
+    "tpe": (TrialState.COMPLETE, TrialState.PRUNED),
+    "gp": (TrialState.COMPLETE,),
+}
+"""States of the trials that a sampler learns from, for those that propose all hyperparameters jointly. `random` learns
+from none."""
 
 
 def make_sampler(kind: SamplerKind, seed: int, number: int = 0) -> BaseSampler:
@@ -41,6 +49,7 @@ def make_sampler(kind: SamplerKind, seed: int, number: int = 0) -> BaseSampler:
                 independent_sampler=RandomSampler(seed=trial_seed),
                 n_startup_trials=STARTUP_TRIALS,
                 deterministic_objective=False,
+                warn_independent_sampling=False,  # conditional hyperparameters are sampled by themselves: no news
             )
 
 

@@ -27,6 +27,7 @@ from search.study.journal.backend import Journal, JournalReader
 from search.study.journal.memory import MemoryJournal
 from search.study.journal.records import (
     ATTEMPT,
+    BASE_VALUES,
     DEATHS,
     DIFFERENCES,
     EARLIER_CAMPAIGN,
@@ -38,7 +39,7 @@ from search.study.journal.records import (
     REASON,
     record_from_attributes,
 )
-from search.study.proposals import next_trial_number, optuna_result, propose
+from search.study.proposals import make_record, next_trial_number, optuna_result, propose, searched_params
 from search.study.samplers import sampler_keywords
 from search.study.settings import StudySettings
 from search.study.trial_record import EpochRecord, TrialRecord, TrialStatus
@@ -123,8 +124,9 @@ class CampaignStudy:
                     study.set_user_attr(name, value)
             return study
         study = optuna.load_study(storage=self._storage, study_name=self.settings.name)
-        for name, value in {"pauses": None, **_recorded_settings(self.settings)}.items():
-            if study.user_attrs.get(name) != value:
+        settings = _recorded_settings(self.settings)
+        for name in ("space", "sampler", "policy", "pauses", "conditions", "base_values"):
+            if study.user_attrs.get(name) != settings.get(name):
                 raise ConfigError(
                     f"The {name} of campaign {self.settings.name} is not the one that its journal was begun with",
                     "Undo the change in its campaign.yaml, or start a new campaign",
@@ -156,9 +158,10 @@ class CampaignStudy:
         Args:
             proposals: origin, such as `preset production_small`, and hyperparameters of each proposal, in their order.
         """
-        with self._transaction("ask first", wanted=[dict(params) for _, params in proposals]):
-            for origin, params in proposals:
-                self._study.enqueue_trial(dict(params), user_attrs={ORIGIN: origin})
+        queued = [(origin, searched_params(params, self.settings)) for origin, params in proposals]
+        with self._transaction("ask first", wanted=[params for _, params in queued]):
+            for origin, params in queued:
+                self._study.enqueue_trial(params, user_attrs={ORIGIN: origin})
 
     def add_earlier_trials(self, campaign: str, trials: Sequence[TrialRecord]) -> None:
         """Let the sampler learn from the trials of an earlier campaign; they do not count as trials of this campaign.
@@ -170,12 +173,13 @@ class CampaignStudy:
         with self._transaction("tell earlier", count=len(trials)):
             for record in trials:
                 state, value = optuna_result(record, self.settings.policy)
+                params = searched_params(record.params, self.settings)
                 self._study.add_trial(
                     create_trial(
                         state=state,
                         value=value,
-                        params=dict(record.params),
-                        distributions=dict(self.settings.distributions),
+                        params=params,
+                        distributions={name: self.settings.distributions[name] for name in params},
                         user_attrs={EARLIER_CAMPAIGN: campaign},
                         intermediate_values={number: epoch.value for number, epoch in record.epochs.items()},
                     )
@@ -185,8 +189,9 @@ class CampaignStudy:
         """Start a new trial and return it, with a queued proposal or a new one of the sampler."""
         number = next_trial_number(self._study)
         with self._transaction("ask", trial=number):
-            trial = propose(self._study, self.settings, number)
-            record = TrialRecord(number, dict(trial.params), trial.user_attrs.get(ORIGIN, "sampler"))
+            record = make_record(propose(self._study, self.settings, number), self.settings)
+            if record.not_searched:
+                self._set(number, BASE_VALUES, {name: record.params[name] for name in record.not_searched})
             self._write_attempt(record)
         self.trials[number] = record
         return self._remember_attempt(record)
@@ -296,9 +301,16 @@ class CampaignStudy:
 def _recorded_settings(settings: StudySettings) -> dict[str, Any]:
     """Return the settings of a study as its journal records them when it is begun."""
     space = {name: distribution_to_json(distribution) for name, distribution in settings.distributions.items()}
-    sampler = {"kind": settings.sampler, "seed": settings.seed, **sampler_keywords(settings.sampler)}
+    # What earlier versions did not know is recorded only where it makes a difference.
+    startup = {"startup": settings.startup} if settings.startup != "random" else {}
+    sampler = {"kind": settings.sampler, "seed": settings.seed, **sampler_keywords(settings.sampler), **startup}
     pauses = {"pauses": list(settings.pauses)} if settings.pauses else {}
-    return {"space": space, "sampler": sampler, "policy": settings.policy, **pauses}
+    conditions = {
+        name: {other: list(values) for other, values in condition.items()}
+        for name, condition in settings.conditions.items()
+    }
+    more = {"conditions": conditions, "base_values": dict(settings.base_values)} if conditions else {}
+    return {"space": space, "sampler": sampler, "policy": settings.policy, **pauses, **more}
 
 
 def read_trials(study: optuna.Study) -> list[TrialRecord]:

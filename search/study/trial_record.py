@@ -117,6 +117,7 @@ class TrialRecord:
         differences: epochs that were run again and gave other figures, as messages.
         generation: how often the campaign had been taken over when the trial was last started, see `take_over`.
         promoted: the last rung that the trial was paused at and promoted from; 0 if there is none.
+        not_searched: names of the hyperparameters that have their base values, as their conditions did not hold.
     """
 
     number: int
@@ -130,6 +131,7 @@ class TrialRecord:
     differences: list[str] = field(default_factory=list)
     generation: int = 0
     promoted: int = 0
+    not_searched: tuple[str, ...] = ()
 
     @property
     def attempt_id(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -14,9 +15,11 @@ from optuna.trial import TrialState
 from core.config import HYPERPARAMETER_NAMES
 from core.errors import ConfigError
 from search.study.controller import Budget, Controller, Rules
+from search.study.journal.file import read_committed
+from search.study.journal.records import read_records
 from search.study.replay import replay_study
 from search.study.settings import FidelityPolicy, SamplerKind, StudySettings
-from search.study.space import Range, SpaceConfig
+from search.study.space import PowerRange, Range, SpaceConfig
 from search.study.study import CampaignStudy, copy_study, load_study, read_trials
 from search.study.trial_record import TrialRecord
 from tests.helpers.trial_records import epoch_record, params
@@ -24,6 +27,10 @@ from tests.helpers.trial_records import epoch_record, params
 RULES = Rules(max_epochs=4, grace=1, reduction=2, concurrency=1)
 TRIALS = 16
 SPACE = SpaceConfig()
+CONDITIONAL = SpaceConfig(
+    batch_size=PowerRange(low=64, high=512, log2=True),
+    mixup_alpha=Range(low=0.05, high=0.4, only_if={"batch_size": (256, 512)}),
+)
 
 
 def _value(log: TrialRecord, epoch: int) -> float:
@@ -37,6 +44,8 @@ class StudyContract:
 
     sampler: SamplerKind
     policy: FidelityPolicy
+    space: SpaceConfig = SPACE
+    more: Mapping[str, Any] = {}
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -44,7 +53,7 @@ class StudyContract:
 
     @property
     def settings(self) -> StudySettings:
-        return StudySettings("c", SPACE.distributions(), self.sampler, self.policy, seed=3)
+        return StudySettings("c", self.space.distributions(), self.sampler, self.policy, seed=3, **self.more)
 
     def run(self, path: Path, trials: int = TRIALS, interrupt: int | None = None) -> list[TrialRecord]:
         """Run a campaign of made-up trainings; with `interrupt`, begin anew from the journal every so many results."""
@@ -74,7 +83,7 @@ class StudyContract:
     def test_proposals_lie_in_the_space(self, path: Path) -> None:
         for log in self.run(path):
             assert tuple(log.params) == HYPERPARAMETER_NAMES
-            assert SPACE.contains(log.params)
+            assert self.space.contains(log.params)
 
     @pytest.mark.parametrize("interrupt", [2, 5])
     def test_an_interrupted_campaign_is_the_same_campaign(self, path: Path, tmp_path: Path, interrupt: int) -> None:
@@ -96,8 +105,7 @@ class StudyContract:
 
     def test_a_replay_finds_a_changed_value(self, path: Path) -> None:
         self.run(path)
-        other = StudySettings("c", SPACE.distributions(), self.sampler, self.policy, seed=4)
-        found = replay_study(path, other)
+        found = replay_study(path, replace(self.settings, seed=4))
         assert found.first_difference is not None
         assert found.first_difference[0] == 0
 
@@ -153,6 +161,51 @@ class StudyContract:
             copy_study(path, "c", url)
 
 
+class TestSobolStart(StudyContract):
+    sampler = "tpe"
+    policy = "complete"
+    more = {"startup": "sobol"}  # noqa: RUF012
+
+
+class TestConditionalSpace(StudyContract):
+    """A space with a power of 2 and a hyperparameter that is searched only under a condition on it."""
+
+    sampler = "tpe"
+    policy = "complete"
+    space = CONDITIONAL
+    more = {  # noqa: RUF012
+        "startup": "sobol",
+        "conditions": CONDITIONAL.conditions(),
+        "base_values": {"mixup_alpha": 0.0},
+    }
+
+    def test_proposals_lie_in_the_space(self, path: Path) -> None:
+        trials = self.run(path)
+        for trial in trials:
+            assert trial.params.keys() == set(HYPERPARAMETER_NAMES)
+            assert CONDITIONAL.is_of(trial.params, self.settings.base_values)
+            is_searched = trial.params["batch_size"] >= 256
+            assert trial.not_searched == (() if is_searched else ("mixup_alpha",))
+            assert (trial.params["mixup_alpha"] > 0) == is_searched
+        assert {bool(trial.not_searched) for trial in trials} == {False, True}
+        lines, _ = read_committed(path)
+        assert read_records(lines, "c") == trials
+
+    def test_the_study_can_be_copied_into_a_database(self, path: Path, tmp_path: Path) -> None:
+        trials = self.run(path)
+        url = f"sqlite:///{tmp_path}/copy.db"
+        assert copy_study(path, "c", url) == TRIALS
+        copied = optuna.load_study(study_name="c", storage=url).trials
+        assert [2 ** trial.params["log2_batch_size"] for trial in copied] == [
+            trial.params["batch_size"] for trial in trials
+        ]
+
+
+class TestConditionalSpaceWithPauses(TestConditionalSpace):
+    policy = "pruned"
+    more = {**TestConditionalSpace.more, "pauses": (1, 2, 4)}  # noqa: RUF012
+
+
 def _contract(sampler: SamplerKind, policy: FidelityPolicy) -> type[StudyContract]:
     return type(f"Test_{sampler}_{policy}", (StudyContract,), {"sampler": sampler, "policy": policy})
 
@@ -194,6 +247,8 @@ def test_another_programs_journal_is_refused(tmp_path: Path) -> None:
         ({"sampler": "tpe"}, "sampler"),
         ({"seed": 1}, "sampler"),
         ({"policy": "pruned"}, "policy"),
+        ({"startup": "sobol"}, "sampler"),
+        ({"conditions": CONDITIONAL.conditions()}, "conditions"),
     ],
 )
 def test_a_journal_cannot_be_continued_with_other_settings(tmp_path: Path, change: dict[str, Any], said: str) -> None:

@@ -7,7 +7,8 @@ import yaml
 
 from core.config import DataConfig, SyntheticConfig, parse
 from core.errors import ConfigError
-from search.config import CampaignConfig, resolve_config
+from core.presets import load_preset
+from search.config import CampaignConfig, resolve_config, study_settings
 
 
 def _config(**changes: object) -> CampaignConfig:
@@ -57,6 +58,7 @@ def test_a_dry_run_is_never_larger_than_the_campaign() -> None:
         ({}, {}, 16),
         ({}, {"window": {"values": [8, 32]}}, 32),
         ({"window": 60}, {"window": {"values": [8, 32]}}, 60),
+        ({}, {"window": {"low": 8, "high": 64, "log2": True}}, 64),
     ],
 )
 def test_windows_of_the_data_are_as_long_as_the_network_may_see(
@@ -79,6 +81,7 @@ def test_a_network_cannot_see_more_bars_than_a_window_has() -> None:
         ({"epoch_windows": 4096}, {}, 4096),
         ({"epoch_windows": None}, {}, None),
         ({"epoch_windows": 4096}, {"epoch_windows": 8192}, 8192),
+        ({"space": {"batch_size": {"low": 64, "high": 32_768, "log2": True}}}, {}, 32_768),
     ],
 )
 def test_epochs_are_short_unless_the_settings_say_otherwise(
@@ -87,3 +90,19 @@ def test_epochs_are_short_unless_the_settings_say_otherwise(
     file = tmp_path / "c.yaml"
     file.write_text(yaml.safe_dump({"name": "c", "data": {"synthetic": {}}, **content}))
     assert resolve_config(file, {}, flags).epoch_windows == windows
+
+
+def test_the_study_knows_conditions_and_the_values_of_the_base_preset() -> None:
+    plain = study_settings(_config())
+    assert (plain.startup, plain.conditions, plain.base_values) == ("random", {}, {})
+    space = {"mixup_alpha": {"low": 0.05, "high": 0.4, "only_if": {"batch_size": 64}}}
+    settings = study_settings(_config(space=space, startup="sobol"))
+    assert settings.startup == "sobol"
+    assert settings.conditions == {"mixup_alpha": {"batch_size": (64.0,)}}
+    assert settings.base_values == {"mixup_alpha": load_preset("production_small").hyperparameters.mixup_alpha}
+
+
+def test_a_condition_and_a_start_do_not_change_what_a_value_depends_on() -> None:
+    space = {"mixup_alpha": {"only_if": {"batch_size": 64}}}
+    recipe = load_preset("production_small").training_config(size="quick", metric="auc", seed=0)
+    assert _config(space=space, startup="sobol").identity("f", "1", recipe) == _config().identity("f", "1", recipe)

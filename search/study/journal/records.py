@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.study.encoding import decode
 from search.study.journal.file import Operation
 from search.study.trial_record import EpochRecord, TrialRecord
 
 EPOCH, OUTCOME, REASON, ATTEMPT = "epoch_{}", "outcome", "reason", "attempt"
 DEATHS, DIFFERENCES = "deaths", "differences"
 ORIGIN, EARLIER_CAMPAIGN, GENERATION, PROMOTED = "origin", "told_from", "generation", "promoted"
+BASE_VALUES = "base_values"
 """Keys of the user attributes."""
 
 
@@ -24,7 +26,7 @@ def record_from_attributes(number: int, params: dict[str, Any], attributes: Mapp
 
     Args:
         number: number of the trial.
-        params: its six hyperparameters, by name.
+        params: its hyperparameters as the study holds them, see `search.study.encoding`.
         attributes: user attributes of the trial in the study.
 
     Raises:
@@ -35,9 +37,10 @@ def record_from_attributes(number: int, params: dict[str, Any], attributes: Mapp
     for epoch in sorted(int(key.removeprefix(prefix)) for key in attributes if key.startswith(prefix)):
         content = json.loads(attributes[EPOCH.format(epoch)])
         epochs[epoch] = EpochRecord.from_row(content["row"], content["decision"])
+    base_values = dict(attributes.get(BASE_VALUES, {}))
     return TrialRecord(
         number,
-        params,
+        {**base_values, **decode(params)},
         attributes.get(ORIGIN, "sampler"),
         epochs,
         attributes[ATTEMPT],
@@ -47,6 +50,7 @@ def record_from_attributes(number: int, params: dict[str, Any], attributes: Mapp
         list(attributes.get(DIFFERENCES, [])),
         attributes.get(GENERATION, 0),
         attributes.get(PROMOTED, 0),
+        tuple(sorted(base_values)),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from core.config import HYPERPARAMETER_NAMES, DataConfig, SyntheticConfig
 from core.files import write_table
+from core.presets import load_preset
 from search.campaign.plan import plan_campaign
 from search.config import CampaignConfig, CellsConfig, study_settings
 from search.results import tables
@@ -114,3 +115,17 @@ def test_a_winner_on_val_is_said_to_be_optimistic_where_val_confirms(tmp_path: P
     for cells, count in ((None, 0), (CellsConfig(folds=2, seeds=1), 1)):
         planned = plan_campaign(_config(warm_start=("before",), ask=(), cells=cells), tmp_path)
         assert len([notice for notice in planned.notices if "lead out of fold is optimistic" in notice]) == count
+
+
+def test_a_preset_is_tried_first_only_if_it_has_base_values_where_conditions_do_not_hold(tmp_path: Path) -> None:
+    base = load_preset("production_small").hyperparameters
+    other = 64 if base.batch_size != 64 else 128
+    unfulfilled = SpaceConfig(mixup_alpha=Range(low=0.0, high=0.5, only_if={"batch_size": (other,)}))
+    planned = plan_campaign(_config(space=unfulfilled), tmp_path)
+    assert planned.asked_first == (("preset production_small", base.model_dump()),)
+    assert planned.notices == ()
+    planned = plan_campaign(_config(space=unfulfilled, ask=("quick_experiment",)), tmp_path)
+    preset = load_preset("quick_experiment").hyperparameters
+    assert preset.batch_size != other
+    assert preset.mixup_alpha != base.mixup_alpha
+    assert planned.asked_first == ()

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from search.campaign.estimate import RemainingTime
-from search.campaign.progress import Display
+from search.campaign.progress import Display, _format_ended
 from search.study.trial_record import FAILED
 from tests.helpers.trial_records import trial_record
 
@@ -29,6 +29,12 @@ def test_each_ended_trial_gets_a_line_with_its_values_and_how_it_ended() -> None
     assert "batch 128" in text
     assert "best 0.5000 (#0), 5 epochs" in text
     assert progress.tasks[0].completed == 3
+
+
+def test_a_hyperparameter_that_was_not_searched_is_shown_as_such() -> None:
+    trial = trial_record(0, [0.5])
+    assert "mixup 0.00" in _format_ended(trial)
+    assert "gamma 2.00 mixup n/a " in _format_ended(replace(trial, not_searched=("mixup_alpha",)))
 
 
 @pytest.mark.parametrize("numbers", [(3, 4), (4, 3)])

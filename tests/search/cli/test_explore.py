@@ -8,6 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from core.config import DataConfig, SyntheticConfig
+from search.campaign.plan import plan_campaign
+from search.config import CampaignConfig, study_settings
+from search.results.folder import JOURNAL_FILE
+from search.study.space import Choice, Range, SpaceConfig
+from search.study.study import CampaignStudy
+from tests.helpers.campaigns import begin_campaign
 from tests.helpers.commands import invoke, run_command
 
 COMMITTED = Path(__file__).parents[3] / "results"
@@ -107,3 +114,31 @@ def test_what_cannot_be_shown_is_an_error_of_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_what_a_trial_did_not_search_is_shown_as_not_applicable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the trials have a batch size for which mixup is not searched: they have that of the base preset."""
+    monkeypatch.chdir(tmp_path)
+    space = SpaceConfig(
+        batch_size=Choice(values=(64, 128)), mixup_alpha=Range(low=0.1, high=0.5, only_if={"batch_size": (64,)})
+    )
+    data = DataConfig(synthetic=SyntheticConfig(bars=5000))
+    planned = plan_campaign(
+        CampaignConfig(name="some", data=data, ask=(), sampler="random", space=space), Path("results")
+    )
+    folder = begin_campaign(planned)
+    study = CampaignStudy(folder / JOURNAL_FILE, study_settings(planned.config))
+    trials = [study.ask() for _ in range(8)]
+    study.close()
+    searched = [trial.number for trial in trials if not trial.not_searched]
+    assert 0 < len(searched) < 8
+    table = invoke("trials", "list", "some", "--sort", "number")
+    lines = [line.replace("│", " ").split() for line in table.splitlines()]
+    shown = {int(line[0]): "n/a" in line for line in lines if line and line[0].isdigit()}
+    assert shown == {trial.number: trial.number not in searched for trial in trials}
+    for trial in trials:
+        text = invoke("trials", "show", "some", str(trial.number))
+        assert ("mixup_alpha n/a" in text) == (trial.number not in searched)
+        assert _json("trials", "show", "some", str(trial.number), "--json")["not_searched"] == list(trial.not_searched)

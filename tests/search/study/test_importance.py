@@ -42,3 +42,9 @@ def test_a_trial_outside_the_space_is_left_out() -> None:
     outside = [({**params, "learning_rate": 0.5}, math.pi * index) for index, (params, _) in enumerate(trials)]
     narrow = parse(SpaceConfig, {}, "campaign.yaml")
     assert order_by_importance(narrow, [*trials, *outside]) == order_by_importance(narrow, trials)
+
+
+def test_powers_of_2_are_ordered_by_their_exponents() -> None:
+    powers = parse(SpaceConfig, {"batch_size": {"low": 64, "high": 512, "log2": True}}, "campaign.yaml")
+    order = order_by_importance(powers, _trials(60, {"batch_size": 8.0, "dropout": 1.0}))
+    assert order[:2] == ["batch_size", "dropout"]

@@ -42,4 +42,5 @@ def test_the_recorded_keywords_are_those_passed_to_optuna(kind: SamplerKind, mon
     if kind == "gp":
         assert isinstance(keywords.pop("independent_sampler"), optuna.samplers.RandomSampler)
         keywords["independent_sampler"] = "random"
+        assert keywords.pop("warn_independent_sampling") is False  # changes no proposal, so it is not recorded
     assert keywords == sampler_keywords(kind)
