@@ -16,7 +16,7 @@ from rich.text import Text
 
 from core import console
 from search.campaign.estimate import RemainingTime, describe_duration
-from search.campaign.progress import describe_params
+from search.campaign.short_params import describe_params
 from search.config import CampaignConfig
 from search.study.trial_record import FAILED, STOPPED, TrialRecord
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from rich.markup import escape
 from rich.progress import Progress
 
 from search.campaign.estimate import RemainingTime, describe_duration
+from search.campaign.short_params import describe_params
 from search.study.trial_record import FAILED, TrialRecord
 
 
@@ -106,36 +106,12 @@ def _rank(scored: tuple[float, int]) -> tuple[float, int]:
     return value, -number
 
 
-class _NotSearched:
-    """Stands for the value of a hyperparameter whose condition did not hold, in any format."""
-
-    def __format__(self, spec: str) -> str:
-        return "n/a"
-
-
 def _format_ended(trial: TrialRecord, unit: str = "epochs") -> str:
     """Format the line of an ended trial: its hyperparameters, and its value or why it failed."""
     values = describe_params(trial.params, trial.not_searched)
     if trial.outcome == FAILED:
         return f"#{trial.number:<3d} {values}  [red]failed[/]: {escape(trial.reason)}"
     return f"#{trial.number:<3d} {values}  {trial.value:.4f} after {len(trial.epochs)} {unit}  {trial.outcome}"
-
-
-def describe_params(params: Mapping[str, Any], not_searched: Iterable[str] = ()) -> str:
-    """Return hyperparameters in one short line.
-
-    Args:
-        params: the six hyperparameters by name, and the window where it is searched.
-        not_searched: names of those that have their base values only, for which the line says n/a.
-    """
-    params = {**params, **dict.fromkeys(not_searched, _NotSearched())}
-    values = (
-        f"lr {params['learning_rate']:.1e} batch {params['batch_size']:3d} wd {params['weight_decay']:.1e} "
-        f"dropout {params['dropout']:.2f} gamma {params['focal_gamma']:.2f} mixup {params['mixup_alpha']:.2f}"
-    )
-    if "window" in params:
-        values += f" window {params['window']:3d}"
-    return values
 
 
 def add_incumbent_bar(progress: Progress, name: str, epochs: int) -> Callable[[TrialRecord], None]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from core import console
 from core.console import Command
 from core.errors import ConfigError, one_line
+from search.campaign.short_params import NOT_SEARCHED, SHORT_PARAMS
 from search.cli.options import NameArgument, RootOption
 from search.results.folder import CONFIG_FILE, ROOT, CampaignFolder
 
@@ -36,13 +37,7 @@ HEADINGS = {
     "value": "value",
     "status": "status",
     "epochs": "epochs",
-    "learning_rate": "lr",
-    "batch_size": "batch",
-    "weight_decay": "wd",
-    "dropout": "drop.",
-    "focal_gamma": "gamma",
-    "mixup_alpha": "mixup",
-    "window": "window",
+    **{name: short for name, (short, _) in SHORT_PARAMS.items()},
     "val_auc": "AUC",
     "val_direction_auc": "dir. AUC",
     "val_macro_f1": "macro-F1",
@@ -131,8 +126,8 @@ def _trials_table(trials: pd.DataFrame, sort: str, conditions: Mapping[str, Cond
     for column, heading in (columns | {sort: columns.get(sort, sort)}).items():
         table.add_column(heading, justify="left" if column == "status" else "right", no_wrap=True)
     for row in trials.to_dict("records"):
-        short = {column: f"{row[column]:.2f}" for column in ("dropout", "focal_gamma", "mixup_alpha")}
-        short |= dict.fromkeys(inactive(conditions, {str(key): value for key, value in row.items()}), "n/a")
+        short = {name: format(row[name], spec) for name, (_, spec) in SHORT_PARAMS.items() if name in columns}
+        short |= dict.fromkeys(inactive(conditions, {str(key): value for key, value in row.items()}), NOT_SEARCHED)
         cells = (short.get(column, console.short_number(row[column])) for column in columns | {sort: ""})
         table.add_row(*map(console.plain, cells))
     return table
@@ -268,7 +263,7 @@ def _interval(ends: tuple[float | None, float | None, float | None]) -> str:
 def _format_params(record: TrialRecord) -> str:
     """Return the hyperparameters of a trial as text, and which of them have base values only."""
     shown = {name: console.short_number(value) for name, value in record.params.items()}
-    shown |= dict.fromkeys(record.not_searched, "n/a")
+    shown |= dict.fromkeys(record.not_searched, NOT_SEARCHED)
     return "  ".join(f"{name} {value}" for name, value in shown.items())
 
 

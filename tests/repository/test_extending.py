@@ -227,7 +227,7 @@ def test_a_hyperparameter_stands_in_the_files_that_the_recipe_lists_and_in_no_ot
         "core/config/training.py",
         "core/config/hyperparameters.py",
         "search/study/space.py",
-        "search/campaign/progress.py",
+        "search/campaign/short_params.py",
     }
     used = {
         "focal_gamma": {"core/training/losses.py", "core/evaluation/checklist.py"},

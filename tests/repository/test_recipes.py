@@ -77,8 +77,8 @@ HYPERPARAMETER: Edits = {
             "    clip_norm: Range = Range(low=0.1, high=10.0, log=True)\n",
         )
     ],
-    "search/campaign/progress.py": [
-        ("mixup {params['mixup_alpha']:.2f}", "mixup {params['mixup_alpha']:.2f} clip {params['clip_norm']:.2f}")
+    "search/campaign/short_params.py": [
+        ('("mixup", ".2f"),\n', '("mixup", ".2f"),\n    "clip_norm": ("clip", ".2f"),\n'),
     ],
     "search/results/folder.py": [
         (

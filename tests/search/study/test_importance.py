@@ -46,5 +46,5 @@ def test_a_trial_outside_the_space_is_left_out() -> None:
 
 def test_powers_of_2_are_ordered_by_their_exponents() -> None:
     powers = parse(SpaceConfig, {"batch_size": {"low": 64, "high": 512, "log2": True}}, "campaign.yaml")
-    order = order_by_importance(powers, _trials(60, {"batch_size": 8.0, "dropout": 1.0}))
+    order = order_by_importance(powers, _trials(60, {"batch_size": 8.0, "dropout": 6.0}))
     assert order[:2] == ["batch_size", "dropout"]
