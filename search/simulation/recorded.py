@@ -185,7 +185,7 @@ def check_metric(table: pd.DataFrame, metric: str) -> None:
 
 
 def _sign(metric: str) -> float:
-    return -1.0 if metric == "nll" else 1.0
+    return -1.0 if metric in ("nll", "train_loss") else 1.0
 
 
 class SurrogateProblem(ABC):
@@ -277,7 +277,7 @@ class RecordedEpochs(_TableProblem):
 
         Args:
             curves: the recorded curves.
-            metric: metric that ranks trials.
+            metric: metric that ranks trials, or `train_loss`, each trial's own training loss.
             truth: metric that says what they are truly worth.
             seed: seed of the noise.
         """
@@ -286,7 +286,8 @@ class RecordedEpochs(_TableProblem):
 
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of an epoch, see `LearningCurves`."""
-        fold, column = self._curves.folds[-1], f"val_{self._metric}"
+        fold = self._curves.folds[-1]
+        column = "train_loss" if self._metric == "train_loss" else f"val_{self._metric}"
         noise = self._noise(column, fold, trial.number, 0)
         scores = _sign(self._metric) * (self.mean(column, fold, trial.params) + noise)[:epoch]
         seconds = float(self.mean("seconds", fold, trial.params)[epoch - 1])
@@ -297,6 +298,9 @@ class RecordedCells(_TableProblem):
     """Fidelity is the number of cells: an "epoch" is a whole short training on one fold with one seed.
 
     Its score is that of the block of time after the fold's val. Every trial takes the cells in the same order.
+
+    Attributes:
+        cell_epochs: number of epochs of a cell.
     """
 
     def __init__(
@@ -318,12 +322,12 @@ class RecordedCells(_TableProblem):
         super().__init__(curves, metric, truth, seed)
         if len(curves.folds) < 2:
             raise ConfigError("The table has one fold, and cells need an earlier one", "Record two folds or more")
-        self.max_epochs, self._cell_epochs = cells, min(epochs, curves.epochs)
+        self.max_epochs, self.cell_epochs = cells, min(epochs, curves.epochs)
 
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of a cell: its score, and as its value the mean over the cells so far."""
         scores = [self._score(trial, cell) for cell in range(1, epoch + 1)]
-        seconds = float(self.mean("seconds", self._fold(epoch), trial.params)[: self._cell_epochs].sum())
+        seconds = float(self.mean("seconds", self._fold(epoch), trial.params)[: self.cell_epochs].sum())
         return simulated_record(epoch, float(np.mean(scores)), scores[-1], epoch, seconds)
 
     def _fold(self, cell: int) -> int:
@@ -332,7 +336,7 @@ class RecordedCells(_TableProblem):
         return folds[(cell - 1) % len(folds)]
 
     def _score(self, trial: TrialAssignment, cell: int) -> float:
-        fold, column, last = self._fold(cell), f"later_{self._metric}", self._cell_epochs - 1
+        fold, column, last = self._fold(cell), f"later_{self._metric}", self.cell_epochs - 1
         noise = self._noise(column, fold, trial.number, cell)
         return _sign(self._metric) * float(self.mean(column, fold, trial.params)[last] + noise[last])
 

@@ -41,6 +41,7 @@ def table() -> pd.DataFrame:
                         "seed": seed,
                         "epoch": epoch,
                         "seconds": 1.0 + fold,
+                        "train_loss": 5 - params["focal_gamma"],
                         "val_auc": score + noise[0],
                         "later_auc": score + noise[1],
                         "val_nll": -score,
@@ -99,6 +100,16 @@ def test_a_cell_is_a_short_training_on_an_earlier_fold_and_the_value_their_mean(
     assert scores[0] != scores[2]  # another seed
     np.testing.assert_allclose([record.value for record in records], np.cumsum(scores) / np.arange(1, 5))
     assert [record.seconds for record in records] == [6.0, 3.0, 6.0, 3.0]
+
+
+def test_trials_can_be_ranked_by_their_own_loss_whatever_they_are_worth(curves: RecordedCurves) -> None:
+    problem = RecordedEpochs(curves, "train_loss", "auc", seed=0)
+    focal, plain = (
+        TrialAssignment(0, 1, 0, {**_trial(0, dropout).params, "focal_gamma": gamma})
+        for dropout, gamma in ((0.6, 5.0), (0.0, 0.0))
+    )
+    assert problem.epoch(focal, 1).value > problem.epoch(plain, 1).value + 1
+    assert problem.quality(focal.params) < problem.quality(plain.params)
 
 
 @pytest.mark.parametrize("kind", [RecordedEpochs, RecordedCells])
