@@ -106,8 +106,8 @@ def format_table(results: Sequence[CampaignResult], searches: Sequence[str], jud
         "|---" * (len(SHARES) + 4) + "|",
     ]
     for name, row, of_name, rank, lead in zip(searches, of_search, regrets, ranks, leads, strict=True):
-        cells = [cell(of_name[:, share], 3) for share in range(len(SHARES))]
-        ahead = "" if name == default else cell(lead, 3)
+        cells = [cell(of_name[:, share], 2) for share in range(len(SHARES))]
+        ahead = "" if name == default else cell(lead, 2)
         seconds = np.mean([result.seconds for result in row])
         lines.append(f"| {name} | {' | '.join(cells)} | {cell(rank, 1)} | {ahead} | {seconds:.1f} |")
     return "\n".join(lines)

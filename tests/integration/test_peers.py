@@ -174,16 +174,16 @@ def test_the_table_says_who_is_ahead_over_the_campaigns_that_all_have_finished()
     header, rule, *lines = format_table(results, ["ours", "better", "worse"], "test", "ours").splitlines()
     assert header.count("|") == rule.count("|") == lines[0].count("|") == len(SHARES) + 5
     cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines}
-    assert [cells[name][2].split()[0] for name in ("ours", "better", "worse")] == ["0.520", "0.270", "0.770"]
-    assert [cells[name][0].split()[0] for name in ("ours", "better", "worse")] == ["1.040", "0.540", "1.540"]
+    assert [cells[name][2].split()[0] for name in ("ours", "better", "worse")] == ["0.52", "0.27", "0.77"]
+    assert [cells[name][0].split()[0] for name in ("ours", "better", "worse")] == ["1.04", "0.54", "1.54"]
     assert [cells[name][3] for name in ("ours", "better", "worse")] == [
         "2.0 (2.0 to 2.0)", "1.0 (1.0 to 1.0)", "3.0 (3.0 to 3.0)",
     ]  # fmt: skip
     assert [cells[name][4] for name in ("ours", "better", "worse")] == [
-        "", "0.250 (0.250 to 0.250)", "-0.250 (-0.250 to -0.250)",
+        "", "0.25 (0.25 to 0.25)", "-0.25 (-0.25 to -0.25)",
     ]  # fmt: skip
     low, high = (float(part.strip("()")) for part in cells["ours"][2].split()[1::2])
-    assert 0.5 < low < 0.52 < high < 0.54
+    assert (low, high) == (0.51, 0.53)
     assert "No campaign" in format_table(results, ["ours", "missing"], "test", "ours")
 
 
