@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks import peers
 from benchmarks.peers.campaign import run_campaign
@@ -29,6 +30,8 @@ from search.simulation.recorded import RecordedCells, RecordedCurves, RecordedEp
 
 WORKERS = SimulatedWorkers(4, start_seconds=5.0)
 LCBENCH_JUDGES = {"test": "test_balanced_accuracy", "val": "val_accuracy"}
+
+TABLE_JUDGES: Mapping[str, Literal["end", "best"]] = {"the end": "end", "the best epoch": "best"}
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,16 @@ def table_campaigns(
     curves: RecordedCurves, name: str, metric: str, seeds: int, competitors: Sequence[Competitor]
 ) -> Iterator[tuple[Campaign, Competitor]]:
     """Yield the campaigns on recorded trainings, ranked by a metric or by the training loss, judged later in time."""
-    judge = RecordedEpochs(curves, metric, metric, 0)
+    judges = {name: RecordedEpochs(curves, metric, metric, 0, keep) for name, keep in TABLE_JUDGES.items()}
     for seed in range(seeds):
         for competitor in competitors:
             if competitor.fidelity == "cells":
                 cells = RecordedCells(curves, metric, metric, seed)
-                yield Campaign(name, seed, cells, {"later": judge}, cells.cell_epochs, curves.epochs), competitor
+                yield Campaign(name, seed, cells, judges, cells.cell_epochs, curves.epochs), competitor
             else:
                 ranked = metric if competitor.ranked_by == "metric" else "train_loss"
                 epochs = RecordedEpochs(curves, ranked, metric, seed)
-                yield Campaign(name, seed, epochs, {"later": judge}, 1, curves.epochs), competitor
+                yield Campaign(name, seed, epochs, judges, 1, curves.epochs), competitor
 
 
 def _arguments() -> argparse.Namespace:
@@ -151,7 +154,7 @@ def main() -> None:
         campaigns = table_campaigns(
             RecordedCurves(table), f"{options.table.stem} {trainings}", options.metric, options.seeds, competitors
         )
-        judges = ["later"]
+        judges = list(TABLE_JUDGES)
     else:
         campaigns = lcbench_campaigns(options.lcbench, options.tasks, options.seeds, competitors)
         judges = list(LCBENCH_JUDGES)

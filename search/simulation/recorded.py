@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -272,7 +272,9 @@ class _TableProblem(SurrogateProblem):
 class RecordedEpochs(_TableProblem):
     """Fidelity is the number of epochs: trials are ranked by the best epoch so far on the last fold's val."""
 
-    def __init__(self, curves: RecordedCurves, metric: str, truth: str, seed: int) -> None:
+    def __init__(
+        self, curves: RecordedCurves, metric: str, truth: str, seed: int, keep: Literal["end", "best"] = "end"
+    ) -> None:
         """Prepare a simulated campaign.
 
         Args:
@@ -280,9 +282,19 @@ class RecordedEpochs(_TableProblem):
             metric: metric that ranks trials, or `train_loss`, each trial's own training loss.
             truth: metric that says what they are truly worth.
             seed: seed of the noise.
+            keep: the epochs that a training is worth: its last ones, or the one that is best on val, without noise.
         """
         super().__init__(curves, metric, truth, seed)
-        self.max_epochs = curves.epochs
+        self.max_epochs, self._keep = curves.epochs, keep
+
+    def qualities(self, points: np.ndarray) -> np.ndarray:
+        """Return the score of the epochs that are kept on the block of time after the last fold's val, `[N]`."""
+        if self._keep == "end":
+            return super().qualities(points)
+        last = self._curves.folds[-1]
+        scores = _sign(self._truth) * self._curves.mean_curves(f"val_{self._truth}", last, points)
+        later = _sign(self._truth) * self._curves.mean_curves(f"later_{self._truth}", last, points)
+        return np.take_along_axis(later, scores.argmax(axis=1, keepdims=True), axis=1)[:, 0]
 
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of an epoch, see `LearningCurves`."""

@@ -112,6 +112,16 @@ def test_trials_can_be_ranked_by_their_own_loss_whatever_they_are_worth(curves: 
     assert problem.quality(focal.params) < problem.quality(plain.params)
 
 
+def test_a_training_is_worth_its_last_epochs_or_the_one_that_is_best_on_val(table: pd.DataFrame) -> None:
+    """A training whose score on val is best at the second epoch, and later in time rises to the end."""
+    falling = table.assign(val_auc=-((table["epoch"] - 2.0) ** 2), later_auc=table["epoch"] - table["dropout"])
+    params = _trial(0, 0.3).params
+    end, best = (RecordedEpochs(RecordedCurves(falling), "auc", "auc", 0, keep) for keep in ("end", "best"))
+    assert end.quality(params) == pytest.approx(np.mean([4, 5, 6]) - 0.3, abs=0.15)
+    assert best.quality(params) == pytest.approx(2 - 0.3, abs=0.15)
+    assert best.best > best.typical
+
+
 @pytest.mark.parametrize("kind", [RecordedEpochs, RecordedCells])
 @pytest.mark.parametrize("metric", ["auc", "nll"])
 def test_higher_is_better_whatever_the_metric(curves: RecordedCurves, kind: Any, metric: str) -> None:
