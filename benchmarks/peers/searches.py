@@ -132,6 +132,7 @@ COMPETITORS = (
     Competitor("random, all to the end", _random),
     Competitor(DEFAULT, _ours(Strategy("tpe", "complete"))),
     Competitor("ours: random, ASHA that stops", _ours(Strategy("random", "full_only"))),
+    Competitor("ours: TPE, ASHA from epoch 6", _ours(Strategy("tpe", "complete", grace=6))),
     Competitor("ours: TPE, ASHA that promotes", _ours(Strategy("tpe", "pruned", "promotion"))),
     Competitor(
         "ours: TPE, cells", _ours(Strategy("tpe", "pruned", "promotion", grace=1, fidelity="cells")), fidelity="cells"

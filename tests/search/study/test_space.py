@@ -93,6 +93,8 @@ def test_a_neighbour_is_a_step_away_and_inside_the_range() -> None:
     assert choice.neighbours(100) == (64, 128)
     powers = PowerRange(low=32, high=128, log2=True)
     assert (powers.neighbours(64), powers.neighbours(32), powers.neighbours(128)) == ((32, 128), (64,), (64,))
+
+
 def test_powers_of_2_are_searched_by_their_exponents() -> None:
     space = parse(SpaceConfig, {"batch_size": {"low": 32, "high": 512, "log2": True}}, "campaign.yaml")
     powers = space.batch_size
