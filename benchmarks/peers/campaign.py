@@ -14,6 +14,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from search.engine.simulated import LearningCurves, SimulatedWorkers
+from search.study.space import Choice, Dimension, IntRange, PowerRange, Range
 from search.study.trial_record import EpochRecord, TrialAssignment
 
 
@@ -45,6 +46,14 @@ class Search(Protocol):
             trial: the trial, as `ask` returned it.
             record: the epoch; its `value` is the best score up to this epoch, and higher is better.
         """
+
+
+def plain_space(space: Mapping[str, Dimension]) -> dict[str, Range | IntRange | Choice]:
+    """Return a space as other libraries know it: powers of 2 are choices."""
+    return {
+        name: Choice(values=of_name.values) if isinstance(of_name, PowerRange) else of_name
+        for name, of_name in space.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ import pandas as pd
 from hebo.design_space.design_space import DesignSpace
 from hebo.optimizers.hebo import HEBO
 
-from benchmarks.peers.campaign import Trial
+from benchmarks.peers.campaign import Trial, plain_space
 from search.simulation.problem import Problem
-from search.study.space import Choice, Dimension, IntRange
+from search.study.space import Choice, IntRange, Range
 from search.study.trial_record import EpochRecord
 
 
-def _parameter(name: str, dimension: Dimension) -> dict[str, Any]:
+def _parameter(name: str, dimension: Range | IntRange | Choice) -> dict[str, Any]:
     """Return a dimension as HEBO takes it."""
     if isinstance(dimension, Choice):
         return {"name": name, "type": "cat", "categories": list(dimension.values)}
@@ -43,7 +43,7 @@ class HeboSearch:
 
         np.random.seed(seed)  # noqa: NPY002  (HEBO takes no generator)
         torch.manual_seed(seed)
-        space = DesignSpace().parse([_parameter(name, of_name) for name, of_name in problem.space.items()])
+        space = DesignSpace().parse([_parameter(name, of_name) for name, of_name in plain_space(problem.space).items()])
         self._hebo = HEBO(space, scramble_seed=seed)
         self._workers, self._max_epochs = workers, problem.max_epochs
         self._proposed: list[pd.DataFrame] = []  # a row each, not asked for yet

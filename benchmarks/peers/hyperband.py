@@ -11,7 +11,7 @@ from dehb import DEHB
 from smac import MultiFidelityFacade, Scenario
 from smac.runhistory.dataclasses import TrialValue
 
-from benchmarks.peers.campaign import BudgetSearch, Request
+from benchmarks.peers.campaign import BudgetSearch, Request, plain_space
 from search.simulation.problem import Problem
 from search.study.space import Choice, Dimension, IntRange
 from search.study.trial_record import EpochRecord
@@ -23,7 +23,7 @@ _FIRST_EPOCHS = 1
 def _configuration_space(space: Mapping[str, Dimension], seed: int) -> ConfigurationSpace:
     """Return a space as SMAC and DEHB take it."""
     dimensions = []
-    for name, of_name in space.items():
+    for name, of_name in plain_space(space).items():
         if isinstance(of_name, Choice):
             dimensions.append(Categorical(name, list(of_name.values)))
         else:

@@ -7,7 +7,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
-from benchmarks.peers.campaign import Trial
+from benchmarks.peers.campaign import Trial, plain_space
 from search.simulation.problem import Problem
 from search.study.trial_record import EpochRecord
 
@@ -26,7 +26,7 @@ class OptunaSearch:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # The HyperbandPruner draws a trial's bracket from the name of the study, which otherwise is drawn at random.
         self._study = optuna.create_study(study_name="peers", direction="maximize", sampler=sampler, pruner=pruner)
-        self._space = {name: dimension.distribution() for name, dimension in problem.space.items()}
+        self._space = {name: dimension.distribution() for name, dimension in plain_space(problem.space).items()}
         self._max_epochs = problem.max_epochs
         self._is_paired = isinstance(pruner, optuna.pruners.WilcoxonPruner)
         self._running: dict[int, optuna.Trial] = {}

@@ -12,7 +12,7 @@ from typing import Any
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from benchmarks.peers.campaign import Trial
+from benchmarks.peers.campaign import Trial, plain_space
 from search.simulation.problem import Problem
 from search.study.trial_record import EpochRecord
 
@@ -30,7 +30,7 @@ class RayTuneSearch:
             problem: the problem.
             seed: seed of Optuna's sampler.
         """
-        space = {name: dimension.distribution() for name, dimension in problem.space.items()}
+        space = {name: dimension.distribution() for name, dimension in plain_space(problem.space).items()}
         self._searcher = OptunaSearch(space=space, metric="value", mode="max", seed=seed)
         self._scheduler = ASHAScheduler(metric="value", mode="max", max_t=problem.max_epochs)
         self._trials: dict[int, Any] = {}

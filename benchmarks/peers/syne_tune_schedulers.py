@@ -15,13 +15,13 @@ from syne_tune import config_space
 from syne_tune.backend.trial_status import Trial as SyneTrial
 from syne_tune.optimizer.scheduler import SchedulerDecision, TrialScheduler
 
-from benchmarks.peers.campaign import Trial
+from benchmarks.peers.campaign import Trial, plain_space
 from search.simulation.problem import Problem
-from search.study.space import Choice, Dimension, IntRange
+from search.study.space import Choice, IntRange, Range
 from search.study.trial_record import EpochRecord
 
 
-def _domain(dimension: Dimension) -> Any:
+def _domain(dimension: Range | IntRange | Choice) -> Any:
     """Return a dimension as Syne Tune takes it."""
     if isinstance(dimension, Choice):
         return config_space.choice(list(dimension.values))
@@ -43,7 +43,7 @@ class SyneTuneSearch:
         """
         np.random.seed(seed)  # noqa: NPY002
         self._scheduler = scheduler(
-            {name: _domain(of_name) for name, of_name in problem.space.items()},
+            {name: _domain(of_name) for name, of_name in plain_space(problem.space).items()},
             metric="value", time_attr="epoch", max_t=problem.max_epochs, do_minimize=False, random_seed=seed,
         )  # fmt: skip
         self._trials: list[SyneTrial] = []

@@ -24,7 +24,7 @@ from benchmarks.peers.figures import (
 )
 from benchmarks.peers.searches import COMPETITORS, DEFAULT, Competitor, Setting
 from search.engine.simulated import SimulatedWorkers
-from search.study.space import Choice, Dimension, IntRange, Range
+from search.study.space import Dimension, IntRange, PowerRange, Range
 from search.study.trial_record import EpochRecord, TrialAssignment
 from tests.helpers.trial_records import epoch_record
 
@@ -41,7 +41,7 @@ class Valley:
     space: Mapping[str, Dimension] = {
         "rate": Range(low=1e-5, high=1e-1, log=True),
         "layers": IntRange(low=1, high=5),
-        "batch": Choice(values=(64, 128, 256)),
+        "batch": PowerRange(low=64, high=256, log2=True),
     }
     max_epochs = 9
     best, typical = 0.0, -3.0
