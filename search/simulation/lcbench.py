@@ -96,8 +96,12 @@ def _dimension(entry: Mapping[str, Any]) -> Dimension:
     )
 
 
+def _sign(output: str) -> float:
+    return -1.0 if output.endswith("cross_entropy") else 1.0
+
+
 class LcbenchProblem:
-    """One task of LCBench; trials are ranked by accuracy on val; their true quality is the balanced accuracy on test.
+    """One task of LCBench: trials are ranked by one output of the surrogate, and worth another one after all epochs.
 
     Attributes:
         space, max_epochs, best, typical: see `search.simulation.problem.Problem`.
@@ -105,12 +109,20 @@ class LcbenchProblem:
 
     max_epochs = EPOCHS
 
-    def __init__(self, surrogate: LcbenchSurrogate, task: str) -> None:
+    def __init__(
+        self,
+        surrogate: LcbenchSurrogate,
+        task: str,
+        metric: str = "val_accuracy",
+        truth: str = "test_balanced_accuracy",
+    ) -> None:
         """Take one task of a surrogate.
 
         Args:
             surrogate: the surrogate.
             task: name of the task.
+            metric: the output that ranks trials.
+            truth: the output that says what they are truly worth.
 
         Raises:
             ConfigError: there is no such task.
@@ -118,6 +130,7 @@ class LcbenchProblem:
         if task not in surrogate.tasks:
             raise ConfigError(f"LCBench has no task {task}", f"Choose one of {', '.join(surrogate.tasks)}")
         self._surrogate, self.task = surrogate, task
+        self._metric, self._truth = metric, truth
         self.space: Mapping[str, Dimension] = surrogate.space
         self._curves: dict[tuple[Any, ...], dict[str, np.ndarray]] = {}
 
@@ -126,7 +139,8 @@ class LcbenchProblem:
         """Quality of random points, `[N]`."""
         rng = np.random.default_rng(0)
         points = {name: dimension.at(rng.random(_SAMPLE)) for name, dimension in self.space.items()}
-        return self._surrogate.predict(self.task, points, np.full(_SAMPLE, EPOCHS))["test_balanced_accuracy"]
+        outputs = self._surrogate.predict(self.task, points, np.full(_SAMPLE, EPOCHS))
+        return _sign(self._truth) * outputs[self._truth]
 
     @property
     def best(self) -> float:
@@ -147,13 +161,16 @@ class LcbenchProblem:
         return self._curves[key]
 
     def quality(self, params: Mapping[str, Any]) -> float:
-        """Return the balanced accuracy on test after all epochs."""
-        return float(self._curve(params)["test_balanced_accuracy"][-1])
+        """Return what a training is worth after all epochs, see `Problem`."""
+        return _sign(self._truth) * float(self._curve(params)[self._truth][-1])
 
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of an epoch, see `LearningCurves`."""
         curve = self._curve(trial.params)
-        scores, times = curve["val_accuracy"][:epoch], np.concatenate([[0.0], curve["time"][:epoch]])
+        scores, times = (
+            _sign(self._metric) * curve[self._metric][:epoch],
+            np.concatenate([[0.0], curve["time"][:epoch]]),
+        )
         best = int(scores.argmax())
         return EpochRecord(
             epoch=epoch,

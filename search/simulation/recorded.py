@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -185,7 +185,7 @@ def check_metric(table: pd.DataFrame, metric: str) -> None:
 
 
 def _sign(metric: str) -> float:
-    return -1.0 if metric == "nll" else 1.0
+    return -1.0 if metric in ("nll", "train_loss") else 1.0
 
 
 class SurrogateProblem(ABC):
@@ -272,21 +272,34 @@ class _TableProblem(SurrogateProblem):
 class RecordedEpochs(_TableProblem):
     """Fidelity is the number of epochs: trials are ranked by the best epoch so far on the last fold's val."""
 
-    def __init__(self, curves: RecordedCurves, metric: str, truth: str, seed: int) -> None:
+    def __init__(
+        self, curves: RecordedCurves, metric: str, truth: str, seed: int, keep: Literal["end", "best"] = "end"
+    ) -> None:
         """Prepare a simulated campaign.
 
         Args:
             curves: the recorded curves.
-            metric: metric that ranks trials.
+            metric: metric that ranks trials, or `train_loss`, each trial's own training loss.
             truth: metric that says what they are truly worth.
             seed: seed of the noise.
+            keep: the epochs that a training is worth: its last ones, or the one that is best on val, without noise.
         """
         super().__init__(curves, metric, truth, seed)
-        self.max_epochs = curves.epochs
+        self.max_epochs, self._keep = curves.epochs, keep
+
+    def qualities(self, points: np.ndarray) -> np.ndarray:
+        """Return the score of the epochs that are kept on the block of time after the last fold's val, `[N]`."""
+        if self._keep == "end":
+            return super().qualities(points)
+        last = self._curves.folds[-1]
+        scores = _sign(self._truth) * self._curves.mean_curves(f"val_{self._truth}", last, points)
+        later = _sign(self._truth) * self._curves.mean_curves(f"later_{self._truth}", last, points)
+        return np.take_along_axis(later, scores.argmax(axis=1, keepdims=True), axis=1)[:, 0]
 
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of an epoch, see `LearningCurves`."""
-        fold, column = self._curves.folds[-1], f"val_{self._metric}"
+        fold = self._curves.folds[-1]
+        column = "train_loss" if self._metric == "train_loss" else f"val_{self._metric}"
         noise = self._noise(column, fold, trial.number, 0)
         scores = _sign(self._metric) * (self.mean(column, fold, trial.params) + noise)[:epoch]
         seconds = float(self.mean("seconds", fold, trial.params)[epoch - 1])
@@ -297,6 +310,9 @@ class RecordedCells(_TableProblem):
     """Fidelity is the number of cells: an "epoch" is a whole short training on one fold with one seed.
 
     Its score is that of the block of time after the fold's val. Every trial takes the cells in the same order.
+
+    Attributes:
+        cell_epochs: number of epochs of a cell.
     """
 
     def __init__(
@@ -318,12 +334,12 @@ class RecordedCells(_TableProblem):
         super().__init__(curves, metric, truth, seed)
         if len(curves.folds) < 2:
             raise ConfigError("The table has one fold, and cells need an earlier one", "Record two folds or more")
-        self.max_epochs, self._cell_epochs = cells, min(epochs, curves.epochs)
+        self.max_epochs, self.cell_epochs = cells, min(epochs, curves.epochs)
 
     def epoch(self, trial: TrialAssignment, epoch: int) -> EpochRecord:
         """Return what a trial reports of a cell: its score, and as its value the mean over the cells so far."""
         scores = [self._score(trial, cell) for cell in range(1, epoch + 1)]
-        seconds = float(self.mean("seconds", self._fold(epoch), trial.params)[: self._cell_epochs].sum())
+        seconds = float(self.mean("seconds", self._fold(epoch), trial.params)[: self.cell_epochs].sum())
         return simulated_record(epoch, float(np.mean(scores)), scores[-1], epoch, seconds)
 
     def _fold(self, cell: int) -> int:
@@ -332,7 +348,7 @@ class RecordedCells(_TableProblem):
         return folds[(cell - 1) % len(folds)]
 
     def _score(self, trial: TrialAssignment, cell: int) -> float:
-        fold, column, last = self._fold(cell), f"later_{self._metric}", self._cell_epochs - 1
+        fold, column, last = self._fold(cell), f"later_{self._metric}", self.cell_epochs - 1
         noise = self._noise(column, fold, trial.number, cell)
         return _sign(self._metric) * float(self.mean(column, fold, trial.params)[last] + noise[last])
 

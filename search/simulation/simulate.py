@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -121,16 +121,9 @@ def run_search(
         budget: when no more trials are started.
         seed: seed of the sampler and of the losses of workers.
     """
-    rungs = rung_epochs(strategy.grace, strategy.reduction, problem.max_epochs)
-    pauses = rungs if strategy.asha == "promotion" else ()
-    distributions = study_distributions(problem.space)
-    settings = StudySettings(
-        "simulated", distributions, strategy.sampler, strategy.policy, seed, pauses, strategy.startup
-    )
     engine = SimulatedEngine(problem, workers, seed)
-    study = CampaignStudy(None, settings, clock=engine.clock)
-    rules = Rules(problem.max_epochs, strategy.grace, strategy.reduction, workers.count, variant=strategy.asha)
-    controller = Controller(study, rules, budget)
+    controller = make_controller(problem, strategy, workers.count, budget, seed, engine.clock)
+    study = controller.study
     engine.run_trials(None, None, controller, Path(), lambda: None, workers.count)
     if controller.failure is not None:
         raise controller.failure
@@ -163,6 +156,29 @@ def conclude(problem: Problem, strategy: Strategy, search: SimulatedSearch) -> S
         quality=quality,
         regret=1.0 if winner is None else regret(problem, quality),
     )
+
+
+def make_controller(
+    problem: Problem, strategy: Strategy, concurrency: int, budget: Budget, seed: int, clock: Callable[[], float]
+) -> Controller:
+    """Make the controller of a simulated campaign, as that of a real one, with a journal in memory.
+
+    Args:
+        problem: what trainings report and what they are worth.
+        strategy: the settings of the search.
+        concurrency: how many trials run at a time.
+        budget: when no more trials are started.
+        seed: seed of the sampler.
+        clock: returns the virtual time in seconds.
+    """
+    rungs = rung_epochs(strategy.grace, strategy.reduction, problem.max_epochs)
+    pauses = rungs if strategy.asha == "promotion" else ()
+    distributions = study_distributions(problem.space)
+    settings = StudySettings(
+        "simulated", distributions, strategy.sampler, strategy.policy, seed, pauses, strategy.startup
+    )
+    rules = Rules(problem.max_epochs, strategy.grace, strategy.reduction, concurrency, variant=strategy.asha)
+    return Controller(CampaignStudy(None, settings, clock=clock), rules, budget)
 
 
 def pick(trials: Sequence[TrialRecord], means: Mapping[int, float] | None = None) -> TrialRecord | None:

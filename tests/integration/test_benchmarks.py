@@ -106,7 +106,9 @@ def test_training(tmp_path: Path, side: str) -> None:
     assert found["samples"] > 0
 
 
-@pytest.mark.parametrize("name", ["network", "network_changes", "campaign", "record_table", "ranking", "simulation"])
+@pytest.mark.parametrize(
+    "name", ["network", "network_changes", "campaign", "record_table", "ranking", "simulation", "peers"]
+)
 def test_a_benchmark_with_options_says_what_they_are(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False

@@ -49,6 +49,19 @@ def test_a_trial_reports_the_curve_of_its_hyperparameters(surrogate: LcbenchSurr
     assert problem.typical < problem.best
 
 
+def test_trials_can_be_ranked_and_judged_by_other_outputs_where_less_loss_is_better(
+    surrogate: LcbenchSurrogate,
+) -> None:
+    problem = LcbenchProblem(surrogate, "167168", metric="val_cross_entropy", truth="test_cross_entropy")
+    params = {name: dimension.at(np.array([0.5]))[0] for name, dimension in problem.space.items()}
+    repeated = {name: np.full(EPOCHS, value) for name, value in params.items()}
+    curve = surrogate.predict("167168", repeated, np.arange(1, EPOCHS + 1))
+    records = [problem.epoch(TrialAssignment(0, 1, 0, params), epoch) for epoch in range(1, EPOCHS + 1)]
+    np.testing.assert_allclose([record.score for record in records], -curve["val_cross_entropy"], rtol=1e-6)
+    assert problem.quality(params) == pytest.approx(-float(curve["test_cross_entropy"][-1]))
+    assert problem.typical < problem.best < 0
+
+
 def test_an_unknown_task_is_refused(surrogate: LcbenchSurrogate) -> None:
     with pytest.raises(ConfigError, match="LCBench has no task 1"):
         LcbenchProblem(surrogate, "1")

@@ -41,6 +41,7 @@ def table() -> pd.DataFrame:
                         "seed": seed,
                         "epoch": epoch,
                         "seconds": 1.0 + fold,
+                        "train_loss": 5 - params["focal_gamma"],
                         "val_auc": score + noise[0],
                         "later_auc": score + noise[1],
                         "val_nll": -score,
@@ -99,6 +100,26 @@ def test_a_cell_is_a_short_training_on_an_earlier_fold_and_the_value_their_mean(
     assert scores[0] != scores[2]  # another seed
     np.testing.assert_allclose([record.value for record in records], np.cumsum(scores) / np.arange(1, 5))
     assert [record.seconds for record in records] == [6.0, 3.0, 6.0, 3.0]
+
+
+def test_trials_can_be_ranked_by_their_own_loss_whatever_they_are_worth(curves: RecordedCurves) -> None:
+    problem = RecordedEpochs(curves, "train_loss", "auc", seed=0)
+    focal, plain = (
+        TrialAssignment(0, 1, 0, {**_trial(0, dropout).params, "focal_gamma": gamma})
+        for dropout, gamma in ((0.6, 5.0), (0.0, 0.0))
+    )
+    assert problem.epoch(focal, 1).value > problem.epoch(plain, 1).value + 1
+    assert problem.quality(focal.params) < problem.quality(plain.params)
+
+
+def test_a_training_is_worth_its_last_epochs_or_the_one_that_is_best_on_val(table: pd.DataFrame) -> None:
+    """A training whose score on val is best at the second epoch, and later in time rises to the end."""
+    falling = table.assign(val_auc=-((table["epoch"] - 2.0) ** 2), later_auc=table["epoch"] - table["dropout"])
+    params = _trial(0, 0.3).params
+    end, best = (RecordedEpochs(RecordedCurves(falling), "auc", "auc", 0, keep) for keep in ("end", "best"))
+    assert end.quality(params) == pytest.approx(np.mean([4, 5, 6]) - 0.3, abs=0.15)
+    assert best.quality(params) == pytest.approx(2 - 0.3, abs=0.15)
+    assert best.best > best.typical
 
 
 @pytest.mark.parametrize("kind", [RecordedEpochs, RecordedCells])
