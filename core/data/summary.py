@@ -217,11 +217,26 @@ def provable_direction_auc(dataset: Dataset, rows: np.ndarray, confidence: float
     Returns:
         The smallest direction_auc; 1 if nothing can be told from 0.5, for example where no row is SELL or none is BUY.
     """
-    if not all((dataset.labels[rows] == side).any() for side in (SELL, BUY)):
+    sells, buys = (int((dataset.labels[rows] == side).sum()) for side in (SELL, BUY))
+    return smallest_provable_auc(sells, buys, dataset.horizon * len(dataset.symbol_names), confidence)
+
+
+def smallest_provable_auc(sells: int, buys: int, dependent: int, confidence: float = 0.95) -> float:
+    """Compute the smallest direction_auc that can be told from 0.5, see `provable_direction_auc`.
+
+    Args:
+        sells: number of rows that are SELL.
+        buys: number of rows that are BUY.
+        dependent: how many rows count as one independent row.
+        confidence: one-sided confidence of the interval.
+
+    Returns:
+        The smallest direction_auc; 1 if nothing can be told from 0.5.
+    """
+    if not sells or not buys:
         return 1.0
-    per_symbol = dataset.horizon * len(dataset.symbol_names)
-    sells, buys = (max(float((dataset.labels[rows] == side).sum()) / per_symbol, 1.0) for side in (SELL, BUY))
-    deviation = sqrt((sells + buys + 1) / (12 * sells * buys))
+    sell_rows, buy_rows = max(sells / dependent, 1.0), max(buys / dependent, 1.0)
+    deviation = sqrt((sell_rows + buy_rows + 1) / (12 * sell_rows * buy_rows))
     return min(0.5 + float(norm.ppf(confidence)) * deviation, 1.0)
 
 

@@ -125,6 +125,6 @@ def _describe_phase(folder: CampaignFolder, is_running: bool, trials: list[Trial
 def _end_reason(folder: CampaignFolder) -> str:
     """Return why the last run of the search ended; `unknown` where the summary cannot be read."""
     try:
-        return folder.read_end_reason()
+        return folder.read_summary().ended_by
     except ConfigError:
         return "unknown"

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from core import console
 from core.cli import data
 from core.console import Command, with_verbosity
-from search.cli import campaign, cluster, confirm, explore, presets, simulate, study, watch
+from search.cli import campaign, cluster, confirm, explore, presets, report, simulate, study, watch
 from search.cli.dispatch import dispatchable
 
 DAY = ("Data", "Run", "Watch", "Understand", "Confirm", "Export", "Cluster")
@@ -51,6 +51,7 @@ _add(WATCH, watch.WATCH_EPILOG, dispatchable()(watch.watch))
 _add(WATCH, explore.CAMPAIGNS_EPILOG, explore.campaigns)
 app.add_typer(explore.trials_app, name="trials", rich_help_panel=UNDERSTAND)
 _add(UNDERSTAND, explore.COMPARE_EPILOG, explore.compare)
+_add(UNDERSTAND, report.REPORT_EPILOG, report.report)
 _add(UNDERSTAND, study.REPLAY_EPILOG, study.replay)
 app.add_typer(study.study_app, name="study", rich_help_panel=UNDERSTAND)
 _add(CONFIRM, confirm.CONFIRM_EPILOG, dispatchable(long=True)(with_verbosity(confirm.confirm)))

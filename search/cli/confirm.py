@@ -17,6 +17,7 @@ from core.cli.options import ConfigOption, DeviceOption, with_data_options
 from core.config import SOURCES, DataConfig, merge_sources, parse, refuse_without_effect
 from core.console import INTERRUPTED, Row
 from search.cli.options import NameArgument, RayAddressOption, RootOption, results_flag
+from search.cli.report import write_report_beside
 from search.results import judged, manifest
 from search.results.folder import LEDGER_FILE, ROOT, VERDICT_FILE, CampaignFolder
 
@@ -142,6 +143,7 @@ def confirm_and_show(
     folder = plan.campaign.folder
     for path in (folder.verdict, folder.confirmation_table, folder.manifest):
         console.out.print(f"wrote {escape(str(path))}")
+    write_report_beside(folder)
 
 
 def show_verdict(verdict: Verdict) -> None:

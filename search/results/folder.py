@@ -20,6 +20,7 @@ from search.results.records import (
     CellRecord,
     ConfirmationRecord,
     IncumbentRecord,
+    SummaryRecord,
 )
 from search.study.journal.file import read_committed
 from search.study.journal.records import read_records
@@ -365,14 +366,14 @@ class CampaignFolder:
         """
         return _read_table(self.cell(key) / PREDICTIONS_FILE), _read_table(self.cell(key) / RETURNS_FILE)
 
-    def read_end_reason(self) -> str:
-        """Read why the last run of the search ended.
+    def read_summary(self) -> SummaryRecord:
+        """Read the summary of the last run of the search.
 
         Raises:
             ConfigError: the summary is missing or damaged.
         """
         with reading(self.summary, "Resume the campaign: it writes the summary again"):
-            return str(_read_json(self.summary)["ended_by"])
+            return SummaryRecord.model_validate(_read_json(self.summary))
 
     def read_verdict(self) -> Verdict | None:
         """Read the verdict of the confirmation; None if the campaign was not confirmed.

@@ -142,6 +142,24 @@ class IncumbentRecord(Record):
     """The recorded epochs, in the file as rows of `EpochRecord.as_row`."""
 
 
+class SplitMetrics(Record):
+    """Metrics of something that needs no network, as `summary.json` holds them."""
+
+    val: dict[str, Number]
+    """Its metrics on the rows that trials are ranked on, by name."""
+
+
+class SummaryRecord(Record):
+    """What `summary.json` says of the last run of the search, beside what the tables say, too."""
+
+    ended_by: str
+    """Why the run ended, such as `trials` or `interrupted`."""
+    majority: SplitMetrics | None = None
+    """Always calling the class that is most frequent on train; None if an early version did not record it."""
+    bayes: SplitMetrics | None = None
+    """The best possible predictions; None where they are not known, as on all real markets."""
+
+
 class ConfirmationRecord(Record):
     """The settings that a confirmation was begun with, as `begun.json` keeps them."""
 

@@ -19,6 +19,7 @@ from search.statistics.certification import (
     score_candidates,
     score_final_test,
 )
+from search.statistics.luck import lead_by_luck
 from search.statistics.overfitting import overfitting_probability
 from search.statistics.racing import Noise, drop_to_neighbours, gaps_to_best, pooled_noise
 from search.statistics.sharpe import probabilistic_sharpe, sharpe_ratio
@@ -38,6 +39,7 @@ __all__ = [
     "certification_status",
     "drop_to_neighbours",
     "gaps_to_best",
+    "lead_by_luck",
     "overfitting_probability",
     "pooled_noise",
     "probabilistic_sharpe",

@@ -1,6 +1,7 @@
 from .asha import Decision, rung_epochs
 from .controller import Budget, Controller, Rules
 from .importance import order_by_importance
+from .importance import Importance, measure_importance
 from .replay import replay_study
 from .retries import Cause, RetryPolicy, TrainingFailure
 from .samplers import make_sampler
@@ -18,6 +19,7 @@ __all__ = [
     "Decision",
     "EpochRecord",
     "FidelityPolicy",
+    "Importance",
     "Range",
     "RetryPolicy",
     "Rules",
@@ -30,6 +32,7 @@ __all__ = [
     "load_study",
     "make_sampler",
     "order_by_importance",
+    "measure_importance",
     "read_trials",
     "replay_study",
     "rung_epochs",

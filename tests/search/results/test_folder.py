@@ -37,7 +37,7 @@ def test_everything_of_a_committed_campaign_can_be_read(folder: CampaignFolder) 
     assert incumbent.epochs[0].epoch == 1
     assert incumbent.as_row() == json.loads(folder.incumbent.read_text())
     assert folder.read_confirmation() is None
-    assert folder.read_end_reason() == "trials"
+    assert folder.read_summary().ended_by == "trials"
     assert folder.read_verdict() is not None
     assert folder.is_concluded
 
@@ -62,7 +62,7 @@ READERS: dict[str, tuple[str, Callable[[CampaignFolder], object]]] = {
     "returns": ("returns.parquet", CampaignFolder.read_returns),
     "incumbent": ("incumbent.json", CampaignFolder.read_incumbent),
     "confirmation": ("confirmation/begun.json", CampaignFolder.read_confirmation),
-    "end reason": ("summary.json", CampaignFolder.read_end_reason),
+    "summary": ("summary.json", CampaignFolder.read_summary),
     "verdict": ("verdict.json", CampaignFolder.read_verdict),
 }
 DAMAGE: dict[str, bytes] = {

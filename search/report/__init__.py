@@ -1,0 +1,8 @@
+"""Writes the report of a campaign: one HTML file that needs no network, for people who have not read the code.
+
+The names in `__init__.pyi` can be imported from here; each loads its module when it is first used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
