@@ -30,12 +30,14 @@ class Trades:
         net: what they added to the capital at the recorded cost, as a fraction of all capital, `[M]`.
         counts: how many trades ended at each instant, `[M]`; None where that cannot be told.
         symbols: number of symbols, each of which has the same share of the capital.
+        follow_calls: whether the trades follow the calls that the verdict judges.
     """
 
     instants: np.ndarray
     net: np.ndarray
     counts: np.ndarray | None
     symbols: int
+    follow_calls: bool = True
 
     def at_cost(self, cost_bp: float) -> np.ndarray | None:
         """Return what the trades would have added at another cost, `[M]`; None where that cannot be told.
@@ -65,16 +67,16 @@ def collect_trades(campaign: CampaignData, rows: JudgedRows) -> Trades | None:
         return None
     own = returns[(returns["number"] == campaign.chosen) & (returns["split"] == rows.split)].sort_values("timestamp")
     instants = timestamps_of(own)
-    counts = None
+    follow_calls, counts = True, None
     if campaign.record.data.bar is not None:
         # Early versions followed the most probable class, whatever the verdict's rule calls.
-        for calls in (rows.calls, probabilities_of(rows.table).argmax(axis=1)):
-            ended, numbers = _count_exits(campaign, rows, calls)
-            if np.array_equal(ended, instants):
-                counts = numbers
-                break
+        candidates = {True: rows.calls, False: probabilities_of(rows.table).argmax(axis=1)}
+        found = {kind: _count_exits(campaign, rows, calls) for kind, calls in candidates.items()}
+        fitting = [(kind, counts) for kind, (ended, counts) in found.items() if np.array_equal(ended, instants)]
+        if fitting:
+            follow_calls, counts = fitting[0]
     net = own["net_return"].to_numpy(dtype=np.float64)
-    return Trades(instants, net, counts, len(campaign.record.data.symbols))
+    return Trades(instants, net, counts, len(campaign.record.data.symbols), follow_calls)
 
 
 def _count_exits(campaign: CampaignData, rows: JudgedRows, calls: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,6 +115,10 @@ def make_section(campaign: CampaignData) -> Section:
             "How many trades ended at each instant is not recorded and does not follow from the calls, so that only "
             "the "
             "recorded cost of 10 bp can be shown."
+        )
+    if not trades.follow_calls:
+        sentences.append(
+            "The version that ran this campaign followed the most probable class; these are not the calls shown above."
         )
     held = None if campaign.dataset is None else buy_and_hold(campaign.dataset, rows.split)
     if held is None:

@@ -77,16 +77,10 @@ def _importance(
         return []
     for metric, shares in measured.items():
         beyond = [HYPERPARAMETERS[name] for name, of_name in shares.items() if of_name.value > of_name.by_chance]
-        told = (
-            f"{', '.join(beyond)} stand out"
-            if len(beyond) > 1
-            else f"{beyond[0]} stands out"
-            if beyond
-            else "none stands out"
-        )
         sentences.append(
-            f"Of the hyperparameters of the best tenth of the trials in {metric_name(metric)}, {told} by more than chance "
-            "gives each of them in one of twenty cases."
+            f"Hyperparameters that matter more for being among the best tenth in {metric_name(metric)} than chance "
+            "explains "
+            f"in nineteen of twenty cases: {', '.join(beyond) or 'none'}."
         )
     return [_importance_chart(measured)]
 
