@@ -1,4 +1,4 @@
-"""The entry point of `preset-search`, which works without Ray and Optuna as far as to say that they are missing."""
+"""The entry point of `preset-search`, which works without the extra `search` as far as to say what is missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def main() -> None:
 
         run()
     except ModuleNotFoundError as error:
-        if error.name not in ("ray", "optuna"):
+        if error.name not in ("ray", "optuna", "plotly", "jinja2"):
             raise
         message = f"error: {error.name} is not installed. Install it: pip install 'preset-search[search]'."
         print(message, file=sys.stderr)  # noqa: T201 - where a package is missing, the less is imported the better

@@ -57,7 +57,7 @@ def figure(value: Any) -> str:
     >>> figure(0.51234), figure(0.00001), figure(12), figure(None), figure(True)
     ('0.5123', '1.0e-05', '12', '', 'yes')
     """
-    if value is None or value != value or str(value) == "<NA>":
+    if value is None or str(value) in ("<NA>", "nan"):
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -5,11 +5,14 @@ Shapes: N trials, B blocks of time.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.integrate import quad
 from scipy.stats import norm
 
 
+@cache
 def expected_maximum(count: int) -> float:
     """Compute the mean of the largest of some independent standard normal numbers.
 
