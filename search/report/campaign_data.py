@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -84,19 +85,19 @@ class CampaignData:
         """What a step of a trial is called: an epoch, or a cell in a campaign that ranks trials by cells."""
         return "epoch" if self.config is None or self.config.cells is None else "cell"
 
-    @property
+    @cached_property
     def winner(self) -> RankedTrial | None:
         """The best full-fidelity trial of the search; None if there is none."""
         return find_winner(self.trials)
 
-    @property
+    @cached_property
     def chosen(self) -> int | None:
         """Number of the trial that the report is about: the confirmed winner, or else that of the search."""
         if self.verdict is not None:
             return self.verdict.winner.trial
         return None if self.winner is None else self.winner.number
 
-    @property
+    @cached_property
     def first_rung(self) -> int | None:
         """The epoch after which trials are judged first; None where no trial has been judged yet."""
         judged = self.curves.loc[self.curves["action"].notna(), "epoch"]

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+MAX_TRIALS = 1000
+"""Most trials that a chart or a table shows, the best: the file stays small, and a browser draws it in seconds."""
+
 
 @dataclass(frozen=True)
 class Table:

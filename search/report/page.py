@@ -46,6 +46,7 @@ def render_page(name: str, headline: str, sections: Sequence[Section]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = figure
+    environment.filters["short"] = lambda number: f"{number:.6g}"
     environment.tests["chart"] = lambda part: isinstance(part, Chart)
     environment.tests["parallel"] = lambda part: isinstance(part, ParallelCoordinates)
     environment.tests["note"] = lambda part: isinstance(part, Note)

@@ -8,6 +8,7 @@ With few trials that differs by chance, too: the same is computed with the score
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,27 +97,30 @@ def measure_importance(
     values = np.array([score for _, score in usable])
     if len(usable) < MIN_TRIALS or np.ptp(values) == 0:
         return {}
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions = space.distributions()
-    measured = _shares([given for given, _ in usable], values, distributions)
-    by_chance = [
-        _shares([given for given, _ in usable], rng.permutation(values), distributions) for _ in range(_SHUFFLES)
-    ]
+    study = _make_study([given for given, _ in usable], space)
+    measured = _shares(study, values)
+    by_chance = [_shares(study, rng.permutation(values)) for _ in range(_SHUFFLES)]
     return {
-        name: Importance(value, float(np.quantile([shares[name] for shares in by_chance], 0.95)))
-        for name, value in measured.items()
+        name: Importance(measured[name], float(np.quantile([shares[name] for shares in by_chance], 0.95)))
+        for name in space.dimensions()
     }
 
 
-def _shares(params: Sequence[dict[str, Any]], scores: np.ndarray, distributions: dict[str, Any]) -> dict[str, float]:
-    """Return the share of each hyperparameter in the importance of all, in the order of the distributions."""
-    study = optuna.create_study(direction="maximize")
-    study.add_trials(
-        [
-            create_trial(params=given, distributions=distributions, value=float(score))
-            for given, score in zip(params, scores, strict=True)
-        ]
-    )
+def _make_study(params: Sequence[dict[str, Any]], space: SpaceConfig) -> optuna.Study:
+    """Return a study with these trials; their values are given to `_shares`, so that the study is made only once."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    distributions = space.distributions()
+    study = optuna.create_study()
+    study.add_trials([create_trial(params=given, distributions=distributions, value=0.0) for given in params])
+    return study
+
+
+def _shares(study: optuna.Study, scores: np.ndarray) -> dict[str, float]:
+    """Return the share of each hyperparameter in the importance of all; scores by trial, higher is better, `[N]`."""
     evaluator = PedAnovaImportanceEvaluator(target_quantile=_BEST_SHARE, region_quantile=1.0, evaluate_on_local=True)
-    shares = get_param_importances(study, evaluator=evaluator, normalize=True)
-    return {name: float(shares[name]) for name in distributions}
+    with warnings.catch_warnings():
+        # To a target of its own, PED-ANOVA takes lower values for better ones, and says so each time.
+        warnings.simplefilter("ignore")
+        return get_param_importances(
+            study, evaluator=evaluator, target=lambda trial: -float(scores[trial.number]), normalize=True
+        )

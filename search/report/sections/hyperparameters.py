@@ -9,7 +9,7 @@ import numpy as np
 
 from search.config import CampaignConfig
 from search.report.campaign_data import CampaignData
-from search.report.elements import Chart, Section, Table, plotly_text, rounded
+from search.report.elements import MAX_TRIALS, Chart, Section, Table, plotly_text, rounded
 from search.report.wording import HYPERPARAMETERS, figure, metric_name
 from search.study.importance import MIN_TRIALS, Importance, measure_importance
 from search.study.space import Choice, Range
@@ -128,8 +128,7 @@ def _importance_chart(measured: dict[str, dict[str, Importance]]) -> Chart:
 
 def _slices(campaign: CampaignData, config: CampaignConfig, records: list[TrialRecord], rung: int) -> list[Chart]:
     name = metric_name(campaign.metric)
-    scores = rounded([record.epochs[rung].score for record in records])
-    colors = ["var(--winner)" if record.number == campaign.chosen else "var(--good)" for record in records]
+    best = sorted(records, key=lambda record: -record.epochs[rung].score)[:MAX_TRIALS]
     charts = []
     for key, dimension in config.space.dimensions().items():
         charts.append(
@@ -138,20 +137,8 @@ def _slices(campaign: CampaignData, config: CampaignConfig, records: list[TrialR
                 title=f"{name} by {HYPERPARAMETERS[key]}",
                 summary=f"A dot is a trial: its {HYPERPARAMETERS[key]} and its {name} after {campaign.step} {rung}.",
                 traces=(
-                    {
-                        "type": "scatter",
-                        "mode": "markers",
-                        "x": [record.params.get(key) for record in records],
-                        "y": scores,
-                        "text": [f"trial #{record.number}" for record in records],
-                        "hovertemplate": "%{text}: %{x}, %{y:.4f}<extra></extra>",
-                        "marker": {
-                            "color": colors,
-                            "opacity": 1,
-                            "line": {"width": 0},
-                            "size": [11 if record.number == campaign.chosen else 6 for record in records],
-                        },
-                    },
+                    _dots([one for one in best if one.number != campaign.chosen], key, rung, "var(--good)", 6),
+                    _dots([one for one in records if one.number == campaign.chosen], key, rung, "var(--winner)", 11),
                 ),
                 layout={
                     "xaxis": {"title": {"text": HYPERPARAMETERS[key]}, **_scale(dimension)},
@@ -164,6 +151,18 @@ def _slices(campaign: CampaignData, config: CampaignConfig, records: list[TrialR
             )
         )
     return charts
+
+
+def _dots(records: list[TrialRecord], key: str, rung: int, color: str, size: int) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": rounded([record.params.get(key, float("nan")) for record in records]),
+        "y": rounded([record.epochs[rung].score for record in records]),
+        "text": [record.number for record in records],
+        "hovertemplate": "trial #%{text}: %{x}, %{y:.4f}<extra></extra>",
+        "marker": {"color": color, "size": size},
+    }
 
 
 def _scale(dimension: Range | Choice) -> dict[str, Any]:
@@ -240,14 +239,14 @@ def _neighbourhood(campaign: CampaignData, neighbours: list[Neighbour], rung: in
             "name": label,
             "x": rounded([place.distance for place in places]),
             "y": rounded([place.score for place in places]),
-            "text": [f"trial #{place.number}" for place in places],
-            "hovertemplate": "%{text}: distance %{x:.2f}, %{y:.4f}<extra></extra>",
+            "text": [place.number for place in places],
+            "hovertemplate": "trial #%{text}: distance %{x:.2f}, %{y:.4f}<extra></extra>",
             "marker": {"color": color, "size": size},
         }
         for label, places, color, size in (
             ("winner", neighbours[:1], "var(--winner)", 12),
             (f"its {NEIGHBOURS} nearest", neighbours[1 : NEIGHBOURS + 1], "var(--incumbent)", 9),
-            ("other trials", neighbours[NEIGHBOURS + 1 :], "var(--other)", 6),
+            ("other trials", neighbours[NEIGHBOURS + 1 : MAX_TRIALS], "var(--other)", 6),
         )
     ]
     rows = tuple((f"#{place.number}", place.distance, place.score) for place in neighbours[: 4 * NEIGHBOURS])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.report.campaign_data import CampaignData
-from search.report.elements import Chart, Part, Section, Table, rounded
+from search.report.elements import MAX_TRIALS, Chart, Part, Section, Table, rounded
 from search.report.wording import count
 
 _STARTS = ("ask", "restart")
@@ -98,6 +98,8 @@ def make_section(campaign: CampaignData) -> Section:
         "at a rung or a resumed campaign.",
     ]
     reasons = tuple((f"#{record.number}", death) for record in campaign.records for death in record.deaths)
+    if len(stints) > MAX_TRIALS:
+        sentences.append(f"The chart shows the last {MAX_TRIALS:,} of {len(stints):,} stretches.")
     parts: list[Part] = [_chart(stints)]
     if reasons:
         parts.append(Table("Processes that died", ("trial", "why"), reasons))
@@ -107,6 +109,7 @@ def make_section(campaign: CampaignData) -> Section:
 def _chart(stints: list[Stint]) -> Chart:
     places = max(stint.place for stint in stints) + 1
     traces = []
+    stints = stints[-MAX_TRIALS:]
     for label, is_death, color in (("trained", False, "var(--good)"), ("process died", True, "var(--bad)")):
         own = [stint for stint in stints if stint.is_death == is_death]
         traces.append(
@@ -117,9 +120,9 @@ def _chart(stints: list[Stint]) -> Chart:
                 "base": rounded([stint.start / 60 for stint in own]),
                 "x": rounded([(stint.end - stint.start) / 60 for stint in own]),
                 "y": [f"place {stint.place + 1}" for stint in own],
-                "text": [f"trial #{stint.trial}" for stint in own],
+                "text": [stint.trial for stint in own],
                 "textposition": "none",
-                "hovertemplate": "%{text}: %{x:.1f} min from minute %{base:.1f}<extra></extra>",
+                "hovertemplate": "trial #%{text}: %{x:.1f} min from minute %{base:.1f}<extra></extra>",
                 "marker": {"color": color, "line": {"color": "var(--page)", "width": 1}},
             }
         )

@@ -8,12 +8,24 @@ import pandas as pd
 
 from core.config import HYPERPARAMETER_NAMES, OPTIONAL_NAMES
 from search.report.campaign_data import CampaignData
-from search.report.elements import Axis, Chart, Choice, ParallelCoordinates, Section, Table, plotly_text, rounded
+from search.report.elements import (
+    MAX_TRIALS,
+    Axis,
+    Chart,
+    Choice,
+    ParallelCoordinates,
+    Section,
+    Table,
+    plotly_text,
+    rounded,
+)
 from search.report.wording import HYPERPARAMETERS, METRICS, count, metric_name
 from search.study.trial_record import COMPLETE, FAILED, STOPPED
 
 _TOP = (3, 10)
 """How many of the best trials the choices of the chart of curves show."""
+_MAX_MARKED = 200
+"""Most pale curves whose points are drawn: more take a browser too long, and cannot be told apart."""
 _LOG_SCALE = {"learning_rate", "weight_decay", "batch_size"}
 _METRICS = ("auc", "direction_auc", "macro_f1")
 
@@ -34,6 +46,8 @@ def make_section(campaign: CampaignData) -> Section:
             f"After some {campaign.step}s (the rungs) each trial is compared with the others that got as far, and only "
             "the best go on: so most curves end early."
         )
+    if len(trials) > MAX_TRIALS:
+        sentences.append(f"Charts and table show the best {MAX_TRIALS:,} of them.")
     parts = (_curves(campaign), _parallel(campaign)) if trials["value"].notna().any() else ()
     return Section("trials", "Trials", tuple(sentences), parts)
 
@@ -52,12 +66,12 @@ def _curves(campaign: CampaignData) -> Chart:
     best = _best_numbers(campaign)
     reasons = {record.number: record.reason or record.outcome or "not ended" for record in campaign.records}
     curves = {int(str(number)): curve for number, curve in campaign.curves.groupby("number")}
-    others = [number for number in curves if number not in best]
+    shown = {int(number) for number in _shown(campaign)["number"]}
+    others = [number for number in curves if number not in best and number in shown]
     traces = [_joined_curves([curves[number] for number in others], reasons)]
     drawn = [number for number in best if number in curves]
     traces += [_curve(curves[number], reasons[number], number == campaign.chosen) for number in drawn]
-    shown = (True, *(True for _ in traces[1:]))
-    choices = [Choice("all trials", shown)]
+    choices = [Choice("all trials", (True,) * len(traces))]
     choices += [
         Choice(f"best {top}", (False, *(place < top for place in range(len(traces) - 1))))
         for top in _TOP
@@ -98,8 +112,14 @@ def _curves(campaign: CampaignData) -> Chart:
     )
 
 
+def _shown(campaign: CampaignData) -> pd.DataFrame:
+    """Return the trials that charts and tables show, in the order of their numbers."""
+    ordered = campaign.trials.sort_values(["value", "number"], ascending=[False, True], na_position="last")
+    return ordered.head(MAX_TRIALS).sort_values("number")
+
+
 def _hover(number: int, reason: str) -> str:
-    return plotly_text(f"trial #{number}: {reason}")
+    return plotly_text(f"{number}, {reason.partition(':')[0]}")
 
 
 def _joined_curves(curves: list[pd.DataFrame], reasons: dict[int, str]) -> dict[str, Any]:
@@ -114,12 +134,12 @@ def _joined_curves(curves: list[pd.DataFrame], reasons: dict[int, str]) -> dict[
         texts += [*[_hover(number, reasons[number])] * len(curve), ""]
     return {
         "type": "scatter",
-        "mode": "lines+markers",
+        "mode": "lines+markers" if len(curves) <= _MAX_MARKED else "lines",
         "name": "other trials",
         "x": xs,
         "y": ys,
         "text": texts,
-        "hovertemplate": "%{text}<br>%{x}: %{y:.4f}<extra></extra>",
+        "hovertemplate": "trial #%{text}<br>%{x}: %{y:.4f}<extra></extra>",
         "line": {"color": "var(--other)", "width": 1},
         "marker": {"color": "var(--other)", "size": 4},
     }
@@ -135,14 +155,14 @@ def _curve(curve: pd.DataFrame, reason: str, is_chosen: bool) -> dict[str, Any]:
         "x": curve["epoch"].tolist(),
         "y": rounded(curve["score"].tolist()),
         "text": [_hover(number, reason)] * len(curve),
-        "hovertemplate": "%{text}<br>%{x}: %{y:.4f}<extra></extra>",
+        "hovertemplate": "trial #%{text}<br>%{x}: %{y:.4f}<extra></extra>",
         "line": {"color": color, "width": 3 if is_chosen else 1.5},
         "marker": {"color": color, "size": 7 if is_chosen else 5},
     }
 
 
 def _parallel(campaign: CampaignData) -> ParallelCoordinates:
-    trials = campaign.trials
+    trials = _shown(campaign)
     name = metric_name(campaign.metric)
     searched = [name for name in (*HYPERPARAMETER_NAMES, *OPTIONAL_NAMES) if trials[name].notna().any()]
     axes = [Axis(HYPERPARAMETERS[key], _numbers(trials[key]), _is_log(key, trials[key])) for key in searched]
@@ -182,5 +202,5 @@ def _table(campaign: CampaignData, searched: list[str]) -> Table:
         "origin": "proposed by",
         "attempts": "attempts",
     }
-    rows = campaign.trials[list(headings)].astype(object).to_numpy()
+    rows = _shown(campaign)[list(headings)].astype(object).to_numpy()
     return Table("Trials", tuple(headings.values()), tuple(map(tuple, rows)), "trials-table")

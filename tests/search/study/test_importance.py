@@ -70,6 +70,14 @@ def test_the_hyperparameter_that_decides_stands_out_and_no_other_does() -> None:
     assert abs(sum(of_name.value for of_name in measured.values()) - 1) < 1e-9
 
 
+def test_what_sets_the_worst_apart_does_not_count() -> None:
+    params = _params(200)
+    # The best are near one dropout; the worst have the smallest learning rates.
+    scores = [1.0 if abs(given["dropout"] - 0.5) < 0.04 else -1e-5 / given["learning_rate"] for given in params]
+    measured = measure_importance(params, scores, SPACE, np.random.default_rng(1))
+    assert max(measured, key=lambda name: measured[name].value) == "dropout"
+
+
 def test_scores_that_nothing_decides_stay_within_chance() -> None:
     scores = np.random.default_rng(2).standard_normal(200).tolist()
     measured = measure_importance(_params(200), scores, SPACE, np.random.default_rng(1))

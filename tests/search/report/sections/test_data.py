@@ -17,6 +17,8 @@ def test_gaps_are_found_within_a_symbol_the_longest_first() -> None:
     symbols = np.array([0, 0, 0, 0, 0, 1, 1, 1])
     assert data.find_gaps(timestamps, symbols, 10) == [(0, 20, 2), (0, 60, 1)]
     assert data.find_gaps(timestamps[5:], symbols[5:], 10) == []
+    # Another symbol that begins later is no gap.
+    assert data.find_gaps(np.array([0, 10, 50, 60]), np.array([0, 0, 1, 1]), 10) == []
 
 
 def test_without_the_bars_the_predictions_tell_the_classes(sections: dict[str, Section]) -> None:
