@@ -28,16 +28,15 @@ EXPLANATIONS = {
     "net_sharpe": "the yearly return of following the calls over its spread, after costs",
 }
 """What a ranking metric says, by its name."""
-HYPERPARAMETERS = {
-    "learning_rate": "learning rate",
-    "batch_size": "batch size",
-    "weight_decay": "weight decay",
-    "dropout": "dropout",
-    "focal_gamma": "focal gamma",
-    "mixup_alpha": "mixup alpha",
-    "window": "window",
-}
-"""Names of the hyperparameters in a report, by the name in the tables."""
+
+
+def hyperparameter_name(name: str) -> str:
+    """Return the name of a hyperparameter in a report.
+
+    >>> hyperparameter_name("learning_rate")
+    'learning rate'
+    """
+    return name.replace("_", " ")
 
 
 def metric_name(metric: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from search.config import CampaignConfig
 from search.report.campaign_data import CampaignData
 from search.report.elements import MAX_TRIALS, Chart, Section, Table, plotly_text, rounded
-from search.report.wording import HYPERPARAMETERS, figure, metric_name
+from search.report.wording import figure, hyperparameter_name, metric_name
 from search.study.importance import MIN_TRIALS, Importance, measure_importance
 from search.study.space import Choice, Range
 from search.study.trial_record import TrialRecord
@@ -76,7 +76,7 @@ def _importance(
         sentences.append(f"Importance is measured from {MIN_TRIALS} comparable trials on; there are fewer here.")
         return []
     for metric, shares in measured.items():
-        beyond = [HYPERPARAMETERS[name] for name, of_name in shares.items() if of_name.value > of_name.by_chance]
+        beyond = [hyperparameter_name(name) for name, of_name in shares.items() if of_name.value > of_name.by_chance]
         sentences.append(
             f"Hyperparameters that matter more for being among the best tenth in {metric_name(metric)} than chance "
             "explains "
@@ -87,7 +87,7 @@ def _importance(
 
 def _importance_chart(measured: dict[str, dict[str, Importance]]) -> Chart:
     names = list(next(iter(measured.values())))
-    labels = [HYPERPARAMETERS[name] for name in names]
+    labels = [hyperparameter_name(name) for name in names]
     traces: list[dict[str, Any]] = []
     for metric, color in zip(measured, ("var(--winner)", "var(--incumbent)"), strict=False):
         shares = measured[metric]
@@ -108,7 +108,7 @@ def _importance_chart(measured: dict[str, dict[str, Importance]]) -> Chart:
             }
         )
     rows = tuple(
-        (HYPERPARAMETERS[name], metric_name(metric), shares[name].value, shares[name].by_chance)
+        (hyperparameter_name(name), metric_name(metric), shares[name].value, shares[name].by_chance)
         for metric, shares in measured.items()
         for name in names
     )
@@ -134,14 +134,14 @@ def _slices(campaign: CampaignData, config: CampaignConfig, records: list[TrialR
         charts.append(
             Chart(
                 identifier=f"slice-{key.replace('_', '-')}",
-                title=f"{name} by {HYPERPARAMETERS[key]}",
-                summary=f"A dot is a trial: its {HYPERPARAMETERS[key]} and its {name} after {campaign.step} {rung}.",
+                title=f"{name} by {hyperparameter_name(key)}",
+                summary=f"A dot is a trial: {hyperparameter_name(key)}, and {name} after {campaign.step} {rung}.",
                 traces=(
                     _dots([one for one in best if one.number != campaign.chosen], key, rung, "var(--good)", 6),
                     _dots([one for one in records if one.number == campaign.chosen], key, rung, "var(--winner)", 11),
                 ),
                 layout={
-                    "xaxis": {"title": {"text": HYPERPARAMETERS[key]}, **_scale(dimension)},
+                    "xaxis": {"title": {"text": hyperparameter_name(key)}, **_scale(dimension)},
                     "yaxis": {"title": {"text": name}},
                     "showlegend": False,
                 },

@@ -19,7 +19,7 @@ from search.report.elements import (
     plotly_text,
     rounded,
 )
-from search.report.wording import HYPERPARAMETERS, METRICS, count, metric_name
+from search.report.wording import METRICS, count, hyperparameter_name, metric_name
 from search.study.trial_record import COMPLETE, FAILED, STOPPED
 
 _TOP = (3, 10)
@@ -165,7 +165,7 @@ def _parallel(campaign: CampaignData) -> ParallelCoordinates:
     trials = _shown(campaign)
     name = metric_name(campaign.metric)
     searched = [name for name in (*HYPERPARAMETER_NAMES, *OPTIONAL_NAMES) if trials[name].notna().any()]
-    axes = [Axis(HYPERPARAMETERS[key], _numbers(trials[key]), _is_log(key, trials[key])) for key in searched]
+    axes = [Axis(hyperparameter_name(key), _numbers(trials[key]), _is_log(key, trials[key])) for key in searched]
     axes += [Axis(f"{campaign.step}s run", _numbers(trials["epochs"])), Axis(name, _numbers(trials["value"]))]
     chosen = [index for index, number in enumerate(trials["number"]) if number == campaign.chosen]
     return ParallelCoordinates(
@@ -195,7 +195,7 @@ def _table(campaign: CampaignData, searched: list[str]) -> Table:
         "number": "trial",
         "value": metric_name(campaign.metric),
         **{key: METRICS[key.removeprefix("val_")] for key in metrics},
-        **{name: HYPERPARAMETERS[name] for name in searched},
+        **{name: hyperparameter_name(name) for name in searched},
         "epochs": f"{campaign.step}s",
         "status": "status",
         "reason": "reason",
