@@ -1,7 +1,7 @@
 from .asha import Decision, rung_epochs
 from .controller import Budget, Controller, Rules
 from .importance import order_by_importance
-from .importance import Importance, measure_importance
+from .ped_anova import Importance, measure_importance
 from .replay import replay_study
 from .retries import Cause, RetryPolicy, TrainingFailure
 from .samplers import make_sampler
@@ -31,8 +31,8 @@ __all__ = [
     "TrialRecord",
     "load_study",
     "make_sampler",
-    "order_by_importance",
     "measure_importance",
+    "order_by_importance",
     "read_trials",
     "replay_study",
     "rung_epochs",

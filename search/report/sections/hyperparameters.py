@@ -11,8 +11,8 @@ from search.config import CampaignConfig
 from search.report.campaign_data import CampaignData
 from search.report.elements import MAX_TRIALS, Chart, Section, Table, plotly_text, rounded
 from search.report.wording import figure, hyperparameter_name, metric_name
-from search.study.importance import MIN_TRIALS, Importance, measure_importance
-from search.study.space import Choice, Range
+from search.study.ped_anova import MIN_TRIALS, Importance, measure_importance
+from search.study.space import Choice, PowerRange, Range
 from search.study.trial_record import TrialRecord
 
 NEIGHBOURS = 5
@@ -165,10 +165,12 @@ def _dots(records: list[TrialRecord], key: str, rung: int, color: str, size: int
     }
 
 
-def _scale(dimension: Range | Choice) -> dict[str, Any]:
+def _scale(dimension: Range | Choice | PowerRange) -> dict[str, Any]:
     """Return the scale of the axis of a hyperparameter, in Plotly's form."""
     if isinstance(dimension, Choice):
         return {"type": "log", "tickvals": list(dimension.values)}
+    if isinstance(dimension, PowerRange):
+        return {"type": "log"}
     return {"type": "log", "dtick": 1} if dimension.log else {"type": "linear", "nticks": 6}
 
 
@@ -189,7 +191,9 @@ def find_neighbours(
     dimensions = config.space.dimensions()
 
     def position(record: TrialRecord) -> np.ndarray:
-        return np.array([_share(dimension, record.params[name]) for name, dimension in dimensions.items()])
+        # A hyperparameter whose condition does not hold was not searched.
+        known = ((dimension, record.params.get(name)) for name, dimension in dimensions.items())
+        return np.array([0.0 if value is None else _share(dimension, value) for dimension, value in known])
 
     places = [
         Neighbour(
@@ -203,12 +207,12 @@ def find_neighbours(
     return sorted(places, key=lambda place: (place.number != winner.number, place.distance, place.number))
 
 
-def _share(dimension: Range | Choice, value: float) -> float:
-    """Return where a value lies between the ends of its range, 0 to 1; of a choice, on a logarithmic scale."""
+def _share(dimension: Range | Choice | PowerRange, value: float) -> float:
+    """Return where a value lies between the ends of its range, 0 to 1; of integers, on a logarithmic scale."""
     low, high = dimension.ends()
     if high == low:
         return 0.0
-    if (isinstance(dimension, Choice) or dimension.log) and low > 0:
+    if low > 0 and (not isinstance(dimension, Range) or dimension.log):
         return float(np.log(value / low) / np.log(high / low))
     return float((value - low) / (high - low))
 
