@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from search.report.write import REPORT_FILE
 from search.results import manifest
 from search.results.folder import CELLS, CONFIRMATION_FILE, MANIFEST_FILE, ROW_FILE, VERDICT_FILE, CampaignFolder
 from tests.helpers.campaigns import NAME, make_searched_campaign
@@ -90,6 +91,7 @@ def test_a_killed_confirmation_keeps_its_cells_and_ends_like_one_never_killed(fo
         assert process.returncode == 0, output
     _run(folder, "confirm", NAME, "--results", "whole")
     one, other = (folder / root / NAME for root in ("whole", "killed"))
+    assert "Content-Security-Policy" in (one / REPORT_FILE).read_text(encoding="utf-8")
     assert (one / VERDICT_FILE).read_bytes() == (other / VERDICT_FILE).read_bytes()
     for name in ("predictions.parquet", "returns.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(one / name), pd.read_parquet(other / name))
