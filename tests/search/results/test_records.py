@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -49,7 +50,8 @@ def test_the_epochs_of_the_incumbent_are_rows_in_its_file() -> None:
 
 
 def test_the_settings_of_a_confirmation_are_checked() -> None:
-    content = {"settings": {"top": 2, "seeds": 1, "folds": 3}, "incumbent": None}
+    settings = {"top": 2, "seeds": 1, "folds": 3, "trainings": 40, "neighbours": False}
+    content: dict[str, Any] = {"settings": settings, "incumbent": None}
     record = ConfirmationRecord.model_validate(content)
     assert record.model_dump(mode="json") == content
     with pytest.raises(ValidationError, match="folds"):
