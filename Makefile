@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help demo test test-fast test-slow presets test-gpu lint bench wheel clean
 
 help:
-	@echo "make demo       search, confirm, export and train on the embedded synthetic market (3 minutes)"
+	@echo "make demo       search, confirm, export and train on the embedded synthetic market (2 minutes)"
 	@echo "make test       all tests but the slow ones (about 20 minutes on 2 cores)"
 	@echo "make test-fast  unit and property tests, to run while you work (1.5 minutes)"
 	@echo "make test-slow  the slow tests: whole campaigns, clusters, chaos (over an hour)"

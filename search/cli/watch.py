@@ -1,4 +1,4 @@
-"""`preset-search watch`: look on while a campaign runs, from another shell or another machine."""
+"""`preset-search watch`: follow a running campaign, from another shell or another machine."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="Print what happens as JSON, an event a line.")] = False,
     root: RootOption = ROOT,
 ) -> None:
-    """Look on while a campaign runs: how far it is, what is best, what runs and what failed.
+    """Follow a running campaign: how far it is, which trials are best, which are running and which failed.
 
     It reads the campaign's journal, disturbs nothing, and ends when the campaign does. Of one that has ended, or that
     a crash has ended, it shows the last state and what to do next.
     """
     folder = CampaignFolder.find(root, name)
-    with suppress(KeyboardInterrupt):  # to stop looking is no error
+    with suppress(KeyboardInterrupt):  # to stop watching is no error
         if as_json:
             _print_events(folder, every)
         elif console.out.is_terminal:

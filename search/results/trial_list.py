@@ -40,7 +40,7 @@ class Selection:
 
 
 def read_trial_table(folder: CampaignFolder) -> pd.DataFrame:
-    """Read the trials from the journal, so that a campaign that is running can be looked at, too.
+    """Read the trials from the journal, which also holds those of a campaign that is still running.
 
     Args:
         folder: the folder of the campaign.

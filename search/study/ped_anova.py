@@ -2,7 +2,7 @@
 
 Watanabe et al. 2023, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary Subspaces"
 (arXiv:2304.10255), in Optuna's implementation. It compares where the best tenth of the trials lies with where all lie.
-With few trials that differs by chance, too: the same is computed with the scores dealt out among the trials at random.
+With few trials these differ by chance, too, so the same is computed with the scores permuted among the trials.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def measure_importance(
         params: hyperparameters of each trial, by name.
         scores: score of each trial, higher is better; all must have been measured after the same number of epochs.
         space: the ranges that were searched; trials outside of them, and trials without a finite score, are left out.
-        rng: source of the random dealing.
+        rng: generator of the random permutations.
 
     Returns:
         by hyperparameter, its importance; empty with fewer than `MIN_TRIALS` trials, or where all scores are equal.

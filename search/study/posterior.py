@@ -174,5 +174,5 @@ def fit_posterior(
 
 
 def _evenly_spaced(count: int, most: int) -> np.ndarray:
-    """Return the indices of at most so many of a number of trials, evenly spaced."""
+    """Return evenly spaced indices of trials, no more than a limit allows."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

@@ -19,7 +19,7 @@ NEIGHBOURS = 5
 """How many of the nearest trials are the winner's neighbourhood."""
 _DIRECTION = "direction_auc"
 _SEED = 0
-"""Seed of the random dealing that importance is compared with: a report of the same campaign is the same file."""
+"""Seed of the permutations that importance is compared with: the same campaign always gives the same report."""
 
 
 @dataclass(frozen=True)
