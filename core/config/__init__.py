@@ -1,6 +1,6 @@
 """Settings of data, training and the hyperparameters; each is checked when it is created."""
 
-from core.config.base import Config, Name, check_name, is_name, parse
+from core.config.base import Config, Name, check_name, flatten, is_name, parse
 from core.config.data import (
     DEFAULT_EXCHANGE,
     SOURCES,
@@ -63,6 +63,7 @@ __all__ = [
     "canonical_interval",
     "canonical_symbol",
     "check_name",
+    "flatten",
     "is_name",
     "merge_sources",
     "parse",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -104,3 +104,19 @@ def check_name(name: str, what: str = "preset") -> str:
             "Use up to 64 letters, digits, '-' and '_', beginning with a letter or digit",
         )
     return name
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one mapping, with names in which dots separate the levels.
+
+    Args:
+        settings: the settings by name, some of which may be mappings.
+        prefix: what all names begin with.
+
+    >>> flatten({"model": {"size": "quick"}, "seed": 0})
+    {'model.size': 'quick', 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

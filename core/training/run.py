@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from core import __version__
-from core.config import DataConfig, Device, TrainingConfig
+from core.config import DataConfig, Device, TrainingConfig, flatten
 from core.data import summary
 from core.data.dataset import Dataset
 from core.data.summary import describe_data
@@ -188,7 +188,7 @@ def _check_settings(dataset: Dataset, data: DataConfig) -> None:
     Raises:
         ConfigError: a setting differs; the message names each that does.
     """
-    ours, theirs = (_flatten(config.model_dump(mode="json", exclude={"offline"})) for config in (data, dataset.config))
+    ours, theirs = (flatten(config.model_dump(mode="json", exclude={"offline"})) for config in (data, dataset.config))
     names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
     if names:
         differences = "; ".join(f"{name} is {theirs.get(name)}, not {ours.get(name)}" for name in names)
@@ -196,14 +196,6 @@ def _check_settings(dataset: Dataset, data: DataConfig) -> None:
             f"The dataset was made with other data settings than those given: {differences}",
             "Give those that it was made with (dataset.config), or load the dataset with these",
         )
-
-
-def _flatten(settings: dict[str, Any], parent: str = "") -> dict[str, Any]:
-    """Return nested settings by their dotted names, such as `labels.kind`."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flatten(value, f"{parent}{key}.") if isinstance(value, dict) else {f"{parent}{key}": value}
-    return flat
 
 
 def _run_epochs(

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from core import console
+from core.config import flatten
 from core.console import Command
 from core.errors import ConfigError
 from core.presets import SHIPPED, USER_FOLDER, Preset, load_preset, preset_names, preset_yaml, save_preset
@@ -150,20 +151,12 @@ def diff(
     second: Annotated[str, typer.Argument(help="Another preset.")],
 ) -> None:
     """Show the values in which two presets differ."""
-    left, right = (_flatten(load_preset(name).model_dump(mode="json")) for name in (first, second))
+    left, right = (flatten(load_preset(name).model_dump(mode="json")) for name in (first, second))
     table = Table("", *(Column(console.plain(name)) for name in (first, second)))
     for key in {**left, **right}:
         if left.get(key) != right.get(key):
             table.add_row(*map(console.plain, (key, left.get(key, ""), right.get(key, ""))))
     console.out.print(table)
-
-
-def _flatten(content: dict[str, object], prefix: str = "") -> dict[str, object]:
-    """Return nested settings as one mapping, in which dots join the names: `training.epochs`."""
-    flat: dict[str, object] = {}
-    for key, value in content.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 @presets_app.command(cls=Command, epilog="Example:\n\npreset-search presets check presets/*.yaml")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.config import flatten
 from search.results.folder import CampaignFolder
 from search.results.judged import read_judged_verdict
 from search.results.ranking import find_winner
@@ -80,19 +81,12 @@ def read_figures(folder: CampaignFolder) -> CampaignFigures:
         lead=nothing if verdict is None else _ends(verdict.lead),
         test=nothing if test is None else _ends(test),
         status=None if verdict is None else verdict.status,
-        settings=_flatten(config.model_dump(mode="json", exclude={"name"})),
+        settings=flatten(config.model_dump(mode="json", exclude={"name"})),
     )
 
 
 def _ends(estimate: Estimate | RankingLead) -> tuple[float | None, float | None, float | None]:
     return estimate.value, estimate.low, estimate.high
-
-
-def _flatten(content: Any, prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def differing_settings(campaigns: Sequence[CampaignFigures]) -> dict[str, list[Any]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
+from core.config import flatten
 from search.report.campaign_data import CampaignData
 from search.report.elements import Section, Table
 from search.results.folder import CampaignFolder
@@ -78,15 +78,3 @@ def _text(value: Any) -> str:
     if value is None:
         return "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as flat ones, with names in which dots separate the levels.
-
-    >>> flatten({"model": {"size": "quick"}, "seed": 0})
-    {'model.size': 'quick', 'seed': 0}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
