@@ -10,7 +10,8 @@ import numpy as np
 from search.config import CampaignConfig
 from search.report.campaign_data import CampaignData
 from search.report.elements import MAX_TRIALS, Chart, Section, Table, plotly_text, rounded
-from search.report.wording import figure, hyperparameter_name, metric_name
+from search.report.wording import count, figure, hyperparameter_name, interval, metric_name
+from search.results.race_records import Neighbourhood
 from search.study.ped_anova import MIN_TRIALS, Importance, measure_importance
 from search.study.space import Choice, PowerRange, Range
 from search.study.trial_record import TrialRecord
@@ -53,8 +54,11 @@ def make_section(campaign: CampaignData) -> Section:
     ]
     parts = [*_importance(campaign, config, records, rung, sentences), *_slices(campaign, config, records, rung)]
     neighbours = find_neighbours(campaign, config, records, rung)
+    trained = None if campaign.verdict is None else campaign.verdict.neighbours
+    if trained is not None:
+        sentences.append(describe_trained_neighbours(trained, campaign.metric))
     if neighbours:
-        sentences.append(_neighbour_sentence(campaign, neighbours, rung))
+        sentences.append(_neighbour_sentence(campaign, neighbours, rung, with_word=trained is None))
         parts.append(_neighbourhood(campaign, neighbours, rung))
     return Section("hyperparameters", title, tuple(sentences), tuple(parts))
 
@@ -217,7 +221,35 @@ def _share(dimension: Range | Choice | PowerRange, value: float) -> float:
     return float((value - low) / (high - low))
 
 
-def _neighbour_sentence(campaign: CampaignData, neighbours: list[Neighbour], rung: int) -> str:
+def describe_trained_neighbours(neighbourhood: Neighbourhood, metric: str) -> str:
+    """Say how the winner compares with the neighbours that the confirmation trained on the same cells.
+
+    Args:
+        neighbourhood: the comparison, as the verdict records it.
+        metric: name of the ranking metric.
+    """
+    trained = f"The confirmation trained {count(len(neighbourhood.neighbours), 'neighbour')} of the winner"
+    if neighbourhood.drop is None:
+        return f"{trained}, but all of them failed."
+    sentence = (
+        f"{trained}, one step away in its most important hyperparameters, with "
+        f"{count(neighbourhood.cells, 'training')} each: on average the winner is {neighbourhood.drop:+.4f} ahead of "
+        f"them in {metric_name(metric)}"
+    )
+    if neighbourhood.word is None:
+        return f"{sentence}. That is too little to tell a plateau from a spike."
+    return f"{sentence} (95 % interval {interval(neighbourhood.low, neighbourhood.high)}): a {neighbourhood.word}."
+
+
+def _neighbour_sentence(campaign: CampaignData, neighbours: list[Neighbour], rung: int, with_word: bool) -> str:
+    """Compare the winner with the trials of the search that are nearest to it.
+
+    Args:
+        campaign: the campaign.
+        neighbours: the winner, then the other trials, the nearest first.
+        rung: the epoch of the first rung.
+        with_word: whether to call the winner a plateau or a spike, where the confirmation has not judged that.
+    """
     winner, near = neighbours[0], neighbours[1 : NEIGHBOURS + 1]
     everyone = np.array([place.score for place in neighbours])
     middle = float(np.median([place.score for place in near])) if near else float("nan")
@@ -227,11 +259,14 @@ def _neighbour_sentence(campaign: CampaignData, neighbours: list[Neighbour], run
     kind = "a plateau: its neighbours are good, too" if share >= 2 / 3 else (
         "a spike: its neighbours are no better than most" if share < 0.5 else "neither clearly a plateau nor a spike"
     )  # fmt: skip
-    return (
+    comparison = (
         f"The winner, trial #{winner.number}, has {winner.score:.4f} in {metric_name(campaign.metric)} after "
         f"{campaign.step} {rung}; of its {len(near)} nearest trials the middle one has {middle:.4f}, better than "
-        f"{share:.0%} of all. That looks like {kind}. (A plateau is counted from 67 %, a spike below 50 %.)"
+        f"{share:.0%} of all."
     )
+    if not with_word:
+        return comparison
+    return f"{comparison} That looks like {kind}. (A plateau is counted from 67 %, a spike below 50 %.)"
 
 
 def _neighbourhood(campaign: CampaignData, neighbours: list[Neighbour], rung: int) -> Chart:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from search.report.elements import Chart, Section
 from search.report.sections import hyperparameters
+from search.results.folder import CampaignFolder
+from search.results.race_records import Neighbourhood
 from search.study.trial_record import TrialRecord
 from tests.helpers.reports import campaign_data, judged
 from tests.helpers.trial_records import trial_record
+
+COMMITTED = Path(__file__).parents[4] / "results"
 
 
 def _records(scores: list[float], dropouts: list[float]) -> list[TrialRecord]:
@@ -51,6 +57,41 @@ def test_plateau_and_spike(near: float, kind: str) -> None:
     dropouts = [0.0, *[0.01 * place for place in range(1, 6)], *[0.6] * 12]
     section = hyperparameters.make_section(campaign_data(_records(scores, dropouts)))
     assert kind in section.sentences[-1]
+
+
+def _trained(word: str | None, drop: float | None) -> Neighbourhood:
+    neighbour = {"hyperparameter": "dropout", "value": 0.2, "drop": drop}
+    ends = {"low": None, "high": None} if word is None else {"low": 0.002, "high": 0.018}
+    content = {"word": word, "cells": 5, "drop": drop, **ends, "neighbours": (neighbour, neighbour)}
+    return Neighbourhood.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("word", "drop", "said"),
+    [
+        ("spike", 0.01, "is +0.0100 ahead of them in AUC (95 % interval 0.0020 to 0.0180): a spike."),
+        ("plateau", -0.01, "is -0.0100 ahead of them in AUC (95 % interval 0.0020 to 0.0180): a plateau."),
+        (None, 0.01, "is +0.0100 ahead of them in AUC. That is too little to tell a plateau from a spike."),
+        (None, None, "The confirmation trained 2 neighbours of the winner, but all of them failed."),
+    ],
+)
+def test_neighbours_that_the_confirmation_trained_are_described(
+    word: str | None, drop: float | None, said: str
+) -> None:
+    assert hyperparameters.describe_trained_neighbours(_trained(word, drop), "auc").endswith(said)
+
+
+def test_where_the_confirmation_has_judged_the_neighbours_the_search_does_not_judge_them_again() -> None:
+    scores, dropouts = [0.9, *[0.1] * 5, *[0.4] * 12], [0.0, *[0.01] * 5, *[0.6] * 12]
+    verdict = CampaignFolder(COMMITTED / "btc-eth-15m-8m").read_verdict()
+    assert verdict is not None
+    for trained, words in ((None, ["That looks like a spike"]), (_trained("plateau", 0.01), ["a plateau.", "of all."])):
+        winner = verdict.winner.model_copy(update={"trial": 0})
+        changed = verdict.model_copy(update={"neighbours": trained, "winner": winner})
+        section = hyperparameters.make_section(campaign_data(_records(scores, dropouts), verdict=changed))
+        found = section.sentences[-len(words) :]
+        assert all(word in sentence for word, sentence in zip(words, found, strict=True))
+        assert ("spike" in " ".join(section.sentences)) is (trained is None)
 
 
 def test_few_trials_have_no_importance() -> None:
